@@ -1,0 +1,1 @@
+//! Counts of instructions and allocations, as gates.

@@ -1,0 +1,1 @@
+//! The `etdi` command: demo, list, call, sign, verify, approve.

@@ -1,0 +1,1 @@
+//! Signed tool definitions, verification, approvals and the layers that enforce them.

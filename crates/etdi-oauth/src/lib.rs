@@ -1,0 +1,1 @@
+//! Issuers, tokens and MCP authorization for ETDI.

@@ -1,0 +1,1 @@
+//! Bytes to exchanges and back: both protocol eras, stdio and in-memory.

@@ -1,0 +1,1 @@
+//! The Model Context Protocol as data: model, codecs and the exchange.
