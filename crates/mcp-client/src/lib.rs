@@ -1,1 +1,49 @@
-//! Typed calls over a service of exchanges: the front door for MCP clients.
+//! Typed calls over a service of exchanges.
+//!
+//! A [`Client`] stands on anything that answers exchanges: a connection to a child process, a
+//! server in the same program, a stack of layers. It adds one method for each request of the
+//! specification, and knows neither transport nor revision.
+//!
+//! ```
+//! use mcp_client::Client;
+//! use mcp_types::*;
+//! # use std::task::{Context, Poll};
+//! # #[derive(Clone)]
+//! # struct Greeter;
+//! # impl tower_service::Service<Exchange> for Greeter {
+//! #     type Response = Outcome;
+//! #     type Error = ErrorObject;
+//! #     type Future = ExchangeFuture;
+//! #     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+//! #         Poll::Ready(Ok(()))
+//! #     }
+//! #     fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+//! #         let ClientRequest::CallTool(call) = exchange.request else { panic!() };
+//! #         let text = format!("hello {}", call.arguments.unwrap().parse::<serde_json::Value>().unwrap()["name"].as_str().unwrap());
+//! #         Box::pin(async move {
+//! #             Ok(ServerResult::CallTool(CallToolResult::new(vec![ContentBlock::text(text)])).into())
+//! #         })
+//! #     }
+//! # }
+//! # futures_executor::block_on(async {
+//! let client = Client::new(Greeter);
+//! let result = client.call_tool("greet", &serde_json::json!({"name": "Ada"})).await?;
+//! assert_eq!(mcp_client::text_of(&result), "hello Ada");
+//! # Ok::<(), mcp_client::Error>(()) }).unwrap();
+//! ```
+//!
+//! What it leaves out: connecting (`mcp-transport`), trust (`etdi-core`).
+
+mod call;
+mod client;
+mod display;
+mod error;
+mod pages;
+
+pub use mcp_types as types;
+
+pub use call::{ToolCall, structured, text_of};
+pub use client::Client;
+pub use display::display_name;
+pub use error::Error;
+pub use pages::Pages;

@@ -1,0 +1,59 @@
+//! `_meta` of a request, read once: the envelope's own keys apart from all others.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+use crate::jsonrpc::ProgressToken;
+use crate::members::{Name, keys};
+use crate::{LoggingLevel, Meta, RawText};
+
+/// The keys that the protocol reserves on a request, and the rest.
+#[derive(Debug, Default)]
+pub(super) struct Envelope {
+    pub(super) version: Option<RawText>,
+    pub(super) client_info: Option<RawText>,
+    pub(super) client_capabilities: Option<RawText>,
+    pub(super) log_level: Option<LoggingLevel>,
+    pub(super) progress_token: Option<ProgressToken>,
+    pub(super) rest: Meta,
+}
+
+impl<'de> Deserialize<'de> for Envelope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EnvelopeVisitor;
+
+        impl<'de> Visitor<'de> for EnvelopeVisitor {
+            type Value = Envelope;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
+                let mut envelope = Envelope::default();
+                while let Some(key) = map.next_key_seed(Name)? {
+                    let first = match &*key {
+                        keys::PROTOCOL_VERSION => envelope.version.replace(map.next_value()?).is_none(),
+                        keys::CLIENT_INFO => envelope.client_info.replace(map.next_value()?).is_none(),
+                        keys::CLIENT_CAPABILITIES => {
+                            envelope.client_capabilities.replace(map.next_value()?).is_none()
+                        }
+                        keys::LOG_LEVEL => envelope.log_level.replace(map.next_value()?).is_none(),
+                        keys::PROGRESS_TOKEN => {
+                            envelope.progress_token.replace(map.next_value()?).is_none()
+                        }
+                        _ => envelope.rest.insert(key.clone(), map.next_value()?).is_none(),
+                    };
+                    if !first {
+                        return Err(serde::de::Error::custom(format!("duplicate member `{key}`")));
+                    }
+                }
+                Ok(envelope)
+            }
+        }
+
+        deserializer.deserialize_map(EnvelopeVisitor)
+    }
+}

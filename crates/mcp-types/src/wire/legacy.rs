@@ -1,0 +1,129 @@
+//! The era with a handshake: what `initialize` said holds for every request after it.
+
+use std::borrow::Cow;
+
+use super::envelope::Envelope;
+use super::modern::{bad_params, parse_member};
+use super::splice::{self, OpenObject};
+use super::{Codec, EncodeError, Incoming, Stamp};
+use crate::error::codes;
+use crate::members::keys;
+use crate::{
+    ClientRequest, DecodeError, ErrorObject, Exchange, Members, Meta, Outcome, RawText,
+    RequestContext, RequestId, ServerResult,
+};
+
+/// The codec of the era with a handshake.
+pub static LEGACY: Legacy = Legacy;
+
+/// See [`LEGACY`].
+#[derive(Debug, Clone, Copy)]
+pub struct Legacy;
+
+impl Codec for Legacy {
+    fn decode_request(&self, method: &str, params: Option<&RawText>) -> Result<Incoming, ErrorObject> {
+        let (request, lifted) = ClientRequest::decode(method, params).map_err(bad_params)?;
+        if request.method_info().is_some_and(|info| !info.legacy) {
+            return Err(ErrorObject::method_not_found(method));
+        }
+        let envelope: Envelope = parse_member("_meta", lifted.meta.as_ref())?.unwrap_or_default();
+        let context = RequestContext {
+            progress_token: envelope.progress_token,
+            meta: envelope.rest,
+            ..RequestContext::default()
+        };
+        Ok(Incoming { request, context })
+    }
+
+    fn encode_response(
+        &self,
+        out: &mut Vec<u8>,
+        id: &RequestId,
+        result: Result<&Outcome, &ErrorObject>,
+        _stamp: &Stamp,
+    ) -> Result<(), serde_json::Error> {
+        match result {
+            Ok(Outcome::Complete(result)) => {
+                let result = projected(result);
+                splice::result(out, id, |out| serde_json::to_writer(out, &*result))
+            }
+            Ok(Outcome::InputRequired(_)) => {
+                let error = ErrorObject::internal("the edge has to ask for inputs before it answers");
+                splice::error(out, Some(id), &error)
+            }
+            Err(error) => splice::error(out, Some(id), &retired(error)),
+        }
+    }
+
+    fn encode_request(
+        &self,
+        out: &mut Vec<u8>,
+        id: &RequestId,
+        exchange: &Exchange,
+    ) -> Result<(), EncodeError> {
+        let request = &exchange.request;
+        if request.method_info().is_some_and(|info| !info.legacy) {
+            return Err(EncodeError::NotInThisEra(request.method().to_owned()));
+        }
+        let context = &exchange.context;
+        splice::request(out, id, request.method(), |out| {
+            request.write_params(out)?;
+            if context.progress_token.is_none() && context.meta.is_empty() {
+                return Ok(());
+            }
+            let mut params = OpenObject::reopen(out);
+            params.object("_meta", |meta| {
+                if let Some(token) = &context.progress_token {
+                    meta.member(keys::PROGRESS_TOKEN, token)?;
+                }
+                context.meta.iter().try_for_each(|(key, value)| meta.text(key, value))
+            })?;
+            params.close();
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn decode_result(&self, method: &str, result: &RawText) -> Result<Outcome, DecodeError> {
+        ServerResult::decode(method, result).map(Outcome::Complete)
+    }
+}
+
+/// The result as this era knows it; borrowed where nothing differs.
+fn projected(result: &ServerResult) -> Cow<'_, ServerResult> {
+    match result {
+        ServerResult::CallTool(call) => match &call.structured_content {
+            // This era's structured content is an object; another value travels wrapped.
+            Some(value) if !value.is_object() => {
+                let mut call = call.clone();
+                let wrapped = Members::from_iter([("result", value.clone())]);
+                call.structured_content = RawText::of(&wrapped).ok();
+                Cow::Owned(ServerResult::CallTool(call))
+            }
+            _ => Cow::Borrowed(result),
+        },
+        _ if result.cache_hints().is_some_and(|(ttl, scope)| ttl.is_some() || scope.is_some()) => {
+            let mut result = result.clone();
+            result.clear_cache_hints();
+            Cow::Owned(result)
+        }
+        _ => Cow::Borrowed(result),
+    }
+}
+
+/// Codes that this era does not have, as the nearest that it has.
+fn retired(error: &ErrorObject) -> Cow<'_, ErrorObject> {
+    let code = match error.code {
+        codes::MISSING_CLIENT_CAPABILITY | codes::UNSUPPORTED_PROTOCOL_VERSION => codes::INVALID_REQUEST,
+        _ => return Cow::Borrowed(error),
+    };
+    Cow::Owned(ErrorObject { code, ..error.clone() })
+}
+
+/// `_meta` of a handshake in either direction, less what the era says elsewhere.
+#[allow(dead_code)]
+fn without_reserved(meta: &Meta) -> Meta {
+    let mut meta = meta.clone();
+    meta.remove(keys::SERVER_INFO);
+    meta
+}
