@@ -85,6 +85,7 @@
 //! Sockets, timers and any runtime (`mcp-transport`), the registry of tools (`mcp-server`), typed
 //! calls (`mcp-client`), signatures (`etdi-core`). Nothing here reads a clock.
 
+mod content;
 pub mod error;
 mod exchange;
 mod extensions;
@@ -93,8 +94,6 @@ pub mod json;
 pub mod jsonrpc;
 mod listed;
 mod members;
-mod methods;
-mod model_ext;
 mod notifier;
 #[macro_use]
 mod object;

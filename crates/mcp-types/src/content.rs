@@ -1,0 +1,71 @@
+//! Short ways to make content and results.
+
+use std::fmt::Display;
+
+use serde::Serialize;
+
+use crate::{
+    AudioContent, CallToolResult, ContentBlock, DiscoverResult, ImageContent, Implementation, Meta,
+    RawText, TextContent, keys,
+};
+
+impl ContentBlock {
+    /// A block of text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(TextContent::new(text))
+    }
+
+    /// An image: base64 `data` and its media type, such as `image/png`.
+    pub fn image(data: impl Into<String>, mime_type: impl Into<String>) -> Self {
+        Self::Image(ImageContent::new(data, mime_type))
+    }
+
+    /// A sound: base64 `data` and its media type, such as `audio/wav`.
+    pub fn audio(data: impl Into<String>, mime_type: impl Into<String>) -> Self {
+        Self::Audio(AudioContent::new(data, mime_type))
+    }
+}
+
+impl CallToolResult {
+    /// A result of one block of text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new(vec![ContentBlock::text(text)])
+    }
+
+    /// A failure that the model should read, and may act on.
+    pub fn error(reason: impl Display) -> Self {
+        let mut result = Self::text(reason.to_string());
+        result.is_error = Some(true);
+        result
+    }
+
+    /// A result whose data is `value`, and the same data as text for clients that read only text.
+    ///
+    /// # Errors
+    ///
+    /// When `value` has no JSON form.
+    pub fn structured<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        let data = RawText::of(value)?;
+        let mut result = Self::text(data.get());
+        result.structured_content = Some(data);
+        Ok(result)
+    }
+}
+
+impl DiscoverResult {
+    /// Name and version that the server gives itself: to show, never to trust.
+    pub fn server_info(&self) -> Option<Implementation> {
+        self.meta.as_ref()?.get(keys::SERVER_INFO)?.parse().ok()
+    }
+
+    /// Sets name and version of the server.
+    ///
+    /// # Errors
+    ///
+    /// When `info` has no JSON form.
+    pub fn set_server_info(&mut self, info: &Implementation) -> Result<(), serde_json::Error> {
+        let text = RawText::of(info)?;
+        self.meta.get_or_insert_with(Meta::new).insert(keys::SERVER_INFO, text);
+        Ok(())
+    }
+}
