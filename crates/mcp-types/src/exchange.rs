@@ -51,14 +51,14 @@ impl Exchange {
         self.attempt
     }
 
-    /// The same exchange once more, for the gateway that fulfils inputs by requests of its own.
+    /// The exchange `id` once more, for the gateway that fulfils inputs by requests of its own.
     ///
-    /// It has no form on the wire, so no peer can cause one.
+    /// It has no form on the wire, so no peer can cause one: whoever sees `attempt() > 0` knows
+    /// that the first pass was let through.
     #[doc(hidden)]
     #[must_use]
-    pub fn reentered(mut self) -> Self {
-        self.attempt = self.attempt.saturating_add(1);
-        self
+    pub fn reenter(id: ExchangeId, attempt: u32, request: ClientRequest) -> Self {
+        Self { id, attempt, ..Self::new(request) }
     }
 }
 
