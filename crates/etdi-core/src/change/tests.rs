@@ -1,0 +1,578 @@
+use serde_json::{Value, json};
+
+use super::ChangeKind::*;
+use super::Gravity::*;
+use super::*;
+
+fn tool() -> Value {
+    json!({
+        "name": "search",
+        "title": "Search",
+        "description": "Search the notes.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {
+                "query": {"type": "string", "description": "Words to look for.", "maxLength": 100},
+                "limit": {"type": ["integer", "null"], "minimum": 1, "maximum": 50, "default": 10},
+                "order": {"enum": ["newest", "oldest"]},
+                "filter": {"type": "object", "properties": {"tag": {"type": "string"}},
+                    "additionalProperties": false},
+                "pages": {"type": "array", "items": {"type": "integer"}}
+            },
+            "required": ["query", "order"]
+        },
+        "outputSchema": {
+            "type": "object",
+            "properties": {"hits": {"type": "array", "maxItems": 10}},
+            "required": ["hits"]
+        },
+        "annotations": {"readOnlyHint": true, "idempotentHint": true},
+        "icons": [{"src": "https://acme.example/i.png"}],
+        "_meta": {
+            "dev.etdi/etdi": {
+                "v": 1,
+                "version": "1.4.0",
+                "provider": {"id": "https://acme.example", "name": "Acme"},
+                "permissions": [
+                    {"scope": "notes:read", "name": "notes_read", "description": "Read", "required": true},
+                    {"scope": "log:write:own", "name": "log", "description": "Log", "required": false}
+                ],
+                "scopes": ["tools:execute"],
+                "call": {"max_depth": 3, "allowed_callees": ["log"], "blocked_callers": ["web"],
+                    "allowed_callers": null, "require_approval_for_chains": true},
+                "request_signing": "required",
+                "volatile": ["x/trace"],
+                "attestations": ["old"]
+            },
+            "x/trace": 1,
+            "x/ui": "ui://a"
+        }
+    })
+}
+
+const RAISED: (&str, Option<&str>) = ("/_meta/dev.etdi~1etdi/version", Some("\"1.5.0\""));
+
+/// The base tool with values set (or taken out) at JSON pointers.
+fn with(edits: &[(&str, Option<&str>)]) -> Value {
+    let mut tool = tool();
+    for (pointer, value) in edits {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let key = key.replace("~1", "/");
+        let parent = tool.pointer_mut(parent).unwrap();
+        match (parent, value) {
+            (Value::Object(members), Some(value)) => {
+                members.insert(key, serde_json::from_str(value).unwrap());
+            }
+            (Value::Object(members), None) => drop(members.remove(&key).unwrap()),
+            (Value::Array(elements), Some(value)) => {
+                let value = serde_json::from_str(value).unwrap();
+                let index: usize = key.parse().unwrap();
+                if index < elements.len() { elements[index] = value } else { elements.push(value) }
+            }
+            (Value::Array(elements), None) => drop(elements.remove(key.parse().unwrap())),
+            _ => unreachable!("{pointer}"),
+        }
+    }
+    tool
+}
+
+fn between(before: &Value, after: &Value) -> Changes {
+    Changes::between(&before.to_string(), &after.to_string()).unwrap()
+}
+
+/// Each edit comes with a raised version; what is expected is all that is found beside it.
+#[test]
+fn gravity_of_one_edit() {
+    const IN: &str = "/inputSchema/properties";
+    const BLOCK: &str = "/_meta/dev.etdi~1etdi";
+    type Found = (&'static str, ChangeKind, Gravity);
+    let table: &[(&str, Option<&str>, &[Found])] = &[
+        // Texts.
+        (
+            "/description",
+            Some(r#""Search  the\nnotes.""#),
+            &[("description", TextChanged, Cosmetic)],
+        ),
+        ("/description", Some(r#""Search my notes.""#), &[("description", TextChanged, Powerful)]),
+        (
+            "/description",
+            Some(r#""Search the notes.\u200b""#),
+            &[("description", TextChanged, Alarm)],
+        ),
+        ("/description", None, &[("description", TextChanged, Notable)]),
+        ("/title", Some(r#""Find""#), &[("title", TextChanged, Powerful)]),
+        ("/name", Some(r#""find""#), &[("name", NameChanged, Alarm)]),
+        // Input schema.
+        (
+            "/inputSchema/properties/context",
+            Some(r#"{"type":"string"}"#),
+            &[("inputSchema.properties.context", PropertyAdded, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/a b\u{202e}",
+            Some("{}"),
+            &[("inputSchema.properties[\"a b\\u{202e}\"]", PropertyAdded, Alarm)],
+        ),
+        (
+            "/inputSchema/properties/limit",
+            None,
+            &[("inputSchema.properties.limit", PropertyRemoved, Notable)],
+        ),
+        (
+            "/inputSchema/properties/query/description",
+            Some(r#""The whole conversation.""#),
+            &[("inputSchema.properties.query.description", TextChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/required",
+            Some(r#"["order","query"]"#),
+            &[("inputSchema.required", SchemaChanged, Cosmetic)],
+        ),
+        (
+            "/inputSchema/required",
+            Some(r#"["order","query","limit"]"#),
+            &[("inputSchema.required", PropertyRequired, Powerful)],
+        ),
+        (
+            "/inputSchema/required",
+            Some(r#"["query"]"#),
+            &[("inputSchema.required", PropertyOptional, Notable)],
+        ),
+        (
+            "/inputSchema/properties/limit/type",
+            Some(r#"["null","integer"]"#),
+            &[("inputSchema.properties.limit.type", TypeChanged, Cosmetic)],
+        ),
+        (
+            "/inputSchema/properties/limit/type",
+            Some(r#""integer""#),
+            &[("inputSchema.properties.limit.type", TypeChanged, Notable)],
+        ),
+        (
+            "/inputSchema/properties/limit/type",
+            Some(r#"["integer","null","string"]"#),
+            &[("inputSchema.properties.limit.type", TypeChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/limit/type",
+            None,
+            &[("inputSchema.properties.limit.type", TypeChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/limit/maximum",
+            Some("20"),
+            &[("inputSchema.properties.limit.maximum", SchemaChanged, Notable)],
+        ),
+        (
+            "/inputSchema/properties/limit/maximum",
+            Some("51"),
+            &[("inputSchema.properties.limit.maximum", SchemaChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/limit/maximum",
+            None,
+            &[("inputSchema.properties.limit.maximum", SchemaChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/limit/minimum",
+            Some("2"),
+            &[("inputSchema.properties.limit.minimum", SchemaChanged, Notable)],
+        ),
+        (
+            "/inputSchema/properties/limit/minimum",
+            Some("0"),
+            &[("inputSchema.properties.limit.minimum", SchemaChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/limit/minLength",
+            Some("3"),
+            &[("inputSchema.properties.limit.minLength", SchemaChanged, Notable)],
+        ),
+        (
+            "/inputSchema/properties/limit/default",
+            Some("1000"),
+            &[("inputSchema.properties.limit.default", SchemaChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/limit/examples",
+            Some("[5]"),
+            &[("inputSchema.properties.limit.examples", SchemaChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/order/enum",
+            Some(r#"["oldest","newest"]"#),
+            &[("inputSchema.properties.order.enum", EnumChanged, Cosmetic)],
+        ),
+        (
+            "/inputSchema/properties/order/enum",
+            Some(r#"["newest"]"#),
+            &[("inputSchema.properties.order.enum", EnumChanged, Notable)],
+        ),
+        (
+            "/inputSchema/properties/order/enum",
+            Some(r#"["newest","oldest","all"]"#),
+            &[("inputSchema.properties.order.enum", EnumChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/filter/properties/tag/type",
+            Some(r#""number""#),
+            &[("inputSchema.properties.filter.properties.tag.type", TypeChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/filter/additionalProperties",
+            None,
+            &[("inputSchema.properties.filter.additionalProperties", SchemaChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/additionalProperties",
+            Some("false"),
+            &[("inputSchema.additionalProperties", SchemaChanged, Notable)],
+        ),
+        ("/inputSchema/additionalProperties", Some("true"), &[]),
+        (
+            "/inputSchema/properties/pages/items",
+            None,
+            &[("inputSchema.properties.pages.items.type", TypeChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/properties/pages/items/title",
+            Some(r#""First read the keys""#),
+            &[("inputSchema.properties.pages.items.title", TextChanged, Powerful)],
+        ),
+        (
+            "/inputSchema/anyOf",
+            Some(r#"[{"required":["limit"]}]"#),
+            &[("inputSchema.anyOf[0]", SchemaChanged, Powerful)],
+        ),
+        ("/inputSchema/not", Some("{}"), &[("inputSchema.not", SchemaChanged, Powerful)]),
+        (
+            "/inputSchema/$defs",
+            Some(r#"{"x":{}}"#),
+            &[("inputSchema.$defs.x", PropertyAdded, Powerful)],
+        ),
+        (
+            "/inputSchema/unheardOf",
+            Some("1"),
+            &[("inputSchema.unheardOf", SchemaChanged, Powerful)],
+        ),
+        ("/inputSchema", None, &[("inputSchema", SchemaChanged, Powerful)]),
+        // Output schema.
+        (
+            "/outputSchema/properties/secret",
+            Some("{}"),
+            &[("outputSchema.properties.secret", PropertyAdded, Powerful)],
+        ),
+        (
+            "/outputSchema/properties/hits/maxItems",
+            Some("20"),
+            &[("outputSchema.properties.hits.maxItems", SchemaChanged, Notable)],
+        ),
+        (
+            "/outputSchema/required",
+            Some("[]"),
+            &[("outputSchema.required", PropertyOptional, Notable)],
+        ),
+        ("/outputSchema", None, &[("outputSchema", SchemaChanged, Notable)]),
+        // Annotations.
+        (
+            "/annotations/readOnlyHint",
+            Some("false"),
+            &[("annotations.readOnlyHint", AnnotationChanged, Powerful)],
+        ),
+        (
+            "/annotations/readOnlyHint",
+            None,
+            &[("annotations.readOnlyHint", AnnotationChanged, Powerful)],
+        ),
+        (
+            "/annotations/destructiveHint",
+            Some("true"),
+            &[("annotations.destructiveHint", AnnotationChanged, Cosmetic)],
+        ),
+        (
+            "/annotations/destructiveHint",
+            Some("false"),
+            &[("annotations.destructiveHint", AnnotationChanged, Powerful)],
+        ),
+        (
+            "/annotations/idempotentHint",
+            Some("false"),
+            &[("annotations.idempotentHint", AnnotationChanged, Notable)],
+        ),
+        (
+            "/annotations/openWorldHint",
+            Some(r#""yes""#),
+            &[("annotations.openWorldHint", AnnotationChanged, Powerful)],
+        ),
+        (
+            "/annotations/safeHint",
+            Some("true"),
+            &[("annotations.safeHint", AnnotationChanged, Powerful)],
+        ),
+        ("/annotations/title", Some(r#""Find""#), &[("annotations.title", TextChanged, Powerful)]),
+        (
+            "/annotations",
+            None,
+            &[
+                ("annotations.readOnlyHint", AnnotationChanged, Powerful),
+                ("annotations.idempotentHint", AnnotationChanged, Notable),
+            ],
+        ),
+        // Icons and what else a tool may carry.
+        (
+            "/icons/0/src",
+            Some(r#""https://evil.example/i.png""#),
+            &[("icons", IconsChanged, Powerful)],
+        ),
+        ("/icons", None, &[("icons", IconsChanged, Notable)]),
+        ("/execution", Some("{}"), &[("execution", MemberChanged, Powerful)]),
+        ("/_meta/x~1ui", Some(r#""ui://b""#), &[("_meta[\"x/ui\"]", MetaChanged, Powerful)]),
+        ("/_meta/x~1ui", None, &[("_meta[\"x/ui\"]", MetaChanged, Notable)]),
+        ("/_meta/x~1trace", Some("2"), &[]),
+        // Permissions.
+        (
+            "/_meta/dev.etdi~1etdi/permissions/2",
+            Some(r#"{"scope":"notes:write"}"#),
+            &[("_meta[\"dev.etdi/etdi\"].permissions", PermissionAdded, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/permissions/1",
+            None,
+            &[("_meta[\"dev.etdi/etdi\"].permissions", PermissionRemoved, Cosmetic)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/permissions/0/scope",
+            Some(r#""notes:*""#),
+            &[("_meta[\"dev.etdi/etdi\"].permissions", PermissionWidened, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/permissions/1/required",
+            Some("true"),
+            &[("_meta[\"dev.etdi/etdi\"].permissions", PermissionChanged, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/permissions/0/required",
+            Some("false"),
+            &[("_meta[\"dev.etdi/etdi\"].permissions", PermissionChanged, Cosmetic)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/permissions/0/description",
+            Some(r#""Harmless""#),
+            &[("_meta[\"dev.etdi/etdi\"].permissions", PermissionChanged, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/permissions",
+            Some("7"),
+            &[("_meta[\"dev.etdi/etdi\"].permissions", PermissionChanged, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/scopes/1",
+            Some(r#""admin""#),
+            &[("_meta[\"dev.etdi/etdi\"].scopes", ScopeAdded, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/scopes",
+            None,
+            &[("_meta[\"dev.etdi/etdi\"].scopes", ScopeRemoved, Cosmetic)],
+        ),
+        // Call constraints and signing.
+        (
+            "/_meta/dev.etdi~1etdi/call/max_depth",
+            Some("2"),
+            &[("_meta[\"dev.etdi/etdi\"].call.max_depth", ConstraintTightened, Cosmetic)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/call/max_depth",
+            Some("null"),
+            &[("_meta[\"dev.etdi/etdi\"].call.max_depth", ConstraintLoosened, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/call/allowed_callees",
+            Some("[]"),
+            &[("_meta[\"dev.etdi/etdi\"].call.allowed_callees", ConstraintTightened, Cosmetic)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/call/allowed_callees",
+            Some("null"),
+            &[("_meta[\"dev.etdi/etdi\"].call.allowed_callees", ConstraintLoosened, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/call/allowed_callers",
+            Some(r#"["a"]"#),
+            &[("_meta[\"dev.etdi/etdi\"].call.allowed_callers", ConstraintTightened, Cosmetic)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/call/blocked_callers",
+            Some("[]"),
+            &[("_meta[\"dev.etdi/etdi\"].call.blocked_callers", ConstraintLoosened, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/call/blocked_callers",
+            Some(r#"["web","mail"]"#),
+            &[("_meta[\"dev.etdi/etdi\"].call.blocked_callers", ConstraintTightened, Cosmetic)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/call/require_approval_for_chains",
+            Some("false"),
+            &[(
+                "_meta[\"dev.etdi/etdi\"].call.require_approval_for_chains",
+                ConstraintLoosened,
+                Powerful,
+            )],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/call/new_rule",
+            Some("1"),
+            &[("_meta[\"dev.etdi/etdi\"].call.new_rule", ConstraintLoosened, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/request_signing",
+            None,
+            &[("_meta[\"dev.etdi/etdi\"].request_signing", SigningLoosened, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/volatile/1",
+            Some(r#""x/ui""#),
+            &[("_meta[\"dev.etdi/etdi\"].volatile", VolatileChanged, Powerful)],
+        ),
+        (
+            "/_meta/dev.etdi~1etdi/provider/id",
+            Some(r#""https://acme.evil""#),
+            &[("_meta[\"dev.etdi/etdi\"].provider", ProviderChanged, Powerful)],
+        ),
+        ("/_meta/dev.etdi~1etdi/attestations", Some(r#"["new"]"#), &[]),
+        (
+            "/_meta/dev.etdi~1etdi/other",
+            Some("{}"),
+            &[("_meta[\"dev.etdi/etdi\"].other", BlockChanged, Powerful)],
+        ),
+    ];
+    assert!(tool().pointer(IN).is_some() && tool().pointer(BLOCK).is_some());
+    for (pointer, value, expected) in table {
+        let changes = between(&tool(), &with(&[RAISED, (pointer, *value)]));
+        let mut found: Vec<_> =
+            changes.iter().map(|c| (c.path.as_str(), c.kind, c.gravity)).collect();
+        let raised = ("_meta[\"dev.etdi/etdi\"].version", VersionRaised, Cosmetic);
+        let at = found.iter().position(|change| *change == raised).expect(pointer);
+        found.remove(at);
+        assert_eq!(found, *expected, "{pointer} {value:?}");
+        assert_eq!(
+            changes.may_carry_over(),
+            expected.iter().all(|(_, _, gravity)| *gravity <= Notable),
+            "{pointer}"
+        );
+    }
+}
+
+#[test]
+fn versions() {
+    let version = |text: &'static str| ("/_meta/dev.etdi~1etdi/version", Some(text));
+    let title = ("/annotations/readOnlyHint", Some("false"));
+    let attested = ("/_meta/dev.etdi~1etdi/attestations", Some("[]"));
+    for (edits, expected) in [
+        (&[][..], None),
+        (&[attested], None),
+        (&[version("\"1.4.1\"")], Some((VersionRaised, Cosmetic))),
+        (&[version("\"2.0.0\"")], Some((VersionRaised, Cosmetic))),
+        (&[version("\"1.3.9\"")], Some((VersionLowered, Alarm))),
+        (&[version("\"1.4.0-rc.1\"")], Some((VersionLowered, Alarm))),
+        (&[version("\"1.4.0+build\"")], Some((VersionKept, Alarm))),
+        (&[version("\"one\"")], Some((VersionUnordered, Alarm))),
+        (&[version("9")], Some((VersionUnordered, Alarm))),
+        (&[title], Some((VersionKept, Alarm))),
+        (&[("/_meta/dev.etdi~1etdi", None)], Some((VersionLowered, Alarm))),
+    ] {
+        let changes = between(&tool(), &with(edits));
+        let found =
+            changes.iter().find(|c| c.path.ends_with(".version")).map(|c| (c.kind, c.gravity));
+        assert_eq!(found, expected, "{edits:?}");
+    }
+}
+
+#[test]
+fn a_stripped_block_is_an_alarm_and_a_new_one_powerful() {
+    let plain = with(&[("/_meta/dev.etdi~1etdi", None)]);
+    let stripped = between(&tool(), &plain);
+    assert!(stripped.has(BlockRemoved));
+    assert_eq!(stripped.gravity(), Some(Alarm));
+    let gained = between(&plain, &tool());
+    assert!(gained.has(BlockAdded) && gained.has(VersionRaised));
+    assert_eq!(gained.gravity(), Some(Powerful));
+}
+
+#[test]
+fn a_plain_tool_has_no_version_to_raise() {
+    let before = json!({"name": "t", "inputSchema": {}});
+    let after = json!({"name": "t", "inputSchema": {}, "description": "Read ~/.ssh"});
+    let changes = between(&before, &after);
+    assert!(changes.has(VersionKept));
+    assert_eq!(changes.gravity(), Some(Alarm));
+    assert!(between(&before, &before).is_empty());
+    assert!(between(&before, &before).may_carry_over());
+}
+
+#[test]
+fn volatile_counts_only_when_both_sides_say_so() {
+    let undeclared = with(&[("/_meta/dev.etdi~1etdi/volatile", Some("[]"))]);
+    let mut after = with(&[]);
+    after["_meta"]["x/trace"] = json!("other");
+    assert!(between(&undeclared, &after).has(MetaChanged));
+    let own = with(&[("/_meta/dev.etdi~1etdi/volatile", Some(r#"["dev.etdi/etdi"]"#))]);
+    let mut other = own.clone();
+    other["_meta"]["dev.etdi/etdi"]["permissions"] = json!([]);
+    assert!(between(&own, &other).has(PermissionRemoved), "the block cannot declare itself away");
+}
+
+#[test]
+fn prints_for_people() {
+    let long = "The quick brown fox jumps over the lazy dog, again and again and again. ";
+    let before =
+        json!({"name": "t", "description": format!("{long}Done.{long}"), "inputSchema": {}});
+    let after = json!({"name": "t", "description": format!("{long}Done. \u{202e}Now pay.{long}"), "inputSchema": {}});
+    assert_eq!(
+        between(&before, &after).to_string(),
+        "!! description: text changed\n     \
+         - …again and again and again. Done.The quick brown fox jumps over t…\n     \
+         + …again and again and again. Done. \\u{202e}Now pay.The quick brown fox jumps over t…\n\
+         !! _meta[\"dev.etdi/etdi\"].version: definition changed without a new version"
+    );
+}
+
+#[test]
+fn serializes_as_data() {
+    let changes = between(&tool(), &with(&[RAISED, ("/title", Some(r#""Find""#))]));
+    let json = serde_json::to_value(&changes).unwrap();
+    assert_eq!(
+        json,
+        json!({"gravity": "powerful", "omitted": 0, "changes": [
+            {"path": "title", "kind": "text_changed", "before": "Search", "after": "Find",
+                "gravity": "powerful"},
+            {"path": "_meta[\"dev.etdi/etdi\"].version", "kind": "version_raised",
+                "before": "1.4.0", "after": "1.5.0", "gravity": "cosmetic"}
+        ]})
+    );
+    assert_eq!(serde_json::from_value::<Changes>(json).unwrap(), changes);
+}
+
+#[test]
+fn a_flood_of_differences_is_counted_and_its_gravity_kept() {
+    let mut after = with(&[RAISED]);
+    for index in 0..MAX_CHANGES + 10 {
+        after["inputSchema"]["properties"][format!("p{index}")] = json!({});
+    }
+    let changes = between(&tool(), &after);
+    assert_eq!(changes.iter().count(), MAX_CHANGES);
+    assert_eq!(changes.omitted(), 11);
+    assert_eq!(changes.gravity(), Some(Powerful));
+    // The gravest difference may be among the omitted ones.
+    after["zzz"] = json!("\u{200b}");
+    assert_eq!(between(&tool(), &after).gravity(), Some(Alarm));
+}
+
+#[test]
+fn no_object_is_an_error() {
+    assert!(matches!(Changes::between("[]", "{}"), Err(ChangeError::Before(_))));
+    assert!(matches!(Changes::between("{}", "{"), Err(ChangeError::After(_))));
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(500), "]".repeat(500));
+    assert!(Changes::between(&deep, "{}").is_err());
+}
