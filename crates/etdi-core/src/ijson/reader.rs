@@ -1,0 +1,409 @@
+//! The reader itself: one pass over the bytes, a path only when something is wrong.
+
+use std::borrow::Cow;
+
+use super::error::Segment;
+use super::{IjsonError, Limits, Number, Object, Problem, Text, Value, utf16_order};
+
+pub(super) fn read(text: &str, limits: Limits) -> Result<Value<'_>, IjsonError> {
+    if text.len() > limits.bytes {
+        return Err(IjsonError::new(Problem::TooLong));
+    }
+    let depth = limits.depth.min(Limits::MAX_DEPTH);
+    let mut reader = Reader { text, at: 0, depth, values: limits.values };
+    let value = reader.value()?;
+    match reader.next_token() {
+        None => Ok(value),
+        Some(_) => Err(reader.syntax()),
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    /// Levels and values that may still come.
+    depth: usize,
+    values: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// The first byte that is no white space.
+    fn next_token(&mut self) -> Option<u8> {
+        while let Some(byte) = self.peek() {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    fn syntax(&self) -> IjsonError {
+        IjsonError::new(Problem::Syntax { offset: self.at })
+    }
+
+    fn value(&mut self) -> Result<Value<'a>, IjsonError> {
+        match self.values.checked_sub(1) {
+            Some(left) => self.values = left,
+            None => return Err(IjsonError::new(Problem::TooMany)),
+        }
+        match self.next_token() {
+            Some(b'"') => self.string().map(Value::String),
+            Some(b'{') => self.nested(Self::object),
+            Some(b'[') => self.nested(Self::array),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word("true", Value::Bool(true)),
+            Some(b'f') => self.word("false", Value::Bool(false)),
+            Some(b'n') => self.word("null", Value::Null),
+            _ => Err(self.syntax()),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, IjsonError> {
+        match self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            true => {
+                self.at += word.len();
+                Ok(value)
+            }
+            false => Err(self.syntax()),
+        }
+    }
+
+    fn nested(
+        &mut self,
+        read: fn(&mut Self) -> Result<Value<'a>, IjsonError>,
+    ) -> Result<Value<'a>, IjsonError> {
+        match self.depth.checked_sub(1) {
+            Some(left) => self.depth = left,
+            None => return Err(IjsonError::new(Problem::TooDeep)),
+        }
+        self.at += 1;
+        let value = read(self)?;
+        self.depth += 1;
+        Ok(value)
+    }
+
+    fn array(&mut self) -> Result<Value<'a>, IjsonError> {
+        let mut list = Vec::new();
+        if self.next_token() == Some(b']') {
+            self.at += 1;
+            return Ok(Value::Array(list));
+        }
+        loop {
+            let value = self.value();
+            list.push(value.map_err(|error| error.within(Segment::Element(list.len())))?);
+            match self.next_token() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(Value::Array(list));
+                }
+                _ => return Err(self.syntax()),
+            }
+        }
+    }
+
+    fn object(&mut self) -> Result<Value<'a>, IjsonError> {
+        let mut members: Vec<(Text<'a>, Value<'a>)> = Vec::new();
+        if self.next_token() == Some(b'}') {
+            self.at += 1;
+            return Ok(Value::Object(Object { members }));
+        }
+        let mut sorted = true;
+        loop {
+            if self.next_token() != Some(b'"') {
+                return Err(self.syntax());
+            }
+            let name = self.string()?;
+            if self.next_token() != Some(b':') {
+                return Err(self.syntax());
+            }
+            self.at += 1;
+            let value = self.value().map_err(|error| error.within(named(&name)))?;
+            if let Some((last, _)) = members.last() {
+                sorted &= utf16_order(last.as_str(), name.as_str()).is_lt();
+            }
+            members.push((name, value));
+            match self.next_token() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => break,
+                _ => return Err(self.syntax()),
+            }
+        }
+        self.at += 1;
+        if !sorted {
+            members.sort_by(|(left, _), (right, _)| utf16_order(left.as_str(), right.as_str()));
+            let twice = members.windows(2).find_map(|pair| match pair {
+                [(left, _), (right, _)] if left == right => Some(left),
+                _ => None,
+            });
+            if let Some(name) = twice {
+                return Err(IjsonError::new(Problem::DuplicateMember).within(named(name)));
+            }
+        }
+        Ok(Value::Object(Object { members }))
+    }
+
+    fn number(&mut self) -> Result<Value<'a>, IjsonError> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        let literal = self.text.get(start..self.at).unwrap_or_default();
+        Number::read(literal).map(Value::Number).map_err(IjsonError::new)
+    }
+
+    fn digits(&mut self) -> Result<(), IjsonError> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.syntax()) } else { Ok(()) }
+    }
+
+    /// Reads a string whose opening quote is next.
+    fn string(&mut self) -> Result<Text<'a>, IjsonError> {
+        self.at += 1;
+        let start = self.at;
+        let run = self.plain_run()?;
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Ok(Text(Cow::Borrowed(run)));
+        }
+        let mut owned = String::from(run);
+        owned.reserve(32);
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    self.at += 1;
+                    owned.push(self.escape()?);
+                }
+                _ => owned.push_str(self.plain_run()?),
+            }
+        }
+        self.at += 1;
+        debug_assert!(self.at > start);
+        Ok(Text(Cow::Owned(owned)))
+    }
+
+    /// Characters up to a quote or a backslash, one of which then is next.
+    fn plain_run(&mut self) -> Result<&'a str, IjsonError> {
+        let start = self.at;
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        let mut ascii = true;
+        let length = rest.iter().position(|byte| {
+            ascii &= byte.is_ascii();
+            matches!(byte, b'"' | b'\\' | 0..0x20)
+        });
+        self.at += length.unwrap_or(rest.len());
+        if !matches!(self.peek(), Some(b'"' | b'\\')) {
+            return Err(self.syntax());
+        }
+        let run = self.text.get(start..self.at).ok_or_else(|| self.syntax())?;
+        if !ascii && run.chars().any(is_noncharacter) {
+            return Err(IjsonError::new(Problem::Noncharacter));
+        }
+        Ok(run)
+    }
+
+    /// The character of an escape whose backslash is behind us.
+    fn escape(&mut self) -> Result<char, IjsonError> {
+        let byte = self.peek().ok_or_else(|| self.syntax())?;
+        let character = match byte {
+            b'"' | b'\\' | b'/' => char::from(byte),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode_escape(),
+            _ => return Err(self.syntax()),
+        };
+        self.at += 1;
+        Ok(character)
+    }
+
+    fn unicode_escape(&mut self) -> Result<char, IjsonError> {
+        let lone = || IjsonError::new(Problem::LoneSurrogate);
+        let first = self.code_unit()?;
+        let code = match first {
+            0xD800..=0xDBFF => {
+                if self.text.as_bytes().get(self.at..self.at + 2) != Some(br"\u") {
+                    return Err(lone());
+                }
+                self.at += 1;
+                match self.code_unit()? {
+                    second @ 0xDC00..=0xDFFF => {
+                        0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00)
+                    }
+                    _ => return Err(lone()),
+                }
+            }
+            code => code,
+        };
+        let character = char::from_u32(code).ok_or_else(lone)?;
+        match is_noncharacter(character) {
+            true => Err(IjsonError::new(Problem::Noncharacter)),
+            false => Ok(character),
+        }
+    }
+
+    /// Four hexadecimal digits behind the `u` that is next.
+    fn code_unit(&mut self) -> Result<u32, IjsonError> {
+        self.at += 1;
+        let digits = self.text.as_bytes().get(self.at..self.at + 4).ok_or_else(|| self.syntax())?;
+        let unit = digits.iter().try_fold(0, |unit, digit| {
+            char::from(*digit).to_digit(16).map(|digit| unit * 16 + digit)
+        });
+        let unit = unit.ok_or_else(|| self.syntax())?;
+        self.at += 4;
+        Ok(unit)
+    }
+}
+
+fn named(name: &Text<'_>) -> Segment {
+    Segment::Member(name.as_str().to_owned())
+}
+
+/// U+FDD0 to U+FDEF, and the last two code points of each plane.
+fn is_noncharacter(character: char) -> bool {
+    let code = u32::from(character);
+    (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> (String, &'static str) {
+        let error = read(text, Limits::DEFINITION).expect_err(text);
+        (error.path(), error.code())
+    }
+
+    #[test]
+    fn refuses_what_readers_understand_differently() {
+        for (text, path, code) in [
+            (r#"{"a":1,"a":1}"#, "a", "duplicate_member"),
+            (
+                r#"{"b":0,"a":{"x":[{},{"é":1,"\u00e9":2}]}}"#,
+                r#"a.x[1]["\u{e9}"]"#,
+                "duplicate_member",
+            ),
+            (r#"{"":1,"":2}"#, r#"[""]"#, "duplicate_member"),
+            (r#"{"a":"\ud800"}"#, "a", "lone_surrogate"),
+            (r#"{"a":"\ud800x"}"#, "a", "lone_surrogate"),
+            (r#"{"a":"\ud800\u0041"}"#, "a", "lone_surrogate"),
+            (r#"["\udc00"]"#, "[0]", "lone_surrogate"),
+            (r#"{"\ud800":1}"#, "", "lone_surrogate"),
+            (r#"{"a":"\ufffe"}"#, "a", "noncharacter"),
+            (r#"{"a":"\udbff\udfff"}"#, "a", "noncharacter"),
+            ("{\"a\":\"\u{fdd0}\"}", "a", "noncharacter"),
+            (r#"{"a":{"b":[9007199254740993]}}"#, "a.b[0]", "integer_too_large"),
+            (r#"{"a":1e400}"#, "a", "not_round_trip"),
+        ] {
+            assert_eq!(refused(text), (path.to_owned(), code), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_json() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "}",
+            "[",
+            "[1",
+            "[1,",
+            "[1,]",
+            "{,}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{a:1}"#,
+            r#"{'a':1}"#,
+            "01",
+            "-",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "1e+",
+            "0x1",
+            "NaN",
+            "-Infinity",
+            "tru",
+            "nul",
+            "True",
+            r#"""#,
+            r#""\x""#,
+            r#""\u12""#,
+            r#""\u12g4""#,
+            r#""\"#,
+            r#""\u"#,
+            "\"\t\"",
+            "\"\u{0}\"",
+            "1 2",
+            "[] []",
+            "\u{feff}1",
+            "/**/1",
+            "[1\u{a0}]",
+            "1\u{c}",
+        ] {
+            assert_eq!(refused(text).1, "syntax", "{text:?}");
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        let limits = Limits { bytes: 40, depth: 3, values: 5 };
+        assert!(read("[[[1]],2]", limits).is_ok());
+        for (text, problem) in [
+            ("[[[[1]]]]".to_owned(), Problem::TooDeep),
+            ("[1,2,3,4,5]".to_owned(), Problem::TooMany),
+            (" ".repeat(41), Problem::TooLong),
+        ] {
+            assert_eq!(read(&text, limits).unwrap_err().problem(), problem);
+        }
+        let unlimited = Limits { bytes: usize::MAX, depth: usize::MAX, values: usize::MAX };
+        let deep = "[".repeat(1 << 20);
+        assert_eq!(read(&deep, unlimited).unwrap_err().problem(), Problem::TooDeep);
+        let most = format!("{}{}", "[".repeat(127), "]".repeat(127));
+        assert!(read(&most, unlimited).is_ok());
+    }
+
+    #[test]
+    fn escapes_mean_their_characters() {
+        let text = r#""\"\\\/\b\f\n\r\t\u0041\u20AC\ud83d\ude00é""#;
+        let value = read(text, Limits::DEFINITION).unwrap();
+        assert_eq!(value.as_str(), Some("\"\\/\u{8}\u{c}\n\r\tA€😀é"));
+    }
+
+    #[test]
+    fn a_long_name_is_cut_in_messages() {
+        let text = format!("{{\"{}\":1e999}}", "x\u{1b}".replace('\u{1b}', "\\u001b").repeat(1000));
+        let error = read(&text, Limits::DEFINITION).unwrap_err();
+        assert!(error.to_string().len() < 1000);
+        assert!(!error.to_string().contains('\u{1b}'));
+    }
+}
