@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::walk::{Walk, keys, object_or};
 use super::{ChangeKind, Gravity};
+use crate::permission::Scope;
 
 type Object = Map<String, Value>;
 
@@ -257,17 +258,10 @@ fn signing(walk: &mut Walk, before: Option<&Value>, after: Option<&Value>) {
     }
 }
 
-/// Whether the permission `wide` includes `narrow`: segment by segment, `*` stands for one
-/// segment, and at the end for all that follow.
+/// Whether the permission `wide` includes `narrow`; what is no scope includes nothing.
 fn covers(wide: &str, narrow: &str) -> bool {
-    let (mut wide, mut narrow) = (wide.split(':').peekable(), narrow.split(':').peekable());
-    loop {
-        match (wide.next(), narrow.next()) {
-            (None, None) => return true,
-            (Some("*"), Some(_)) if wide.peek().is_none() => return true,
-            (Some("*"), Some(_)) => {}
-            (Some(a), Some(b)) if a == b => {}
-            _ => return false,
-        }
+    match (wide.parse::<Scope>(), narrow.parse::<Scope>()) {
+        (Ok(wide), Ok(narrow)) => wide.covers(&narrow),
+        _ => false,
     }
 }

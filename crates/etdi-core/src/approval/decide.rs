@@ -1,0 +1,422 @@
+//! The decision: what an approval, a policy and a listed definition together mean. Pure.
+
+use core::cmp::Ordering;
+
+use semver::Version;
+use serde_json::Value;
+
+use super::{Approval, ApprovalKey, Carried, Granted, Pin, Reason, ServerMemory, SignedBy};
+use crate::change::{ChangeError, ChangeKind, Changes, Gravity};
+use crate::digest::Digest;
+use crate::level::{Drift, Handling, Policy, Update};
+use crate::time::UnixTime;
+
+/// What verification found out about a definition. Not being able to check and having found
+/// something wrong are different things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// Signed by a trusted key and bound to the server that sent it.
+    Verified {
+        /// Who vouches for it.
+        issuer: String,
+        /// The key and the attestations that were verified.
+        by: SignedBy,
+        /// The key is known from first use only, no configuration names it.
+        first_use: bool,
+    },
+    /// No attestation at all.
+    Unsigned,
+    /// There is an attestation, and nobody can check it here, or nothing binds it to the server.
+    Unverified,
+    /// There is an attestation, and it is wrong.
+    Invalid(Reason),
+}
+
+/// What is known about one listed tool.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Facts<'a> {
+    /// The identity of the server.
+    pub server: &'a str,
+    /// The name of the tool.
+    pub tool: &'a str,
+    /// The digest of its definition.
+    pub digest: Digest,
+    /// The definition in canonical form.
+    pub definition: &'a str,
+    /// What verification found.
+    pub standing: &'a Standing,
+    /// What was started, where nothing else binds the definition to its server.
+    pub pin: Option<&'a Pin>,
+}
+
+impl<'a> Facts<'a> {
+    /// A tool of a server, its definition, and what verification found.
+    pub fn new(
+        server: &'a str,
+        tool: &'a str,
+        digest: Digest,
+        definition: &'a str,
+        standing: &'a Standing,
+    ) -> Self {
+        Self { server, tool, digest, definition, standing, pin: None }
+    }
+
+    /// The same, behind a program that is pinned.
+    #[must_use]
+    pub fn behind(self, pin: Option<&'a Pin>) -> Self {
+        Self { pin, ..self }
+    }
+
+    /// The key of its approval. Only a verified issuer is part of it: what a definition claims
+    /// about itself never finds anyone's approval.
+    pub fn key(&self) -> ApprovalKey {
+        ApprovalKey::new(self.server, self.issuer().map(str::to_owned), self.tool)
+    }
+
+    /// Who verifiably vouches for it.
+    pub fn issuer(&self) -> Option<&'a str> {
+        match self.standing {
+            Standing::Verified { issuer, .. } => Some(issuer),
+            _ => None,
+        }
+    }
+
+    /// Whether someone verifiably vouches for it.
+    pub fn is_verified(&self) -> bool {
+        matches!(self.standing, Standing::Verified { .. })
+    }
+
+    pub(super) fn signed_by(&self) -> Option<SignedBy> {
+        match self.standing {
+            Standing::Verified { by, .. } => Some(by.clone()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn version(&self) -> Option<String> {
+        block(self.definition)?.get("version")?.as_str().map(str::to_owned)
+    }
+
+    pub(super) fn constraints(&self) -> Option<Value> {
+        block(self.definition)?.get("call").cloned()
+    }
+}
+
+fn block(definition: &str) -> Option<Value> {
+    let tool: Value = serde_json::from_str(definition).ok()?;
+    tool.get("_meta")?.get("dev.etdi/etdi").cloned()
+}
+
+/// The scopes of a definition's required permissions.
+fn required(definition: &str) -> Vec<String> {
+    let block = block(definition);
+    let declared = block.as_ref().and_then(|block| block.get("permissions")?.as_array());
+    declared
+        .into_iter()
+        .flatten()
+        .filter(|permission| permission.get("required").and_then(Value::as_bool) != Some(false))
+        .filter_map(|permission| permission.get("scope").unwrap_or(permission).as_str())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What a store knows that bears on the decision.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Known<'a> {
+    /// The approval under the tool's key.
+    pub approval: Option<&'a Approval>,
+    /// An approval of the tool under another issuer, or from before it was signed; it decides
+    /// nothing, but what changed since is worth showing.
+    pub previous: Option<&'a Approval>,
+    /// What is remembered of the server.
+    pub memory: Option<&'a ServerMemory>,
+}
+
+impl<'a> Known<'a> {
+    /// An approval and what is remembered.
+    pub fn new(approval: Option<&'a Approval>, memory: Option<&'a ServerMemory>) -> Self {
+        Self { approval, previous: None, memory }
+    }
+
+    /// The same, with an approval under another key to show differences against.
+    #[must_use]
+    pub fn with_previous(self, previous: Option<&'a Approval>) -> Self {
+        Self { previous, ..self }
+    }
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// Exactly what was approved.
+    Unchanged,
+    /// An update that the policy carries the approval over to; it counts once it is stored.
+    CarryOver {
+        /// The approval to store in place of the present one.
+        approval: Box<Approval>,
+        /// What changed.
+        changes: Changes,
+    },
+    /// A person must decide.
+    Ask {
+        /// Why.
+        reason: Reason,
+        /// What changed since the last approval.
+        changes: Changes,
+        /// An honest publisher does not do this.
+        alarm: bool,
+    },
+    /// The tool stays away, and no answer of a user changes that here.
+    Block {
+        /// Why.
+        reason: Reason,
+        /// What changed since the last approval.
+        changes: Changes,
+    },
+}
+
+impl Decision {
+    /// The reason, `None` when the tool may be called or carried over.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Ask { reason, .. } | Self::Block { reason, .. } => Some(*reason),
+            Self::Unchanged | Self::CarryOver { .. } => None,
+        }
+    }
+}
+
+/// Decides about one listed tool.
+///
+/// Nothing is read or written here; `known` must be what the store holds under `facts.key()`. The
+/// order is: what verification found, what was seen signed before, whether there is an approval
+/// that counts, the program behind it, the definition, the key, the permissions.
+pub fn decide(facts: &Facts<'_>, known: Known<'_>, policy: &Policy, now: UnixTime) -> Decision {
+    // An approval under another key decides nothing, whoever hands it in.
+    let key = facts.key();
+    let approval = known.approval.filter(|approval| approval.key == key);
+    let shown = approval.or(known.previous);
+    let changes = |shown: Option<&Approval>| match shown {
+        Some(shown) => Changes::between(&shown.definition, facts.definition),
+        None => Ok(Changes::default()),
+    };
+
+    if let Some(reason) = refused(facts, known, policy) {
+        return Decision::Block { reason, changes: changes(shown).unwrap_or_default() };
+    }
+    let Some(approval) = approval else {
+        return match changes(shown) {
+            Ok(changes) => first_time(facts, known, policy, changes),
+            Err(error) => unreadable(&error),
+        };
+    };
+    if approval.pin.as_ref() != facts.pin {
+        let changes = changes(Some(approval)).unwrap_or_default();
+        return drift(policy, Reason::ExecutableChanged, changes);
+    }
+    let expired =
+        |changes| Decision::Ask { reason: Reason::ApprovalExpired, changes, alarm: false };
+    if approval.digest != facts.digest {
+        return match changes(Some(approval)) {
+            Ok(changes) => match changed(facts, approval, known.memory, policy, changes, now) {
+                Decision::CarryOver { changes, .. } if approval.is_expired(now) => expired(changes),
+                decision => decision,
+            },
+            Err(error) => unreadable(&error),
+        };
+    }
+    if approval.is_expired(now) {
+        return expired(Changes::default());
+    }
+    if let Some(decision) = other_key(facts, approval, policy, now) {
+        return decision;
+    }
+    permitted(facts, approval)
+}
+
+/// The same definition by the same key. Not having asked, having refused and having granted
+/// everything are three answers.
+fn permitted(facts: &Facts<'_>, approval: &Approval) -> Decision {
+    let granted = &approval.granted;
+    let changes = Changes::default();
+    if *granted == Granted::All
+        || required(facts.definition).iter().all(|scope| granted.allows(scope))
+    {
+        Decision::Unchanged
+    } else if *granted == Granted::Unasked {
+        Decision::Ask { reason: Reason::PermissionsUndecided, changes, alarm: false }
+    } else {
+        Decision::Block { reason: Reason::PermissionDenied, changes }
+    }
+}
+
+/// A change that an honest publisher does not make.
+fn drift(policy: &Policy, reason: Reason, changes: Changes) -> Decision {
+    match policy.drift {
+        Drift::Block => Decision::Block { reason, changes },
+        Drift::Alarm => Decision::Ask { reason, changes, alarm: true },
+    }
+}
+
+/// What no approval can make good.
+fn refused(facts: &Facts<'_>, known: Known<'_>, policy: &Policy) -> Option<Reason> {
+    let (lost, handling, refused) = match facts.standing {
+        Standing::Verified { .. } => return None,
+        Standing::Invalid(reason) => return Some(*reason),
+        Standing::Unsigned => (Reason::SignatureRemoved, policy.unsigned, Reason::Unsigned),
+        Standing::Unverified => (Reason::VerificationLost, policy.unverified, Reason::Unverified),
+    };
+    let seen_signed = known.memory.is_some_and(|memory| memory.tools.contains_key(facts.tool))
+        || known.previous.is_some_and(|previous| {
+            previous.is_signed()
+                && previous.key.server == facts.server
+                && previous.key.tool == facts.tool
+        });
+    if seen_signed {
+        return Some(lost);
+    }
+    (handling == Handling::Refuse).then_some(refused)
+}
+
+/// No approval under this key.
+fn first_time(facts: &Facts<'_>, known: Known<'_>, policy: &Policy, changes: Changes) -> Decision {
+    let issuers = known.memory.and_then(|memory| memory.tools.get(facts.tool));
+    let alarming = match (facts.standing, issuers) {
+        // Only tools that were never seen signed come here unsigned; the server may have attested
+        // others, and an attacker may have stripped and renamed one of them.
+        (Standing::Unsigned | Standing::Unverified, _) => known
+            .memory
+            .is_some_and(|memory| !memory.tools.is_empty())
+            .then_some(Reason::SignatureRemoved),
+        (Standing::Verified { issuer, .. }, Some(issuers)) => match issuers.get(issuer) {
+            None => (!issuers.is_empty()).then_some(Reason::IssuerChanged),
+            Some(seen) => is_higher(seen.version.as_deref(), facts.version().as_deref())
+                .then_some(Reason::VersionLowered),
+        },
+        _ => None,
+    };
+    match alarming {
+        None => Decision::Ask { reason: Reason::NotApproved, changes, alarm: false },
+        Some(reason) => drift(policy, reason, changes),
+    }
+}
+
+/// Another definition under the same key.
+fn changed(
+    facts: &Facts<'_>,
+    approval: &Approval,
+    memory: Option<&ServerMemory>,
+    policy: &Policy,
+    changes: Changes,
+    now: UnixTime,
+) -> Decision {
+    let version = facts.version();
+    let seen = memory
+        .zip(facts.issuer())
+        .and_then(|(memory, issuer)| memory.tools.get(facts.tool)?.get(issuer)?.version.as_deref());
+    if changes.has(ChangeKind::VersionLowered) || is_higher(seen, version.as_deref()) {
+        return drift(policy, Reason::VersionLowered, changes);
+    }
+    let more = changes.adds_permissions();
+    if !changes.has(ChangeKind::VersionRaised) {
+        let reason = if more { Reason::PermissionsChanged } else { Reason::DefinitionChanged };
+        return drift(policy, reason, changes);
+    }
+    let same_key = approval.signed_by.as_ref().map(|by| &by.kid)
+        == facts.signed_by().as_ref().map(|by| &by.kid);
+    match policy.update {
+        Update::CarryOver { undo_seconds }
+            if facts.is_verified()
+                && same_key
+                && changes.may_carry_over()
+                && !approval.always_ask =>
+        {
+            carry_over(facts, approval, policy, changes, now.plus(undo_seconds), now)
+        }
+        _ => {
+            let reason = if more { Reason::PermissionsChanged } else { Reason::VersionChanged };
+            let alarm = changes.gravity() == Some(Gravity::Alarm);
+            Decision::Ask { reason, changes, alarm }
+        }
+    }
+}
+
+/// The same definition, signed with another key of the same issuer.
+fn other_key(
+    facts: &Facts<'_>,
+    approval: &Approval,
+    policy: &Policy,
+    now: UnixTime,
+) -> Option<Decision> {
+    let Standing::Verified { by, first_use, .. } = facts.standing else { return None };
+    if approval.signed_by.as_ref().is_some_and(|approved| approved.kid == by.kid) {
+        return None;
+    }
+    Some(match policy.update {
+        // A configured issuer may rotate; a key that came from nowhere may not take over.
+        Update::CarryOver { undo_seconds } if !first_use && !approval.always_ask => {
+            let until = now.plus(undo_seconds);
+            carry_over(facts, approval, policy, Changes::default(), until, now)
+        }
+        _ => Decision::Ask {
+            reason: Reason::KeyChanged,
+            changes: Changes::default(),
+            alarm: *first_use,
+        },
+    })
+}
+
+fn carry_over(
+    facts: &Facts<'_>,
+    approval: &Approval,
+    policy: &Policy,
+    changes: Changes,
+    undo_until: UnixTime,
+    now: UnixTime,
+) -> Decision {
+    let from = match &approval.carried {
+        Some(carried) => carried.from.clone(),
+        None => approval.clone(),
+    };
+    let same = approval.digest == facts.digest;
+    let approval = Approval {
+        digest: facts.digest,
+        definition: facts.definition.to_owned(),
+        version: facts.version(),
+        signed_by: facts.signed_by(),
+        constraints: facts.constraints(),
+        level: policy.level,
+        approved_at: now,
+        reason: if same { Reason::KeyChanged } else { Reason::VersionChanged },
+        note: None,
+        carried: Some(Box::new(Carried { from, undo_until })),
+        ..approval.clone()
+    };
+    Decision::CarryOver { approval: Box::new(approval), changes }
+}
+
+fn unreadable(error: &ChangeError) -> Decision {
+    let reason = match error {
+        ChangeError::Before(_) => Reason::StoreFailed,
+        ChangeError::After(_) => Reason::DefinitionInvalid,
+    };
+    Decision::Block { reason, changes: Changes::default() }
+}
+
+/// Whether `version` takes precedence over `than`. One that is there is higher than none, a
+/// semantic version higher than any other text.
+pub(super) fn is_higher(version: Option<&str>, than: Option<&str>) -> bool {
+    let parse = |text: Option<&str>| text.and_then(|text| Version::parse(text).ok());
+    match (parse(version), parse(than)) {
+        (Some(version), Some(than)) => version.cmp_precedence(&than) == Ordering::Greater,
+        (Some(_), None) => true,
+        (None, Some(_)) => false,
+        (None, None) => version.is_some() && than.is_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

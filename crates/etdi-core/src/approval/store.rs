@@ -1,0 +1,175 @@
+//! The seam to whatever keeps approvals.
+
+use mcp_types::BoxFuture;
+
+use super::{Approval, ApprovalKey, ServerMemory};
+use crate::time::UnixTime;
+
+/// Keeps approvals and the memory of signed tools.
+///
+/// Every write compares and sets: it names the generation that the writer has seen, and is refused
+/// with [`StoreError::Conflict`] when another was faster. A lost write means that the decision was
+/// made on something outdated: read again and decide again, never write the same once more.
+/// Whatever a store cannot read for certain is an error, never an absence; the caller treats any
+/// error as "not approved".
+///
+/// [`approval_store_contract`](super::approval_store_contract) holds an implementation to this.
+pub trait ApprovalStore: Send + Sync {
+    /// The approval under a key, `None` when there is none.
+    fn get<'a>(
+        &'a self,
+        key: &'a ApprovalKey,
+    ) -> BoxFuture<'a, Result<Option<Approval>, StoreError>>;
+
+    /// Stores an approval under its key and gives it back with its new generation.
+    ///
+    /// `expected` is the generation that it replaces, `None` when there must be none yet. The
+    /// generation inside `approval` is ignored.
+    fn put(
+        &self,
+        approval: Approval,
+        expected: Option<u64>,
+    ) -> BoxFuture<'_, Result<Approval, StoreError>>;
+
+    /// Takes an approval away if it still is of this generation. What is remembered of the server
+    /// stays.
+    fn remove<'a>(
+        &'a self,
+        key: &'a ApprovalKey,
+        expected: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// All approvals that can be read, and an error for each that cannot.
+    fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>>;
+
+    /// What is remembered of a server, `None` when nothing is.
+    fn memory<'a>(
+        &'a self,
+        server: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ServerMemory>, StoreError>>;
+
+    /// Remembers tools that were seen with a verified signature, and gives back all that is
+    /// remembered of the server. Adding is commutative, so no write is lost; nothing is written
+    /// when nothing is new.
+    fn remember<'a>(
+        &'a self,
+        server: &'a str,
+        seen: &'a [Seen],
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<ServerMemory, StoreError>>;
+
+    /// Forgets that a tool was ever signed: an operator's act, for a server that really gave up
+    /// signing. Says whether there was anything to forget.
+    fn forget<'a>(
+        &'a self,
+        server: &'a str,
+        tool: &'a str,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// A number that grows with every write, cheap to ask for: as long as it stays, nothing that
+    /// was read before has changed.
+    fn generation(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+}
+
+/// A tool that was seen with a verified signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Seen {
+    /// The name of the tool.
+    pub tool: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// With which key.
+    pub kid: String,
+    /// The version that the definition declares.
+    pub version: Option<String>,
+}
+
+impl Seen {
+    /// A tool, its issuer, the key and the version.
+    pub fn new(
+        tool: impl Into<String>,
+        issuer: impl Into<String>,
+        kid: impl Into<String>,
+        version: Option<String>,
+    ) -> Self {
+        Self { tool: tool.into(), issuer: issuer.into(), kid: kid.into(), version }
+    }
+}
+
+/// All that a store holds.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Listing {
+    /// The approvals, ordered by key.
+    pub approvals: Vec<Approval>,
+    /// What could not be read; each means that something is not approved.
+    pub faults: Vec<StoreError>,
+}
+
+/// Why a store did not do what it was asked for. Each means: not approved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another write was faster.
+    #[error("the approval was changed by another writer, read it again and decide again")]
+    Conflict {
+        /// The generation that is stored now, `None` when nothing is.
+        current: Option<u64>,
+    },
+    /// Something stored is not what was written.
+    #[error("the approval store is damaged: {what}; nothing in doubt counts as approved")]
+    Corrupt {
+        /// What is wrong with what, and what to do.
+        what: String,
+    },
+    /// Something stored is older than what this process has already seen.
+    #[error(
+        "the approval store went back from generation {seen} to {found}, someone restored an old copy; \
+         restore the newest one or move the directory away and approve again"
+    )]
+    RolledBack {
+        /// The highest generation that was seen.
+        seen: u64,
+        /// The one that is there.
+        found: u64,
+    },
+    /// Others may read or write where only the user may.
+    #[error(
+        "`{path}` is open to other users (mode {mode:o}), take their rights away with `chmod {wanted:o}`"
+    )]
+    Exposed {
+        /// What is open.
+        path: String,
+        /// Its mode.
+        mode: u32,
+        /// The mode that it must have.
+        wanted: u32,
+    },
+    /// A bound of the store is reached.
+    #[error("no room for more {what}, remove some")]
+    Full {
+        /// What there is too much of.
+        what: &'static str,
+    },
+    /// Another process holds the store.
+    #[error("another process holds the approval store, try again when it is done")]
+    Busy,
+    /// The storage itself failed.
+    #[error("cannot {action} `{path}`")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A store that is no file failed.
+    #[error("the approval store failed: {message}")]
+    Other {
+        /// What it said.
+        message: String,
+    },
+}
