@@ -1,0 +1,139 @@
+// The published TypeScript client (`@modelcontextprotocol/client`) against a
+// stdio server given as a command.
+//
+//   node client.mjs [--era legacy|modern|both] -- COMMAND ARGS...
+//
+// Prints one JSON object with every step, then `N passed, M failed`; exits 0
+// when nothing failed. The steps are those of ../README.md.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { Client, ProtocolError } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+
+// Features that the server does not promise yet: named here, never passed over in silence.
+const LATER = ['elicitation', 'resources', 'prompts'];
+const MESSAGE = 'hello "wörld" \u2713\n\u{1f642}';
+const TIMEOUT = 20_000;
+
+const text = result => result.content.filter(block => block.type === 'text').map(block => block.text).join('');
+
+const call = (client, name, args, options = {}) =>
+  client.callTool({ name, arguments: args }, { timeout: TIMEOUT, ...options });
+
+/** How a call is refused: as a protocol error or as a tool error. Success is a failure here. */
+async function refusal(pending) {
+  let result;
+  try {
+    result = await pending;
+  } catch (error) {
+    assert(error instanceof ProtocolError, error);
+    return { kind: 'protocol', code: error.code, message: error.message };
+  }
+  assert.equal(result.isError, true, JSON.stringify(result));
+  return { kind: 'tool', message: text(result) };
+}
+
+async function echo(client) {
+  const result = await call(client, 'echo', { message: MESSAGE });
+  assert(!result.isError, JSON.stringify(result));
+  assert.equal(text(result), `echo: ${MESSAGE}`);
+}
+
+/** One entry a step; what it returns is recorded as evidence. */
+const STEPS = {
+  async negotiate(client, era) {
+    const revision = client.getNegotiatedProtocolVersion();
+    assert.equal(revision >= '2026-07-28', era === 'modern', `negotiated ${revision}`);
+    const { name, version } = client.getServerVersion();
+    assert(name && version);
+    return { revision, server: `${name} ${version}` };
+  },
+  async list_tools(client) {
+    const { tools } = await client.listTools(undefined, { timeout: TIMEOUT });
+    const names = tools.map(tool => tool.name).sort();
+    assert(names.includes('echo') && names.includes('slow'), names.join());
+    const schema = tools.find(tool => tool.name === 'echo').inputSchema;
+    assert.equal(schema.type, 'object');
+    assert.deepEqual(schema.required, ['message']);
+    return names;
+  },
+  echo,
+  async progress(client) {
+    const seen = [];
+    const onprogress = ({ progress, total }) => seen.push([progress, total]);
+    const result = await call(client, 'slow', { steps: 3, delay_ms: 20 }, { onprogress });
+    assert.equal(text(result), 'slow done: 3');
+    assert.deepEqual(seen, [[1, 3], [2, 3], [3, 3]]);
+    return seen;
+  },
+  unknown_tool: client => refusal(call(client, 'no_such_tool', {})),
+  async wrong_argument(client) {
+    const seen = await refusal(call(client, 'echo', { message: { not: 'text' } }));
+    assert.match(seen.message, /message/);
+    return seen;
+  },
+  async missing_argument(client) {
+    const seen = await refusal(call(client, 'echo', {}));
+    assert.match(seen.message, /message/);
+    return seen;
+  },
+  async at_once(client) {
+    const numbers = Array.from({ length: 50 }, (_, n) => String(n));
+    const results = await Promise.all(numbers.map(message => call(client, 'echo', { message })));
+    assert.deepEqual(results.map(text), numbers.map(n => `echo: ${n}`));
+  },
+  async cancel(client) {
+    const signal = AbortSignal.timeout(500);
+    await assert.rejects(call(client, 'slow', { steps: 1000, delay_ms: 50 }, { signal }));
+    await echo(client);
+  },
+};
+
+const step = (ok, seen = null) => ({ ok, seen });
+const failure = error => step(false, `${error.name}: ${error.message}`.slice(0, 500));
+
+async function run([command, ...args], era) {
+  const done = Object.fromEntries(Object.keys(STEPS).map(name => [name, step(false, 'not reached')]));
+  const client = new Client(
+    { name: 'interop-typescript', version: '1.0.0' },
+    { versionNegotiation: { mode: era === 'legacy' ? 'legacy' : 'auto' } },
+  );
+  try {
+    await client.connect(new StdioClientTransport({ command, args }), { timeout: TIMEOUT });
+    for (const [name, perform] of Object.entries(STEPS)) {
+      try {
+        done[name] = step(true, await perform(client, era));
+      } catch (error) {
+        done[name] = failure(error);
+      }
+    }
+    await client.close();
+    done.connection = step(true, 'opened and closed');
+  } catch (error) {
+    done.connection = failure(error);
+  }
+  return done;
+}
+
+const argv = process.argv.slice(2);
+const cut = argv.indexOf('--');
+const { values } = parseArgs({
+  args: cut < 0 ? argv : argv.slice(0, cut),
+  options: { era: { type: 'string', default: 'both' } },
+});
+const eras = values.era === 'both' ? ['legacy', 'modern'] : [values.era];
+if (cut < 0 || cut === argv.length - 1 || !eras.every(era => ['legacy', 'modern'].includes(era))) {
+  console.error('usage: node client.mjs [--era legacy|modern|both] -- COMMAND ARGS...');
+  process.exit(2);
+}
+const done = {};
+for (const era of eras) done[era] = await run(argv.slice(cut + 1), era);
+const outcomes = Object.values(done).flatMap(steps => Object.values(steps)).map(({ ok }) => ok);
+const failed = outcomes.filter(ok => !ok).length;
+const { name, version } = JSON.parse(
+  readFileSync(new URL('node_modules/@modelcontextprotocol/client/package.json', import.meta.url)),
+);
+console.log(JSON.stringify({ client: `${name} ${version}`, eras: done, later: LATER }));
+console.log(`${outcomes.length - failed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
