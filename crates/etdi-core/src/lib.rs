@@ -1,10 +1,21 @@
 //! Signed tool definitions, verification, approvals and the layers that enforce them.
 
 mod base64url;
-pub mod canonical;
-pub mod digest;
-pub mod ijson;
+#[cfg(test)]
+mod grammar;
 
-// Approvals, levels and events.
+pub mod canonical;
+pub mod declaration;
+pub mod definition;
+pub mod digest;
+pub mod identity;
+pub mod ijson;
+pub mod key;
+pub mod permission;
+pub mod version;
+pub mod wire;
+
+pub mod approval;
+pub mod change;
 pub mod level;
 pub mod time;
