@@ -38,7 +38,13 @@ pub struct CodeInfo {
     pub legacy: bool,
 }
 
-const fn row(code: i64, name: &'static str, http_status: u16, modern: bool, legacy: bool) -> CodeInfo {
+const fn row(
+    code: i64,
+    name: &'static str,
+    http_status: u16,
+    modern: bool,
+    legacy: bool,
+) -> CodeInfo {
     CodeInfo { code, name, http_status, modern, legacy }
 }
 

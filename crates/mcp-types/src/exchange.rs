@@ -123,7 +123,8 @@ impl RequestContext {
         info: Option<RawText>,
         capabilities: Option<RawText>,
     ) {
-        (self.version, self.client_info, self.client_capabilities) = (Some(version), info, capabilities);
+        (self.version, self.client_info, self.client_capabilities) =
+            (Some(version), info, capabilities);
     }
 }
 

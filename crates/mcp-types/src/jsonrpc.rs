@@ -217,7 +217,8 @@ impl<'de> Deserialize<'de> for Parts {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts, A::Error> {
                 let mut parts = Parts::default();
-                let twice = |name: &str| Err(A::Error::custom(format!("duplicate member `{name}`")));
+                let twice =
+                    |name: &str| Err(A::Error::custom(format!("duplicate member `{name}`")));
                 while let Some(field) = map.next_key::<Field>()? {
                     match field {
                         Field::Version if parts.version => return twice("jsonrpc"),
@@ -407,7 +408,9 @@ impl Serialize for ErrorObject {
 impl<'de> Deserialize<'de> for ErrorObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let members = crate::Members::deserialize(deserializer)?;
-        let read = |name: &str| members.get(name).ok_or_else(|| D::Error::custom(format!("missing field `{name}`")));
+        let read = |name: &str| {
+            members.get(name).ok_or_else(|| D::Error::custom(format!("missing field `{name}`")))
+        };
         Ok(Self {
             code: read("code")?.parse().map_err(|e| D::Error::custom(e.within("code")))?,
             message: read("message")?.parse().map_err(|e| D::Error::custom(e.within("message")))?,
@@ -435,7 +438,10 @@ mod tests {
         assert_eq!(refused(r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#), (None, -32600));
         assert_eq!(refused(r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#), (None, -32600));
         assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#), (None, -32600));
-        assert_eq!(refused(r#"{"jsonrpc":"1.0","id":7,"method":"ping"}"#), (Some(7.into()), -32600));
+        assert_eq!(
+            refused(r#"{"jsonrpc":"1.0","id":7,"method":"ping"}"#),
+            (Some(7.into()), -32600)
+        );
         assert_eq!(refused(r#"{"id":7,"method":"ping"}"#), (Some(7.into()), -32600));
         let params = r#"{"jsonrpc":"2.0","id":"a","method":"ping","params":[]}"#;
         assert_eq!(refused(params), (Some("a".into()), -32600));
@@ -446,7 +452,10 @@ mod tests {
     #[test]
     fn each_kind_is_told_from_the_others() {
         let parse = |text: &str| Message::parse(&text.into()).unwrap();
-        assert!(matches!(parse(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), Message::Request(_)));
+        assert!(matches!(
+            parse(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
+            Message::Request(_)
+        ));
         assert!(matches!(parse(r#"{"jsonrpc":"2.0","method":"x"}"#), Message::Notification(_)));
         assert!(matches!(parse(r#"{"jsonrpc":"2.0","id":"1","result":{}}"#), Message::Response(_)));
         let error = parse(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}"#);

@@ -95,7 +95,6 @@ pub mod jsonrpc;
 mod listed;
 mod members;
 mod notifier;
-#[macro_use]
 mod object;
 mod principal;
 mod runtime;
@@ -105,6 +104,10 @@ pub mod version;
 pub mod wire;
 
 pub use bytestring::ByteString;
+pub use generated::methods::*;
+pub use generated::model::*;
+pub use generated::{legacy, model};
+pub use object::{Lifted, OneOrMany};
 
 pub use exchange::{
     Exchange, ExchangeFuture, ExchangeId, ExchangeService, InputHandler, Outcome, RequestContext,

@@ -691,6 +691,7 @@ macro_rules! object {
                     A: ::serde::de::MapAccess<'de>,
                     L: $crate::object::Lift,
                 {
+                    #[allow(unused_imports)]
                     use $crate::object::{Key, Keys, object, twice};
                     $( let mut $field: Option<object!(@type $kind $ty)> = None; )*
                     let mut extra = $crate::Members::new();
@@ -948,6 +949,23 @@ macro_rules! union {
                 }
             }
         )+
+
+        impl $crate::object::Write for $name {
+            fn write<M: ::serde::ser::SerializeMap>(
+                &self,
+                map: &mut M,
+                stamp: &$crate::object::Stamp<'_>,
+            ) -> Result<(), M::Error> {
+                match self {
+                    $( Self::$variant(value) => value.write(map, stamp), )+
+                    Self::Other(text) => text.write(map, stamp),
+                }
+            }
+
+            fn is_blank(&self) -> bool {
+                false
+            }
+        }
 
         impl ::serde::Serialize for $name {
             fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -16,7 +16,9 @@ impl JsonSchema {
     pub fn new(text: RawText) -> Result<Self, DecodeError> {
         match text.is_object() {
             true => Ok(Self(text)),
-            false => Err(DecodeError::new("", "a schema is an object, such as {\"type\":\"object\"}")),
+            false => {
+                Err(DecodeError::new("", "a schema is an object, such as {\"type\":\"object\"}"))
+            }
         }
     }
 

@@ -35,8 +35,12 @@ impl<'de> Deserialize<'de> for Envelope {
                 let mut envelope = Envelope::default();
                 while let Some(key) = map.next_key_seed(Name)? {
                     let first = match &*key {
-                        keys::PROTOCOL_VERSION => envelope.version.replace(map.next_value()?).is_none(),
-                        keys::CLIENT_INFO => envelope.client_info.replace(map.next_value()?).is_none(),
+                        keys::PROTOCOL_VERSION => {
+                            envelope.version.replace(map.next_value()?).is_none()
+                        }
+                        keys::CLIENT_INFO => {
+                            envelope.client_info.replace(map.next_value()?).is_none()
+                        }
                         keys::CLIENT_CAPABILITIES => {
                             envelope.client_capabilities.replace(map.next_value()?).is_none()
                         }

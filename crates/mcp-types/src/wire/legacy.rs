@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use super::envelope::Envelope;
 use super::modern::{bad_params, parse_member};
-use super::splice::{self, OpenObject};
+use super::splice;
 use super::{Codec, EncodeError, Incoming, Stamp};
 use crate::error::codes;
 use crate::members::keys;
+use crate::object::{Stamp as MemberStamp, StampValue, Stamped};
 use crate::{
-    ClientRequest, DecodeError, ErrorObject, Exchange, Members, Meta, Outcome, RawText,
-    RequestContext, RequestId, ServerResult,
+    ClientRequest, DecodeError, ErrorObject, Exchange, Members, Outcome, RawText, RequestContext,
+    RequestId, ServerResult,
 };
 
 /// The codec of the era with a handshake.
@@ -21,7 +22,11 @@ pub static LEGACY: Legacy = Legacy;
 pub struct Legacy;
 
 impl Codec for Legacy {
-    fn decode_request(&self, method: &str, params: Option<&RawText>) -> Result<Incoming, ErrorObject> {
+    fn decode_request(
+        &self,
+        method: &str,
+        params: Option<&RawText>,
+    ) -> Result<Incoming, ErrorObject> {
         let (request, lifted) = ClientRequest::decode(method, params).map_err(bad_params)?;
         if request.method_info().is_some_and(|info| !info.legacy) {
             return Err(ErrorObject::method_not_found(method));
@@ -45,10 +50,14 @@ impl Codec for Legacy {
         match result {
             Ok(Outcome::Complete(result)) => {
                 let result = projected(result);
-                splice::result(out, id, |out| serde_json::to_writer(out, &*result))
+                let stamp = MemberStamp { omit: CACHE_HINTS, ..MemberStamp::NONE };
+                splice::result(out, id, |out| {
+                    serde_json::to_writer(out, &Stamped { value: &*result, stamp })
+                })
             }
             Ok(Outcome::InputRequired(_)) => {
-                let error = ErrorObject::internal("the edge has to ask for inputs before it answers");
+                let error =
+                    ErrorObject::internal("the edge has to ask for inputs before it answers");
                 splice::error(out, Some(id), &error)
             }
             Err(error) => splice::error(out, Some(id), &retired(error)),
@@ -66,20 +75,12 @@ impl Codec for Legacy {
             return Err(EncodeError::NotInThisEra(request.method().to_owned()));
         }
         let context = &exchange.context;
+        let token = context.progress_token.as_ref();
+        let token = token.map(|token| (keys::PROGRESS_TOKEN, StampValue::Id(token)));
+        let base_meta = Some(&context.meta).filter(|meta| !meta.is_empty());
+        let stamp = MemberStamp { base_meta, meta: token.as_slice(), ..MemberStamp::NONE };
         splice::request(out, id, request.method(), |out| {
-            request.write_params(out)?;
-            if context.progress_token.is_none() && context.meta.is_empty() {
-                return Ok(());
-            }
-            let mut params = OpenObject::reopen(out);
-            params.object("_meta", |meta| {
-                if let Some(token) = &context.progress_token {
-                    meta.member(keys::PROGRESS_TOKEN, token)?;
-                }
-                context.meta.iter().try_for_each(|(key, value)| meta.text(key, value))
-            })?;
-            params.close();
-            Ok(())
+            serde_json::to_writer(out, &Stamped { value: request, stamp })
         })?;
         Ok(())
     }
@@ -88,6 +89,9 @@ impl Codec for Legacy {
         ServerResult::decode(method, result).map(Outcome::Complete)
     }
 }
+
+/// What only the stateless era has.
+const CACHE_HINTS: &[&str] = &["ttlMs", "cacheScope"];
 
 /// The result as this era knows it; borrowed where nothing differs.
 fn projected(result: &ServerResult) -> Cow<'_, ServerResult> {
@@ -102,11 +106,6 @@ fn projected(result: &ServerResult) -> Cow<'_, ServerResult> {
             }
             _ => Cow::Borrowed(result),
         },
-        _ if result.cache_hints().is_some_and(|(ttl, scope)| ttl.is_some() || scope.is_some()) => {
-            let mut result = result.clone();
-            result.clear_cache_hints();
-            Cow::Owned(result)
-        }
         _ => Cow::Borrowed(result),
     }
 }
@@ -114,16 +113,10 @@ fn projected(result: &ServerResult) -> Cow<'_, ServerResult> {
 /// Codes that this era does not have, as the nearest that it has.
 fn retired(error: &ErrorObject) -> Cow<'_, ErrorObject> {
     let code = match error.code {
-        codes::MISSING_CLIENT_CAPABILITY | codes::UNSUPPORTED_PROTOCOL_VERSION => codes::INVALID_REQUEST,
+        codes::MISSING_CLIENT_CAPABILITY | codes::UNSUPPORTED_PROTOCOL_VERSION => {
+            codes::INVALID_REQUEST
+        }
         _ => return Cow::Borrowed(error),
     };
     Cow::Owned(ErrorObject { code, ..error.clone() })
-}
-
-/// `_meta` of a handshake in either direction, less what the era says elsewhere.
-#[allow(dead_code)]
-fn without_reserved(meta: &Meta) -> Meta {
-    let mut meta = meta.clone();
-    meta.remove(keys::SERVER_INFO);
-    meta
 }

@@ -9,12 +9,10 @@ mod legacy;
 mod modern;
 mod splice;
 
-use bytestring::ByteString;
-
 use crate::version::Era;
 use crate::{
-    ClientNotification, ClientRequest, DecodeError, ErrorObject, Exchange, Outcome, ProtocolVersion,
-    RawText, RequestContext, RequestId, ServerNotification,
+    ClientNotification, ClientRequest, DecodeError, ErrorObject, Exchange, Outcome,
+    ProtocolVersion, RawText, RequestContext, RequestId, ServerNotification,
 };
 
 pub use legacy::LEGACY;
@@ -52,7 +50,11 @@ pub trait Codec: Sync {
     ///
     /// The answer to send: `-32601` for a method that the era does not have, `-32602` for
     /// parameters that do not fit, `-32022` for a revision that we do not serve.
-    fn decode_request(&self, method: &str, params: Option<&RawText>) -> Result<Incoming, ErrorObject>;
+    fn decode_request(
+        &self,
+        method: &str,
+        params: Option<&RawText>,
+    ) -> Result<Incoming, ErrorObject>;
 
     /// Writes the response to the request `id`.
     ///
@@ -96,8 +98,7 @@ pub trait Codec: Sync {
         out: &mut Vec<u8>,
         notification: &ServerNotification,
     ) -> Result<(), serde_json::Error> {
-        let params = notification.params()?;
-        splice::notification(out, notification.method(), params.as_ref())
+        splice::notification(out, notification.method(), notification)
     }
 
     /// Reads a notification from server to client.
@@ -107,7 +108,7 @@ pub trait Codec: Sync {
     /// When its parameters do not fit.
     fn decode_server_notification(
         &self,
-        method: &ByteString,
+        method: &str,
         params: Option<&RawText>,
     ) -> Result<ServerNotification, DecodeError> {
         ServerNotification::decode(method, params)
@@ -123,8 +124,7 @@ pub trait Codec: Sync {
         out: &mut Vec<u8>,
         notification: &ClientNotification,
     ) -> Result<(), serde_json::Error> {
-        let params = notification.params()?;
-        splice::notification(out, notification.method(), params.as_ref())
+        splice::notification(out, notification.method(), notification)
     }
 }
 

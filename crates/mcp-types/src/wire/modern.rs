@@ -3,13 +3,14 @@
 use serde::Deserialize;
 
 use super::envelope::Envelope;
-use super::splice::{self, OpenObject};
+use super::splice;
 use super::{Codec, EncodeError, Incoming, Stamp};
 use crate::error::codes;
 use crate::members::keys;
+use crate::object::{Stamp as MemberStamp, StampValue, Stamped};
 use crate::version::Era;
 use crate::{
-    ClientRequest, DecodeError, ErrorObject, Exchange, Meta, Outcome, ProtocolVersion, RawText,
+    ClientRequest, DecodeError, ErrorObject, Exchange, Outcome, ProtocolVersion, RawText,
     RequestContext, RequestId, ServerResult,
 };
 
@@ -21,7 +22,11 @@ pub static MODERN: Modern = Modern;
 pub struct Modern;
 
 impl Codec for Modern {
-    fn decode_request(&self, method: &str, params: Option<&RawText>) -> Result<Incoming, ErrorObject> {
+    fn decode_request(
+        &self,
+        method: &str,
+        params: Option<&RawText>,
+    ) -> Result<Incoming, ErrorObject> {
         let (request, lifted) = ClientRequest::decode(method, params).map_err(bad_params)?;
         if request.method_info().is_some_and(|info| !info.modern) {
             return Err(ErrorObject::method_not_found(method));
@@ -63,42 +68,25 @@ impl Codec for Modern {
             Ok(outcome) => outcome,
             Err(error) => return splice::error(out, Some(id), error),
         };
-        splice::result(out, id, |out| {
-            let kind = match outcome {
-                Outcome::Complete(result) => {
-                    serde_json::to_writer(&mut *out, result)?;
-                    "complete"
-                }
-                Outcome::InputRequired(asked) => {
-                    serde_json::to_writer(&mut *out, asked)?;
-                    "input_required"
-                }
-            };
+        let server_info = stamp.server_info.as_ref();
+        let meta = server_info.map(|info| (keys::SERVER_INFO, StampValue::Raw(info)));
+        let meta = meta.as_slice();
+        splice::result(out, id, |out| match outcome {
             // A result of an extension says itself what it is.
-            if matches!(outcome, Outcome::Complete(ServerResult::Extension(_))) {
-                return Ok(());
+            Outcome::Complete(ServerResult::Extension(text)) => serde_json::to_writer(out, text),
+            Outcome::Complete(result) => {
+                let stamp = MemberStamp {
+                    first: COMPLETE,
+                    defaults: NO_CACHING,
+                    meta,
+                    ..MemberStamp::NONE
+                };
+                serde_json::to_writer(out, &Stamped { value: result, stamp })
             }
-            let mut object = OpenObject::reopen(out);
-            object.member("resultType", kind)?;
-            if let Outcome::Complete(result) = outcome
-                && let Some((ttl, scope)) = result.cache_hints()
-            {
-                if ttl.is_none() {
-                    object.member("ttlMs", &0)?;
-                }
-                if scope.is_none() {
-                    object.member("cacheScope", "private")?;
-                }
+            Outcome::InputRequired(asked) => {
+                let stamp = MemberStamp { first: INPUT_REQUIRED, meta, ..MemberStamp::NONE };
+                serde_json::to_writer(out, &Stamped { value: asked, stamp })
             }
-            let has_meta = match outcome {
-                Outcome::Complete(result) => result.meta().is_some(),
-                Outcome::InputRequired(asked) => asked.meta.is_some(),
-            };
-            if let Some(server_info) = stamp.server_info.as_ref().filter(|_| !has_meta) {
-                object.object("_meta", |meta| meta.text(keys::SERVER_INFO, server_info))?;
-            }
-            object.close();
-            Ok(())
         })
     }
 
@@ -113,34 +101,34 @@ impl Codec for Modern {
             return Err(EncodeError::NotInThisEra(request.method().to_owned()));
         }
         let context = &exchange.context;
+        let version = context.version.unwrap_or(ProtocolVersion::NEWEST);
+        let declared = context.client_capabilities.as_ref();
+        let level =
+            context.log_level.map(|level| (keys::LOG_LEVEL, StampValue::Text(level.as_str())));
+        let info =
+            context.client_info.as_ref().map(|info| (keys::CLIENT_INFO, StampValue::Raw(info)));
+        let token = context.progress_token.as_ref();
+        let token = token.map(|token| (keys::PROGRESS_TOKEN, StampValue::Id(token)));
+        let envelope = [
+            Some((keys::PROTOCOL_VERSION, StampValue::Text(version.as_str()))),
+            info,
+            Some((keys::CLIENT_CAPABILITIES, StampValue::Raw(declared.unwrap_or(&NOTHING)))),
+            level,
+            token,
+        ];
+        let inputs = context.input_responses.as_ref();
+        let retry = [
+            inputs.map(|inputs| ("inputResponses", StampValue::Members(inputs))),
+            context.request_state.as_deref().map(|state| ("requestState", StampValue::Text(state))),
+        ];
+        let stamp = MemberStamp {
+            first: &retry.into_iter().flatten().collect::<Vec<_>>(),
+            base_meta: Some(&context.meta),
+            meta: &envelope.into_iter().flatten().collect::<Vec<_>>(),
+            ..MemberStamp::NONE
+        };
         splice::request(out, id, request.method(), |out| {
-            request.write_params(out)?;
-            let mut params = OpenObject::reopen(out);
-            if let Some(inputs) = &context.input_responses {
-                params.member("inputResponses", inputs)?;
-            }
-            if let Some(state) = &context.request_state {
-                params.member("requestState", state)?;
-            }
-            params.object("_meta", |meta| {
-                let version = context.version.unwrap_or(ProtocolVersion::NEWEST);
-                meta.member(keys::PROTOCOL_VERSION, version.as_str())?;
-                if let Some(info) = &context.client_info {
-                    meta.text(keys::CLIENT_INFO, info)?;
-                }
-                const NOTHING: RawText = RawText::literal("{}");
-                let declared = context.client_capabilities.as_ref();
-                meta.text(keys::CLIENT_CAPABILITIES, declared.unwrap_or(&NOTHING))?;
-                if let Some(level) = &context.log_level {
-                    meta.member(keys::LOG_LEVEL, level)?;
-                }
-                if let Some(token) = &context.progress_token {
-                    meta.member(keys::PROGRESS_TOKEN, token)?;
-                }
-                context.meta.iter().try_for_each(|(key, value)| meta.text(key, value))
-            })?;
-            params.close();
-            Ok(())
+            serde_json::to_writer(out, &Stamped { value: request, stamp })
         })?;
         Ok(())
     }
@@ -156,11 +144,18 @@ impl Codec for Modern {
     }
 }
 
+static NOTHING: RawText = RawText::literal("{}");
+const COMPLETE: &[(&str, StampValue<'_>)] = &[("resultType", StampValue::Text("complete"))];
+const INPUT_REQUIRED: &[(&str, StampValue<'_>)] =
+    &[("resultType", StampValue::Text("input_required"))];
+/// What a result that may be kept says when its author said nothing: keep it not, show it nobody.
+const NO_CACHING: &[(&str, StampValue<'_>)] =
+    &[("ttlMs", StampValue::Number(0)), ("cacheScope", StampValue::Text("private"))];
+
 fn served_version(text: Option<&RawText>) -> Result<ProtocolVersion, ErrorObject> {
     let Some(text) = text else { return Err(missing(keys::PROTOCOL_VERSION)) };
-    let requested: String = text
-        .parse()
-        .map_err(|e| bad_params(e.within(keys::PROTOCOL_VERSION).within("_meta")))?;
+    let requested: String =
+        text.parse().map_err(|e| bad_params(e.within(keys::PROTOCOL_VERSION).within("_meta")))?;
     let version = ProtocolVersion::parse(&requested);
     version.filter(|version| version.era() == Era::Modern).ok_or_else(|| unsupported(&requested))
 }
@@ -184,7 +179,11 @@ pub(super) fn bad_params(error: DecodeError) -> ErrorObject {
 
 #[cold]
 fn missing(member: &str) -> ErrorObject {
-    let place = if member == "_meta" { "`params._meta`".to_owned() } else { format!("`params._meta[\"{member}\"]`") };
+    let place = if member == "_meta" {
+        "`params._meta`".to_owned()
+    } else {
+        format!("`params._meta[\"{member}\"]`")
+    };
     ErrorObject::invalid_params(format!("{place} is missing, each request must carry it"))
 }
 
@@ -210,7 +209,10 @@ impl<'de> Deserialize<'de> for ResultKind {
                 f.write_str("a result, which is an object")
             }
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<ResultKind, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<ResultKind, A::Error> {
                 let mut kind = None;
                 while let Some(key) = map.next_key_seed(crate::members::Name)? {
                     match &*key {
@@ -226,14 +228,4 @@ impl<'de> Deserialize<'de> for ResultKind {
 
         deserializer.deserialize_map(KindVisitor)
     }
-}
-
-/// A result's `_meta` with the server's identity, for results that have other metadata.
-#[allow(dead_code)]
-fn with_server_info(meta: &Meta, stamp: &Stamp) -> Meta {
-    let mut meta = meta.clone();
-    if let Some(info) = &stamp.server_info {
-        meta.insert(keys::SERVER_INFO, info.clone());
-    }
-    meta
 }

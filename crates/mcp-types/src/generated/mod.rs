@@ -1,0 +1,4 @@
+//! Generated.
+pub mod legacy;
+pub mod methods;
+pub mod model;
