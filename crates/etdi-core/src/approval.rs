@@ -23,6 +23,7 @@ mod store;
 
 pub use contract::{ContractFailure, approval_store_contract};
 pub use decide::{Decision, Facts, Known, Standing, decide};
+pub(crate) use memory::MAX_RECORDS;
 pub use memory::MemoryStore;
 pub use reason::Reason;
 pub use store::{ApprovalStore, Listing, Seen, StoreError};

@@ -1,0 +1,201 @@
+//! A directory of small files that only their owner may touch, written whole or not at all.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::approval::StoreError;
+
+pub(super) const LOCK: &str = "lock";
+/// Where a file is written before it takes its name; only the holder of the lock does.
+const NEW: &str = "new";
+
+/// Ten milliseconds apart.
+const LOCK_ATTEMPTS: u32 = if cfg!(test) { 20 } else { 200 };
+
+#[derive(Debug)]
+pub(super) struct Disk {
+    directory: PathBuf,
+}
+
+impl Disk {
+    pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
+        let disk = Self { directory: directory.to_owned() };
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(directory).map_err(failed("create", directory))?;
+        let metadata = directory.metadata().map_err(failed("look at", directory))?;
+        exposed(directory, &metadata, 0o700)?;
+        Ok(disk)
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The names of all that lies in the directory, in order.
+    pub(super) fn names(&self) -> Result<Vec<String>, StoreError> {
+        let failed = || failed("list", &self.directory);
+        let mut names = Vec::new();
+        for entry in self.directory.read_dir().map_err(failed())? {
+            names.push(entry.map_err(failed())?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// All of a file, `None` when there is none.
+    pub(super) fn read(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let bytes = self.read_start(name, limit.saturating_add(1))?;
+        match bytes {
+            Some(bytes) if bytes.len() > limit => Err(StoreError::Corrupt {
+                what: format!("`{}` is too large; discard it", self.path(name).display()),
+            }),
+            bytes => Ok(bytes),
+        }
+    }
+
+    /// The first bytes of a file, `None` when there is none.
+    pub(super) fn read_start(
+        &self,
+        name: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(name);
+        // A link could lead to anyone's file, and opening a pipe would wait for its writer.
+        match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => {
+                let what = format!("`{}` is no ordinary file; remove it", path.display());
+                return Err(StoreError::Corrupt { what });
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("look at", &path)(error)),
+        }
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("open", &path)(error)),
+        };
+        let metadata = file.metadata().map_err(failed("look at", &path))?;
+        exposed(&path, &metadata, 0o600)?;
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        file.take(limit).read_to_end(&mut bytes).map_err(failed("read", &path))?;
+        Ok(Some(bytes))
+    }
+
+    /// Puts a file in place at once: written beside it, flushed to the device, renamed, and the
+    /// directory flushed. The caller holds the lock.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let (new, path) = (self.path(NEW), self.path(name));
+        match fault("remove").and_then(|()| std::fs::remove_file(&new)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(failed("remove", &new)(error));
+            }
+            _ => {}
+        }
+        let mut file = fault("create")
+            .and_then(|()| private().create_new(true).open(&new))
+            .map_err(failed("create", &new))?;
+        let half = bytes.len() / 2;
+        let (start, end) = bytes.split_at_checked(half).unwrap_or((bytes, &[]));
+        file.write_all(start).map_err(failed("write", &new))?;
+        fault("write").and_then(|()| file.write_all(end)).map_err(failed("write", &new))?;
+        fault("sync").and_then(|()| file.sync_all()).map_err(failed("flush", &new))?;
+        fault("rename")
+            .and_then(|()| std::fs::rename(&new, &path))
+            .map_err(failed("rename", &new))?;
+        fault("sync directory").and_then(|()| self.sync()).map_err(failed("flush", &self.directory))
+    }
+
+    pub(super) fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path(name);
+        fault("delete").and_then(|()| std::fs::remove_file(&path)).map_err(failed("remove", &path))
+    }
+
+    /// The exclusive lock among processes, held until the file is dropped.
+    pub(super) fn lock(&self) -> Result<File, StoreError> {
+        let path = self.path(LOCK);
+        let file = private().create(true).open(&path).map_err(failed("open", &path))?;
+        // Writes take milliseconds. A holder that is stopped must not stop us for ever.
+        for _ in 0..LOCK_ATTEMPTS {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+                Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+            }
+        }
+        Err(StoreError::Busy)
+    }
+
+    #[cfg(unix)]
+    fn sync(&self) -> std::io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+
+    /// Elsewhere a directory cannot be opened, and a rename is flushed with the file.
+    #[cfg(not(unix))]
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Options for writing a file that is its owner's alone from its first moment.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> StoreError {
+    move |source| StoreError::Io { action, path: path.display().to_string(), source }
+}
+
+#[cfg(unix)]
+fn exposed(path: &Path, metadata: &std::fs::Metadata, wanted: u32) -> Result<(), StoreError> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(StoreError::Exposed { path: path.display().to_string(), mode, wanted })
+}
+
+/// Where there are no modes, a user's own directory is what the system makes it.
+#[cfg(not(unix))]
+fn exposed(_: &Path, _: &std::fs::Metadata, _: u32) -> Result<(), StoreError> {
+    Ok(())
+}
+
+#[cfg(not(test))]
+fn fault(_: &str) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Fails one step of a write in tests, as a full disk or a power cut would.
+#[cfg(test)]
+fn fault(step: &str) -> std::io::Result<()> {
+    FAULT.with(|countdown| match countdown.get() {
+        None => Ok(()),
+        Some(0) => Err(std::io::Error::other(format!("cut at {step}"))),
+        Some(left) => {
+            countdown.set(Some(left - 1));
+            Ok(())
+        }
+    })
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many more steps succeed; then all fail.
+    pub(super) static FAULT: std::cell::Cell<Option<u32>> = const { std::cell::Cell::new(None) };
+}
