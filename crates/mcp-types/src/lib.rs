@@ -86,6 +86,7 @@
 //! calls (`mcp-client`), signatures (`etdi-core`). Nothing here reads a clock.
 
 mod content;
+mod envelope;
 pub mod error;
 mod exchange;
 mod extensions;

@@ -15,6 +15,7 @@ use serde::ser::{Error as _, SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::envelope::Envelope;
 use crate::members::Name;
 use crate::{DecodeError, Members, Meta, RawText, json};
 
@@ -53,18 +54,22 @@ impl Lift for Keep {
 /// They are read in the same pass as the parameters, and never appear in a parameter struct.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Lifted {
-    /// `_meta`, with the envelope's reserved keys.
-    pub meta: Option<RawText>,
+    /// `_meta`, the envelope's reserved keys apart from the rest.
+    pub(crate) meta: Option<Envelope>,
     /// `inputResponses`: answers to what an earlier attempt asked for.
-    pub input_responses: Option<RawText>,
+    pub(crate) input_responses: Option<RawText>,
     /// `requestState`: what an earlier attempt wanted back.
-    pub request_state: Option<RawText>,
+    pub(crate) request_state: Option<RawText>,
 }
 
 impl Lift for Lifted {
     fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         let place = match name {
-            "_meta" => &mut self.meta,
+            "_meta" if self.meta.is_some() => return Err(twice(name)),
+            "_meta" => {
+                self.meta = Some(map.next_value()?);
+                return Ok(true);
+            }
             "inputResponses" => &mut self.input_responses,
             "requestState" => &mut self.request_state,
             _ => return Ok(false),
@@ -78,7 +83,7 @@ impl Lift for Lifted {
 }
 
 /// Lifts `_meta` alone: the other members of an unknown method are its own affair.
-struct MetaOnly(Option<RawText>);
+struct MetaOnly(Option<Envelope>);
 
 impl Lift for MetaOnly {
     fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
@@ -452,7 +457,7 @@ pub(crate) fn read_unknown_params(
 /// The parameters of an unknown method.
 struct Unknown {
     members: Members,
-    meta: Option<RawText>,
+    meta: Option<Envelope>,
 }
 
 impl<'de> Deserialize<'de> for Unknown {

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::envelope::Envelope;
-use super::modern::{bad_params, parse_member};
+use super::modern::bad_params;
 use super::splice;
 use super::{Codec, EncodeError, Incoming, Stamp};
 use crate::error::codes;
@@ -31,7 +30,7 @@ impl Codec for Legacy {
         if request.method_info().is_some_and(|info| !info.legacy) {
             return Err(ErrorObject::method_not_found(method));
         }
-        let envelope: Envelope = parse_member("_meta", lifted.meta.as_ref())?.unwrap_or_default();
+        let envelope = lifted.meta.unwrap_or_default();
         let context = RequestContext {
             progress_token: envelope.progress_token,
             meta: envelope.rest,

@@ -4,7 +4,6 @@
 //! there on nobody compares dates. A method that an era does not have is absent from its codec,
 //! so that asking for it is "method not found" by construction.
 
-mod envelope;
 mod legacy;
 mod modern;
 mod splice;

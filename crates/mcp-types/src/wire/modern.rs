@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use super::envelope::Envelope;
 use super::splice;
 use super::{Codec, EncodeError, Incoming, Stamp};
 use crate::error::codes;
@@ -31,10 +30,9 @@ impl Codec for Modern {
         if request.method_info().is_some_and(|info| !info.modern) {
             return Err(ErrorObject::method_not_found(method));
         }
-        let Some(meta) = &lifted.meta else {
+        let Some(envelope) = lifted.meta else {
             return Err(missing("_meta"));
         };
-        let envelope: Envelope = meta.parse().map_err(|e| bad_params(e.within("_meta")))?;
         let version = served_version(envelope.version.as_ref())?;
         let Some(capabilities) = envelope.client_capabilities else {
             return Err(missing(keys::CLIENT_CAPABILITIES));
@@ -154,10 +152,15 @@ const NO_CACHING: &[(&str, StampValue<'_>)] =
 
 fn served_version(text: Option<&RawText>) -> Result<ProtocolVersion, ErrorObject> {
     let Some(text) = text else { return Err(missing(keys::PROTOCOL_VERSION)) };
+    // A revision that we know is told from its text as it stands, without a copy.
+    if let Some(version) = ProtocolVersion::parse(text.get().trim_matches('"'))
+        && version.era() == Era::Modern
+    {
+        return Ok(version);
+    }
     let requested: String =
         text.parse().map_err(|e| bad_params(e.within(keys::PROTOCOL_VERSION).within("_meta")))?;
-    let version = ProtocolVersion::parse(&requested);
-    version.filter(|version| version.era() == Era::Modern).ok_or_else(|| unsupported(&requested))
+    Err(unsupported(&requested))
 }
 
 /// `-32022` with what was asked for and what is served.

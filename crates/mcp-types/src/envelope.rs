@@ -10,14 +10,14 @@ use crate::members::{Name, keys};
 use crate::{LoggingLevel, Meta, RawText};
 
 /// The keys that the protocol reserves on a request, and the rest.
-#[derive(Debug, Default)]
-pub(super) struct Envelope {
-    pub(super) version: Option<RawText>,
-    pub(super) client_info: Option<RawText>,
-    pub(super) client_capabilities: Option<RawText>,
-    pub(super) log_level: Option<LoggingLevel>,
-    pub(super) progress_token: Option<ProgressToken>,
-    pub(super) rest: Meta,
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Envelope {
+    pub(crate) version: Option<RawText>,
+    pub(crate) client_info: Option<RawText>,
+    pub(crate) client_capabilities: Option<RawText>,
+    pub(crate) log_level: Option<LoggingLevel>,
+    pub(crate) progress_token: Option<ProgressToken>,
+    pub(crate) rest: Meta,
 }
 
 impl<'de> Deserialize<'de> for Envelope {
