@@ -139,8 +139,11 @@ impl std::fmt::Debug for RequestContext {
 }
 
 /// What comes of an exchange.
+///
+/// Both variants are moved once, from the handler to the writer, so neither is boxed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)]
 pub enum Outcome {
     /// The request is answered.
     Complete(ServerResult),

@@ -1,4 +1,4 @@
 //! Generated.
 pub mod legacy;
-pub mod methods;
+pub(crate) mod methods;
 pub mod model;
