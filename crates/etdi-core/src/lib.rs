@@ -16,6 +16,9 @@ pub mod version;
 pub mod wire;
 
 pub mod approval;
+pub mod audit;
 pub mod change;
+pub mod event;
 pub mod level;
+pub mod store;
 pub mod time;

@@ -28,7 +28,7 @@ use crate::approval::{
 use crate::digest::Digest;
 use crate::time::UnixTime;
 
-mod disk;
+pub(crate) mod disk;
 mod head;
 
 use disk::Disk;
@@ -462,5 +462,6 @@ impl ApprovalStore for FileStore {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -88,18 +88,21 @@ impl<'a> Facts<'a> {
         matches!(self.standing, Standing::Verified { .. })
     }
 
-    pub(super) fn signed_by(&self) -> Option<SignedBy> {
+    /// The key and the attestations that were verified.
+    pub fn signed_by(&self) -> Option<SignedBy> {
         match self.standing {
             Standing::Verified { by, .. } => Some(by.clone()),
             _ => None,
         }
     }
 
-    pub(super) fn version(&self) -> Option<String> {
+    /// The version that the definition declares.
+    pub fn version(&self) -> Option<String> {
         block(self.definition)?.get("version")?.as_str().map(str::to_owned)
     }
 
-    pub(super) fn constraints(&self) -> Option<Value> {
+    /// The call constraints that the definition declares.
+    pub fn constraints(&self) -> Option<Value> {
         block(self.definition)?.get("call").cloned()
     }
 }

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use super::walk::{Walk, keys, object_or};
 use super::{ChangeKind, Gravity};
 use crate::permission::Scope;
+use crate::wire::{self, TOOL as BLOCK};
 
 type Object = Map<String, Value>;
 
-const BLOCK: &str = "dev.etdi/etdi";
 const SCOPES: &str = "dev.etdi/scopes";
 
 /// Compares `_meta`, less what both sides declare to be volatile.
@@ -36,7 +36,8 @@ pub(super) fn meta(walk: &mut Walk, before: Option<&Value>, after: Option<&Value
 }
 
 fn volatile(meta: &Object) -> BTreeSet<&str> {
-    let listed = meta.get(BLOCK).and_then(|block| block.get("volatile")).and_then(Value::as_array);
+    let listed =
+        meta.get(BLOCK).and_then(|block| block.get(wire::VOLATILE)).and_then(Value::as_array);
     // The block itself must never be declared away.
     listed.into_iter().flatten().filter_map(Value::as_str).filter(|key| *key != BLOCK).collect()
 }
@@ -54,7 +55,7 @@ fn block(walk: &mut Walk, before: Option<&Value>, after: Option<&Value>) {
     for key in keys(old, new) {
         let (old, new) = (old.get(key), new.get(key));
         // Proofs are outside the digest, and the version is judged with all changes at hand.
-        if old == new || matches!(key, "attestations" | "version") {
+        if old == new || matches!(key, wire::ATTESTATIONS | "version") {
             continue;
         }
         walk.inside(key, |walk| match key {
@@ -63,7 +64,7 @@ fn block(walk: &mut Walk, before: Option<&Value>, after: Option<&Value>) {
             "scopes" => scopes(walk, old, new),
             "call" => constraints(walk, old, new),
             "request_signing" => signing(walk, old, new),
-            "volatile" => {
+            wire::VOLATILE => {
                 let names = |value| texts(value).unwrap_or_default();
                 let fewer = names(new).is_subset(&names(old));
                 let gravity = if fewer { Gravity::Cosmetic } else { Gravity::Powerful };

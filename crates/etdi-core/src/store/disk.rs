@@ -125,15 +125,11 @@ impl Disk {
     pub(super) fn lock(&self) -> Result<File, StoreError> {
         let path = self.path(LOCK);
         let file = private().create(true).open(&path).map_err(failed("open", &path))?;
-        // Writes take milliseconds. A holder that is stopped must not stop us for ever.
-        for _ in 0..LOCK_ATTEMPTS {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
-                Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
-            }
+        match lock(&file) {
+            Ok(true) => Ok(file),
+            Ok(false) => Err(StoreError::Busy),
+            Err(error) => Err(failed("lock", &path)(error)),
         }
-        Err(StoreError::Busy)
     }
 
     #[cfg(unix)]
@@ -148,8 +144,21 @@ impl Disk {
     }
 }
 
+/// Takes the exclusive lock of a file, `false` when another process keeps it. Writes take
+/// milliseconds; a holder that is stopped must not stop us for ever.
+pub(crate) fn lock(file: &File) -> std::io::Result<bool> {
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
 /// Options for writing a file that is its owner's alone from its first moment.
-fn private() -> OpenOptions {
+pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]
