@@ -1,17 +1,25 @@
 //! Signed tool definitions, verification, approvals and the layers that enforce them.
 
 mod base64url;
+mod random;
 #[cfg(test)]
 mod grammar;
 
+pub mod attestation;
+pub mod binding;
 pub mod canonical;
 pub mod declaration;
 pub mod definition;
 pub mod digest;
 pub mod identity;
 pub mod ijson;
+pub mod jws;
 pub mod key;
+pub mod manifest;
 pub mod permission;
+pub mod proof;
+pub mod trust;
+pub mod verify;
 pub mod version;
 pub mod wire;
 

@@ -381,6 +381,10 @@ pub struct CallClaims {
     /// Input responses and request state, on a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mdg: Option<Digest>,
+    /// The public key of the caller. It proves nothing by standing here: `iss` is its thumbprint,
+    /// and the server decides which callers it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwk: Option<serde_json::Value>,
 }
 
 /// Payload of the answer to a challenge (`etdi-possession+jwt`).
@@ -395,6 +399,9 @@ pub struct PossessionClaims {
     pub iat: u64,
     /// The client's nonce.
     pub nonce: String,
+    /// The public instance key. It proves nothing by standing here: an attestation names its
+    /// thumbprint.
+    pub jwk: serde_json::Value,
     /// The tools that the server lists ([`crate::digest::Purpose::Manifest`]), where it has a
     /// manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,269 @@
+//! Whom the configuration trusts: providers and their keys.
+//!
+//! ```
+//! use etdi_core::key::{Algorithm, SigningKey};
+//! use etdi_core::trust::TrustAnchors;
+//!
+//! let key = SigningKey::generate(Algorithm::EdDsa)?;
+//! let mut anchors = TrustAnchors::new();
+//! anchors.trust("https://acme.example".parse()?, key.verifying_key().clone());
+//!
+//! let again = TrustAnchors::from_json(&anchors.to_json())?;
+//! assert_eq!(again, anchors);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::ProviderId;
+use crate::ijson::{Limits, Value};
+use crate::jws::{Jws, JwsError};
+use crate::key::{KeyError, KeyId, VerifyingKey};
+use crate::proof::{Evidence, ProofVerifier, Trust};
+use crate::time::UnixTime;
+use crate::verify::VerifyError;
+use crate::wire::StatementType;
+
+/// Providers, the keys of each, and what was revoked.
+///
+/// A key may belong to several providers; a statement counts only for the one that it names as
+/// its issuer. Keys rotate by overlap: the new one is added, the old one gets an end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustAnchors {
+    providers: BTreeMap<ProviderId, BTreeMap<KeyId, Anchor>>,
+    revoked: BTreeSet<KeyId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Anchor {
+    key: VerifyingKey,
+    until: Option<UnixTime>,
+}
+
+impl TrustAnchors {
+    /// Nobody is trusted.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trusts `key` to speak for `provider`.
+    pub fn trust(&mut self, provider: ProviderId, key: VerifyingKey) -> &mut Self {
+        self.insert(provider, Anchor { key, until: None })
+    }
+
+    /// Trusts `key` to speak for `provider` until it is replaced.
+    pub fn trust_until(
+        &mut self,
+        provider: ProviderId,
+        key: VerifyingKey,
+        until: UnixTime,
+    ) -> &mut Self {
+        self.insert(provider, Anchor { key, until: Some(until) })
+    }
+
+    /// Trusts a key to speak for itself, as the provider `etdi:key:<thumbprint>`.
+    pub fn trust_key(&mut self, key: VerifyingKey) -> &mut Self {
+        self.trust(ProviderId::of_key(key.id()), key)
+    }
+
+    /// Refuses whatever a key has ever signed, from now on and for every provider.
+    pub fn revoke(&mut self, key: KeyId) -> &mut Self {
+        self.revoked.insert(key);
+        self
+    }
+
+    /// The trusted providers, each with its keys.
+    pub fn providers(&self) -> impl Iterator<Item = (&ProviderId, Vec<&VerifyingKey>)> {
+        self.providers.iter().map(|(provider, anchors)| {
+            (provider, anchors.values().map(|anchor| &anchor.key).collect())
+        })
+    }
+
+    /// Whether nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.providers.is_empty()
+    }
+
+    /// Reads what [`TrustAnchors::to_json`] writes.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not of that form; nothing is skipped.
+    pub fn from_json(text: &str) -> Result<Self, TrustError> {
+        Value::parse(text, Limits::STATEMENT)
+            .map_err(|error| TrustError::Form(error.to_string()))?;
+        let file: File =
+            serde_json::from_str(text).map_err(|error| TrustError::Form(error.to_string()))?;
+        if file.v != 1 {
+            return Err(TrustError::Form(format!("format {} is not known, use 1", file.v)));
+        }
+        let mut anchors = Self::new();
+        for (provider, keys) in file.providers {
+            for entry in keys {
+                let key = VerifyingKey::from_jwk(&entry.key.to_string())
+                    .map_err(|error| TrustError::Key { provider: provider.clone(), error })?;
+                anchors.insert(provider.clone(), Anchor { key, until: entry.until });
+            }
+        }
+        anchors.revoked = file.revoked;
+        Ok(anchors)
+    }
+
+    /// Writes `{"v":1,"providers":{"<id>":[{"key":<JWK>,"until":<seconds>}]},"revoked":[…]}`.
+    pub fn to_json(&self) -> String {
+        let entry = |anchor: &Anchor| Entry {
+            key: serde_json::from_str(&anchor.key.to_jwk()).unwrap_or_default(),
+            until: anchor.until,
+        };
+        let providers = self
+            .providers
+            .iter()
+            .map(|(provider, anchors)| (provider.clone(), anchors.values().map(entry).collect()));
+        let file = File { v: 1, providers: providers.collect(), revoked: self.revoked.clone() };
+        serde_json::to_string(&file).unwrap_or_default()
+    }
+
+    fn insert(&mut self, provider: ProviderId, anchor: Anchor) -> &mut Self {
+        self.providers.entry(provider).or_default().insert(anchor.key.id(), anchor);
+        self
+    }
+}
+
+impl ProofVerifier for TrustAnchors {
+    fn verify_proof(
+        &self,
+        proof: &str,
+        kind: StatementType,
+        now: UnixTime,
+    ) -> Result<Evidence, VerifyError> {
+        let jws = Jws::read(proof, kind)?;
+        let id = jws.key_id();
+        if self.revoked.contains(&id) {
+            return Err(VerifyError::Revoked { key: id });
+        }
+        let mut holders = self.providers.values().filter_map(|anchors| anchors.get(&id));
+        let key = holders.next().map(|anchor| anchor.key.clone());
+        let claims = jws.verify(&key.ok_or(VerifyError::UnknownKey { key: id })?)?;
+
+        let issuer = issuer(&claims)?;
+        let anchor = self.providers.get(&issuer).and_then(|anchors| anchors.get(&id));
+        let anchor = anchor
+            .ok_or_else(|| VerifyError::IssuerUntrusted { issuer: issuer.clone(), key: id })?;
+        match anchor.until {
+            Some(until) if until <= now => Err(VerifyError::KeyRetired { key: id, until }),
+            until => {
+                let evidence = Evidence::new(issuer, id, Trust::Configured, claims);
+                Ok(Evidence { until, ..evidence })
+            }
+        }
+    }
+}
+
+/// The issuer that a verified payload names.
+pub(crate) fn issuer(claims: &str) -> Result<ProviderId, VerifyError> {
+    let value = Value::parse(claims, Limits::STATEMENT).map_err(JwsError::Payload)?;
+    let issuer = value.get("iss").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    issuer.ok_or(VerifyError::Claims { member: "iss" })
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    v: u32,
+    providers: BTreeMap<ProviderId, Vec<Entry>>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    revoked: BTreeSet<KeyId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    key: serde_json::Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<UnixTime>,
+}
+
+/// Why there are no anchors.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The text is not of the form that is written.
+    #[error("not a list of trusted providers: {0}")]
+    Form(String),
+    /// A key cannot be read.
+    #[error("a key of {provider} cannot be used: {error}")]
+    Key {
+        /// Whose key.
+        provider: ProviderId,
+        /// Why.
+        error: KeyError,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jws;
+    use crate::key::{Algorithm, SigningKey};
+
+    const NOW: UnixTime = UnixTime(1_767_323_045);
+
+    fn provider(text: &str) -> ProviderId {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_key_speaks_for_its_providers_only() {
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let public = key.verifying_key().clone();
+        let check = |anchors: &TrustAnchors, claims: &str, now| {
+            let proof = jws::sign(StatementType::Tool, claims, &key).unwrap();
+            anchors.verify_proof(&proof, StatementType::Tool, now).map_err(|error| error.code())
+        };
+        let acme = r#"{"iss":"https://acme.example"}"#;
+
+        let mut anchors = TrustAnchors::new();
+        assert_eq!(check(&anchors, acme, NOW), Err("KEY_UNKNOWN"));
+        anchors.trust(provider("https://other.example"), public.clone());
+        assert_eq!(check(&anchors, acme, NOW), Err("ISSUER_UNTRUSTED"));
+        anchors.trust_until(provider("https://acme.example"), public.clone(), NOW.plus(10));
+        assert_eq!(check(&anchors, acme, NOW).unwrap().until, Some(NOW.plus(10)));
+        assert_eq!(check(&anchors, acme, NOW.plus(10)), Err("KEY_RETIRED"));
+        assert_eq!(check(&anchors, r#"{"iss":"acme"}"#, NOW), Err("ATTESTATION_MALFORMED"));
+        assert_eq!(check(&anchors, "{}", NOW), Err("ATTESTATION_MALFORMED"));
+        assert_eq!(check(&anchors, "[]", NOW), Err("ATTESTATION_MALFORMED"));
+
+        anchors.trust_key(public.clone());
+        let own = format!(r#"{{"iss":"etdi:key:{}"}}"#, key.id());
+        assert_eq!(check(&anchors, &own, NOW).unwrap().trust, Trust::Configured);
+
+        let again = TrustAnchors::from_json(&anchors.to_json()).unwrap();
+        assert_eq!(again, anchors);
+        anchors.revoke(key.id());
+        assert_eq!(check(&anchors, &own, NOW), Err("KEY_REVOKED"));
+        let again = TrustAnchors::from_json(&anchors.to_json()).unwrap();
+        assert_eq!(check(&again, &own, NOW), Err("KEY_REVOKED"));
+    }
+
+    #[test]
+    fn a_damaged_file_trusts_nobody() {
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        let mut anchors = TrustAnchors::new();
+        let text = anchors.trust_key(key.verifying_key().clone()).to_json();
+        for damaged in [
+            "",
+            "{}",
+            "[]",
+            &text.replace(r#""v":1"#, r#""v":2"#),
+            &text.replace("providers", "provider"),
+            &text.replace(r#""kty":"EC""#, r#""kty":"RSA""#),
+            &text.replace("etdi:key:", "etdi:kay:"),
+            &text.replace(r#""v":1"#, r#""v":1,"v":1"#),
+            &text.replace(r#""v":1"#, r#""v":1,"revokd":[]"#),
+        ] {
+            assert!(TrustAnchors::from_json(damaged).is_err(), "{damaged}");
+        }
+    }
+}

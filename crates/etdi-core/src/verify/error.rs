@@ -1,0 +1,244 @@
+//! Why a tool was not verified: one variant a cause, with the evidence.
+
+use crate::digest::Digest;
+use crate::identity::{ProviderId, ServerIdentity};
+use crate::jws::JwsError;
+use crate::key::KeyId;
+use crate::time::UnixTime;
+use crate::version::Version;
+
+/// Why a tool was not verified.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The tool has no attestation.
+    #[error("the tool has no attestation, ask its provider for a signed one")]
+    Unsigned,
+
+    /// Nobody here knows the key.
+    #[error(
+        "the attestation is signed by key {key}, which is not trusted here, add it if you know whose it is"
+    )]
+    UnknownKey {
+        /// The key that the attestation names.
+        key: KeyId,
+    },
+    /// The key is known and does not speak for the issuer.
+    #[error("the attestation is issued by {issuer}, for which key {key} is not trusted")]
+    IssuerUntrusted {
+        /// Who is said to have issued it.
+        issuer: ProviderId,
+        /// The key that signed.
+        key: KeyId,
+    },
+    /// The keys of the issuer cannot be had now.
+    #[error("the keys of {issuer} cannot be had now: {message}")]
+    KeyUnavailable {
+        /// Whose keys.
+        issuer: String,
+        /// What failed.
+        message: String,
+    },
+    /// No verifier of proofs is configured.
+    #[error("no trusted provider is configured, add one")]
+    NobodyToAsk,
+    /// Nothing binds the attestation to the server that sent it.
+    #[error(
+        "the attestation is about `{server}` and nothing proves that this server is it, it may be a copy"
+    )]
+    BindingMissing {
+        /// The server that the attestation is about.
+        server: ServerIdentity,
+    },
+    /// The program that was started is not one that the attestation lists.
+    #[error(
+        "`{file}` has the digest {measured}, which the attestation does not list, another program stands in its place"
+    )]
+    ExecutableMismatch {
+        /// The executable or argument.
+        file: String,
+        /// Its digest.
+        measured: Digest,
+        /// The digests that the attestation lists.
+        listed: Vec<Digest>,
+    },
+    /// The server did not prove that it holds the key that the attestation names.
+    #[error(
+        "the server did not prove that it holds the key that the attestation names, it may be a copy"
+    )]
+    PossessionMissing {
+        /// The keys that the attestation names.
+        named: Vec<KeyId>,
+    },
+    /// The server proved that it holds another key.
+    #[error("the server holds key {shown}, which the attestation does not name, it may be a copy")]
+    PossessionOfOtherKey {
+        /// The keys that the attestation names.
+        named: Vec<KeyId>,
+        /// The key that it proved to hold.
+        shown: KeyId,
+    },
+    /// The answer to the challenge is wrong.
+    #[error("the server's proof of its key is not valid: {why}")]
+    PossessionInvalid {
+        /// Why.
+        why: String,
+    },
+
+    /// It is no signed statement of ours, or signed by another than the key it names.
+    #[error(transparent)]
+    Jws(#[from] JwsError),
+    /// A claim is missing or of another form.
+    #[error("the attestation lacks a valid `{member}`")]
+    Claims {
+        /// The claim.
+        member: &'static str,
+    },
+    /// The claims are not those of such a statement.
+    #[error("the attestation does not say what it must: {message}")]
+    MalformedClaims {
+        /// What is missing or wrong.
+        message: String,
+    },
+    /// The statement is meant for something else.
+    #[error("the attestation is meant for `{audience}`, not for definitions")]
+    WrongAudience {
+        /// For whom it is meant.
+        audience: String,
+    },
+    /// The definition is another one.
+    #[error("the definition has the digest {received}, the attestation is about {attested}")]
+    DigestMismatch {
+        /// The digest that was attested.
+        attested: Digest,
+        /// The digest of what was received.
+        received: Digest,
+    },
+    /// The tool is another one.
+    #[error("the attestation is about tool `{attested}`, not about `{received}`")]
+    WrongTool {
+        /// The tool that was attested.
+        attested: String,
+        /// The tool that was received.
+        received: String,
+    },
+    /// The server is another one.
+    #[error("the attestation is about the server `{attested}`, this one is `{reached}`")]
+    WrongServer {
+        /// The server that was attested.
+        attested: ServerIdentity,
+        /// The server that was reached.
+        reached: ServerIdentity,
+    },
+    /// The version is another one.
+    #[error("the attestation is about version {attested}, the definition declares another")]
+    VersionMismatch {
+        /// The version that was attested.
+        attested: Version,
+        /// The version that the definition declares.
+        declared: Option<Version>,
+    },
+    /// The definition declares another provider than the one that signed.
+    #[error("the definition declares the provider {declared}, the attestation is by {issuer}")]
+    ProviderMismatch {
+        /// The provider that the definition declares.
+        declared: ProviderId,
+        /// The provider that signed.
+        issuer: ProviderId,
+    },
+    /// It is over.
+    #[error("the attestation ended at {until}, ask the provider for a new one")]
+    Expired {
+        /// Until when it held.
+        until: UnixTime,
+        /// The time of the check.
+        now: UnixTime,
+    },
+    /// It does not hold yet.
+    #[error("the attestation begins at {from}, set the clock or wait")]
+    NotYetValid {
+        /// From when on it holds.
+        from: UnixTime,
+        /// The time of the check.
+        now: UnixTime,
+    },
+    /// The key was revoked.
+    #[error("key {key} was revoked, whatever it signed does not count")]
+    Revoked {
+        /// The key.
+        key: KeyId,
+    },
+    /// The key was replaced.
+    #[error("key {key} was replaced at {until}, ask the provider for a new attestation")]
+    KeyRetired {
+        /// The key.
+        key: KeyId,
+        /// Until when it counted.
+        until: UnixTime,
+    },
+    /// The definition itself cannot be read.
+    #[error(transparent)]
+    Definition(#[from] crate::definition::DefinitionError),
+}
+
+/// What an error means for the tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Nobody claims to vouch for it.
+    Unsigned,
+    /// Somebody may vouch for it, which cannot be told here.
+    Unverifiable,
+    /// Somebody's vouching was shown to be wrong.
+    Wrong,
+}
+
+impl VerifyError {
+    /// What it means for the tool.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Unsigned => Verdict::Unsigned,
+            Self::UnknownKey { .. }
+            | Self::IssuerUntrusted { .. }
+            | Self::KeyUnavailable { .. }
+            | Self::NobodyToAsk
+            | Self::BindingMissing { .. }
+            | Self::ExecutableMismatch { .. }
+            | Self::PossessionMissing { .. }
+            | Self::PossessionOfOtherKey { .. }
+            | Self::PossessionInvalid { .. } => Verdict::Unverifiable,
+            _ => Verdict::Wrong,
+        }
+    }
+
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unsigned => "UNSIGNED",
+            Self::UnknownKey { .. } => "KEY_UNKNOWN",
+            Self::IssuerUntrusted { .. } => "ISSUER_UNTRUSTED",
+            Self::KeyUnavailable { .. } => "KEY_UNAVAILABLE",
+            Self::NobodyToAsk => "NOBODY_TRUSTED",
+            Self::BindingMissing { .. } => "BINDING_MISSING",
+            Self::ExecutableMismatch { .. } => "EXECUTABLE_MISMATCH",
+            Self::PossessionMissing { .. } => "POSSESSION_MISSING",
+            Self::PossessionOfOtherKey { .. } => "POSSESSION_OF_OTHER_KEY",
+            Self::PossessionInvalid { .. } => "POSSESSION_INVALID",
+            Self::Jws(JwsError::Signature { .. }) => "SIGNATURE_INVALID",
+            Self::Jws(_) | Self::Claims { .. } | Self::MalformedClaims { .. } => {
+                "ATTESTATION_MALFORMED"
+            }
+            Self::WrongAudience { .. } => "WRONG_AUDIENCE",
+            Self::DigestMismatch { .. } => "DIGEST_MISMATCH",
+            Self::WrongTool { .. } => "WRONG_TOOL",
+            Self::WrongServer { .. } => "WRONG_SERVER",
+            Self::VersionMismatch { .. } => "VERSION_MISMATCH",
+            Self::ProviderMismatch { .. } => "PROVIDER_MISMATCH",
+            Self::Expired { .. } => "ATTESTATION_EXPIRED",
+            Self::NotYetValid { .. } => "ATTESTATION_NOT_YET_VALID",
+            Self::Revoked { .. } => "KEY_REVOKED",
+            Self::KeyRetired { .. } => "KEY_RETIRED",
+            Self::Definition(_) => "DEFINITION_INVALID",
+        }
+    }
+}
