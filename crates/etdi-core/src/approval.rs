@@ -12,8 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Hasher};
+use crate::key::KeyId;
 use crate::level::SecurityLevel;
+use crate::permission::Permission;
 use crate::time::UnixTime;
+use crate::wire::CallConstraints;
 
 mod contract;
 mod decide;
@@ -96,6 +99,12 @@ impl Granted {
             Self::Only(scopes) => scopes.contains(scope),
         }
     }
+
+    /// Whether all permissions that a definition requires are granted.
+    pub fn allows_required(&self, declared: &[Permission]) -> bool {
+        let mut required = declared.iter().filter(|permission| permission.required);
+        required.all(|permission| self.allows(permission.scope.as_str()))
+    }
 }
 
 /// What was started for a stdio server whose executable no attestation names: pinned as it was
@@ -128,15 +137,15 @@ impl Pin {
 #[non_exhaustive]
 pub struct SignedBy {
     /// The thumbprint of the key (RFC 7638).
-    pub kid: String,
+    pub kid: KeyId,
     /// The digests of the attestations that were verified.
     pub attestations: Vec<Digest>,
 }
 
 impl SignedBy {
     /// A key and what it signed.
-    pub fn new(kid: impl Into<String>, attestations: Vec<Digest>) -> Self {
-        Self { kid: kid.into(), attestations }
+    pub fn new(kid: KeyId, attestations: Vec<Digest>) -> Self {
+        Self { kid, attestations }
     }
 }
 
@@ -158,7 +167,7 @@ pub struct Approval {
     /// The granted permissions.
     pub granted: Granted,
     /// The call constraints in force when it was accepted, as the definition states them.
-    pub constraints: Option<serde_json::Value>,
+    pub constraints: Option<CallConstraints>,
     /// What was started, where nothing else binds the definition to its server.
     pub pin: Option<Pin>,
     /// The level under which it was accepted.
@@ -202,10 +211,10 @@ impl Approval {
     pub fn new(facts: &Facts<'_>, given: Given, level: SecurityLevel, now: UnixTime) -> Self {
         Self {
             key: facts.key(),
-            digest: facts.digest,
-            definition: facts.definition.to_owned(),
+            digest: facts.digest(),
+            definition: facts.definition.canonical().to_owned(),
             version: facts.version(),
-            signed_by: facts.signed_by(),
+            signed_by: facts.signed_by().cloned(),
             granted: given.granted,
             constraints: facts.constraints(),
             pin: facts.pin.cloned(),
@@ -284,7 +293,7 @@ pub type ToolMemory = BTreeMap<String, Sighting>;
 #[non_exhaustive]
 pub struct Sighting {
     /// The key of the highest version.
-    pub kid: String,
+    pub kid: KeyId,
     /// The highest version.
     pub version: Option<String>,
     /// When the issuer was first seen to sign the tool.
@@ -319,13 +328,13 @@ impl ServerMemory {
             if let Some(known) = issuers.get_mut(&one.issuer) {
                 if decide::is_higher(one.version.as_deref(), known.version.as_deref()) {
                     known.version.clone_from(&one.version);
-                    known.kid.clone_from(&one.kid);
+                    known.kid = one.kid;
                     changed = true;
                 }
             } else if issuers.len() >= MAX_REMEMBERED_ISSUERS {
                 return Err(StoreError::Full { what: "issuers of one tool" });
             } else {
-                let (kid, version) = (one.kid.clone(), one.version.clone());
+                let (kid, version) = (one.kid, one.version.clone());
                 issuers.insert(one.issuer.clone(), Sighting { kid, version, since: now });
                 changed = true;
             }

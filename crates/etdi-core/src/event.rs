@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{Approval, Facts, Reason};
 use crate::change::{Changes, Gravity, visible};
 use crate::digest::Digest;
+use crate::key::KeyId;
 use crate::level::SecurityLevel;
 
 /// What kind of thing happened.
@@ -203,7 +204,7 @@ pub struct Event {
     pub issuer: Option<String>,
     /// The thumbprint of the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kid: Option<String>,
+    pub kid: Option<KeyId>,
     /// The digest of the definition at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
@@ -288,9 +289,9 @@ impl Event {
         Self {
             version: facts.version().as_deref().map(bounded),
             issuer: facts.issuer().map(bounded),
-            kid: facts.signed_by().map(|by| bounded(&by.kid)),
-            digest: Some(facts.digest),
-            ..self.on(facts.server, facts.tool)
+            kid: facts.signed_by().map(|by| by.kid),
+            digest: Some(facts.digest()),
+            ..self.on(facts.server, facts.tool())
         }
     }
 
@@ -300,7 +301,7 @@ impl Event {
         Self {
             version: approval.version.as_deref().map(bounded),
             issuer: approval.key.issuer.as_deref().map(bounded),
-            kid: approval.signed_by.as_ref().map(|by| bounded(&by.kid)),
+            kid: approval.signed_by.as_ref().map(|by| by.kid),
             digest: Some(approval.digest),
             level: Some(approval.level),
             approver: Some(bounded(&approval.approver)),

@@ -58,6 +58,11 @@ impl Algorithm {
 pub struct KeyId([u8; 32]);
 
 impl KeyId {
+    /// The thumbprint of these 32 bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

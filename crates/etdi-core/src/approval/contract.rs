@@ -8,12 +8,13 @@ use mcp_types::BoxFuture;
 use serde_json::json;
 
 use super::{
-    Approval, ApprovalKey, ApprovalStore, Facts, Given, Granted, Pin, Reason, Seen, SignedBy,
-    Standing, StoreError,
+    Approval, ApprovalKey, ApprovalStore, Granted, Pin, Reason, Seen, SignedBy, StoreError,
 };
 use crate::digest::Digest;
+use crate::key::KeyId;
 use crate::level::SecurityLevel;
 use crate::time::UnixTime;
+use crate::wire::CallConstraints;
 
 /// A clause of the contract that a store does not keep.
 #[derive(Debug, thiserror::Error)]
@@ -72,20 +73,33 @@ struct Contract<'a> {
 
 const NOW: UnixTime = UnixTime(1_767_323_045);
 
+/// An approval as stored records look; no check ever sees it.
 fn sample(key: &ApprovalKey) -> Approval {
     let definition = json!({"name": key.tool, "inputSchema": {"type": "object"}}).to_string();
-    let digest = Digest::of_bytes(definition.as_bytes());
-    let standing = match &key.issuer {
-        None => Standing::Unsigned,
-        Some(issuer) => Standing::Verified {
-            issuer: issuer.clone(),
-            by: SignedBy::new("key-1", vec![Digest::of_bytes(b"attestation")]),
-            first_use: false,
-        },
-    };
-    let facts = Facts::new(&key.server, &key.tool, digest, &definition, &standing);
-    let given = Given::new(Granted::All, "tester", Reason::NotApproved);
-    Approval::new(&facts, given, SecurityLevel::Enhanced, NOW)
+    let attestations = vec![Digest::of_bytes(b"attestation")];
+    Approval {
+        key: key.clone(),
+        digest: Digest::of_bytes(definition.as_bytes()),
+        definition,
+        version: None,
+        signed_by: key.issuer.as_ref().map(|_| SignedBy { kid: kid(), attestations }),
+        granted: Granted::All,
+        constraints: None,
+        pin: None,
+        level: SecurityLevel::Enhanced,
+        approver: "tester".to_owned(),
+        approved_at: NOW,
+        expires_at: None,
+        reason: Reason::NotApproved,
+        note: None,
+        always_ask: false,
+        carried: None,
+        generation: 0,
+    }
+}
+
+fn kid() -> KeyId {
+    KeyId::from_bytes([7; 32])
 }
 
 fn key(tool: &str) -> ApprovalKey {
@@ -249,7 +263,11 @@ impl Contract<'_> {
             let mut approval =
                 Approval { granted, note: Some("é\u{1f600}\"\\".into()), ..sample(&key) };
             approval.expires_at = Some(NOW.plus(60));
-            approval.constraints = Some(json!({"max_depth": 2, "allowed_callees": []}));
+            approval.constraints = Some(CallConstraints {
+                max_depth: Some(2),
+                allowed_callees: Some(Vec::new()),
+                ..Default::default()
+            });
             approval.version = Some("1.0.0".into());
             let argv = vec!["notes".into(), "--quiet".into(), "\u{7f}".into()];
             let mut pin = Pin::new("/usr/bin/notes", Digest::of_bytes(b"notes"), argv);
@@ -273,7 +291,8 @@ impl Contract<'_> {
         let key = ApprovalKey::new(SERVER, Some("iss".to_owned()), "t");
         let none = self.store.memory(SERVER).await.must(CLAUSE)?;
         check("remember nothing of an unknown server", &none, &None)?;
-        let seen = |issuer: &str, version: &str| Seen::new("t", issuer, "k", Some(version.into()));
+        let seen =
+            |issuer: &str, version: &str| Seen::new("t", issuer, kid(), Some(version.into()));
 
         let approval = self.store.put(sample(&key), None).await.must(CLAUSE)?;
         self.store.remember(SERVER, &[seen("iss", "1.2.0")], NOW).await.must(CLAUSE)?;

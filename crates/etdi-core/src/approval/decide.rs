@@ -3,34 +3,69 @@
 use core::cmp::Ordering;
 
 use semver::Version;
-use serde_json::Value;
 
-use super::{Approval, ApprovalKey, Carried, Granted, Pin, Reason, ServerMemory, SignedBy};
+use super::{Approval, ApprovalKey, Carried, Granted, Pin, Reason, Seen, ServerMemory, SignedBy};
 use crate::change::{ChangeError, ChangeKind, Changes, Gravity};
+use crate::definition::ToolDefinition;
 use crate::digest::Digest;
-use crate::level::{Drift, Handling, Policy, Update};
+use crate::identity::ProviderId;
+use crate::level::{Drift, Handling, KeyTrust, Policy, Update};
+use crate::permission::Permission;
+use crate::proof::Trust;
 use crate::time::UnixTime;
+use crate::verify::{Verdict, Verified, VerifyError};
+use crate::wire::CallConstraints;
 
 /// What verification found out about a definition. Not being able to check and having found
 /// something wrong are different things.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Standing {
-    /// Signed by a trusted key and bound to the server that sent it.
+    /// Signed by a trusted key and bound to the server that sent it. Made from a [`Verified`]
+    /// alone.
+    #[non_exhaustive]
     Verified {
         /// Who vouches for it.
-        issuer: String,
+        issuer: ProviderId,
         /// The key and the attestations that were verified.
         by: SignedBy,
-        /// The key is known from first use only, no configuration names it.
-        first_use: bool,
+        /// How the key was found.
+        trust: Trust,
+        /// The digest of the definition that was verified.
+        digest: Digest,
     },
     /// No attestation at all.
     Unsigned,
-    /// There is an attestation, and nobody can check it here, or nothing binds it to the server.
+    /// There is a good attestation that names neither programs nor keys, so that it may have been
+    /// copied: only a pinned program can stand for the server.
+    Unbound,
+    /// There is an attestation, and nobody can check it here, or the server does not prove that it
+    /// is about it.
     Unverified,
     /// There is an attestation, and it is wrong.
     Invalid(Reason),
+}
+
+impl Standing {
+    /// What a verifier's answer means.
+    pub fn of(checked: &Result<Verified<ToolDefinition>, VerifyError>) -> Self {
+        match checked {
+            Ok(verified) => Self::Verified {
+                issuer: verified.issuer().clone(),
+                by: SignedBy::new(verified.key(), verified.attestations().to_vec()),
+                trust: verified.trust(),
+                digest: verified.digest(),
+            },
+            Err(error) => match error.verdict() {
+                Verdict::Unsigned => Self::Unsigned,
+                Verdict::Unverifiable if matches!(error, VerifyError::BindingMissing { .. }) => {
+                    Self::Unbound
+                }
+                Verdict::Unverifiable => Self::Unverified,
+                Verdict::Wrong => Self::Invalid(Reason::of(error)),
+            },
+        }
+    }
 }
 
 /// What is known about one listed tool.
@@ -39,12 +74,8 @@ pub enum Standing {
 pub struct Facts<'a> {
     /// The identity of the server.
     pub server: &'a str,
-    /// The name of the tool.
-    pub tool: &'a str,
-    /// The digest of its definition.
-    pub digest: Digest,
-    /// The definition in canonical form.
-    pub definition: &'a str,
+    /// The definition as it was listed.
+    pub definition: &'a ToolDefinition,
     /// What verification found.
     pub standing: &'a Standing,
     /// What was started, where nothing else binds the definition to its server.
@@ -52,33 +83,38 @@ pub struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// A tool of a server, its definition, and what verification found.
-    pub fn new(
-        server: &'a str,
-        tool: &'a str,
-        digest: Digest,
-        definition: &'a str,
-        standing: &'a Standing,
-    ) -> Self {
-        Self { server, tool, digest, definition, standing, pin: None }
+    /// A tool of a server and what verification found.
+    pub fn new(server: &'a str, definition: &'a ToolDefinition, standing: &'a Standing) -> Self {
+        Self { server, definition, standing, pin: None }
     }
 
-    /// The same, behind a program that is pinned.
+    /// The same, behind a program that was started. It is pinned unless verification has bound
+    /// the definition to the server by other means.
     #[must_use]
     pub fn behind(self, pin: Option<&'a Pin>) -> Self {
-        Self { pin, ..self }
+        Self { pin: pin.filter(|_| !self.is_verified()), ..self }
+    }
+
+    /// The name of the tool.
+    pub fn tool(&self) -> &'a str {
+        self.definition.name()
+    }
+
+    /// The digest of the definition.
+    pub fn digest(&self) -> Digest {
+        self.definition.digest()
     }
 
     /// The key of its approval. Only a verified issuer is part of it: what a definition claims
     /// about itself never finds anyone's approval.
     pub fn key(&self) -> ApprovalKey {
-        ApprovalKey::new(self.server, self.issuer().map(str::to_owned), self.tool)
+        ApprovalKey::new(self.server, self.issuer().map(str::to_owned), self.tool())
     }
 
     /// Who verifiably vouches for it.
     pub fn issuer(&self) -> Option<&'a str> {
         match self.standing {
-            Standing::Verified { issuer, .. } => Some(issuer),
+            Standing::Verified { issuer, .. } => Some(issuer.as_str()),
             _ => None,
         }
     }
@@ -89,40 +125,32 @@ impl<'a> Facts<'a> {
     }
 
     /// The key and the attestations that were verified.
-    pub fn signed_by(&self) -> Option<SignedBy> {
+    pub fn signed_by(&self) -> Option<&'a SignedBy> {
         match self.standing {
-            Standing::Verified { by, .. } => Some(by.clone()),
+            Standing::Verified { by, .. } => Some(by),
             _ => None,
         }
     }
 
     /// The version that the definition declares.
     pub fn version(&self) -> Option<String> {
-        block(self.definition)?.get("version")?.as_str().map(str::to_owned)
+        self.definition.block().map(|block| block.version.to_string())
     }
 
-    /// The call constraints that the definition declares.
-    pub fn constraints(&self) -> Option<Value> {
-        block(self.definition)?.get("call").cloned()
+    /// The permissions that the definition declares.
+    pub fn permissions(&self) -> &'a [Permission] {
+        self.definition.block().map_or(&[], |block| &block.permissions)
     }
-}
 
-fn block(definition: &str) -> Option<Value> {
-    let tool: Value = serde_json::from_str(definition).ok()?;
-    tool.get("_meta")?.get("dev.etdi/etdi").cloned()
-}
+    /// What a store remembers of it, if it is verified.
+    pub fn seen(&self) -> Option<Seen> {
+        let (issuer, by) = (self.issuer()?, self.signed_by()?);
+        Some(Seen::new(self.tool(), issuer, by.kid, self.version()))
+    }
 
-/// The scopes of a definition's required permissions.
-fn required(definition: &str) -> Vec<String> {
-    let block = block(definition);
-    let declared = block.as_ref().and_then(|block| block.get("permissions")?.as_array());
-    declared
-        .into_iter()
-        .flatten()
-        .filter(|permission| permission.get("required").and_then(Value::as_bool) != Some(false))
-        .filter_map(|permission| permission.get("scope").unwrap_or(permission).as_str())
-        .map(str::to_owned)
-        .collect()
+    pub(super) fn constraints(&self) -> Option<CallConstraints> {
+        self.definition.block().map(|block| block.call.clone())
+    }
 }
 
 /// What a store knows that bears on the decision.
@@ -203,7 +231,7 @@ pub fn decide(facts: &Facts<'_>, known: Known<'_>, policy: &Policy, now: UnixTim
     let approval = known.approval.filter(|approval| approval.key == key);
     let shown = approval.or(known.previous);
     let changes = |shown: Option<&Approval>| match shown {
-        Some(shown) => Changes::between(&shown.definition, facts.definition),
+        Some(shown) => Changes::between(&shown.definition, facts.definition.canonical()),
         None => Ok(Changes::default()),
     };
 
@@ -222,7 +250,7 @@ pub fn decide(facts: &Facts<'_>, known: Known<'_>, policy: &Policy, now: UnixTim
     }
     let expired =
         |changes| Decision::Ask { reason: Reason::ApprovalExpired, changes, alarm: false };
-    if approval.digest != facts.digest {
+    if approval.digest != facts.digest() {
         return match changes(Some(approval)) {
             Ok(changes) => match changed(facts, approval, known.memory, policy, changes, now) {
                 Decision::CarryOver { changes, .. } if approval.is_expired(now) => expired(changes),
@@ -245,9 +273,7 @@ pub fn decide(facts: &Facts<'_>, known: Known<'_>, policy: &Policy, now: UnixTim
 fn permitted(facts: &Facts<'_>, approval: &Approval) -> Decision {
     let granted = &approval.granted;
     let changes = Changes::default();
-    if *granted == Granted::All
-        || required(facts.definition).iter().all(|scope| granted.allows(scope))
-    {
+    if granted.allows_required(facts.permissions()) {
         Decision::Unchanged
     } else if *granted == Granted::Unasked {
         Decision::Ask { reason: Reason::PermissionsUndecided, changes, alarm: false }
@@ -267,16 +293,31 @@ fn drift(policy: &Policy, reason: Reason, changes: Changes) -> Decision {
 /// What no approval can make good.
 fn refused(facts: &Facts<'_>, known: Known<'_>, policy: &Policy) -> Option<Reason> {
     let (lost, handling, refused) = match facts.standing {
-        Standing::Verified { .. } => return None,
+        Standing::Verified { digest, .. } if *digest != facts.digest() => {
+            return Some(Reason::DigestMismatch);
+        }
+        Standing::Verified { trust, .. } => {
+            let least = match policy.key_trust {
+                KeyTrust::FirstUse | KeyTrust::IssuerKeys => Trust::FirstUse,
+                KeyTrust::ConfiguredRoots => Trust::Configured,
+            };
+            return (*trust < least).then_some(Reason::KeyUntrusted);
+        }
         Standing::Invalid(reason) => return Some(*reason),
         Standing::Unsigned => (Reason::SignatureRemoved, policy.unsigned, Reason::Unsigned),
-        Standing::Unverified => (Reason::VerificationLost, policy.unverified, Reason::Unverified),
+        // A program of one's own is in nobody's list; pinned, it is as good as an unsigned one.
+        Standing::Unbound if facts.pin.is_some() => {
+            (Reason::VerificationLost, policy.unsigned, Reason::Unverified)
+        }
+        Standing::Unbound | Standing::Unverified => {
+            (Reason::VerificationLost, policy.unverified, Reason::Unverified)
+        }
     };
-    let seen_signed = known.memory.is_some_and(|memory| memory.tools.contains_key(facts.tool))
+    let seen_signed = known.memory.is_some_and(|memory| memory.tools.contains_key(facts.tool()))
         || known.previous.is_some_and(|previous| {
             previous.is_signed()
                 && previous.key.server == facts.server
-                && previous.key.tool == facts.tool
+                && previous.key.tool == facts.tool()
         });
     if seen_signed {
         return Some(lost);
@@ -286,15 +327,15 @@ fn refused(facts: &Facts<'_>, known: Known<'_>, policy: &Policy) -> Option<Reaso
 
 /// No approval under this key.
 fn first_time(facts: &Facts<'_>, known: Known<'_>, policy: &Policy, changes: Changes) -> Decision {
-    let issuers = known.memory.and_then(|memory| memory.tools.get(facts.tool));
+    let issuers = known.memory.and_then(|memory| memory.tools.get(facts.tool()));
     let alarming = match (facts.standing, issuers) {
         // Only tools that were never seen signed come here unsigned; the server may have attested
         // others, and an attacker may have stripped and renamed one of them.
-        (Standing::Unsigned | Standing::Unverified, _) => known
+        (Standing::Unsigned | Standing::Unbound | Standing::Unverified, _) => known
             .memory
             .is_some_and(|memory| !memory.tools.is_empty())
             .then_some(Reason::SignatureRemoved),
-        (Standing::Verified { issuer, .. }, Some(issuers)) => match issuers.get(issuer) {
+        (Standing::Verified { issuer, .. }, Some(issuers)) => match issuers.get(issuer.as_str()) {
             None => (!issuers.is_empty()).then_some(Reason::IssuerChanged),
             Some(seen) => is_higher(seen.version.as_deref(), facts.version().as_deref())
                 .then_some(Reason::VersionLowered),
@@ -317,9 +358,9 @@ fn changed(
     now: UnixTime,
 ) -> Decision {
     let version = facts.version();
-    let seen = memory
-        .zip(facts.issuer())
-        .and_then(|(memory, issuer)| memory.tools.get(facts.tool)?.get(issuer)?.version.as_deref());
+    let seen = memory.zip(facts.issuer()).and_then(|(memory, issuer)| {
+        memory.tools.get(facts.tool())?.get(issuer)?.version.as_deref()
+    });
     if changes.has(ChangeKind::VersionLowered) || is_higher(seen, version.as_deref()) {
         return drift(policy, Reason::VersionLowered, changes);
     }
@@ -328,8 +369,8 @@ fn changed(
         let reason = if more { Reason::PermissionsChanged } else { Reason::DefinitionChanged };
         return drift(policy, reason, changes);
     }
-    let same_key = approval.signed_by.as_ref().map(|by| &by.kid)
-        == facts.signed_by().as_ref().map(|by| &by.kid);
+    let same_key =
+        approval.signed_by.as_ref().map(|by| &by.kid) == facts.signed_by().map(|by| &by.kid);
     match policy.update {
         Update::CarryOver { undo_seconds }
             if facts.is_verified()
@@ -354,20 +395,20 @@ fn other_key(
     policy: &Policy,
     now: UnixTime,
 ) -> Option<Decision> {
-    let Standing::Verified { by, first_use, .. } = facts.standing else { return None };
+    let Standing::Verified { by, trust, .. } = facts.standing else { return None };
     if approval.signed_by.as_ref().is_some_and(|approved| approved.kid == by.kid) {
         return None;
     }
     Some(match policy.update {
         // A configured issuer may rotate; a key that came from nowhere may not take over.
-        Update::CarryOver { undo_seconds } if !first_use && !approval.always_ask => {
+        Update::CarryOver { undo_seconds } if *trust > Trust::FirstUse && !approval.always_ask => {
             let until = now.plus(undo_seconds);
             carry_over(facts, approval, policy, Changes::default(), until, now)
         }
         _ => Decision::Ask {
             reason: Reason::KeyChanged,
             changes: Changes::default(),
-            alarm: *first_use,
+            alarm: *trust == Trust::FirstUse,
         },
     })
 }
@@ -384,12 +425,12 @@ fn carry_over(
         Some(carried) => carried.from.clone(),
         None => approval.clone(),
     };
-    let same = approval.digest == facts.digest;
+    let same = approval.digest == facts.digest();
     let approval = Approval {
-        digest: facts.digest,
-        definition: facts.definition.to_owned(),
+        digest: facts.digest(),
+        definition: facts.definition.canonical().to_owned(),
         version: facts.version(),
-        signed_by: facts.signed_by(),
+        signed_by: facts.signed_by().cloned(),
         constraints: facts.constraints(),
         level: policy.level,
         approved_at: now,

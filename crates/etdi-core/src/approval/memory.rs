@@ -159,6 +159,7 @@ mod tests {
 
     use super::*;
     use crate::approval::{MAX_REMEMBERED_ISSUERS, approval_store_contract};
+    use crate::key::KeyId;
 
     #[test]
     fn keeps_the_contract() {
@@ -174,7 +175,9 @@ mod tests {
     #[test]
     fn what_is_remembered_of_a_tool_is_bounded() {
         let mut state = State::default();
-        let seen = |issuer: usize| [Seen::new("t", format!("issuer {issuer}"), "k", None)];
+        let seen = |issuer: usize| {
+            [Seen::new("t", format!("issuer {issuer}"), KeyId::from_bytes([1; 32]), None)]
+        };
         for issuer in 0..MAX_REMEMBERED_ISSUERS {
             state.remember("s", &seen(issuer), UnixTime(1)).unwrap();
         }

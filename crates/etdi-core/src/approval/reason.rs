@@ -4,6 +4,9 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::jws::JwsError;
+use crate::verify::VerifyError;
+
 /// Why a tool is not simply called, as a stable code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -48,8 +51,12 @@ pub enum Reason {
     AttestationExpired,
     /// The attestation does not count yet.
     AttestationNotYetValid,
+    /// The attestation is not what it must be, or about something else.
+    AttestationInvalid,
     /// The key or the attestation was revoked.
     Revoked,
+    /// The key is trusted less than the policy wants.
+    KeyUntrusted,
     /// The token that vouches for the tool is wrong.
     TokenInvalid,
     /// The definition cannot be read.
@@ -63,6 +70,19 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// What an error that shows an attestation to be wrong amounts to.
+    pub(super) fn of(error: &VerifyError) -> Self {
+        match error {
+            VerifyError::Jws(JwsError::Signature { .. }) => Self::SignatureInvalid,
+            VerifyError::DigestMismatch { .. } => Self::DigestMismatch,
+            VerifyError::Expired { .. } => Self::AttestationExpired,
+            VerifyError::NotYetValid { .. } => Self::AttestationNotYetValid,
+            VerifyError::Revoked { .. } | VerifyError::KeyRetired { .. } => Self::Revoked,
+            VerifyError::Definition(_) => Self::DefinitionInvalid,
+            _ => Self::AttestationInvalid,
+        }
+    }
+
     /// The code as it stands in logs, in `--json` and in error data.
     pub fn code(self) -> &'static str {
         match self {
@@ -85,7 +105,9 @@ impl Reason {
             Self::DigestMismatch => "DIGEST_MISMATCH",
             Self::AttestationExpired => "ATTESTATION_EXPIRED",
             Self::AttestationNotYetValid => "ATTESTATION_NOT_YET_VALID",
+            Self::AttestationInvalid => "ATTESTATION_INVALID",
             Self::Revoked => "REVOKED",
+            Self::KeyUntrusted => "KEY_UNTRUSTED",
             Self::TokenInvalid => "TOKEN_INVALID",
             Self::DefinitionInvalid => "DEFINITION_INVALID",
             Self::Declined => "DECLINED",
@@ -116,6 +138,8 @@ impl Reason {
             Self::DigestMismatch => "the attestation is for another definition",
             Self::AttestationExpired => "the attestation has expired",
             Self::AttestationNotYetValid => "the attestation is not valid yet",
+            Self::AttestationInvalid => "the attestation is not valid for this tool",
+            Self::KeyUntrusted => "the key is not one that the policy trusts",
             Self::Revoked => "the key or the attestation was revoked",
             Self::TokenInvalid => "the token that vouches for the tool is invalid",
             Self::DefinitionInvalid => "the definition cannot be read",

@@ -3,6 +3,7 @@
 use mcp_types::BoxFuture;
 
 use super::{Approval, ApprovalKey, ServerMemory};
+use crate::key::KeyId;
 use crate::time::UnixTime;
 
 /// Keeps approvals and the memory of signed tools.
@@ -80,7 +81,7 @@ pub struct Seen {
     /// Who signed it.
     pub issuer: String,
     /// With which key.
-    pub kid: String,
+    pub kid: KeyId,
     /// The version that the definition declares.
     pub version: Option<String>,
 }
@@ -90,10 +91,10 @@ impl Seen {
     pub fn new(
         tool: impl Into<String>,
         issuer: impl Into<String>,
-        kid: impl Into<String>,
+        kid: KeyId,
         version: Option<String>,
     ) -> Self {
-        Self { tool: tool.into(), issuer: issuer.into(), kid: kid.into(), version }
+        Self { tool: tool.into(), issuer: issuer.into(), kid, version }
     }
 }
 

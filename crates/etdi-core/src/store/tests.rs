@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::approval::{Facts, Given, Granted, Reason, SignedBy, Standing, approval_store_contract};
+use crate::definition::RawTool;
+use crate::key::KeyId;
 use crate::level::SecurityLevel;
+use crate::proof::Trust;
 
 const NOW: UnixTime = UnixTime(1_767_323_045);
 
@@ -56,18 +59,23 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn key(tool: &str) -> ApprovalKey {
-    ApprovalKey::new("stdio:pkg:cargo/notes", Some("https://acme.example".into()), tool)
+    ApprovalKey::new("pkg:cargo/notes", Some("https://acme.example".into()), tool)
+}
+
+fn kid() -> KeyId {
+    KeyId::from_bytes([1; 32])
 }
 
 fn approval(tool: &str) -> Approval {
-    let text = format!(r#"{{"name":"{tool}"}}"#);
+    let text = format!(r#"{{"name":"{tool}","inputSchema":{{}}}}"#);
+    let tool = RawTool::read(&text).unwrap();
     let standing = Standing::Verified {
-        issuer: "https://acme.example".into(),
-        by: SignedBy::new("key-1", vec![Digest::of_bytes(b"jws")]),
-        first_use: false,
+        issuer: "https://acme.example".parse().unwrap(),
+        by: SignedBy::new(kid(), vec![Digest::of_bytes(b"jws")]),
+        trust: Trust::Configured,
+        digest: tool.digest(),
     };
-    let digest = Digest::of_bytes(text.as_bytes());
-    let facts = Facts::new("stdio:pkg:cargo/notes", tool, digest, &text, &standing);
+    let facts = Facts::new("pkg:cargo/notes", tool.definition(), &standing);
     let given = Given::new(Granted::All, "tester", Reason::NotApproved);
     Approval::new(&facts, given, SecurityLevel::Enhanced, NOW)
 }
@@ -77,7 +85,7 @@ fn put(store: &FileStore, tool: &str, expected: Option<u64>) -> Approval {
 }
 
 fn seen(version: &str) -> [Seen; 1] {
-    [Seen::new("search", "https://acme.example", "key-1", Some(version.into()))]
+    [Seen::new("search", "https://acme.example", kid(), Some(version.into()))]
 }
 
 fn write(path: &Path, bytes: &[u8]) {
@@ -202,7 +210,7 @@ fn an_older_record_does_not_come_back() {
     // Beside the present one it is a stranger.
     write(&old, &bytes);
     assert_eq!(now(store.get(&key("search"))).unwrap(), Some(second.clone()));
-    assert_eq!(store.strangers().unwrap(), [old.clone()]);
+    assert_eq!(store.strangers().unwrap(), std::slice::from_ref(&old));
     // In its place it is a fault.
     fs::rename(&old, &new).unwrap();
     assert!(matches!(now(store.get(&key("search"))), Err(StoreError::Corrupt { .. })));

@@ -1,9 +1,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::approval::{Given, Seen};
+use crate::approval::Given;
+use crate::definition::RawTool;
+use crate::key::KeyId;
 
-const SERVER: &str = "stdio:pkg:cargo/notes";
+const SERVER: &str = "pkg:cargo/notes";
 const ISSUER: &str = "https://acme.example";
 const NOW: UnixTime = UnixTime(1_767_323_045);
 
@@ -23,7 +25,11 @@ enum What {
     Permission,
 }
 
-fn definition(edit: Edit) -> String {
+fn definition(version: &'static str, what: What) -> ToolDefinition {
+    read(&text(Edit { version, what }))
+}
+
+fn text(edit: Edit) -> String {
     let mut tool = json!({
         "name": "search",
         "description": "Search the notes.",
@@ -49,20 +55,29 @@ fn definition(edit: Edit) -> String {
     tool.to_string()
 }
 
-fn verified() -> Standing {
-    signed(ISSUER, "key-1", false)
+fn read(text: &str) -> ToolDefinition {
+    RawTool::read(text).unwrap().definition().clone()
 }
 
-fn signed(issuer: &str, kid: &str, first_use: bool) -> Standing {
+fn verified(definition: &ToolDefinition) -> Standing {
+    signed(definition, ISSUER, 1, Trust::Configured)
+}
+
+fn signed(definition: &ToolDefinition, issuer: &str, key: u8, trust: Trust) -> Standing {
     Standing::Verified {
-        issuer: issuer.to_owned(),
-        by: SignedBy::new(kid, vec![Digest::of_bytes(b"jws")]),
-        first_use,
+        issuer: issuer.parse().unwrap(),
+        by: SignedBy::new(KeyId::from_bytes([key; 32]), vec![Digest::of_bytes(b"jws")]),
+        trust,
+        digest: definition.digest(),
     }
 }
 
-fn approved(text: &str, standing: &Standing) -> Approval {
-    let facts = Facts::new(SERVER, "search", Digest::of_bytes(text.as_bytes()), text, standing);
+fn seen(tool: &str, issuer: &str, version: &str) -> Seen {
+    Seen::new(tool, issuer, KeyId::from_bytes([1; 32]), Some(version.to_owned()))
+}
+
+fn approved(definition: &ToolDefinition, standing: &Standing) -> Approval {
+    let facts = Facts::new(SERVER, definition, standing);
     let given = Given::new(Granted::All, "tester", Reason::NotApproved);
     Approval::new(&facts, given, crate::level::SecurityLevel::Enhanced, NOW)
 }
@@ -112,21 +127,15 @@ fn signed_tools() {
             Nothing,
             ["alarm VERSION_LOWERED", "alarm VERSION_LOWERED", "block VERSION_LOWERED"],
         ),
-        (
-            "latest",
-            Nothing,
-            ["alarm DEFINITION_CHANGED", "alarm DEFINITION_CHANGED", "block DEFINITION_CHANGED"],
-        ),
     ];
-    let before = definition(Edit { version: "1.4.0", what: Nothing });
-    let standing = verified();
-    let approval = approved(&before, &standing);
+    let before = definition("1.4.0", Nothing);
+    let approval = approved(&before, &verified(&before));
     for (version, what, expected) in table {
-        let text = definition(Edit { version, what });
-        let facts =
-            Facts::new(SERVER, "search", Digest::of_bytes(text.as_bytes()), &text, &standing);
+        let listed = definition(version, what);
+        let standing = verified(&listed);
+        let facts = Facts::new(SERVER, &listed, &standing);
         let found = at_all_levels(&facts, Known::new(Some(&approval), None));
-        assert_eq!(found, expected, "{version} {text}");
+        assert_eq!(found, expected, "{version} {}", listed.canonical());
     }
 }
 
@@ -142,12 +151,11 @@ fn unsigned_tools() {
         ("1.5.0", Permission, ["ask PERMISSIONS_CHANGED", "ask PERMISSIONS_CHANGED", REFUSED]),
         ("1.3.0", Nothing, ["alarm VERSION_LOWERED", "alarm VERSION_LOWERED", REFUSED]),
     ];
-    let before = definition(Edit { version: "1.4.0", what: Nothing });
+    let before = definition("1.4.0", Nothing);
     let approval = approved(&before, &Standing::Unsigned);
     for (version, what, expected) in table {
-        let text = definition(Edit { version, what });
-        let digest = Digest::of_bytes(text.as_bytes());
-        let facts = Facts::new(SERVER, "search", digest, &text, &Standing::Unsigned);
+        let listed = definition(version, what);
+        let facts = Facts::new(SERVER, &listed, &Standing::Unsigned);
         let found = at_all_levels(&facts, Known::new(Some(&approval), None));
         assert_eq!(found, expected, "{version}");
     }
@@ -156,14 +164,15 @@ fn unsigned_tools() {
 /// What verification found, against what is known, with the definition unchanged.
 #[test]
 fn standing_against_memory() {
-    let text = definition(Edit { version: "1.4.0", what: What::Nothing });
-    let digest = Digest::of_bytes(text.as_bytes());
-    let by_issuer = approved(&text, &verified());
-    let unsigned = approved(&text, &Standing::Unsigned);
+    let tool = definition("1.4.0", What::Nothing);
+    let verified = verified(&tool);
+    let by_issuer = approved(&tool, &verified);
+    let unsigned = approved(&tool, &Standing::Unsigned);
+    let verified = || verified.clone();
+    let signed = |issuer, key, trust| signed(&tool, issuer, key, trust);
     let remembered = |tool: &str, issuer: &str, version: &str| {
         let mut memory = ServerMemory::new(SERVER);
-        let seen = Seen::new(tool, issuer, "key-1", Some(version.to_owned()));
-        memory.add(&[seen], NOW).unwrap();
+        memory.add(&[seen(tool, issuer, version)], NOW).unwrap();
         Some(memory)
     };
     let this = remembered("search", ISSUER, "1.4.0");
@@ -189,6 +198,13 @@ fn standing_against_memory() {
             &nothing,
             ["ask NOT_APPROVED", "block UNVERIFIED", "block UNVERIFIED"],
         ),
+        // Without a pinned program, what may be a copy is not taken for the server.
+        (
+            Standing::Unbound,
+            None,
+            &nothing,
+            ["ask NOT_APPROVED", "block UNVERIFIED", "block UNVERIFIED"],
+        ),
         (invalid(Reason::SignatureInvalid), None, &nothing, ["block SIGNATURE_INVALID"; 3]),
         // Approved as it stands.
         (verified(), Some(&by_issuer), &this, ["unchanged"; 3]),
@@ -207,6 +223,7 @@ fn standing_against_memory() {
         (Standing::Unsigned, None, &this, ["block SIGNATURE_REMOVED"; 3]),
         (Standing::Unverified, Some(&by_issuer), &this, ["block VERIFICATION_LOST"; 3]),
         (Standing::Unverified, None, &this, ["block VERIFICATION_LOST"; 3]),
+        (Standing::Unbound, Some(&by_issuer), &this, ["block VERIFICATION_LOST"; 3]),
         // A server that signs others: stripped and renamed looks like this.
         (
             Standing::Unsigned,
@@ -230,15 +247,27 @@ fn standing_against_memory() {
         ),
         // The same issuer with another key, from the configuration and from nowhere.
         (
-            signed(ISSUER, "key-2", false),
+            signed(ISSUER, 2, Trust::Configured),
             Some(&by_issuer),
             &this,
             ["ask KEY_CHANGED", "carried over", "ask KEY_CHANGED"],
         ),
-        (signed(ISSUER, "key-2", true), Some(&by_issuer), &this, ["alarm KEY_CHANGED"; 3]),
+        (
+            signed(ISSUER, 2, Trust::FirstUse),
+            Some(&by_issuer),
+            &this,
+            ["alarm KEY_CHANGED", "alarm KEY_CHANGED", "block KEY_UNTRUSTED"],
+        ),
+        // What a key is trusted for must be enough for the policy.
+        (
+            signed(ISSUER, 1, Trust::Issuer),
+            Some(&by_issuer),
+            &this,
+            ["unchanged", "unchanged", "block KEY_UNTRUSTED"],
+        ),
         // An approval for another issuer is none.
         (
-            signed("https://evil.example", "key-1", false),
+            signed("https://evil.example", 1, Trust::Configured),
             Some(&by_issuer),
             &nothing,
             ["ask NOT_APPROVED"; 3],
@@ -246,7 +275,7 @@ fn standing_against_memory() {
         (verified(), Some(&unsigned), &nothing, ["ask NOT_APPROVED"; 3]),
     ];
     for (index, (standing, approval, memory, expected)) in table.iter().enumerate() {
-        let facts = Facts::new(SERVER, "search", digest, &text, standing);
+        let facts = Facts::new(SERVER, &tool, standing);
         let known = Known::new(*approval, memory.as_ref());
         assert_eq!(at_all_levels(&facts, known), *expected, "line {index}");
     }
@@ -254,35 +283,42 @@ fn standing_against_memory() {
 
 #[test]
 fn approvals_of_other_tools_and_servers_decide_nothing() {
-    let text = definition(Edit { version: "1.4.0", what: What::Nothing });
-    let digest = Digest::of_bytes(text.as_bytes());
-    let standing = verified();
-    let approval = approved(&text, &standing);
-    for (server, tool) in [("stdio:pkg:cargo/evil", "search"), (SERVER, "Search")] {
-        let facts = Facts::new(server, tool, digest, &text, &standing);
+    let tool = definition("1.4.0", What::Nothing);
+    let approval = approved(&tool, &verified(&tool));
+    let renamed = read(
+        &text(Edit { version: "1.4.0", what: What::Nothing }).replace("\"search\"", "\"Search\""),
+    );
+    for (server, tool) in [("pkg:cargo/evil", &tool), (SERVER, &renamed)] {
+        let standing = verified(tool);
+        let facts = Facts::new(server, tool, &standing);
         let known = Known::new(Some(&approval), None).with_previous(Some(&approval));
         assert_eq!(at_all_levels(&facts, known), ["ask NOT_APPROVED"; 3]);
     }
 }
 
 #[test]
+fn a_standing_is_that_of_one_definition() {
+    let tool = definition("1.4.0", What::Nothing);
+    let approval = approved(&tool, &verified(&tool));
+    let of_another = verified(&definition("1.4.0", What::Description));
+    let facts = Facts::new(SERVER, &tool, &of_another);
+    let known = Known::new(Some(&approval), None);
+    assert_eq!(at_all_levels(&facts, known), ["block DIGEST_MISMATCH"; 3]);
+}
+
+#[test]
 fn a_signed_approval_alone_remembers() {
-    let text = definition(Edit { version: "1.4.0", what: What::Nothing });
-    let approval = approved(&text, &verified());
-    let facts = Facts::new(SERVER, "search", approval.digest, &text, &Standing::Unsigned);
+    let tool = definition("1.4.0", What::Nothing);
+    let approval = approved(&tool, &verified(&tool));
+    let facts = Facts::new(SERVER, &tool, &Standing::Unsigned);
     let known = Known::default().with_previous(Some(&approval));
     assert_eq!(at_all_levels(&facts, known), ["block SIGNATURE_REMOVED"; 3]);
 }
 
 #[test]
 fn a_pinned_program_must_be_the_same() {
-    let text = definition(Edit { version: "1.4.0", what: What::Nothing });
-    let standing = verified();
+    let tool = definition("1.4.0", What::Nothing);
     let pin = Pin::new("/opt/notes", Digest::of_bytes(b"notes"), vec!["notes".into()]);
-    let mut approval = approved(&text, &standing);
-    approval.pin = Some(pin.clone());
-    let changed =
-        ["alarm EXECUTABLE_CHANGED", "alarm EXECUTABLE_CHANGED", "block EXECUTABLE_CHANGED"];
     let mut replaced = pin.clone();
     replaced.digest = Digest::of_bytes(b"evil");
     let mut argued = pin.clone();
@@ -292,53 +328,85 @@ fn a_pinned_program_must_be_the_same() {
     let mut moved = pin.clone();
     moved.executable = "/tmp/notes".into();
     let lines = [
-        (Some(&pin), ["unchanged"; 3]),
-        (Some(&replaced), changed),
-        (Some(&argued), changed),
-        (Some(&scripted), changed),
-        (Some(&moved), changed),
-        (None, changed),
+        (Some(&pin), "unchanged"),
+        (Some(&replaced), "alarm EXECUTABLE_CHANGED"),
+        (Some(&argued), "alarm EXECUTABLE_CHANGED"),
+        (Some(&scripted), "alarm EXECUTABLE_CHANGED"),
+        (Some(&moved), "alarm EXECUTABLE_CHANGED"),
+        (None, "alarm EXECUTABLE_CHANGED"),
     ];
-    for (pin, expected) in lines {
-        let facts = Facts::new(SERVER, "search", approval.digest, &text, &standing).behind(pin);
-        assert_eq!(at_all_levels(&facts, Known::new(Some(&approval), None)), expected, "{pin:?}");
+    for (standing, strict) in
+        [(Standing::Unsigned, "block UNSIGNED"), (Standing::Unbound, "block UNVERIFIED")]
+    {
+        let facts = Facts::new(SERVER, &tool, &standing);
+        let first = at_all_levels(&facts.behind(Some(&pin)), Known::default());
+        assert_eq!(first, ["ask NOT_APPROVED", "ask NOT_APPROVED", strict]);
+        let approval = Approval { pin: Some(pin.clone()), ..approved(&tool, &standing) };
+        for (pin, expected) in lines {
+            let known = Known::new(Some(&approval), None);
+            let mut found = at_all_levels(&facts.behind(pin), known).to_vec();
+            if standing == Standing::Unbound && pin.is_none() {
+                // Nothing at all stands for the server then.
+                assert_eq!(found.remove(1), "block UNVERIFIED");
+                found.insert(1, expected.to_owned());
+            }
+            assert_eq!(found, [expected, expected, strict], "{pin:?}");
+        }
     }
+    // Where an attestation binds the definition to the server, no program is pinned.
+    let standing = verified(&tool);
+    let facts = Facts::new(SERVER, &tool, &standing).behind(Some(&pin));
+    let approval = approved(&tool, &standing);
+    assert_eq!((facts.pin, &approval.pin), (None, &None));
+    assert_eq!(at_all_levels(&facts, Known::new(Some(&approval), None)), ["unchanged"; 3]);
+}
+
+#[test]
+fn a_policy_of_ones_own_can_block_what_drifts() {
+    let tool = definition("1.4.0", What::Nothing);
+    let pin = Pin::new("/opt/notes", Digest::of_bytes(b"notes"), vec!["notes".into()]);
+    let approval = Approval { pin: Some(pin), ..approved(&tool, &Standing::Unsigned) };
+    let mut policy = Policy::enhanced();
+    policy.drift = Drift::Block;
+    let facts = Facts::new(SERVER, &tool, &Standing::Unsigned);
+    let decision = decide(&facts, Known::new(Some(&approval), None), &policy, NOW);
+    assert_eq!(outcome(&decision), "block EXECUTABLE_CHANGED");
 }
 
 #[test]
 fn expiry_asks_and_softens_nothing() {
-    let text = definition(Edit { version: "1.4.0", what: What::Nothing });
-    let standing = verified();
-    let mut approval = approved(&text, &standing);
+    let tool = definition("1.4.0", What::Nothing);
+    let standing = verified(&tool);
+    let mut approval = approved(&tool, &standing);
     approval.expires_at = Some(NOW);
     let known = Known::new(Some(&approval), None);
-    let facts = Facts::new(SERVER, "search", approval.digest, &text, &standing);
+    let facts = Facts::new(SERVER, &tool, &standing);
     assert_eq!(at_all_levels(&facts, known), ["ask APPROVAL_EXPIRED"; 3]);
-    for (edit, expected) in [
+    for (version, what, expected) in [
         (
-            Edit { version: "1.5.0", what: What::Less },
+            "1.5.0",
+            What::Less,
             ["ask VERSION_CHANGED", "ask APPROVAL_EXPIRED", "ask VERSION_CHANGED"],
         ),
         (
-            Edit { version: "1.4.0", what: What::Less },
+            "1.4.0",
+            What::Less,
             ["alarm DEFINITION_CHANGED", "alarm DEFINITION_CHANGED", "block DEFINITION_CHANGED"],
         ),
     ] {
-        let text = definition(edit);
-        let facts =
-            Facts::new(SERVER, "search", Digest::of_bytes(text.as_bytes()), &text, &standing);
-        assert_eq!(at_all_levels(&facts, known), expected);
+        let listed = definition(version, what);
+        let standing = verified(&listed);
+        assert_eq!(at_all_levels(&Facts::new(SERVER, &listed, &standing), known), expected);
     }
     approval.expires_at = Some(NOW.plus(1));
-    let facts = Facts::new(SERVER, "search", approval.digest, &text, &standing);
     assert_eq!(at_all_levels(&facts, Known::new(Some(&approval), None)), ["unchanged"; 3]);
 }
 
 #[test]
 fn missing_none_and_all_are_three_grants() {
-    let text = definition(Edit { version: "1.4.0", what: What::Nothing });
-    let standing = verified();
-    let mut approval = approved(&text, &standing);
+    let tool = definition("1.4.0", What::Nothing);
+    let standing = verified(&tool);
+    let mut approval = approved(&tool, &standing);
     let only = |scopes: &[&str]| Granted::Only(scopes.iter().map(|s| (*s).to_owned()).collect());
     for (granted, expected) in [
         (Granted::Unasked, "ask PERMISSIONS_UNDECIDED"),
@@ -350,27 +418,28 @@ fn missing_none_and_all_are_three_grants() {
         (Granted::All, "unchanged"),
     ] {
         approval.granted = granted;
-        let facts = Facts::new(SERVER, "search", approval.digest, &text, &standing);
+        let facts = Facts::new(SERVER, &tool, &standing);
         assert_eq!(at_all_levels(&facts, Known::new(Some(&approval), None)), [expected; 3]);
     }
-    let plain = r#"{"name":"search"}"#;
-    let mut approval = approved(plain, &standing);
+    let plain = read(r#"{"name":"search","inputSchema":{}}"#);
+    let standing = verified(&plain);
+    let mut approval = approved(&plain, &standing);
     approval.granted = Granted::Unasked;
-    let facts = Facts::new(SERVER, "search", approval.digest, plain, &standing);
+    let facts = Facts::new(SERVER, &plain, &standing);
     assert_eq!(at_all_levels(&facts, Known::new(Some(&approval), None)), ["unchanged"; 3]);
 }
 
 #[test]
 fn a_carried_approval_can_be_undone_and_stays_undone() {
-    let standing = verified();
     let policy = Policy::enhanced();
     let carry = |approval: &Approval, version| {
-        let text = definition(Edit { version, what: What::Less });
-        let facts =
-            Facts::new(SERVER, "search", Digest::of_bytes(text.as_bytes()), &text, &standing);
+        let listed = definition(version, What::Less);
+        let standing = verified(&listed);
+        let facts = Facts::new(SERVER, &listed, &standing);
         decide(&facts, Known::new(Some(approval), None), &policy, NOW)
     };
-    let first = approved(&definition(Edit { version: "1.4.0", what: What::Nothing }), &standing);
+    let tool = definition("1.4.0", What::Nothing);
+    let first = approved(&tool, &verified(&tool));
     let Decision::CarryOver { approval: second, changes } = carry(&first, "1.5.0") else {
         panic!()
     };
@@ -389,45 +458,74 @@ fn a_carried_approval_can_be_undone_and_stays_undone() {
 
 #[test]
 fn a_version_between_the_approved_and_the_highest_seen_is_a_step_back() {
-    let standing = verified();
-    let approval = approved(&definition(Edit { version: "1.4.0", what: What::Nothing }), &standing);
+    let tool = definition("1.4.0", What::Nothing);
+    let approval = approved(&tool, &verified(&tool));
     let mut memory = ServerMemory::new(SERVER);
-    memory.add(&[Seen::new("search", ISSUER, "key-1", Some("1.6.0".into()))], NOW).unwrap();
-    let text = definition(Edit { version: "1.5.0", what: What::Less });
-    let facts = Facts::new(SERVER, "search", Digest::of_bytes(text.as_bytes()), &text, &standing);
+    memory.add(&[seen("search", ISSUER, "1.6.0")], NOW).unwrap();
+    let listed = definition("1.5.0", What::Less);
+    let standing = verified(&listed);
     assert_eq!(
-        at_all_levels(&facts, Known::new(Some(&approval), Some(&memory))),
+        at_all_levels(
+            &Facts::new(SERVER, &listed, &standing),
+            Known::new(Some(&approval), Some(&memory))
+        ),
         ["alarm VERSION_LOWERED", "alarm VERSION_LOWERED", "block VERSION_LOWERED"]
     );
 }
 
 #[test]
-fn what_cannot_be_read_is_blocked() {
-    let standing = verified();
-    let good = definition(Edit { version: "1.4.0", what: What::Nothing });
-    let mut approval = approved(&good, &standing);
-    let facts = Facts::new(SERVER, "search", Digest::of_bytes(b"x"), "[]", &standing);
-    assert_eq!(
-        at_all_levels(&facts, Known::new(Some(&approval), None)),
-        ["block DEFINITION_INVALID"; 3]
-    );
+fn a_stored_definition_that_cannot_be_read_is_blocked() {
+    let tool = definition("1.4.0", What::Nothing);
+    let mut approval = approved(&tool, &verified(&tool));
     approval.definition = "gone".into();
-    let facts = Facts::new(SERVER, "search", Digest::of_bytes(b"x"), &good, &standing);
+    let listed = definition("1.5.0", What::Nothing);
+    let standing = verified(&listed);
+    let facts = Facts::new(SERVER, &listed, &standing);
     assert_eq!(at_all_levels(&facts, Known::new(Some(&approval), None)), ["block STORE_FAILED"; 3]);
 }
 
 #[test]
 fn an_alarm_in_a_raised_version_is_one() {
-    let standing = verified();
-    let before = definition(Edit { version: "1.4.0", what: What::Nothing });
-    let after = definition(Edit { version: "1.5.0", what: What::Nothing })
-        .replace("notes.", "notes.\u{200b}");
-    let approval = approved(&before, &standing);
-    let facts = Facts::new(SERVER, "search", Digest::of_bytes(after.as_bytes()), &after, &standing);
+    let tool = definition("1.4.0", What::Nothing);
+    let approval = approved(&tool, &verified(&tool));
+    let listed = read(
+        &text(Edit { version: "1.5.0", what: What::Nothing }).replace("notes.", "notes.\u{200b}"),
+    );
+    let standing = verified(&listed);
+    let facts = Facts::new(SERVER, &listed, &standing);
     assert_eq!(
         at_all_levels(&facts, Known::new(Some(&approval), None)),
         ["alarm VERSION_CHANGED"; 3]
     );
+}
+
+#[test]
+fn what_a_verifier_says_is_what_it_means() {
+    let of = |error| Standing::of(&Err(error));
+    let server = crate::identity::ServerIdentity::package("pkg:cargo/notes").unwrap();
+    let digest = Digest::of_bytes(b"");
+    assert_eq!(of(VerifyError::Unsigned), Standing::Unsigned);
+    assert_eq!(of(VerifyError::BindingMissing { server }), Standing::Unbound);
+    assert_eq!(of(VerifyError::NobodyToAsk), Standing::Unverified);
+    assert_eq!(of(VerifyError::PossessionMissing { named: Vec::new() }), Standing::Unverified);
+    let (measured, listed) = (digest, Vec::new());
+    let file = String::new();
+    assert_eq!(
+        of(VerifyError::ExecutableMismatch { file, measured, listed }),
+        Standing::Unverified
+    );
+    for (error, reason) in [
+        (
+            VerifyError::DigestMismatch { attested: digest, received: digest },
+            Reason::DigestMismatch,
+        ),
+        (VerifyError::Expired { until: NOW, now: NOW }, Reason::AttestationExpired),
+        (VerifyError::NotYetValid { from: NOW, now: NOW }, Reason::AttestationNotYetValid),
+        (VerifyError::Revoked { key: KeyId::from_bytes([1; 32]) }, Reason::Revoked),
+        (VerifyError::Claims { member: "sub" }, Reason::AttestationInvalid),
+    ] {
+        assert_eq!(of(error), Standing::Invalid(reason));
+    }
 }
 
 #[test]
