@@ -1,1 +1,116 @@
-//! Tools as a service over exchanges: the front door for authors of MCP servers.
+//! Tools for models, as a service.
+//!
+//! A server answers a client's requests; a *tool* is a function that a model may call through it.
+//! The type to know is [`Server`]: a `Service<Exchange>` (see [`types`]) that any transport carries.
+//!
+//! # Your first tool
+//!
+//! Write a function and mark it. Its parameters are the arguments, its doc comment is what the
+//! model reads, and what it returns is the result:
+//!
+//! ```
+//! use mcp_server::{Server, server, tool};
+//!
+//! /// Adds two numbers.
+//! #[tool]
+//! async fn add(
+//!     /// The first summand.
+//!     a: i64,
+//!     /// The second summand.
+//!     b: i64,
+//! ) -> i64 {
+//!     a + b
+//! }
+//!
+//! /// Greets somebody by name.
+//! #[tool]
+//! fn greet(name: String, loud: Option<bool>) -> String {
+//!     if loud == Some(true) { format!("HELLO, {name}!") } else { format!("Hello, {name}.") }
+//! }
+//!
+//! let server: Server = server!().tool::<add>().tool::<greet>().build()?;
+//! # Ok::<(), mcp_server::BuildError>(())
+//! ```
+//!
+//! The functions stay functions: call them, test them. Beside each stands a type of the same name,
+//! which is what `.tool::<add>()` registers. `server!()` takes the name and version from your
+//! `Cargo.toml`. Hand the server to a transport, `mcp_transport::serve_stdio(server)`, and it serves.
+//!
+//! # What a tool can take
+//!
+//! Every parameter that serde can read and schemars can describe is an argument. `Option` means
+//! that it may be absent; `#[arg(default = 10)]` says what stands in for it. Unknown arguments are
+//! refused, with the nearest name as a hint for the model.
+//!
+//! A [`Context`], a [`State`] or an [`Extension`] is taken from the exchange instead:
+//!
+//! ```
+//! use mcp_server::{Context, ToolError, server, tool};
+//!
+//! struct Notes(Vec<String>);
+//!
+//! /// Searches the notes.
+//! #[tool(annotations(read_only))]
+//! async fn search(
+//!     cx: Context<Notes>,
+//!     query: String,
+//!     #[arg(default = 10)] limit: usize,
+//! ) -> Result<Vec<String>, ToolError> {
+//!     if query.is_empty() {
+//!         return Err("the query is empty, give a word to look for".into());
+//!     }
+//!     let hits = cx.state().0.iter().filter(|note| note.contains(&query));
+//!     Ok(hits.take(limit).cloned().collect())
+//! }
+//!
+//! let server = server!().state(Notes(vec!["milk".into()])).tool::<search>().build()?;
+//! # Ok::<(), mcp_server::BuildError>(())
+//! ```
+//!
+//! # What a tool can return
+//!
+//! Text and content blocks reach the model as they are. A type with `Serialize` and `JsonSchema`
+//! gives the tool an output schema; the model gets it as text, programs as structured content
+//! (numbers, lists, maps and enums under `result`). A `Result` of these may fail with anything that
+//! can be displayed: the model reads it. [`ToolError`] keeps the text for the model apart from the
+//! text for the log.
+//!
+//! # Sync and async
+//!
+//! An `async` tool is polled where its connection lives, so it must not block. A sync tool runs on
+//! a thread of its own that may; mark it `#[tool(inline)]` when it only computes for a moment.
+//! A cancelled call is a dropped future. A panic ends its own call, and nothing else.
+//!
+//! # Asking the client
+//!
+//! [`Context::elicit`] and [`Context::input`] give the client's answer, or leave with `?` to get it;
+//! the tool then runs again from the top. So ask first, act after.
+//!
+//! # What it leaves out
+//!
+//! Sockets and runtimes (`mcp-transport`), who may call what, and signatures: layers around the
+//! server. Prompts, resources and subscriptions are not there yet.
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private_0_1;
+mod context;
+mod error;
+mod extract;
+mod page;
+mod server;
+mod service;
+mod tool;
+
+pub use mcp_types as types;
+
+pub use context::Context;
+pub use error::{BuildError, Suspended, ToolError};
+pub use extract::{Extension, FromContext, State};
+pub use server::{Server, ServerBuilder};
+pub use service::ServerFuture;
+pub use tool::result::{IntoToolResult, Json};
+pub use tool::{Call, Tool, ToolSet};
+
+#[doc(hidden)]
+pub use {schemars, serde};

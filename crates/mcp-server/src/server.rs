@@ -1,0 +1,257 @@
+//! The server: tools and an identity, checked once, then never changed.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use mcp_types::{
+    DiscoverResult, Implementation, Items, ListToolsResult, Listed, ProtocolVersion,
+    ServerCapabilities, ServerCapabilitiesTools, Tool as Definition,
+};
+
+use crate::page::Pages;
+use crate::tool::{Bound, Handler, ToolFn};
+use crate::{BuildError, Context, IntoToolResult, Tool, ToolSet};
+
+/// A server, ready to be called: a `Service<Exchange>` that is cheap to clone.
+///
+/// ```
+/// use mcp_server::{Server, server, tool};
+///
+/// /// Adds two numbers.
+/// #[tool]
+/// async fn add(a: i64, b: i64) -> i64 {
+///     a + b
+/// }
+///
+/// let server: Server = server!().tool::<add>().build()?;
+/// assert_eq!(server.tools().len(), 1);
+///
+/// // What clients could not tell apart is refused when the server is built, not when it is called.
+/// assert!(server!().tool::<add>().tool::<add>().build().is_err());
+/// # Ok::<(), mcp_server::BuildError>(())
+/// ```
+#[derive(Clone)]
+pub struct Server(pub(crate) Arc<Inner>);
+
+/// All that a server knows; built once and shared.
+pub(crate) struct Inner {
+    pub(crate) discover: DiscoverResult,
+    listing: Vec<Arc<Listed<Definition>>>,
+    handlers: HashMap<String, Box<dyn Handler>>,
+    pages: Pages,
+}
+
+impl Server {
+    /// Starts a server with the name and version that it tells its clients.
+    ///
+    /// [`server!`](crate::server) takes both from your own crate.
+    #[expect(clippy::new_ret_no_self, reason = "a server is checked when it is built")]
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder {
+        ServerBuilder {
+            info: Implementation::new(name, version),
+            instructions: None,
+            page_size: 0,
+            may_log: false,
+            tools: Vec::new(),
+            state: Arc::new(()),
+        }
+    }
+
+    /// The tools in the order in which they were added, each with its text.
+    pub fn tools(&self) -> &[Arc<Listed<Definition>>] {
+        &self.0.listing
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.0.listing.iter().map(|tool| tool.name.as_str()).collect();
+        f.debug_struct("Server").field("tools", &names).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    pub(crate) fn handler(&self, name: &str) -> Option<&dyn Handler> {
+        self.handlers.get(name).map(|handler| &**handler)
+    }
+
+    pub(crate) fn has_tools(&self) -> bool {
+        !self.listing.is_empty()
+    }
+
+    /// The page at `cursor`; `None` when the cursor is not one of ours.
+    pub(crate) fn list(&self, cursor: Option<&str>) -> Option<ListToolsResult> {
+        let (range, next) = self.pages.page(cursor)?;
+        let page: Items<_> = self.listing.get(range)?.to_vec().into();
+        let mut result = ListToolsResult::new(page);
+        result.next_cursor = next;
+        Some(result)
+    }
+}
+
+/// A server in the making; tools that are added from now on share the state `S`.
+#[must_use = "a server serves once it is built"]
+pub struct ServerBuilder<S = ()> {
+    info: Implementation,
+    instructions: Option<String>,
+    page_size: usize,
+    may_log: bool,
+    tools: Vec<Described>,
+    state: Arc<S>,
+}
+
+/// A tool, or why it has no definition; told by `build`, so that a chain stays a chain.
+type Described = Result<(Definition, Box<dyn Handler>), BuildError>;
+
+impl<S: Send + Sync + 'static> ServerBuilder<S> {
+    /// Sets the state that tools added *after* this see, as `Context<S>` or `State<S>`.
+    ///
+    /// Tools that were added before keep the state that they were added with.
+    pub fn state<T: Send + Sync + 'static>(self, state: T) -> ServerBuilder<T> {
+        let Self { info, instructions, page_size, may_log, tools, state: _ } = self;
+        let state = Arc::new(state);
+        ServerBuilder { info, instructions, page_size, may_log, tools, state }
+    }
+
+    /// Sets what the client may tell the model about using this server.
+    pub fn instructions(mut self, instructions: impl Into<String>) -> Self {
+        self.instructions = Some(instructions.into());
+        self
+    }
+
+    /// Changes the server's identity: title, website, icons.
+    pub fn describe(mut self, change: impl FnOnce(&mut Implementation)) -> Self {
+        change(&mut self.info);
+        self
+    }
+
+    /// Cuts listings into pages of `size` entries; 0, the default, lists all at once.
+    pub fn page_size(mut self, size: usize) -> Self {
+        self.page_size = size;
+        self
+    }
+
+    /// Adds the tool that `#[tool]` made of the function `T`.
+    pub fn tool<T: Tool<S> + Default>(self) -> Self {
+        self.add_tool(T::default())
+    }
+
+    /// Adds all tools of a value: the methods that `#[tools]` found in its `impl` block.
+    pub fn tools(self, tools: impl ToolSet<S>) -> Self {
+        tools.into_tools().into_iter().fold(self, Self::add_boxed)
+    }
+
+    /// Adds a tool that is a value.
+    pub fn add_tool(self, tool: impl Tool<S>) -> Self {
+        self.add_boxed(Box::new(tool))
+    }
+
+    /// Adds a tool that is known only at run time: a definition, and what to do with the arguments.
+    ///
+    /// The arguments are handed over unread, and nothing holds them against the input schema: read
+    /// them into a type that refuses what does not fit.
+    ///
+    /// ```
+    /// use mcp_server::{Server, types::{JsonSchema, RawText, Tool}};
+    ///
+    /// let schema = RawText::new(r#"{"type":"object","properties":{"text":{"type":"string"}}}"#)?;
+    /// let shout = Tool::new("shout", JsonSchema::new(schema)?);
+    /// let server = Server::new("example", "1.0.0")
+    ///     .tool_fn(shout, async |_cx, arguments: RawText| {
+    ///         let arguments: std::collections::BTreeMap<String, String> = arguments.parse()?;
+    ///         let text = arguments.get("text").ok_or("the argument `text` is missing")?;
+    ///         Ok::<_, mcp_server::ToolError>(text.to_uppercase())
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tool_fn<F, Fut>(self, definition: Definition, run: F) -> Self
+    where
+        F: Fn(Context<S>, mcp_types::RawText) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: IntoToolResult> + Send + 'static,
+    {
+        self.add_tool(ToolFn { definition, run })
+    }
+
+    fn add_boxed(mut self, tool: Box<dyn Tool<S>>) -> Self {
+        self.may_log |= tool.may_log();
+        let definition = tool.definition();
+        let state = self.state.clone();
+        self.tools.push(definition.map(|definition| {
+            let handler: Box<dyn Handler> = Box::new(Bound { tool, state });
+            (definition, handler)
+        }));
+        self
+    }
+
+    /// Checks names and definitions, and makes the server.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]: the server has no identity, a name breaks the protocol's rules (specification,
+    /// "Tool names"), two tools have the same name, or a tool cannot describe itself.
+    pub fn build(self) -> Result<Server, BuildError> {
+        if self.info.name.is_empty() || self.info.version.is_empty() {
+            return Err(BuildError::Anonymous);
+        }
+        let mut listing = Vec::with_capacity(self.tools.len());
+        let mut handlers = HashMap::with_capacity(self.tools.len());
+        for described in self.tools {
+            let (definition, handler) = described?;
+            let name = definition.name.clone();
+            check_name(&name)?;
+            if handlers.insert(name.clone(), handler).is_some() {
+                return Err(BuildError::DuplicateName { name });
+            }
+            let listed = Listed::new(definition).map_err(|source| BuildError::Definition {
+                name: name.into(),
+                source: source.into(),
+            })?;
+            listing.push(Arc::new(listed));
+        }
+        let mut capabilities = ServerCapabilities::new();
+        if !listing.is_empty() {
+            capabilities.tools = Some(ServerCapabilitiesTools::new());
+        }
+        if self.may_log {
+            capabilities.logging =
+                Some(mcp_types::RawText::of(&mcp_types::Members::new()).map_err(unwritable)?);
+        }
+        let revision = ProtocolVersion::NEWEST.to_string();
+        let mut discover = DiscoverResult::new(capabilities, vec![revision]);
+        discover.instructions = self.instructions;
+        discover.set_server_info(&self.info).map_err(unwritable)?;
+        let pages = Pages::new(listing.iter().map(|tool| tool.name.as_str()), self.page_size);
+        Ok(Server(Arc::new(Inner { discover, listing, handlers, pages })))
+    }
+}
+
+fn unwritable(error: serde_json::Error) -> BuildError {
+    BuildError::Definition { name: "server/discover".into(), source: error.into() }
+}
+
+/// The specification's rule for names: 1 to 128 of `A-Za-z0-9_.-`.
+fn check_name(name: &str) -> Result<(), BuildError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let reason = match name {
+        "" => "give it at least one character",
+        name if !name.bytes().all(allowed) => "use only A-Z, a-z, 0-9, `_`, `.` and `-`",
+        name if name.len() > 128 => "use at most 128 characters",
+        _ => return Ok(()),
+    };
+    Err(BuildError::InvalidName { name: name.to_owned(), reason })
+}
+
+/// Starts a [`Server`] that tells its clients the name and version of *your* crate.
+///
+/// ```
+/// let server = mcp_server::server!().instructions("ask for one note at a time").build()?;
+/// # Ok::<(), mcp_server::BuildError>(())
+/// ```
+#[macro_export]
+macro_rules! server {
+    () => {
+        $crate::Server::new(::core::env!("CARGO_PKG_NAME"), ::core::env!("CARGO_PKG_VERSION"))
+    };
+}

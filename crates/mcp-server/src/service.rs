@@ -1,0 +1,135 @@
+//! Exchanges in, outcomes out: the dispatch on method and name.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use mcp_types::{ClientRequest, ErrorObject, Exchange, ExchangeFuture, Outcome, ServerResult};
+use tower_service::Service;
+use tracing::Span;
+
+use crate::Server;
+use crate::server::Inner;
+
+impl Service<Exchange> for Server {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ServerFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ServerFuture {
+        let id = exchange.id();
+        let Exchange { request, context, notifier, .. } = exchange;
+        let call = match request {
+            ClientRequest::CallTool(call) => call,
+            other => {
+                let _span = tracing::debug_span!("request", method = other.method(), ?id).entered();
+                return ServerFuture::ready(answer(&self.0, &other));
+            }
+        };
+        let Some(handler) = self.0.handler(&call.name) else {
+            return ServerFuture::ready(Err(no_tool(&call.name)));
+        };
+        let span = tracing::debug_span!("tools/call", tool = call.name, ?id);
+        let start = || handler.call(call.name, call.arguments, context, notifier);
+        let started = span.in_scope(|| catch_unwind(AssertUnwindSafe(start)));
+        match started {
+            Ok(future) => ServerFuture(State::Running { future, span }),
+            Err(panic) => ServerFuture::ready(Err(panicked(&*panic, &span))),
+        }
+    }
+}
+
+fn answer(server: &Inner, request: &ClientRequest) -> Result<Outcome, ErrorObject> {
+    let result = match request {
+        ClientRequest::Discover(_) => ServerResult::Discover(server.discover.clone()),
+        ClientRequest::ListTools(params) if server.has_tools() => {
+            let page = server.list(params.cursor.as_deref());
+            ServerResult::ListTools(page.ok_or_else(|| {
+                ErrorObject::invalid_params(
+                    "the cursor is not one of this server, list again from the start",
+                )
+            })?)
+        }
+        other => return Err(ErrorObject::method_not_found(other.method())),
+    };
+    Ok(result.into())
+}
+
+#[cold]
+fn no_tool(name: &str) -> ErrorObject {
+    let name: String = name.chars().take(128).collect();
+    ErrorObject::invalid_params(format!(
+        "there is no tool `{}`, see `tools/list`",
+        name.escape_debug()
+    ))
+}
+
+/// The answer to one exchange, under way. Dropping it cancels the tool.
+///
+/// A panic of the tool ends this call with an internal error, and nothing else.
+#[must_use = "a call does nothing unless it is polled"]
+pub struct ServerFuture(State);
+
+enum State {
+    Ready(Box<Result<Outcome, ErrorObject>>),
+    Running { future: ExchangeFuture, span: Span },
+    Done,
+}
+
+impl ServerFuture {
+    fn ready(result: Result<Outcome, ErrorObject>) -> Self {
+        Self(State::Ready(Box::new(result)))
+    }
+}
+
+impl Future for ServerFuture {
+    type Output = Result<Outcome, ErrorObject>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Running { future, span } = &mut self.0 {
+            let poll = || span.in_scope(|| future.as_mut().poll(cx));
+            // A future that panicked is never polled again, so nobody sees its broken state.
+            return match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(outcome)) => {
+                    self.0 = State::Done;
+                    Poll::Ready(outcome)
+                }
+                Err(panic) => {
+                    let error = panicked(&*panic, span);
+                    let broken = std::mem::replace(&mut self.0, State::Done);
+                    let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+                    Poll::Ready(Err(error))
+                }
+            };
+        }
+        match std::mem::replace(&mut self.0, State::Done) {
+            State::Ready(result) => Poll::Ready(*result),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl std::fmt::Debug for ServerFuture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            State::Ready(_) => "ServerFuture(ready)",
+            State::Running { .. } => "ServerFuture(running)",
+            State::Done => "ServerFuture(done)",
+        })
+    }
+}
+
+#[cold]
+fn panicked(panic: &(dyn Any + Send), span: &Span) -> ErrorObject {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    span.in_scope(|| tracing::error!(panic = text, "the tool panicked"));
+    ErrorObject::internal("the tool failed by a fault of the server")
+}

@@ -1,0 +1,181 @@
+//! Tools: what one is, how one is called, how one is made of a function.
+
+pub(crate) mod args;
+pub(crate) mod result;
+pub(crate) mod schema;
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use mcp_types::{
+    ErrorObject, ExchangeFuture, Notifier, Outcome, RawText, RequestContext, Tool as Definition,
+};
+use tokio::sync::oneshot;
+
+use crate::{BuildError, Context, IntoToolResult, ToolError};
+
+/// A tool of a server whose state is `S`.
+///
+/// [`#[tool]`](crate::tool) writes it for a function. By hand it is for tools that know their
+/// arguments only at run time, such as those of a gateway:
+///
+/// ```
+/// use mcp_server::types::{self, CallToolResult, ExchangeFuture, JsonSchema, ServerResult};
+/// use mcp_server::{BuildError, Call, Server, Tool};
+///
+/// struct Echo;
+///
+/// impl Tool for Echo {
+///     fn definition(&self) -> Result<types::Tool, BuildError> {
+///         Ok(types::Tool::new("echo", JsonSchema::empty_object()))
+///     }
+///
+///     fn call(&self, call: Call) -> ExchangeFuture {
+///         Box::pin(async move {
+///             let text = call.arguments.map_or(String::new(), |text| text.to_string());
+///             Ok(ServerResult::CallTool(CallToolResult::text(text)).into())
+///         })
+///     }
+/// }
+///
+/// let server = Server::new("example", "1.0.0").add_tool(Echo).build()?;
+/// # Ok::<(), BuildError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tool of a server whose state is `{S}`",
+    note = "mark the function with `#[tool]`",
+    note = "when the tool takes `Context<T>` or `State<T>`, call `.state(...)` before you add it"
+)]
+pub trait Tool<S = ()>: Send + Sync + 'static {
+    /// What `tools/list` says about it. Asked once, when the server is built.
+    ///
+    /// # Errors
+    ///
+    /// When the tool cannot describe itself; the server is not built then.
+    fn definition(&self) -> Result<Definition, BuildError>;
+
+    /// Starts a call. Dropping the future cancels it.
+    fn call(&self, call: Call<S>) -> ExchangeFuture;
+
+    /// Whether calls may send log messages: the server then declares the capability `logging`.
+    fn may_log(&self) -> bool {
+        true
+    }
+}
+
+/// One call of a tool, unread.
+#[non_exhaustive]
+pub struct Call<S = ()> {
+    /// The name under which the tool was called.
+    pub tool: String,
+    /// The arguments as they arrived: an object, or nothing.
+    pub arguments: Option<RawText>,
+    /// The envelope of the request.
+    pub request: RequestContext,
+    /// Where notifications go.
+    pub notifier: Notifier,
+    /// The server's state.
+    pub state: Arc<S>,
+}
+
+impl<S> Call<S> {
+    /// The handle that tools work with, and the arguments.
+    pub fn into_context(self) -> (Context<S>, Option<RawText>) {
+        Context::new(self)
+    }
+}
+
+/// Several tools that are added to a server at once; `#[tools]` writes it for an `impl` block.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no tools for a server whose state is `{S}`",
+    note = "mark an `impl {Self}` block with `#[tools]`, and each of its tools with `#[tool]`"
+)]
+pub trait ToolSet<S = ()> {
+    /// The tools, which share `self`.
+    fn into_tools(self) -> Vec<Box<dyn Tool<S>>>;
+}
+
+impl<S> ToolSet<S> for Vec<Box<dyn Tool<S>>> {
+    fn into_tools(self) -> Vec<Box<dyn Tool<S>>> {
+        self
+    }
+}
+
+/// A tool together with the state of its server.
+pub(crate) trait Handler: Send + Sync {
+    fn call(
+        &self,
+        tool: String,
+        arguments: Option<RawText>,
+        request: RequestContext,
+        notifier: Notifier,
+    ) -> ExchangeFuture;
+}
+
+pub(crate) struct Bound<S> {
+    pub(crate) tool: Box<dyn Tool<S>>,
+    pub(crate) state: Arc<S>,
+}
+
+impl<S: Send + Sync + 'static> Handler for Bound<S> {
+    fn call(
+        &self,
+        tool: String,
+        arguments: Option<RawText>,
+        request: RequestContext,
+        notifier: Notifier,
+    ) -> ExchangeFuture {
+        let state = self.state.clone();
+        self.tool.call(Call { tool, arguments, request, notifier, state })
+    }
+}
+
+/// A tool made of a definition and a closure.
+pub(crate) struct ToolFn<F> {
+    pub(crate) definition: Definition,
+    pub(crate) run: F,
+}
+
+impl<S, F, Fut> Tool<S> for ToolFn<F>
+where
+    S: Send + Sync + 'static,
+    F: Fn(Context<S>, RawText) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output: IntoToolResult> + Send + 'static,
+{
+    fn definition(&self) -> Result<Definition, BuildError> {
+        Ok(self.definition.clone())
+    }
+
+    fn call(&self, call: Call<S>) -> ExchangeFuture {
+        let (cx, arguments) = call.into_context();
+        let running = (self.run)(cx.clone(), arguments.unwrap_or_else(args::none));
+        Box::pin(async move {
+            let result = running.await.into_tool_result();
+            cx.suspension().unwrap_or_else(|| result::outcome(result))
+        })
+    }
+}
+
+/// Runs `work` where it may block, or in place when the exchange never saw a runtime.
+pub(crate) async fn blocking(
+    request: Option<Arc<dyn mcp_types::Runtime>>,
+    work: impl FnOnce() -> Result<Outcome, ErrorObject> + Send + 'static,
+) -> Result<Outcome, ErrorObject> {
+    let Some(runtime) = request else { return work() };
+    let (done, outcome) = oneshot::channel();
+    let job = move || {
+        // Nobody waits for a call that was cancelled while it stood in the queue.
+        if !done.is_closed() {
+            let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
+        }
+    };
+    if let Err(busy) = runtime.blocking(Box::new(job)) {
+        return result::outcome(Err(ToolError::from(busy)));
+    }
+    match outcome.await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(_) => Err(ErrorObject::internal("the server is shutting down")),
+    }
+}
