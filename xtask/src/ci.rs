@@ -1,0 +1,53 @@
+//! `cargo xtask ci`: every check that needs nothing but the compiler.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+/// Crates that people import one by one; each must build alone.
+const ALONE: &[&str] = &[
+    "mcp-types", "mcp-transport", "mcp-server", "mcp-client", "mcp-macros", "etdi-core", "etdi-oauth",
+    "etdi", "etdi-cli",
+];
+
+/// Runs all checks, one after the other; each says how long it took.
+///
+/// # Errors
+///
+/// The first check that failed, with the command to run it alone.
+pub fn run(root: &Path) -> Result<(), String> {
+    step(root, &["fmt", "--all", "--check"], &[])?;
+    timed("tidy", || crate::tidy::run(root))?;
+    timed("codegen --check", || crate::codegen::run(root, true))?;
+    let everything = ["clippy", "--workspace", "--all-targets", "--all-features", "--quiet"];
+    step(root, &[&everything[..], &["--", "-D", "warnings"]].concat(), &[])?;
+    for name in ALONE {
+        step(root, &["check", "--quiet", "-p", name], &[])?;
+        step(root, &["check", "--quiet", "-p", name, "--no-default-features"], &[])?;
+    }
+    let docs = ["doc", "--workspace", "--no-deps", "--all-features", "--quiet"];
+    step(root, &docs, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+/// Runs one cargo command.
+fn step(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+    let shown = format!("cargo {}", arguments.join(" "));
+    timed(&shown, || {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(root).args(arguments).envs(environment.iter().copied());
+        match command.status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("`{shown}` ended with {status}")),
+            Err(error) => Err(format!("`{shown}` cannot run: {error}")),
+        }
+    })
+}
+
+fn timed(name: &str, check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let start = Instant::now();
+    println!("ci: {name}");
+    check()?;
+    println!("ci: {name}: ok in {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
