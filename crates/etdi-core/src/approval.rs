@@ -18,17 +18,23 @@ use crate::permission::Permission;
 use crate::time::UnixTime;
 use crate::wire::CallConstraints;
 
+mod approver;
 mod contract;
 mod decide;
 mod memory;
 mod reason;
+mod refusal;
+mod review;
 mod store;
 
+pub use approver::{Answer, Approver, NoApprover, Question};
 pub use contract::{ContractFailure, approval_store_contract};
 pub use decide::{Decision, Facts, Known, Standing, decide};
 pub(crate) use memory::MAX_RECORDS;
 pub use memory::MemoryStore;
 pub use reason::Reason;
+pub use refusal::Refusal;
+pub use review::{Approvals, Approved};
 pub use store::{ApprovalStore, Listing, Seen, StoreError};
 
 /// What an approval is found by.

@@ -293,16 +293,7 @@ fn drift(policy: &Policy, reason: Reason, changes: Changes) -> Decision {
 /// What no approval can make good.
 fn refused(facts: &Facts<'_>, known: Known<'_>, policy: &Policy) -> Option<Reason> {
     let (lost, handling, refused) = match facts.standing {
-        Standing::Verified { digest, .. } if *digest != facts.digest() => {
-            return Some(Reason::DigestMismatch);
-        }
-        Standing::Verified { trust, .. } => {
-            let least = match policy.key_trust {
-                KeyTrust::FirstUse | KeyTrust::IssuerKeys => Trust::FirstUse,
-                KeyTrust::ConfiguredRoots => Trust::Configured,
-            };
-            return (*trust < least).then_some(Reason::KeyUntrusted);
-        }
+        Standing::Verified { .. } => return distrusted(facts, policy),
         Standing::Invalid(reason) => return Some(*reason),
         Standing::Unsigned => (Reason::SignatureRemoved, policy.unsigned, Reason::Unsigned),
         // A program of one's own is in nobody's list; pinned, it is as good as an unsigned one.
@@ -325,6 +316,19 @@ fn refused(facts: &Facts<'_>, known: Known<'_>, policy: &Policy) -> Option<Reaso
     (handling == Handling::Refuse).then_some(refused)
 }
 
+/// Why a verified tool does not count as one.
+pub(super) fn distrusted(facts: &Facts<'_>, policy: &Policy) -> Option<Reason> {
+    let Standing::Verified { trust, digest, .. } = facts.standing else { return None };
+    if *digest != facts.digest() {
+        return Some(Reason::DigestMismatch);
+    }
+    let least = match policy.key_trust {
+        KeyTrust::FirstUse | KeyTrust::IssuerKeys => Trust::FirstUse,
+        KeyTrust::ConfiguredRoots => Trust::Configured,
+    };
+    (*trust < least).then_some(Reason::KeyUntrusted)
+}
+
 /// No approval under this key.
 fn first_time(facts: &Facts<'_>, known: Known<'_>, policy: &Policy, changes: Changes) -> Decision {
     let issuers = known.memory.and_then(|memory| memory.tools.get(facts.tool()));
@@ -335,11 +339,14 @@ fn first_time(facts: &Facts<'_>, known: Known<'_>, policy: &Policy, changes: Cha
             .memory
             .is_some_and(|memory| !memory.tools.is_empty())
             .then_some(Reason::SignatureRemoved),
-        (Standing::Verified { issuer, .. }, Some(issuers)) => match issuers.get(issuer.as_str()) {
-            None => (!issuers.is_empty()).then_some(Reason::IssuerChanged),
-            Some(seen) => is_higher(seen.version.as_deref(), facts.version().as_deref())
-                .then_some(Reason::VersionLowered),
-        },
+        (Standing::Verified { issuer, .. }, Some(issuers)) => {
+            let seen = issuers.get(issuer.as_str()).and_then(|seen| seen.version.as_deref());
+            if issuers.keys().any(|other| other != issuer.as_str()) {
+                Some(Reason::IssuerChanged)
+            } else {
+                is_higher(seen, facts.version().as_deref()).then_some(Reason::VersionLowered)
+            }
+        }
         _ => None,
     };
     match alarming {

@@ -61,8 +61,6 @@ pub enum Reason {
     TokenInvalid,
     /// The definition cannot be read.
     DefinitionInvalid,
-    /// The person who was asked declined.
-    Declined,
     /// The store cannot say for certain what is approved.
     StoreFailed,
     /// The audit trail cannot be written, and the policy wants it first.
@@ -110,7 +108,6 @@ impl Reason {
             Self::KeyUntrusted => "KEY_UNTRUSTED",
             Self::TokenInvalid => "TOKEN_INVALID",
             Self::DefinitionInvalid => "DEFINITION_INVALID",
-            Self::Declined => "DECLINED",
             Self::StoreFailed => "STORE_FAILED",
             Self::AuditFailed => "AUDIT_FAILED",
         }
@@ -143,7 +140,6 @@ impl Reason {
             Self::Revoked => "the key or the attestation was revoked",
             Self::TokenInvalid => "the token that vouches for the tool is invalid",
             Self::DefinitionInvalid => "the definition cannot be read",
-            Self::Declined => "the approval was declined",
             Self::StoreFailed => "the approval store cannot say what is approved",
             Self::AuditFailed => "the audit trail cannot be written",
         }

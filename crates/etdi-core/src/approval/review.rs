@@ -1,0 +1,446 @@
+//! From a decision to an approved definition: reads the store, asks the person, writes, notes.
+
+use core::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::decide::{self, decide};
+use super::{
+    Answer, Approval, ApprovalKey, ApprovalStore, Approver, Decision, Facts, Given, Granted, Known,
+    Question, Reason, Refusal, Seen, ServerMemory, StoreError,
+};
+use crate::audit::Auditor;
+use crate::change::Changes;
+use crate::definition::ToolDefinition;
+use crate::digest::Digest;
+use crate::event::{Event, EventKind, Severity};
+use crate::level::{AuditMode, Policy};
+use crate::time::UnixTime;
+
+/// A value that a user accepted, with the approval that says so.
+///
+/// Only [`Approvals`] makes one, and only while the store holds an approval of exactly this.
+///
+/// ```compile_fail
+/// # fn forge(definition: etdi_core::definition::ToolDefinition, approval: etdi_core::approval::Approval) {
+/// let forged = etdi_core::approval::Approved { value: definition, approval: approval.into() };
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Approved<T> {
+    value: T,
+    approval: Arc<Approval>,
+}
+
+impl<T> Approved<T> {
+    /// The approval.
+    pub fn approval(&self) -> &Approval {
+        &self.approval
+    }
+
+    /// Whether a permission that the definition declares was granted.
+    pub fn grants(&self, scope: &str) -> bool {
+        self.approval.granted.allows(scope)
+    }
+
+    /// The value without its approval.
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+}
+
+impl<T> Deref for Approved<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// The approvals of one host: a store, a policy, a person and an audit trail. Cheap to clone.
+#[derive(Clone)]
+pub struct Approvals {
+    store: Arc<dyn ApprovalStore>,
+    approver: Arc<dyn Approver>,
+    auditor: Arc<dyn Auditor>,
+    policy: Arc<Policy>,
+    lost_events: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Approvals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Approvals").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// How often a decision is made again because another writer was faster.
+const ATTEMPTS: usize = 4;
+
+impl Approvals {
+    /// Decides by `policy` on what `store` holds, asks `approver`, and notes in `auditor`.
+    pub fn new(
+        policy: Policy,
+        store: Arc<dyn ApprovalStore>,
+        approver: Arc<dyn Approver>,
+        auditor: Arc<dyn Auditor>,
+    ) -> Self {
+        let (policy, lost_events) = (Arc::new(policy), Arc::default());
+        Self { store, approver, auditor, policy, lost_events }
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn ApprovalStore {
+        &*self.store
+    }
+
+    /// How many events could not be noted although the policy let the act go on.
+    pub fn lost_events(&self) -> u64 {
+        self.lost_events.load(Ordering::Relaxed)
+    }
+
+    /// Remembers the verified ones among the tools of a listing, in one write. To be called for
+    /// each page before its tools are checked, so that a later listing without their signatures
+    /// is found out.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails: nothing of the listing may be used then.
+    pub async fn remember(
+        &self,
+        server: &str,
+        tools: &[Facts<'_>],
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
+        // What the policy does not trust must not fill the memory of a server.
+        let trusted = |facts: &&Facts<'_>| {
+            facts.server == server && decide::distrusted(facts, &self.policy).is_none()
+        };
+        let seen: Vec<Seen> = tools.iter().filter(trusted).filter_map(Facts::seen).collect();
+        if !seen.is_empty() {
+            self.store.remember(server, &seen, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks a tool against what was approved, without asking anybody. An update that the policy
+    /// carries over is stored.
+    ///
+    /// # Errors
+    ///
+    /// When the tool may not be called now; [`Refusal::can_be_approved`] says whether
+    /// [`Approvals::review`] would ask.
+    pub async fn check(
+        &self,
+        facts: &Facts<'_>,
+        now: UnixTime,
+    ) -> Result<Approved<ToolDefinition>, Box<Refusal>> {
+        self.settle(facts, now, None).await
+    }
+
+    /// Checks a tool, and asks the person where one must decide.
+    ///
+    /// # Errors
+    ///
+    /// When the tool may not be called, also because the person declined.
+    pub async fn review(
+        &self,
+        facts: &Facts<'_>,
+        now: UnixTime,
+    ) -> Result<Approved<ToolDefinition>, Box<Refusal>> {
+        self.settle(facts, now, Some(&*self.approver)).await
+    }
+
+    async fn settle(
+        &self,
+        facts: &Facts<'_>,
+        now: UnixTime,
+        mut approver: Option<&dyn Approver>,
+    ) -> Result<Approved<ToolDefinition>, Box<Refusal>> {
+        for _ in 0..ATTEMPTS {
+            let known = self.known(facts, now).await.map_err(|e| self.failed(facts, e, now))?;
+            let decision = decide(facts, known.view(), &self.policy, now);
+            let expected = known.approval.as_ref().map(|old| old.generation);
+            let (approval, event) = match decision {
+                Decision::Unchanged => return approved(facts, known),
+                Decision::Block { reason, changes } => {
+                    let refusal = refusal(facts, &known, reason, changes);
+                    return Err(self.refused(blocked(reason), refusal, facts, now));
+                }
+                Decision::CarryOver { approval, changes } => {
+                    let event = Event::new(EventKind::ToolUpdated).of_approval(&approval);
+                    let previous = approval.carried.as_ref().map(|carried| carried.from.digest);
+                    (*approval, since(event, previous, &changes))
+                }
+                Decision::Ask { reason, changes, alarm } => {
+                    let mut refusal = refusal(facts, &known, reason, changes);
+                    refusal.can_be_approved = true;
+                    refusal.alarm = alarm;
+                    // A person who has answered is not asked the same again.
+                    let Some(approver) = approver.take() else {
+                        let kind = if alarm {
+                            EventKind::SecurityViolation
+                        } else {
+                            EventKind::ToolRefused
+                        };
+                        return Err(self.refused(kind, refusal, facts, now));
+                    };
+                    let Some(given) = self.ask(approver, facts, &known, &refusal, now).await?
+                    else {
+                        refusal.declined = true;
+                        return Err(self.refused(EventKind::ToolDeclined, refusal, facts, now));
+                    };
+                    let approval = Approval::new(facts, given, self.policy.level, now);
+                    let event = Event::new(EventKind::ToolApproved).of_approval(&approval);
+                    (approval, since(event.because(reason), refusal.previous, &refusal.changes))
+                }
+            };
+            if self.note(&event, now).is_err() {
+                return Err(Box::new(refusal(
+                    facts,
+                    &known,
+                    Reason::AuditFailed,
+                    Changes::default(),
+                )));
+            }
+            match self.store.put(approval, expected).await {
+                // What is stored now is decided upon like anything else: an answer may have
+                // granted less than the tool requires, and another writer may have been faster.
+                Ok(_) | Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(self.failed(facts, error, now)),
+            }
+        }
+        Err(self.failed(facts, StoreError::Busy, now))
+    }
+
+    async fn ask(
+        &self,
+        approver: &dyn Approver,
+        facts: &Facts<'_>,
+        known: &Stored,
+        open: &Refusal,
+        now: UnixTime,
+    ) -> Result<Option<Given>, Box<Refusal>> {
+        let kind = match open.reason {
+            _ if open.alarm => EventKind::SecurityViolation,
+            Reason::NotApproved => EventKind::ToolDiscovered,
+            Reason::ApprovalExpired => EventKind::ToolExpired,
+            _ => EventKind::ToolReapprovalRequested,
+        };
+        if self.note(&self.event(kind, open, facts), now).is_err() {
+            let changes = Changes::default();
+            return Err(Box::new(refusal(facts, known, Reason::AuditFailed, changes)));
+        }
+        let previous = known.approval.as_ref().or(known.previous.as_ref());
+        let question = Question {
+            facts: *facts,
+            reason: open.reason,
+            alarm: open.alarm,
+            changes: &open.changes,
+            previous,
+        };
+        let Answer::Approve { granted, approver, expires_at, note } = approver.ask(question).await
+        else {
+            return Ok(None);
+        };
+        let granted = match granted {
+            Granted::Only(mut scopes) => {
+                let declared = |scope: &String| {
+                    facts.permissions().iter().any(|permission| permission.scope.as_str() == scope)
+                };
+                scopes.retain(declared);
+                Granted::Only(scopes)
+            }
+            granted => granted,
+        };
+        Ok(Some(Given { granted, approver, expires_at, reason: open.reason, note }))
+    }
+
+    /// Takes back an update that was carried over: the approval that a person gave is stored
+    /// again, and later updates ask. Says whether there was anything to take back.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails, another writer was faster, or the policy wants the audit trail first
+    /// and it cannot be written.
+    pub async fn undo(&self, key: &ApprovalKey, now: UnixTime) -> Result<bool, StoreError> {
+        let Some(approval) = self.store.get(key).await? else { return Ok(false) };
+        let Some(undone) = approval.undone(now) else { return Ok(false) };
+        let event = Event::new(EventKind::ToolUpdated).of_approval(&undone);
+        let event = event.detail(&"an update was taken back");
+        self.note(&event, now).map_err(|reason| StoreError::Other {
+            message: format!("it was not changed, because {}", reason.describe()),
+        })?;
+        self.store.put(undone, Some(approval.generation)).await?;
+        Ok(true)
+    }
+
+    /// Takes an approval away, whether or not that can be noted. What is remembered of the server
+    /// stays. Says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails or another writer was faster.
+    pub async fn withdraw(&self, key: &ApprovalKey, now: UnixTime) -> Result<bool, StoreError> {
+        let Some(approval) = self.store.get(key).await? else { return Ok(false) };
+        self.store.remove(key, approval.generation).await?;
+        let event = Event::new(EventKind::ToolRemoved).of_approval(&approval);
+        if self.note(&event, now).is_err() {
+            self.lost_events.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(true)
+    }
+
+    /// Reads what bears on the decision, and remembers a verified tool first.
+    async fn known(&self, facts: &Facts<'_>, now: UnixTime) -> Result<Stored, StoreError> {
+        let key = facts.key();
+        let approval = self.store.get(&key).await?;
+        let mut memory = self.store.memory(facts.server).await?;
+        if let Some(seen) =
+            facts.seen().filter(|_| decide::distrusted(facts, &self.policy).is_none())
+        {
+            let known = memory
+                .as_ref()
+                .and_then(|memory| memory.tools.get(facts.tool())?.get(&seen.issuer));
+            let version = seen.version.as_deref();
+            if known.is_none_or(|known| decide::is_higher(version, known.version.as_deref())) {
+                memory = Some(self.store.remember(facts.server, &[seen], now).await?);
+            }
+        }
+        let mut previous = None;
+        if approval.is_none() {
+            let issuers = memory.as_ref().and_then(|memory| memory.tools.get(facts.tool()));
+            let issuers = issuers.into_iter().flatten().map(|(issuer, _)| Some(issuer.clone()));
+            for issuer in issuers.chain([None]).filter(|issuer| *issuer != key.issuer) {
+                let other = ApprovalKey::new(facts.server, issuer, facts.tool());
+                previous = self.store.get(&other).await?;
+                if previous.is_some() {
+                    break;
+                }
+            }
+        }
+        Ok(Stored { approval, previous, memory })
+    }
+
+    fn failed(&self, facts: &Facts<'_>, error: StoreError, now: UnixTime) -> Box<Refusal> {
+        let mut refusal =
+            refusal(facts, &Stored::default(), Reason::StoreFailed, Changes::default());
+        refusal.source = Some(error);
+        self.refused(EventKind::StoreFailed, refusal, facts, now)
+    }
+
+    /// Notes a refusal. When that fails the refusal stands all the same.
+    fn refused(
+        &self,
+        kind: EventKind,
+        refusal: Refusal,
+        facts: &Facts<'_>,
+        now: UnixTime,
+    ) -> Box<Refusal> {
+        if self.note(&self.event(kind, &refusal, facts), now).is_err() {
+            self.lost_events.fetch_add(1, Ordering::Relaxed);
+        }
+        Box::new(refusal)
+    }
+
+    fn event(&self, kind: EventKind, refusal: &Refusal, facts: &Facts<'_>) -> Event {
+        let event = Event::new(kind).about(facts).because(refusal.reason).under(self.policy.level);
+        let severity = match kind {
+            EventKind::SecurityViolation | EventKind::SignatureFailed | EventKind::StoreFailed => {
+                Severity::Critical
+            }
+            EventKind::ToolDiscovered | EventKind::ToolExpired => Severity::Low,
+            _ => Severity::Medium,
+        };
+        let event = since(event.severity(severity), refusal.previous, &refusal.changes);
+        match &refusal.source {
+            Some(source) => event.detail(source),
+            None => event,
+        }
+    }
+
+    /// Notes an event; an error only where the policy wants that to stop the act.
+    fn note(&self, event: &Event, now: UnixTime) -> Result<(), Reason> {
+        match (self.auditor.record(event, now), self.policy.audit) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), AuditMode::ChainedBeforeAct) => Err(Reason::AuditFailed),
+            (Err(_), AuditMode::On) => {
+                self.lost_events.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the store holds that bears on one tool.
+#[derive(Default)]
+struct Stored {
+    approval: Option<Approval>,
+    previous: Option<Approval>,
+    memory: Option<ServerMemory>,
+}
+
+impl Stored {
+    fn view(&self) -> Known<'_> {
+        Known::new(self.approval.as_ref(), self.memory.as_ref())
+            .with_previous(self.previous.as_ref())
+    }
+}
+
+fn approved(facts: &Facts<'_>, known: Stored) -> Result<Approved<ToolDefinition>, Box<Refusal>> {
+    match known.approval {
+        // The decision says so already; this is the one place that makes the type, so it looks
+        // for itself.
+        Some(approval) if approval.key == facts.key() && approval.digest == facts.digest() => {
+            Ok(Approved { value: facts.definition.clone(), approval: Arc::new(approval) })
+        }
+        _ => Err(Box::new(refusal(facts, &known, Reason::NotApproved, Changes::default()))),
+    }
+}
+
+fn refusal(facts: &Facts<'_>, known: &Stored, reason: Reason, changes: Changes) -> Refusal {
+    let previous = known.approval.as_ref().or(known.previous.as_ref());
+    Refusal {
+        key: facts.key(),
+        reason,
+        can_be_approved: false,
+        declined: false,
+        alarm: false,
+        digest: facts.digest(),
+        previous: previous.map(|approval| approval.digest),
+        changes,
+        source: None,
+    }
+}
+
+fn since(event: Event, previous: Option<Digest>, changes: &Changes) -> Event {
+    match previous {
+        Some(previous) => event.since(previous, changes),
+        None => event,
+    }
+}
+
+/// What kind of event it is that a tool is blocked.
+fn blocked(reason: Reason) -> EventKind {
+    match reason {
+        Reason::SignatureInvalid | Reason::DigestMismatch | Reason::AttestationInvalid => {
+            EventKind::SignatureFailed
+        }
+        Reason::StoreFailed => EventKind::StoreFailed,
+        Reason::Unsigned
+        | Reason::Unverified
+        | Reason::KeyUntrusted
+        | Reason::PermissionDenied
+        | Reason::AttestationExpired
+        | Reason::AttestationNotYetValid => EventKind::ToolRefused,
+        _ => EventKind::SecurityViolation,
+    }
+}
+
+#[cfg(test)]
+mod tests;
