@@ -1,0 +1,444 @@
+//! The client's end of a connection: a service, and the future that keeps it going.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use mcp_types::{
+    ErrorObject, Exchange, ExchangeFuture, ExchangeId, Implementation, Notifier, Origin, Outcome,
+    ProtocolVersion, ServerNotification,
+};
+use tokio::time::Sleep;
+use tower_service::Service;
+
+use super::pipe::{HIGH_WATER, Pipe, is_gone};
+use crate::Io;
+use crate::framing::FrameLimits;
+use crate::proto::client::{ClientConfig, ClientConn, ClientEvent};
+
+/// How a connection to a server is made.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ConnectOptions {
+    /// Who we are, which era we speak, how long we wait.
+    pub config: ClientConfig,
+    /// How large a message of the server may be; 64 MiB a line by default.
+    pub frame: FrameLimits,
+    /// Takes what the server says outside any exchange.
+    pub on_notification: Option<Arc<dyn Fn(ServerNotification) + Send + Sync>>,
+}
+
+impl ConnectOptions {
+    /// A client of this name and version.
+    pub fn new(client_info: Implementation) -> Self {
+        let frame = FrameLimits { line: 64 << 20, string: 64 << 20, ..FrameLimits::default() };
+        Self { config: ClientConfig::new(client_info), frame, on_notification: None }
+    }
+}
+
+impl std::fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectOptions").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Connects to the server at the other end of `io`; the first exchange opens the connection.
+///
+/// # Panics
+///
+/// Outside a tokio runtime with timers.
+pub fn connect(io: Io, client_info: Implementation) -> Connection {
+    connect_with(io, ConnectOptions::new(client_info))
+}
+
+/// Connects as `options` say.
+///
+/// # Panics
+///
+/// As [`connect`].
+pub fn connect_with(io: Io, options: ConnectOptions) -> Connection {
+    let Io { reader, writer, attached } = io;
+    let conn = ClientConn::new(options.config);
+    let shared = Arc::new(Shared { state: Mutex::new(State::new(conn)) });
+    let mut driver = Driver {
+        pipe: Pipe::new(reader, writer, options.frame),
+        shared: shared.clone(),
+        on_notification: options.on_notification,
+        timer: None,
+        input_ended: false,
+    };
+    tokio::spawn(async move {
+        let lost = poll_fn(|cx| driver.poll(cx)).await;
+        let Driver { shared, pipe, .. } = driver;
+        // The child sees the end of its input here.
+        drop(pipe);
+        let mut words = None;
+        if let Some(attached) = attached {
+            let ending = attached.end();
+            tokio::pin!(ending);
+            match tokio::time::timeout(LAST_WORDS, &mut ending).await {
+                Ok(said) => words = said,
+                Err(_) => {
+                    shared.lose(lost.clone(), None);
+                    words = ending.await;
+                }
+            }
+        }
+        shared.lose(lost, words);
+        shared.finish();
+    });
+    Connection(Arc::new(Handle(shared)))
+}
+
+/// How long calls in flight wait for what a dying server has to say before they fail.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+
+/// How many notifications of one call may wait for whoever called; the oldest go first.
+const MOST_NOTIFIED: usize = 1024;
+
+/// A server behind a stream: a service of exchanges, cheap to clone.
+///
+/// Dropping the future of an exchange cancels it at the server. Once all clones and all futures
+/// are gone the connection is closed in good order.
+#[derive(Debug, Clone)]
+pub struct Connection(Arc<Handle>);
+
+impl Connection {
+    /// Closes the connection and waits until the stream, and a child behind it, have ended.
+    ///
+    /// Exchanges in flight fail.
+    pub async fn close(&self) {
+        let shared = &self.0.0;
+        shared.close();
+        poll_fn(|cx| {
+            let mut state = shared.lock();
+            if state.finished {
+                return Poll::Ready(());
+            }
+            state.closers.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The revision that is spoken, to show; `None` before the first exchange is answered.
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        self.0.0.lock().conn.version()
+    }
+}
+
+impl Service<Exchange> for Connection {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    /// Waits while much is unsent, because the server reads slowly.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        let mut state = self.0.0.lock();
+        if state.conn.queued_bytes() < HIGH_WATER {
+            return Poll::Ready(Ok(()));
+        }
+        state.senders.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+        let mut call = Call::start(self.0.clone(), exchange);
+        Box::pin(async move {
+            loop {
+                match poll_fn(|cx| call.poll_step(cx)).await {
+                    // Whoever called takes the notifications too, so a slow reader holds up itself.
+                    Step::Notification(notification) => {
+                        let _ = call.notifier.notify(notification).await;
+                    }
+                    Step::Answer(answer) => return answer,
+                }
+            }
+        })
+    }
+}
+
+/// Closes the connection when the last clone goes.
+#[derive(Debug)]
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    conn: ClientConn,
+    calls: HashMap<ExchangeId, Waiting>,
+    /// The task that drives the connection.
+    driver: Option<Waker>,
+    senders: Vec<Waker>,
+    closers: Vec<Waker>,
+    closing: bool,
+    finished: bool,
+}
+
+/// A call that waits for its answer.
+#[derive(Debug, Default)]
+struct Waiting {
+    notified: VecDeque<ServerNotification>,
+    answer: Option<Result<Outcome, ErrorObject>>,
+    waker: Option<Waker>,
+}
+
+impl State {
+    fn new(conn: ClientConn) -> Self {
+        let (calls, senders, closers) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { conn, calls, driver: None, senders, closers, closing: false, finished: false }
+    }
+
+    /// Hands out what the protocol has to say; gives back what belongs to no exchange.
+    fn run_events(&mut self) -> Vec<ServerNotification> {
+        let mut unrelated = Vec::new();
+        while let Some(event) = self.conn.poll_event() {
+            let (waiting, answer) = match event {
+                ClientEvent::Completed(id, answer) => (self.calls.get_mut(&id), Some(answer)),
+                ClientEvent::Notified(id, notification) => {
+                    match id.and_then(|id| self.calls.get_mut(&id)) {
+                        None => {
+                            unrelated.push(notification);
+                            continue;
+                        }
+                        Some(waiting) => {
+                            if waiting.notified.len() >= MOST_NOTIFIED {
+                                waiting.notified.pop_front();
+                            }
+                            waiting.notified.push_back(notification);
+                            (Some(waiting), None)
+                        }
+                    }
+                }
+            };
+            let Some(waiting) = waiting else { continue };
+            waiting.answer = answer.or(waiting.answer.take());
+            if let Some(waker) = waiting.waker.take() {
+                waker.wake();
+            }
+        }
+        unrelated
+    }
+
+    fn wake_driver(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        state.closing = true;
+        state.wake_driver();
+    }
+
+    /// Fails everything in flight and everything that comes.
+    fn lose(&self, mut error: ErrorObject, words: Option<String>) {
+        if let Some(words) = words {
+            error.message = format!("{}: {words}", error.message);
+        }
+        let mut state = self.lock();
+        state.conn.fail(error);
+        state.run_events();
+    }
+
+    fn finish(&self) {
+        let mut state = self.lock();
+        state.finished = true;
+        let (senders, closers) =
+            (std::mem::take(&mut state.senders), std::mem::take(&mut state.closers));
+        drop(state);
+        senders.into_iter().chain(closers).for_each(Waker::wake);
+    }
+}
+
+/// One exchange on its way; dropping it before its end cancels it.
+struct Call {
+    handle: Arc<Handle>,
+    id: ExchangeId,
+    notifier: Notifier,
+    done: bool,
+}
+
+enum Step {
+    Notification(ServerNotification),
+    Answer(Result<Outcome, ErrorObject>),
+}
+
+impl Call {
+    fn start(handle: Arc<Handle>, exchange: Exchange) -> Self {
+        let (id, notifier) = (exchange.id(), exchange.notifier.clone());
+        let mut state = handle.0.lock();
+        state.calls.insert(id, Waiting::default());
+        state.conn.request(tokio::time::Instant::now().into_std(), exchange);
+        // Some exchanges are answered at once: a discovery from the handshake, or by the failure.
+        state.run_events();
+        state.wake_driver();
+        drop(state);
+        Self { handle, id, notifier, done: false }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let mut state = self.handle.0.lock();
+        let Some(waiting) = state.calls.get_mut(&self.id) else {
+            self.done = true;
+            let error = ErrorObject::local(Origin::Connection, "the exchange is over");
+            return Poll::Ready(Step::Answer(Err(error)));
+        };
+        if let Some(notification) = waiting.notified.pop_front() {
+            return Poll::Ready(Step::Notification(notification));
+        }
+        if let Some(answer) = waiting.answer.take() {
+            state.calls.remove(&self.id);
+            self.done = true;
+            return Poll::Ready(Step::Answer(answer));
+        }
+        match &mut waiting.waker {
+            Some(known) => known.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let mut state = self.handle.0.lock();
+        state.calls.remove(&self.id);
+        state.conn.cancel(self.id);
+        state.wake_driver();
+    }
+}
+
+struct Driver {
+    pipe: Pipe,
+    shared: Arc<Shared>,
+    on_notification: Option<Arc<dyn Fn(ServerNotification) + Send + Sync>>,
+    timer: Option<Pin<Box<Sleep>>>,
+    input_ended: bool,
+}
+
+/// How many lines are handled before other tasks of the runtime get their turn.
+const TURN: usize = 512;
+
+impl Driver {
+    /// Runs until the connection has ended, and says how.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ErrorObject> {
+        let shared = self.shared.clone();
+        let mut turn = TURN;
+        loop {
+            let now = tokio::time::Instant::now().into_std();
+            let mut state = shared.lock();
+            match &mut state.driver {
+                Some(known) => known.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            state.conn.handle_timeout(now);
+            if let Some(lost) = self.read(cx, &mut state, now, &mut turn) {
+                return Poll::Ready(lost);
+            }
+            let unrelated = state.run_events();
+            while let Some(transmit) = state.conn.poll_transmit() {
+                self.pipe.push(transmit.message);
+            }
+            let senders = std::mem::take(&mut state.senders);
+            let (closing, deadline) = (state.closing, state.conn.poll_timeout());
+            drop(state);
+            senders.into_iter().for_each(Waker::wake);
+            for notification in unrelated {
+                self.tell(notification);
+            }
+            match self.pipe.poll_write(cx) {
+                Poll::Ready(Err(error)) => return Poll::Ready(lost(&error)),
+                Poll::Ready(Ok(())) if closing => return Poll::Ready(closed()),
+                Poll::Ready(Ok(())) => {}
+                // A server that does not read must not keep us from closing.
+                Poll::Pending if closing => return Poll::Ready(closed()),
+                Poll::Pending => {}
+            }
+            if turn == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.poll_timer(cx, deadline).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        state: &mut State,
+        now: Instant,
+        turn: &mut usize,
+    ) -> Option<ErrorObject> {
+        while !self.input_ended && *turn > 0 {
+            match self.pipe.poll_line(cx) {
+                Poll::Pending => return None,
+                Poll::Ready(Ok(Some(Ok(line)))) => state.conn.handle(now, &line),
+                Poll::Ready(Ok(Some(Err(fault)))) => state.conn.handle_fault(&fault),
+                Poll::Ready(Ok(None)) => self.input_ended = true,
+                Poll::Ready(Err(error)) => return Some(lost(&error)),
+            }
+            *turn -= 1;
+        }
+        self.input_ended.then(|| {
+            state.run_events();
+            ErrorObject::local(Origin::Connection, "the server closed the connection")
+        })
+    }
+
+    fn tell(&self, notification: ServerNotification) {
+        if let Some(take) = &self.on_notification {
+            // What a listener of the application does must not end the connection.
+            let _ = super::calls::guarded(|| take(notification));
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
+        let Some(deadline) = deadline else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let timer =
+            self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        if timer.deadline().into_std() != deadline {
+            timer.as_mut().reset(deadline.into());
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+fn lost(error: &std::io::Error) -> ErrorObject {
+    if is_gone(error) {
+        return ErrorObject::local(Origin::Connection, "the server closed the connection");
+    }
+    ErrorObject::local(Origin::Connection, format!("the connection to the server failed: {error}"))
+}
+
+fn closed() -> ErrorObject {
+    ErrorObject::local(Origin::Connection, "the connection was closed on this side")
+}

@@ -1,0 +1,98 @@
+//! Lines in and messages out, over whatever bytes there are.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use mcp_types::ByteString;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use crate::framing::{Fault, FrameLimits, LineReader};
+use crate::io::{Reader, Writer};
+
+/// Above this much unsent output nothing more is read.
+pub(super) const HIGH_WATER: usize = 256 << 10;
+
+/// An output buffer that grew beyond this is given back once it is empty.
+const KEPT: usize = 1 << 20;
+
+pub(super) struct Pipe {
+    reader: Reader,
+    writer: Writer,
+    lines: LineReader,
+    ended: bool,
+    out: Vec<u8>,
+    written: usize,
+    flushed: bool,
+}
+
+impl Pipe {
+    pub(super) fn new(reader: Reader, writer: Writer, limits: FrameLimits) -> Self {
+        let lines = LineReader::new(limits);
+        Self { reader, writer, lines, ended: false, out: Vec::new(), written: 0, flushed: true }
+    }
+
+    /// The next line; `None` at the end of the input.
+    pub(super) fn poll_line(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Result<ByteString, Fault>>>> {
+        loop {
+            if let Some(line) = self.lines.next_line() {
+                return Poll::Ready(Ok(Some(line)));
+            }
+            if self.ended {
+                return Poll::Ready(Ok(self.lines.last_line()));
+            }
+            let reading = pin!(self.reader.read_buf(self.lines.buffer()));
+            match ready!(reading.poll(cx)) {
+                Ok(0) => self.ended = true,
+                Ok(_) => {}
+                Err(error) if is_gone(&error) => self.ended = true,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Adds a message to what is written next.
+    pub(super) fn push(&mut self, message: &[u8]) {
+        self.out.reserve(message.len() + 1);
+        self.out.extend_from_slice(message);
+        self.out.push(b'\n');
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn unsent(&self) -> usize {
+        self.out.len() - self.written
+    }
+
+    /// Writes all there is.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
+            self.flushed = false;
+            match ready!(Pin::new(&mut self.writer).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.written += count,
+            }
+        }
+        if !self.flushed {
+            ready!(Pin::new(&mut self.writer).poll_flush(cx))?;
+            self.flushed = true;
+            self.written = 0;
+            self.out.clear();
+            self.out.shrink_to(KEPT);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says to the peer that nothing more comes.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_shutdown(cx)
+    }
+}
+
+/// Whether the peer went away, which is how connections end.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}

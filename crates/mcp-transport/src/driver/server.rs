@@ -1,0 +1,352 @@
+//! Serving one connection.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use mcp_types::{
+    ErrorObject, Exchange, ExchangeId, ExchangeService, NotificationSink, Notifier, Outcome,
+    Runtime,
+};
+use tokio::time::Sleep;
+
+use super::calls::{Calls, CallsOf};
+use super::notify::Queue;
+use super::pipe::{HIGH_WATER, Pipe, is_gone};
+use super::wakes::{SlotWake, Wakes};
+use crate::framing::FrameLimits;
+use crate::proto::server::{ServerConn, ServerEvent, ServerLimits};
+use crate::runtime::TokioRuntime;
+use crate::{Error, Io};
+
+/// How a connection is served. The defaults are safe for a peer that nobody trusts.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ServeOptions {
+    /// How large a message may be.
+    pub frame: FrameLimits,
+    /// How much may be going on at once.
+    pub limits: ServerLimits,
+    /// How long calls in flight may go on after the end of the input; half a second by default.
+    pub drain: Duration,
+    /// Timers, tasks and threads for the exchanges; tokio's by default.
+    pub runtime: Option<Arc<dyn Runtime>>,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            frame: FrameLimits::default(),
+            limits: ServerLimits::default(),
+            drain: Duration::from_millis(500),
+            runtime: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for ServeOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServeOptions")
+            .field("frame", &self.frame)
+            .field("limits", &self.limits)
+            .field("drain", &self.drain)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Serves one connection until its input ends, with the default [`ServeOptions`].
+///
+/// Nothing that the peer sends ends it: a line that is no message is answered with an error, a
+/// handler that panics answers an error, and the next line is served.
+///
+/// # Errors
+///
+/// When the stream itself fails. A peer that goes away is no error.
+///
+/// # Panics
+///
+/// Outside a tokio runtime with timers.
+pub async fn serve<S: ExchangeService>(service: S, io: Io) -> Result<(), Error> {
+    serve_with(service, io, ServeOptions::default()).await
+}
+
+/// Serves one connection until its input ends.
+///
+/// # Errors
+///
+/// As [`serve`].
+///
+/// # Panics
+///
+/// As [`serve`].
+pub async fn serve_with<S: ExchangeService>(
+    service: S,
+    io: Io,
+    options: ServeOptions,
+) -> Result<(), Error> {
+    drive(Box::new(CallsOf::new(service)), io, options).await
+}
+
+async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(), Error> {
+    let Io { reader, writer, attached } = io;
+    let wakes = Arc::new(Wakes::default());
+    let queue = Queue::new(wakes.clone());
+    let mut driver = Driver {
+        conn: ServerConn::new(options.limits),
+        pipe: Pipe::new(reader, writer, options.frame),
+        calls,
+        slots: Vec::new(),
+        free: Vec::new(),
+        waiting: VecDeque::new(),
+        sink: queue.clone(),
+        queue,
+        wakes,
+        woken: Vec::new(),
+        runtime: options.runtime.unwrap_or_else(TokioRuntime::shared),
+        drain: options.drain,
+        end: None,
+        timer: None,
+        now: Instant::now(),
+    };
+    let result = poll_fn(|cx| driver.poll(cx)).await;
+    driver.queue.close();
+    drop(driver);
+    if let Some(attached) = attached {
+        attached.end().await;
+    }
+    result
+}
+
+/// How many lines are handled before other tasks of the runtime get their turn.
+const TURN: usize = 512;
+
+struct Driver {
+    conn: ServerConn,
+    pipe: Pipe,
+    calls: Box<dyn Calls>,
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    /// Exchanges for which the service was not ready.
+    waiting: VecDeque<Exchange>,
+    queue: Arc<Queue>,
+    sink: Arc<dyn NotificationSink>,
+    wakes: Arc<Wakes>,
+    woken: Vec<usize>,
+    runtime: Arc<dyn Runtime>,
+    drain: Duration,
+    /// Set at the end of the input: until when calls in flight may go on.
+    end: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+    now: Instant,
+}
+
+struct Slot {
+    exchange: Option<ExchangeId>,
+    wake: Arc<SlotWake>,
+    waker: Waker,
+}
+
+impl Driver {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.wakes.register(cx.waker());
+        self.now = tokio::time::Instant::now().into_std();
+        self.conn.handle_timeout(self.now);
+        let mut turn = TURN;
+        loop {
+            self.poll_woken();
+            self.send_notifications();
+            self.run_events(cx);
+            let read = match self.read(cx, &mut turn) {
+                Ok(read) => read,
+                Err(error) => return Poll::Ready(Err(error.into())),
+            };
+            self.collect();
+            let written = match self.pipe.poll_write(cx) {
+                Poll::Ready(Ok(())) => true,
+                Poll::Ready(Err(error)) if is_gone(&error) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => false,
+            };
+            if self.is_done(written) && self.pipe.poll_shutdown(cx).is_ready() || self.is_over() {
+                return Poll::Ready(Ok(()));
+            }
+            if turn == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // Writing made room, or a call woke meanwhile: there is more to do right now.
+            let more = (read == Read::Full && written && self.may_read())
+                || !self.wakes.is_empty()
+                || (written && !self.queue.is_empty());
+            if !more && self.poll_timer(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads and handles lines until there are none, or no more may be taken in.
+    fn read(&mut self, cx: &mut Context<'_>, turn: &mut usize) -> std::io::Result<Read> {
+        if self.end.is_some() {
+            return Ok(Read::Ended);
+        }
+        while self.may_read() && *turn > 0 {
+            match self.pipe.poll_line(cx) {
+                Poll::Pending => return Ok(Read::Empty),
+                Poll::Ready(Ok(Some(Ok(line)))) => self.conn.handle(self.now, &line),
+                Poll::Ready(Ok(Some(Err(fault)))) => self.conn.handle_fault(&fault),
+                Poll::Ready(Ok(None)) => {
+                    self.end = Some(self.now + self.drain);
+                    return Ok(Read::Ended);
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+            *turn -= 1;
+            self.run_events(cx);
+            self.collect();
+        }
+        Ok(Read::Full)
+    }
+
+    fn may_read(&self) -> bool {
+        self.conn.has_room() && self.waiting.is_empty() && self.pipe.unsent() < HIGH_WATER
+    }
+
+    /// Starts what the protocol wants to be served, and drops what it wants to be dropped.
+    fn run_events(&mut self, cx: &mut Context<'_>) {
+        loop {
+            while let Some(exchange) = self.waiting.pop_front() {
+                match self.calls.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => self.start(exchange),
+                    Poll::Ready(Err(error)) => {
+                        self.conn.complete(self.now, exchange.id(), Err(error))
+                    }
+                    Poll::Pending => {
+                        self.waiting.push_front(exchange);
+                        break;
+                    }
+                }
+            }
+            match self.conn.poll_event() {
+                Some(ServerEvent::Exchange(exchange)) => self.waiting.push_back(exchange),
+                Some(ServerEvent::Cancelled(id)) => self.cancel(id),
+                None => return,
+            }
+        }
+    }
+
+    fn start(&mut self, mut exchange: Exchange) {
+        let id = exchange.id();
+        exchange.notifier = Notifier::new(self.sink.clone(), id);
+        exchange.context.runtime = Some(self.runtime.clone());
+        let slot = self.free.pop().unwrap_or(self.slots.len());
+        if slot == self.slots.len() {
+            let wake = SlotWake::new(slot, self.wakes.clone());
+            self.slots.push(Slot { exchange: None, waker: Waker::from(wake.clone()), wake });
+        }
+        let Some(place) = self.slots.get_mut(slot) else { return };
+        place.wake.rearm();
+        match self.calls.start(slot, exchange, &mut Context::from_waker(&place.waker)) {
+            Poll::Pending => place.exchange = Some(id),
+            Poll::Ready(answer) => {
+                self.free.push(slot);
+                self.complete(id, answer);
+            }
+        }
+    }
+
+    fn poll_woken(&mut self) {
+        let mut woken = std::mem::take(&mut self.woken);
+        self.wakes.take(&mut woken);
+        for slot in woken.drain(..) {
+            let Some(place) = self.slots.get_mut(slot) else { continue };
+            place.wake.rearm();
+            let Some(id) = place.exchange else { continue };
+            if let Poll::Ready(answer) =
+                self.calls.poll(slot, &mut Context::from_waker(&place.waker))
+            {
+                place.exchange = None;
+                self.free.push(slot);
+                self.complete(id, answer);
+            }
+        }
+        self.woken = woken;
+    }
+
+    fn complete(&mut self, id: ExchangeId, answer: Result<Outcome, ErrorObject>) {
+        // What the call said before its end leaves before its end, however much waits already.
+        let conn = &mut self.conn;
+        self.queue.drain(|exchange, notification| conn.notify(exchange, notification));
+        self.conn.complete(self.now, id, answer);
+    }
+
+    fn send_notifications(&mut self) {
+        if self.pipe.unsent() < HIGH_WATER {
+            let conn = &mut self.conn;
+            self.queue.drain(|exchange, notification| conn.notify(exchange, notification));
+        }
+    }
+
+    fn cancel(&mut self, id: ExchangeId) {
+        self.waiting.retain(|exchange| exchange.id() != id);
+        if let Some(slot) = self.slots.iter().position(|slot| slot.exchange == Some(id)) {
+            if let Some(place) = self.slots.get_mut(slot) {
+                place.exchange = None;
+            }
+            self.calls.clear(slot);
+            self.free.push(slot);
+        }
+    }
+
+    fn collect(&mut self) {
+        while let Some(transmit) = self.conn.poll_transmit() {
+            self.pipe.push(transmit.message);
+        }
+    }
+
+    /// Whether the input has ended and everything is said.
+    fn is_done(&self, written: bool) -> bool {
+        self.end.is_some() && written && self.conn.in_flight() == 0
+    }
+
+    /// Whether the input has ended and the time for saying the rest is over.
+    fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| self.now >= end)
+    }
+
+    /// Waits for the protocol's next deadline, or for the end of the drain.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = match (self.conn.poll_timeout(), self.end) {
+            (Some(left), Some(right)) => left.min(right),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => {
+                self.timer = None;
+                return Poll::Pending;
+            }
+        };
+        let timer =
+            self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        if timer.deadline().into_std() != deadline {
+            timer.as_mut().reset(deadline.into());
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.now = tokio::time::Instant::now().into_std();
+        self.conn.handle_timeout(self.now);
+        Poll::Ready(())
+    }
+}
+
+/// Why reading stopped.
+#[derive(PartialEq, Eq)]
+enum Read {
+    /// There is nothing to read; the stream wakes the task.
+    Empty,
+    /// Nothing more may be taken in for now.
+    Full,
+    /// There will be nothing more.
+    Ended,
+}

@@ -1,0 +1,163 @@
+//! From the first exchange to a connection whose era is known.
+
+use std::time::Instant;
+
+use mcp_types::legacy::InitializeRequestParams;
+use mcp_types::version::Era;
+use mcp_types::wire::{self, Codec, MODERN};
+use mcp_types::{
+    ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeId, Origin, Outcome,
+    ProtocolVersion, RawText, RequestContext, RequestId, RequestParams, ServerResult,
+};
+
+use super::legacy::{undressed, with_experimental};
+use super::probe::{Verdict, judge};
+use super::{ClientConn, Phase};
+
+/// What was sent to find out the era, and what has not been answered yet.
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// The envelope of the exchange that opened the connection.
+    context: RequestContext,
+    /// That exchange; its answer is the probe's, if it is a discovery.
+    first: ExchangeId,
+    probe: Option<(RequestId, ProtocolVersion)>,
+    handshake: Option<RequestId>,
+    /// When silence becomes a verdict.
+    patience: Instant,
+    end: Instant,
+}
+
+impl Opening {
+    pub(super) fn deadline(&self) -> Instant {
+        if self.handshake.is_some() { self.end } else { self.patience }
+    }
+}
+
+impl ClientConn {
+    pub(super) fn start_opening(
+        &mut self,
+        now: Instant,
+        context: RequestContext,
+        first: ExchangeId,
+    ) {
+        let (probe, handshake) = (None, None);
+        let patience = now + self.config.probe_timeout;
+        let end = now + self.config.opening_timeout;
+        let patience = if self.config.era == Some(Era::Modern) { end } else { patience };
+        self.phase =
+            Phase::Opening(Box::new(Opening { context, first, probe, handshake, patience, end }));
+        match self.config.era {
+            Some(Era::Legacy) => self.send_handshake(),
+            _ => self.send_probe(ProtocolVersion::NEWEST),
+        }
+    }
+
+    fn send_probe(&mut self, version: ProtocolVersion) {
+        let id = self.next_id();
+        let Phase::Opening(opening) = &mut self.phase else { return };
+        let mut probe = Exchange::new(ClientRequest::Discover(RequestParams::new()));
+        probe.context = opening.context.clone();
+        probe.context.progress_token = None;
+        opening.probe = Some((id.clone(), version));
+        self.outbox.push(Some(id.clone()), |out| {
+            // A discovery has no value that could lack a JSON form.
+            let _ = MODERN.encode_request(out, &id, &probe);
+        });
+    }
+
+    fn send_handshake(&mut self) {
+        let id = self.next_id();
+        let Phase::Opening(opening) = &mut self.phase else { return };
+        opening.handshake = Some(id.clone());
+        let context = &opening.context;
+        let info = context.client_info().unwrap_or_else(|| self.config.client_info.clone());
+        let capabilities = with_experimental(context.client_capabilities());
+        let version = ProtocolVersion::NEWEST_LEGACY.as_str();
+        let mut params = InitializeRequestParams::new(capabilities, info, version);
+        params.meta = Some(context.meta.clone()).filter(|meta| !meta.is_empty());
+        self.outbox.push(Some(id.clone()), |out| {
+            let _ = wire::encode_edge_request(out, &id, "initialize", &params);
+        });
+    }
+
+    /// Takes the answer to the probe or to the handshake; says whether it was one.
+    pub(super) fn handle_opening(
+        &mut self,
+        now: Instant,
+        id: &RequestId,
+        result: &Result<RawText, ErrorObject>,
+    ) -> bool {
+        let Phase::Opening(opening) = &mut self.phase else { return false };
+        if let Some((_, sent)) = opening.probe.take_if(|(probe, _)| probe == id) {
+            let verdict = judge(sent, result);
+            match verdict {
+                Verdict::Modern(version, found) => self.open_modern(now, version, *found),
+                Verdict::Retry(version) => self.send_probe(version),
+                // The handshake may be on its way already, because the answer took its time.
+                Verdict::Legacy if opening.handshake.is_some() => {}
+                Verdict::Legacy if self.config.era == Some(Era::Modern) => {
+                    self.fail_opening("the server knows no revision without a handshake");
+                }
+                Verdict::Legacy => self.send_handshake(),
+                Verdict::Incompatible(reason) => self.fail_opening(&reason),
+            }
+            return true;
+        }
+        if opening.handshake.take_if(|handshake| handshake == id).is_none() {
+            return false;
+        }
+        match result {
+            Ok(text) => match undressed(text) {
+                Ok((version, found)) => self.open_legacy(now, version, found),
+                Err(reason) => self.fail_opening(&reason),
+            },
+            Err(error) => {
+                let reason = format!("the server refused the handshake: {}", error.message);
+                self.fail_opening(&reason);
+            }
+        }
+        true
+    }
+
+    pub(super) fn opening_timeout(&mut self, now: Instant) {
+        let Phase::Opening(opening) = &self.phase else { return };
+        if now >= opening.end {
+            let text = "the server did not answer; is it an MCP server on this stream?";
+            return self.fail(ErrorObject::local(Origin::Timeout, text));
+        }
+        if now >= opening.patience && opening.handshake.is_none() {
+            self.send_handshake();
+        }
+    }
+
+    fn fail_opening(&mut self, reason: &str) {
+        self.fail(ErrorObject::local(Origin::Protocol, reason));
+    }
+
+    fn open_modern(&mut self, now: Instant, version: ProtocolVersion, found: DiscoverResult) {
+        let Phase::Opening(opening) = std::mem::replace(&mut self.phase, Phase::Modern(version))
+        else {
+            return;
+        };
+        let waiting = std::mem::take(&mut self.waiting);
+        for exchange in waiting {
+            let is_probe = exchange.id() == opening.first
+                && matches!(exchange.request, ClientRequest::Discover(_));
+            if is_probe {
+                let result = ServerResult::Discover(found.clone());
+                self.completed(exchange.id(), Ok(Outcome::Complete(result)));
+            } else {
+                self.request_modern(now, version, exchange);
+            }
+        }
+    }
+
+    fn open_legacy(&mut self, now: Instant, version: ProtocolVersion, found: DiscoverResult) {
+        self.phase = Phase::Legacy(version, Box::new(found));
+        self.tell_initialized();
+        for exchange in std::mem::take(&mut self.waiting) {
+            self.request_legacy(now, exchange);
+        }
+    }
+}

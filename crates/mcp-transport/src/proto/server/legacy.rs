@@ -1,0 +1,388 @@
+//! The era with a handshake, as a gateway in front of a server that knows none.
+//!
+//! `initialize` becomes a discovery of the server behind; what it said is remembered and pasted on
+//! every request. A server that needs input from the client ends its exchange; here the client is
+//! asked by real requests, and the server is entered again with the answers.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use mcp_types::jsonrpc::{Request, Response};
+use mcp_types::legacy::{InitializeRequestParams, InitializeResult, SetLevelRequestParams};
+use mcp_types::version::Era;
+use mcp_types::wire::{Codec, LEGACY};
+use mcp_types::{
+    ByteString, CancelledNotificationParams, ClientCapabilities, ClientRequest, DiscoverResult,
+    ElicitRequestParams, ErrorObject, Exchange, ExchangeId, Extensions, Implementation,
+    InputRequest, InputRequiredResult, LoggingLevel, Members, Outcome, ProtocolVersion, RawText,
+    RequestContext, RequestId, RequestParams, ServerNotification, ServerResult, keys,
+};
+
+use super::{Entry, Kind, Phase, ServerConn, ServerEvent};
+
+/// What the handshake said, and what came of it.
+#[derive(Debug)]
+pub(super) struct Legacy {
+    version: ProtocolVersion,
+    client_info: Option<RawText>,
+    client_capabilities: Option<RawText>,
+    can: ClientCapabilities,
+    log_level: LoggingLevel,
+    /// Our requests to the client, by their id; ids and deadlines both count up.
+    asked: BTreeMap<i64, Asked>,
+    last_id: i64,
+}
+
+/// One question that the client has not answered yet.
+#[derive(Debug)]
+struct Asked {
+    exchange: ExchangeId,
+    key: String,
+    method: String,
+    deadline: Instant,
+}
+
+/// What a request needs in order to be entered again.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    method: ByteString,
+    params: Option<RawText>,
+    extensions: Extensions,
+    attempt: u32,
+    open: usize,
+    responses: Members,
+    request_state: Option<String>,
+}
+
+impl Legacy {
+    pub(super) fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.asked.values().next().map(|asked| asked.deadline)
+    }
+
+    /// Pastes the envelope that the client did not send.
+    fn paste(&self, context: &mut RequestContext) {
+        context.set_client(
+            self.version,
+            self.client_info.clone(),
+            self.client_capabilities.clone(),
+        );
+        context.log_level = Some(self.log_level);
+    }
+
+    /// Whether the client declared what `request` needs; the capability's name if not.
+    fn lacks(&self, request: &InputRequest) -> Option<&'static str> {
+        let elicitation = self.can.elicitation.as_ref();
+        match request {
+            InputRequest::CreateMessage(_) if self.can.sampling.is_none() => Some("sampling"),
+            InputRequest::ListRoots(_) if self.can.roots.is_none() => Some("roots"),
+            InputRequest::Elicit(_) if elicitation.is_none() => Some("elicitation"),
+            InputRequest::Elicit(ElicitRequestParams::Url(_))
+                if elicitation.is_some_and(|elicitation| elicitation.url.is_none()) =>
+            {
+                Some("elicitation.url")
+            }
+            _ => None,
+        }
+    }
+
+    fn can_be_asked(&self) -> bool {
+        self.can.elicitation.is_some() || self.can.sampling.is_some() || self.can.roots.is_some()
+    }
+}
+
+/// The revision for a client that asks for `requested`: that one, or the newest that it may know.
+fn negotiate(requested: &str) -> ProtocolVersion {
+    ProtocolVersion::parse(requested)
+        .filter(|version| version.era() == Era::Legacy)
+        .unwrap_or(ProtocolVersion::NEWEST_LEGACY)
+}
+
+impl ServerConn {
+    /// Starts the handshake: the server behind is asked who it is and what it can do.
+    pub(super) fn initialize(&mut self, request: Request, batch: Option<u64>) {
+        let params = request.params.as_ref().map(RawText::parse::<InitializeRequestParams>);
+        let mut params = match params {
+            Some(Ok(params)) => params,
+            Some(Err(error)) => {
+                let error = ErrorObject::invalid_params(error.within("params").to_string());
+                return self.answer_error(Some(&request.id), &error, batch);
+            }
+            None => {
+                let error = ErrorObject::invalid_params("`initialize` needs `params`");
+                return self.answer_error(Some(&request.id), &error, batch);
+            }
+        };
+        let version = negotiate(&params.protocol_version);
+        take_experimental(&mut params.capabilities);
+        let legacy = Legacy {
+            version,
+            client_info: RawText::of(&params.client_info).ok(),
+            client_capabilities: RawText::of(&params.capabilities).ok(),
+            can: params.capabilities,
+            log_level: LoggingLevel::Info,
+            asked: BTreeMap::new(),
+            last_id: 0,
+        };
+        let mut exchange = Exchange::new(ClientRequest::Discover(RequestParams::new()));
+        legacy.paste(&mut exchange.context);
+        exchange.context.meta = params.meta.unwrap_or_default();
+        self.phase = Phase::Legacy(Box::new(legacy));
+        let (request, kind) = (Some(request.id), Kind::Initialize);
+        self.start(
+            exchange,
+            Entry { request, codec: &LEGACY, kind, log_level: None, batch, inputs: None },
+        );
+    }
+
+    /// Ends the handshake with what the server behind said.
+    pub(super) fn initialized(
+        &mut self,
+        exchange: ExchangeId,
+        result: Result<Outcome, ErrorObject>,
+    ) {
+        let Phase::Legacy(legacy) = &self.phase else { return };
+        let version = legacy.version;
+        let error = match result {
+            Ok(Outcome::Complete(ServerResult::Discover(found))) => {
+                if let Some(entry) = self.remove(exchange)
+                    && let Some(id) = entry.request
+                {
+                    self.learn_identity(&found);
+                    self.answer_value(&id, entry.batch, &dressed(found, version));
+                }
+                return;
+            }
+            Ok(_) => ErrorObject::internal("the server did not say what it can do"),
+            Err(error) => error,
+        };
+        self.phase = Phase::Opening;
+        self.answer(exchange, Err(error));
+    }
+
+    pub(super) fn request_legacy(&mut self, request: Request, batch: Option<u64>) {
+        let Phase::Legacy(legacy) = &mut self.phase else { return };
+        let refusal = match &*request.method {
+            "ping" => return self.answer_value(&request.id, batch, &Members::new()),
+            "logging/setLevel" => {
+                match request.params.as_ref().map(RawText::parse::<SetLevelRequestParams>) {
+                    Some(Ok(params)) => {
+                        legacy.log_level = params.level;
+                        return self.answer_value(&request.id, batch, &Members::new());
+                    }
+                    Some(Err(error)) => {
+                        ErrorObject::invalid_params(error.within("params").to_string())
+                    }
+                    None => ErrorObject::invalid_params("`logging/setLevel` needs `params.level`"),
+                }
+            }
+            "initialize" => {
+                ErrorObject::invalid_request("the connection has its handshake behind it")
+            }
+            _ => match LEGACY.decode_request(&request.method, request.params.as_ref()) {
+                Err(error) => error,
+                Ok(incoming) => {
+                    let mut exchange = Exchange::new(incoming.request);
+                    exchange.context = incoming.context;
+                    legacy.paste(&mut exchange.context);
+                    let inputs = legacy.can_be_asked().then(|| {
+                        Box::new(Inputs {
+                            method: request.method,
+                            params: request.params,
+                            extensions: exchange.context.extensions.clone(),
+                            attempt: 0,
+                            open: 0,
+                            responses: Members::new(),
+                            request_state: None,
+                        })
+                    });
+                    let (log_level, request) = (Some(legacy.log_level), Some(request.id));
+                    let kind = Kind::Call;
+                    let entry = Entry { request, codec: &LEGACY, kind, log_level, batch, inputs };
+                    return self.start(exchange, entry);
+                }
+            },
+        };
+        self.answer_error(Some(&request.id), &refusal, batch);
+    }
+
+    /// Asks the client what the server wants to know, and enters the server again with the answers.
+    pub(super) fn ask_for_inputs(
+        &mut self,
+        now: Instant,
+        exchange: ExchangeId,
+        wanted: InputRequiredResult,
+    ) {
+        if let Err(error) = self.try_ask(now, exchange, wanted) {
+            self.answer(exchange, Err(error));
+        }
+    }
+
+    fn try_ask(
+        &mut self,
+        now: Instant,
+        exchange: ExchangeId,
+        wanted: InputRequiredResult,
+    ) -> Result<(), ErrorObject> {
+        let Phase::Legacy(legacy) = &mut self.phase else { return Ok(()) };
+        let Some(entry) = self.pending.get_mut(exchange) else { return Ok(()) };
+        let Some(inputs) = &mut entry.inputs else {
+            return Err(ErrorObject::invalid_request(
+                "the request needs input, and the client declared no capability to be asked",
+            ));
+        };
+        if inputs.attempt >= self.limits.input_rounds {
+            return Err(ErrorObject::internal(format!(
+                "the server asked for input more than {} times",
+                self.limits.input_rounds
+            )));
+        }
+        let questions = wanted.input_requests.unwrap_or_default();
+        if let Some(lacking) = questions.values().find_map(|question| legacy.lacks(question)) {
+            return Err(ErrorObject::invalid_request(format!(
+                "the request needs the client capability `{lacking}`, which was not declared"
+            )));
+        }
+        inputs.request_state = wanted.request_state;
+        inputs.open = questions.len();
+        for (key, question) in questions {
+            legacy.last_id += 1;
+            let id = legacy.last_id;
+            let method = question.method().to_owned();
+            let deadline = now + self.limits.input_timeout;
+            legacy.asked.insert(id, Asked { exchange, key, method, deadline });
+            self.outbox.push(entry.request.clone(), |out| write_question(out, id, &question));
+        }
+        if inputs.open == 0 {
+            self.enter_again(exchange);
+        }
+        Ok(())
+    }
+
+    /// Takes an answer of the client; one that nobody waits for is passed over.
+    pub(super) fn handle_response(&mut self, _now: Instant, response: Response) {
+        let Phase::Legacy(legacy) = &mut self.phase else { return };
+        let Some(RequestId::Number(id)) = response.id else { return };
+        let Some(asked) = legacy.asked.remove(&id) else { return };
+        let inputs = self.pending.get_mut(asked.exchange).and_then(|entry| entry.inputs.as_mut());
+        let Some(inputs) = inputs else { return };
+        match response.result {
+            Ok(answer) => {
+                inputs.responses.insert(asked.key, answer);
+                inputs.open = inputs.open.saturating_sub(1);
+                if inputs.open == 0 {
+                    self.enter_again(asked.exchange);
+                }
+            }
+            Err(error) => {
+                self.withdraw_inputs(asked.exchange);
+                let text =
+                    format!("the client did not answer `{}`: {}", asked.method, error.message);
+                self.answer(asked.exchange, Err(ErrorObject::internal(text)));
+            }
+        }
+    }
+
+    fn enter_again(&mut self, exchange: ExchangeId) {
+        let Phase::Legacy(legacy) = &self.phase else { return };
+        let Some(entry) = self.pending.get_mut(exchange) else { return };
+        let Some(inputs) = &mut entry.inputs else { return };
+        // It was read once already; reading it again is cheaper than keeping a copy of every call.
+        let incoming = match LEGACY.decode_request(&inputs.method, inputs.params.as_ref()) {
+            Ok(incoming) => incoming,
+            Err(error) => return self.answer(exchange, Err(error)),
+        };
+        inputs.attempt += 1;
+        let mut again = Exchange::reenter(exchange, inputs.attempt, incoming.request);
+        again.context = incoming.context;
+        legacy.paste(&mut again.context);
+        again.context.extensions = inputs.extensions.clone();
+        again.context.input_responses = Some(inputs.responses.clone());
+        again.context.request_state = inputs.request_state.take();
+        self.events.push_back(ServerEvent::Exchange(again));
+    }
+
+    /// Takes back the questions of an exchange that waits for them no more.
+    pub(super) fn withdraw_inputs(&mut self, exchange: ExchangeId) {
+        let Phase::Legacy(legacy) = &mut self.phase else { return };
+        for (id, _) in legacy.asked.extract_if(.., |_, asked| asked.exchange == exchange) {
+            let cancelled = CancelledNotificationParams::new(RequestId::Number(id));
+            let notification = ServerNotification::Cancelled(cancelled);
+            self.outbox.push(None, |out| {
+                let _ = LEGACY.encode_server_notification(out, &notification);
+            });
+        }
+    }
+
+    /// Gives up on questions that the client did not answer in time.
+    pub(super) fn expire_inputs(&mut self, now: Instant) {
+        while let Phase::Legacy(legacy) = &self.phase
+            && let Some(asked) = legacy.asked.values().next().filter(|asked| asked.deadline <= now)
+        {
+            let text = format!("the client did not answer `{}` in time", asked.method);
+            let exchange = asked.exchange;
+            self.withdraw_inputs(exchange);
+            self.answer(exchange, Err(ErrorObject::internal(text)));
+        }
+    }
+}
+
+/// A discovery in the dress of a handshake.
+fn dressed(found: DiscoverResult, version: ProtocolVersion) -> InitializeResult {
+    let server_info =
+        found.server_info().unwrap_or_else(|| Implementation::new("unnamed", "unknown"));
+    let mut capabilities = found.capabilities;
+    // Readers of this era look for what is not in their revision under `experimental`.
+    for (id, settings) in capabilities.extensions.iter().flatten() {
+        let experimental = capabilities.experimental.get_or_insert_default();
+        experimental.entry(id.clone()).or_insert_with(|| settings.clone());
+    }
+    let mut result = InitializeResult::new(capabilities, version.as_str(), server_info);
+    result.instructions = found.instructions;
+    result.meta = found.meta.and_then(|mut meta| {
+        meta.remove(keys::SERVER_INFO);
+        (!meta.is_empty()).then_some(meta)
+    });
+    result.extra = found.extra;
+    result
+}
+
+/// Extensions that a client of this era could only declare as experimental.
+fn take_experimental(capabilities: &mut ClientCapabilities) {
+    for (id, settings) in capabilities.experimental.iter().flatten() {
+        if id.contains('/') {
+            let extensions = capabilities.extensions.get_or_insert_default();
+            extensions.entry(id.clone()).or_insert_with(|| settings.clone());
+        }
+    }
+}
+
+fn write_question(out: &mut Vec<u8>, id: i64, question: &InputRequest) {
+    // A question reads `{"method":…}`; the frame goes in front of its members.
+    let Ok(body) = serde_json::to_string(question) else { return };
+    out.extend_from_slice(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},").as_bytes());
+    out.extend_from_slice(body.get(1..).unwrap_or_default().as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_that_is_unknown_gets_an_offer() {
+        for (requested, agreed) in [
+            ("2024-11-05", "2024-11-05"),
+            ("2025-03-26", "2025-03-26"),
+            ("2025-06-18", "2025-06-18"),
+            ("2025-11-25", "2025-11-25"),
+            ("2026-07-28", "2025-11-25"),
+            ("1999-01-01", "2025-11-25"),
+            ("", "2025-11-25"),
+        ] {
+            assert_eq!(negotiate(requested).as_str(), agreed, "{requested}");
+        }
+    }
+}

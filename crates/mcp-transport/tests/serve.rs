@@ -1,0 +1,266 @@
+//! Both eras against a served stream, line by line.
+
+mod common;
+
+use common::{INITIALIZE, INITIALIZED, Lines, legacy, modern, same};
+
+#[tokio::test]
+async fn a_legacy_client_gets_its_handshake_and_its_calls() {
+    let mut lines = Lines::to_tools();
+    let answer = lines.ask(INITIALIZE).await;
+    same(
+        &answer,
+        r#"{"jsonrpc":"2.0","id":0,"result":{"capabilities":{"tools":{}},"instructions":"call a tool","protocolVersion":"2025-06-18","serverInfo":{"name":"tools","version":"1.0.0"}}}"#,
+    );
+    lines.send(INITIALIZED).await;
+    same(
+        &lines.ask(&legacy(1, "tools/list", "")).await,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"inputSchema":{"type":"object"},"name":"echo"}]}}"#,
+    );
+    same(
+        &lines
+            .ask(&legacy(r#""a""#, "tools/call", r#""name":"echo","arguments":{"message":"hi"}"#))
+            .await,
+        r#"{"jsonrpc":"2.0","id":"a","result":{"content":[{"type":"text","text":"hi"}]}}"#,
+    );
+    let who = lines.ask(&legacy(2, "tools/call", r#""name":"who""#)).await;
+    assert!(who.contains(r#""text":"lines""#), "{who}");
+    assert_eq!(lines.ask(&legacy(3, "ping", "")).await, r#"{"jsonrpc":"2.0","id":3,"result":{}}"#);
+    let again = lines.ask(INITIALIZE).await;
+    assert!(again.contains("-32600"), "{again}");
+    let discover = lines.ask(&legacy(4, "server/discover", "")).await;
+    assert!(discover.contains("-32601"), "{discover}");
+}
+
+#[tokio::test]
+async fn a_modern_client_needs_no_handshake() {
+    let mut lines = Lines::to_tools();
+    let answer = lines.ask(&modern(1, "server/discover", "")).await;
+    for part in
+        [r#""supportedVersions":["2026-07-28"]"#, r#""resultType":"complete""#, r#""name":"tools""#]
+    {
+        assert!(answer.contains(part), "{part} in {answer}");
+    }
+    let echo =
+        lines.ask(&modern(2, "tools/call", r#""name":"echo","arguments":{"message":"hi"}"#)).await;
+    for part in
+        [r#""text":"hi""#, r#""resultType":"complete""#, r#""io.modelcontextprotocol/serverInfo""#]
+    {
+        assert!(echo.contains(part), "{part} in {echo}");
+    }
+    let who = lines.ask(&modern(3, "tools/call", r#""name":"who""#)).await;
+    assert!(who.contains(r#""text":"lines""#), "{who}");
+}
+
+#[tokio::test]
+async fn a_modern_call_that_comes_first_tells_who_the_server_is() {
+    let mut lines = Lines::to_tools();
+    let echo =
+        lines.ask(&modern(1, "tools/call", r#""name":"echo","arguments":{"message":"hi"}"#)).await;
+    assert!(echo.contains(r#"/serverInfo""#), "{echo}");
+}
+
+#[tokio::test]
+async fn what_comes_too_early_is_told_what_to_do() {
+    let mut lines = Lines::to_tools();
+    let early = lines.ask(&legacy(1, "tools/list", "")).await;
+    assert!(early.contains("-32602") && early.contains("send `initialize` first"), "{early}");
+    assert_eq!(lines.ask(&legacy(2, "ping", "")).await, r#"{"jsonrpc":"2.0","id":2,"result":{}}"#);
+    let unknown = modern(3, "tools/list", "").replace("2026-07-28", "1900-01-01");
+    let unknown = lines.ask(&unknown).await;
+    for part in ["-32022", r#""requested":"1900-01-01""#, r#""supported":["2026-07-28"]"#] {
+        assert!(unknown.contains(part), "{part} in {unknown}");
+    }
+    // A refused probe leaves the way to a handshake open.
+    assert!(lines.ask(INITIALIZE).await.contains("2025-06-18"));
+}
+
+#[tokio::test]
+async fn each_legacy_revision_is_agreed_and_an_unknown_one_gets_an_offer() {
+    for (asked, agreed) in [
+        ("2024-11-05", "2024-11-05"),
+        ("2025-03-26", "2025-03-26"),
+        ("2025-11-25", "2025-11-25"),
+        ("2031-01-01", "2025-11-25"),
+    ] {
+        let mut lines = Lines::to_tools();
+        let answer = lines.ask(&INITIALIZE.replace("2025-06-18", asked)).await;
+        assert!(answer.contains(&format!(r#""protocolVersion":"{agreed}""#)), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_metadata_of_a_handshake_goes_both_ways() {
+    let mut lines = Lines::to_tools();
+    let meta = r#""params":{"_meta":{"dev.example/sent":[1]},"#;
+    let answer = lines.ask(&INITIALIZE.replace(r#""params":{"#, meta)).await;
+    assert!(answer.contains(r#""_meta":{"dev.example/back":[1]}"#), "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_call_does_not_hold_up_the_next() {
+    let mut lines = Lines::to_tools();
+    lines.ask(INITIALIZE).await;
+    lines.send(&legacy(1, "tools/call", r#""name":"sleep""#)).await;
+    lines.send(&legacy(2, "tools/call", r#""name":"blocking""#)).await;
+    lines.send(&legacy(3, "tools/call", r#""name":"echo""#)).await;
+    let first = lines.next().await.unwrap();
+    assert!(first.contains(r#""id":3"#), "{first}");
+    let second = lines.next().await.unwrap();
+    assert!(second.contains("from a thread"), "{second}");
+    let third = lines.next().await.unwrap();
+    assert!(third.contains("slept"), "{third}");
+}
+
+#[tokio::test]
+async fn progress_leaves_in_order_and_before_the_answer() {
+    let mut lines = Lines::to_tools();
+    lines.ask(INITIALIZE).await;
+    lines
+        .send(&legacy(1, "tools/call", r#""name":"progress","_meta":{"progressToken":"t"}"#))
+        .await;
+    for step in 1..=200 {
+        let line = lines.next().await.unwrap();
+        let expected = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progress":{step},"progressToken":"t"}}}}"#
+        );
+        same(&line, &expected);
+    }
+    assert!(lines.next().await.unwrap().contains("done"));
+}
+
+#[tokio::test]
+async fn log_messages_are_held_to_the_level() {
+    let mut lines = Lines::to_tools();
+    lines.ask(INITIALIZE).await;
+    let log = r#""name":"log""#;
+    let count =
+        |answers: &[String]| answers.iter().filter(|a| a.contains("notifications/message")).count();
+    for (level, expected) in [("", 2), ("debug", 3), ("critical", 0), ("error", 1)] {
+        if !level.is_empty() {
+            let answer =
+                lines.ask(&legacy(7, "logging/setLevel", &format!(r#""level":"{level}""#))).await;
+            assert_eq!(answer, r#"{"jsonrpc":"2.0","id":7,"result":{}}"#);
+        }
+        lines.send(&legacy(1, "tools/call", log)).await;
+        let mut answers = Vec::new();
+        while !answers.last().is_some_and(|line: &String| line.contains("logged")) {
+            answers.push(lines.next().await.unwrap());
+        }
+        assert_eq!(count(&answers), expected, "{level}: {answers:?}");
+    }
+    let wrong = lines.ask(&legacy(8, "logging/setLevel", r#""level":"loud""#)).await;
+    assert!(wrong.contains("-32602"), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_cancelled_call_is_silent() {
+    let mut lines = Lines::to_tools();
+    lines.ask(INITIALIZE).await;
+    lines.send(&legacy(1, "tools/call", r#""name":"never""#)).await;
+    lines
+        .send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"reason":"x"}}"#)
+        .await;
+    // The id is free again, and nothing was sent for the first use.
+    let echo = lines.ask(&legacy(1, "tools/call", r#""name":"echo""#)).await;
+    assert!(echo.contains(r#""id":1,"result""#), "{echo}");
+}
+
+#[tokio::test]
+async fn a_legacy_client_is_asked_by_requests_and_the_tool_is_entered_again() {
+    let mut lines = Lines::to_tools();
+    lines.ask(INITIALIZE).await;
+    let question = lines.ask(&legacy(1, "tools/call", r#""name":"ask""#)).await;
+    assert!(
+        question.starts_with(r#"{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{"#),
+        "{question}"
+    );
+    let answer = lines
+        .ask(r#"{"jsonrpc":"2.0","id":1,"result":{"action":"accept","content":{"name":"Ada"}}}"#)
+        .await;
+    assert!(answer.contains(r#"Ada"#) && answer.contains("kept attempt 1"), "{answer}");
+
+    lines.ask(&legacy(2, "tools/call", r#""name":"ask""#)).await;
+    let refused =
+        lines.ask(r#"{"jsonrpc":"2.0","id":2,"error":{"code":-1,"message":"not now"}}"#).await;
+    assert!(refused.contains(r#""id":2,"error""#) && refused.contains("not now"), "{refused}");
+
+    lines.ask(&legacy(3, "tools/call", r#""name":"ask""#)).await;
+    let withdrawn = lines
+        .ask(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}"#)
+        .await;
+    assert!(
+        withdrawn.contains("notifications/cancelled") && withdrawn.contains(r#""requestId":3"#)
+    );
+}
+
+#[tokio::test]
+async fn a_modern_client_is_told_what_is_needed() {
+    let mut lines = Lines::to_tools();
+    let asked = lines.ask(&modern(1, "tools/call", r#""name":"ask""#)).await;
+    for part in
+        [r#""resultType":"input_required""#, r#""requestState":"kept""#, "elicitation/create"]
+    {
+        assert!(asked.contains(part), "{part} in {asked}");
+    }
+    let answers =
+        r#""name":"ask","requestState":"kept","inputResponses":{"name":{"action":"accept"}}"#;
+    let done = lines.ask(&modern(2, "tools/call", answers)).await;
+    assert!(done.contains("kept attempt 0"), "{done}");
+}
+
+#[tokio::test]
+async fn batches_are_split_and_joined_in_the_one_revision_that_has_them() {
+    let mut lines = Lines::to_tools();
+    lines.ask(&INITIALIZE.replace("2025-06-18", "2025-03-26")).await;
+    let batch = format!(
+        "[{},{},{},{},7]",
+        legacy(1, "tools/call", r#""name":"sleep""#),
+        INITIALIZED,
+        legacy(2, "ping", ""),
+        legacy(3, "nobody/knows", ""),
+    );
+    let answer = lines.ask(&batch).await;
+    assert!(answer.starts_with('[') && answer.ends_with(']'), "{answer}");
+    for part in
+        [r#""id":1,"result""#, r#""id":2,"result":{}"#, r#""id":3,"error""#, "-32600", "slept"]
+    {
+        assert!(answer.contains(part), "{part} in {answer}");
+    }
+    assert!(lines.ask("[]").await.contains("-32600"));
+    // A batch of what wants no answer gets none.
+    lines.send(&format!("[{INITIALIZED}]")).await;
+    assert!(lines.ask(&legacy(9, "ping", "")).await.contains(r#""id":9"#));
+}
+
+#[tokio::test]
+async fn the_last_line_needs_no_newline_and_what_is_in_flight_is_finished() {
+    let (io, mut lines) = Lines::pair();
+    let served = tokio::spawn(mcp_transport::serve(common::Tools, io));
+    lines.ask(INITIALIZE).await;
+    lines.send_bytes(legacy(1, "tools/call", r#""name":"sleep""#).as_bytes()).await;
+    lines.end().await;
+    assert!(lines.next().await.unwrap().contains("slept"));
+    assert_eq!(lines.next().await, None);
+    served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_end_of_the_input_does_not_wait_for_a_tool_that_never_ends() {
+    let (io, mut lines) = Lines::pair();
+    let served = tokio::spawn(mcp_transport::serve(common::Tools, io));
+    lines.ask(INITIALIZE).await;
+    lines.send(&legacy(1, "tools/call", r#""name":"never""#)).await;
+    lines.end().await;
+    let end = tokio::time::timeout(std::time::Duration::from_secs(2), served).await;
+    end.expect("serving ends").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_goes_away_is_no_error() {
+    let (io, mut lines) = Lines::pair();
+    let served = tokio::spawn(mcp_transport::serve(common::Tools, io));
+    lines.send(INITIALIZE).await;
+    drop(lines);
+    served.await.unwrap().unwrap();
+}
