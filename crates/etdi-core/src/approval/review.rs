@@ -31,6 +31,8 @@ use crate::time::UnixTime;
 pub struct Approved<T> {
     value: T,
     approval: Arc<Approval>,
+    /// Of the whole store, before the approval was read.
+    generation: u64,
 }
 
 impl<T> Approved<T> {
@@ -154,6 +156,16 @@ impl Approvals {
         now: UnixTime,
     ) -> Result<Approved<ToolDefinition>, Box<Refusal>> {
         self.settle(facts, now, Some(&*self.approver)).await
+    }
+
+    /// Whether an approval still stands, at the price of asking the store for one number: nothing
+    /// was written since it was checked, and it has not expired. If not, check again.
+    ///
+    /// The definition and what verification found are the caller's to compare.
+    pub async fn holds<T>(&self, approved: &Approved<T>, now: UnixTime) -> bool {
+        let generation = self.store.generation().await;
+        generation.is_ok_and(|generation| generation == approved.generation)
+            && !approved.approval.is_expired(now)
     }
 
     async fn settle(
@@ -299,6 +311,7 @@ impl Approvals {
     /// Reads what bears on the decision, and remembers a verified tool first.
     async fn known(&self, facts: &Facts<'_>, now: UnixTime) -> Result<Stored, StoreError> {
         let key = facts.key();
+        let generation = self.store.generation().await?;
         let approval = self.store.get(&key).await?;
         let mut memory = self.store.memory(facts.server).await?;
         if let Some(seen) =
@@ -324,7 +337,7 @@ impl Approvals {
                 }
             }
         }
-        Ok(Stored { approval, previous, memory })
+        Ok(Stored { approval, previous, memory, generation })
     }
 
     fn failed(&self, facts: &Facts<'_>, error: StoreError, now: UnixTime) -> Box<Refusal> {
@@ -383,6 +396,7 @@ struct Stored {
     approval: Option<Approval>,
     previous: Option<Approval>,
     memory: Option<ServerMemory>,
+    generation: u64,
 }
 
 impl Stored {
@@ -397,7 +411,8 @@ fn approved(facts: &Facts<'_>, known: Stored) -> Result<Approved<ToolDefinition>
         // The decision says so already; this is the one place that makes the type, so it looks
         // for itself.
         Some(approval) if approval.key == facts.key() && approval.digest == facts.digest() => {
-            Ok(Approved { value: facts.definition.clone(), approval: Arc::new(approval) })
+            let (value, generation) = (facts.definition.clone(), known.generation);
+            Ok(Approved { value, approval: Arc::new(approval), generation })
         }
         _ => Err(Box::new(refusal(facts, &known, Reason::NotApproved, Changes::default()))),
     }

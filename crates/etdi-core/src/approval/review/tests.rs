@@ -48,8 +48,10 @@ fn verified(definition: &ToolDefinition) -> Standing {
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Answer>>,
-    asked: Mutex<Vec<(Reason, bool, Changes, Option<Digest>)>>,
+    asked: Mutex<Vec<Asked>>,
 }
+
+type Asked = (Reason, bool, Changes, Option<Digest>);
 
 impl Script {
     fn answering(answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
@@ -140,6 +142,28 @@ fn a_person_is_asked_once() {
         world.events(),
         ["tool_refused NOT_APPROVED", "tool_discovered NOT_APPROVED", "tool_approved NOT_APPROVED"]
     );
+}
+
+#[test]
+fn an_approval_holds_until_anything_is_written_or_it_ends() {
+    let until = NOW.plus(60);
+    let answer = Answer::Approve {
+        granted: Granted::All,
+        approver: "tester".into(),
+        expires_at: Some(until),
+        note: None,
+    };
+    let world = world(Policy::enhanced(), [answer]);
+    let tool = tool("1.0.0", "Search.");
+    let standing = verified(&tool);
+    let facts = Facts::new(SERVER, &tool, &standing);
+    let approved = now(world.approvals.review(&facts, NOW)).unwrap();
+    assert!(now(world.approvals.holds(&approved, NOW)));
+    assert!(!now(world.approvals.holds(&approved, until)));
+    let again = now(world.approvals.check(&facts, NOW)).unwrap();
+    assert!(now(world.approvals.holds(&again, NOW)));
+    now(world.approvals.withdraw(&facts.key(), NOW)).unwrap();
+    assert!(!now(world.approvals.holds(&approved, NOW)));
 }
 
 #[test]
