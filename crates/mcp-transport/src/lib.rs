@@ -9,9 +9,13 @@ mod error;
 pub mod framing;
 #[cfg(feature = "duplex")]
 mod io;
+#[cfg(all(feature = "stdio", unix))]
+pub mod process;
 pub mod proto;
 #[cfg(feature = "duplex")]
 mod runtime;
+#[cfg(all(feature = "stdio", unix))]
+mod stdio;
 #[cfg(feature = "duplex")]
 mod workers;
 
@@ -28,3 +32,5 @@ pub use io::Io;
 pub use mcp_types::version::Era;
 #[cfg(feature = "duplex")]
 pub use runtime::TokioRuntime;
+#[cfg(all(feature = "stdio", unix))]
+pub use stdio::stdio;

@@ -1,0 +1,288 @@
+//! A connection as a service: both eras of servers, ours and scripted ones.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use common::{Lines, Tools};
+use mcp_transport::{ConnectOptions, Connection, Era, connect_with, duplex, serve};
+use mcp_types::*;
+use tower_service::Service;
+
+fn options(era: Option<Era>) -> ConnectOptions {
+    let mut options = ConnectOptions::new(Implementation::new("connect", "1.0.0"));
+    options.config.era = era;
+    options.config.client_capabilities.elicitation = Some(ClientCapabilitiesElicitation::new());
+    options
+}
+
+fn to_tools(era: Option<Era>) -> Connection {
+    let (server, client) = duplex();
+    tokio::spawn(serve(Tools, server));
+    connect_with(client, options(era))
+}
+
+fn to_lines(era: Option<Era>) -> (Connection, Lines) {
+    let (io, lines) = Lines::pair();
+    (connect_with(io, options(era)), lines)
+}
+
+fn discover() -> Exchange {
+    Exchange::new(ClientRequest::Discover(RequestParams::new()))
+}
+
+fn call(tool: &str) -> Exchange {
+    let mut params = CallToolRequestParams::new(tool);
+    params.arguments = RawText::new(r#"{"message":"hi"}"#).ok();
+    Exchange::new(ClientRequest::CallTool(params))
+}
+
+fn said(outcome: Result<Outcome, ErrorObject>) -> String {
+    match outcome {
+        Ok(Outcome::Complete(ServerResult::CallTool(result))) => match result.content.first() {
+            Some(ContentBlock::Text(text)) => text.text.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Heard(Mutex<Vec<ServerNotification>>);
+
+impl NotificationSink for Heard {
+    fn poll_notify(
+        &self,
+        _: &mut Context<'_>,
+        _: ExchangeId,
+        notification: &mut Option<ServerNotification>,
+    ) -> Poll<Result<(), Closed>> {
+        self.0.lock().unwrap().extend(notification.take());
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn both_eras_give_the_same_service() {
+    for (era, version) in [
+        (None, ProtocolVersion::V2026_07_28),
+        (Some(Era::Modern), ProtocolVersion::V2026_07_28),
+        (Some(Era::Legacy), ProtocolVersion::V2025_11_25),
+    ] {
+        let mut server = to_tools(era);
+        let Ok(Outcome::Complete(ServerResult::Discover(found))) = server.call(discover()).await
+        else {
+            panic!("no discovery")
+        };
+        assert_eq!(found.server_info().unwrap().name, "tools");
+        assert_eq!(found.instructions.as_deref(), Some("call a tool"));
+        assert_eq!(server.version(), Some(version));
+        assert_eq!(said(server.call(call("echo")).await), "hi");
+        assert_eq!(said(server.call(call("who")).await), "connect");
+        let unknown = server.call(call("unknown")).await.unwrap_err();
+        assert_eq!((unknown.code, unknown.origin), (-32602, Origin::Service));
+        let again = server.call(discover()).await;
+        assert!(matches!(again, Ok(Outcome::Complete(ServerResult::Discover(_)))));
+    }
+}
+
+#[tokio::test]
+async fn a_call_may_come_first() {
+    for era in [None, Some(Era::Modern), Some(Era::Legacy)] {
+        let mut server = to_tools(era);
+        let (first, second) =
+            tokio::join!(server.clone().call(call("echo")), server.call(call("who")));
+        assert_eq!((said(first), said(second)), ("hi".into(), "connect".into()));
+    }
+}
+
+#[tokio::test]
+async fn the_metadata_of_a_discovery_goes_both_ways() {
+    for era in [Some(Era::Modern), Some(Era::Legacy)] {
+        let mut exchange = discover();
+        exchange.context.meta.insert("dev.example/sent", RawText::new("[1]").unwrap());
+        let Ok(Outcome::Complete(ServerResult::Discover(found))) =
+            to_tools(era).call(exchange).await
+        else {
+            panic!("no discovery")
+        };
+        assert_eq!(found.meta.unwrap().get("dev.example/back").unwrap().get(), "[1]");
+    }
+}
+
+#[tokio::test]
+async fn progress_reaches_whoever_called_under_their_own_token() {
+    for era in [Some(Era::Modern), Some(Era::Legacy)] {
+        let heard = Arc::new(Heard::default());
+        let mut exchange = call("progress");
+        exchange.notifier = Notifier::new(heard.clone(), exchange.id());
+        exchange.context.progress_token = Some("mine".into());
+        assert_eq!(said(to_tools(era).call(exchange).await), "done");
+        let heard = heard.0.lock().unwrap();
+        assert_eq!(heard.len(), 200);
+        for (n, notification) in heard.iter().enumerate() {
+            let ServerNotification::Progress(progress) = notification else {
+                panic!("{notification:?}")
+            };
+            assert_eq!(progress.progress, (n + 1) as f64);
+            assert_eq!(progress.progress_token, "mine".into());
+        }
+    }
+}
+
+#[tokio::test]
+async fn log_messages_reach_whoever_asked_for_them() {
+    let heard = Arc::new(Heard::default());
+    let mut exchange = call("log");
+    exchange.notifier = Notifier::new(heard.clone(), exchange.id());
+    exchange.context.log_level = Some(LoggingLevel::Error);
+    assert_eq!(said(to_tools(None).call(exchange).await), "logged");
+    assert_eq!(heard.0.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_dropped_call_is_cancelled_at_the_server() {
+    let (mut server, mut lines) = to_lines(Some(Era::Modern));
+    let mut calling = server.call(call("never"));
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}}"#;
+    tokio::select! {
+        _ = &mut calling => panic!("nobody answers"),
+        () = async {
+            assert!(lines.next().await.unwrap().contains("server/discover"));
+            lines.send(answer).await;
+            let sent = lines.next().await.unwrap();
+            assert!(sent.contains(r#""id":2"#) && sent.contains("tools/call"), "{sent}");
+        } => {}
+    }
+    drop(calling);
+    let cancelled = lines.next().await.unwrap();
+    assert!(
+        cancelled.contains("notifications/cancelled") && cancelled.contains(r#""requestId":2"#)
+    );
+    // The late answer is nobody's, and the next call is answered.
+    lines.send(r#"{"jsonrpc":"2.0","id":2,"result":{"content":[]}}"#).await;
+    let next = tokio::spawn(server.call(call("echo")));
+    lines.next().await.unwrap();
+    lines
+        .send(r#"{"jsonrpc":"2.0","id":3,"result":{"content":[{"type":"text","text":"next"}]}}"#)
+        .await;
+    assert_eq!(said(next.await.unwrap()), "next");
+}
+
+const HANDSHAKE: &str = r#"{"jsonrpc":"2.0","id":2,"result":{"protocolVersion":"2024-11-05","capabilities":{},"serverInfo":{"name":"old","version":"1"}}}"#;
+
+#[tokio::test]
+async fn a_server_that_does_not_know_the_probe_gets_a_handshake() {
+    let (mut server, mut lines) = to_lines(None);
+    let calling = tokio::spawn(server.call(call("echo")));
+    assert!(lines.next().await.unwrap().contains("server/discover"));
+    lines
+        .send(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"not initialized"}}"#)
+        .await;
+    let handshake = lines.next().await.unwrap();
+    assert!(handshake.contains(r#""method":"initialize""#) && handshake.contains("2025-11-25"));
+    assert!(handshake.contains(r#""clientInfo":{"name":"connect""#), "{handshake}");
+    lines.send(HANDSHAKE).await;
+    assert_eq!(
+        lines.next().await.unwrap(),
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#
+    );
+    let sent = lines.next().await.unwrap();
+    assert!(sent.contains("tools/call") && !sent.contains("modelcontextprotocol"), "{sent}");
+    lines
+        .send(r#"{"jsonrpc":"2.0","id":3,"result":{"content":[{"type":"text","text":"old"}]}}"#)
+        .await;
+    assert_eq!(said(calling.await.unwrap()), "old");
+    assert_eq!(server.version(), Some(ProtocolVersion::V2024_11_05));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_silent_gets_a_handshake_too() {
+    let (mut server, mut lines) = to_lines(None);
+    let calling = tokio::spawn(server.call(discover()));
+    assert!(lines.next().await.unwrap().contains("server/discover"));
+    assert!(lines.next().await.unwrap().contains("initialize"), "after the probe's time");
+    lines.send(HANDSHAKE).await;
+    assert!(calling.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_server_that_we_cannot_talk_to_is_named() {
+    let (mut server, mut lines) = to_lines(Some(Era::Legacy));
+    let calling = tokio::spawn(server.call(discover()));
+    assert!(lines.next().await.unwrap().contains("initialize"));
+    lines
+        .send(&HANDSHAKE.replace(r#""id":2"#, r#""id":1"#).replace("2024-11-05", "1999-01-01"))
+        .await;
+    let error = calling.await.unwrap().unwrap_err();
+    assert_eq!(error.origin, Origin::Protocol);
+    assert!(error.message.contains("1999-01-01"), "{error}");
+}
+
+#[tokio::test]
+async fn a_lost_connection_fails_what_is_in_flight_and_what_comes() {
+    let (mut server, mut lines) = to_lines(None);
+    let calling = tokio::spawn(server.call(call("echo")));
+    lines.next().await;
+    drop(lines);
+    assert_eq!(calling.await.unwrap().unwrap_err().origin, Origin::Connection);
+    assert_eq!(server.call(call("echo")).await.unwrap_err().origin, Origin::Connection);
+}
+
+#[tokio::test]
+async fn closing_waits_for_the_end() {
+    let mut server = to_tools(None);
+    assert_eq!(said(server.call(call("echo")).await), "hi");
+    server.close().await;
+    assert_eq!(server.call(call("echo")).await.unwrap_err().origin, Origin::Connection);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_not_answered_times_out() {
+    let mut options = options(None);
+    options.config.request_timeout = Some(Duration::from_secs(3));
+    let (io, client) = duplex();
+    tokio::spawn(serve(Tools, io));
+    let mut server = connect_with(client, options);
+    let error = server.call(call("never")).await.unwrap_err();
+    assert_eq!(error.origin, Origin::Timeout);
+}
+
+#[tokio::test]
+async fn a_question_ends_the_call_and_the_answer_goes_on_with_it() {
+    for (era, attempt) in [(Era::Modern, 0), (Era::Legacy, 1)] {
+        let mut server = to_tools(Some(era));
+        let Ok(Outcome::InputRequired(asked)) = server.call(call("ask")).await else {
+            panic!("no question")
+        };
+        let (key, question) = asked.input_requests.unwrap().into_iter().next().unwrap();
+        assert!(matches!(question, InputRequest::Elicit(_)));
+        let mut again = call("ask");
+        let answer = RawText::new(r#"{"action":"accept","content":{"name":"Ada"}}"#).unwrap();
+        again.context.input_responses = Some(Members::from_iter([(key, answer)]));
+        again.context.request_state = asked.request_state;
+        let said = said(server.call(again).await);
+        assert!(
+            said.contains("Ada") && said.ends_with(&format!("kept attempt {attempt}")),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_names_the_place() {
+    let (mut server, mut lines) = to_lines(Some(Era::Legacy));
+    let calling = tokio::spawn(server.call(call("echo")));
+    lines.next().await.unwrap();
+    lines.send(&HANDSHAKE.replace(r#""id":2"#, r#""id":1"#)).await;
+    lines.next().await.unwrap();
+    lines.next().await.unwrap();
+    lines.send("a stray line").await;
+    lines.send(r#"{"jsonrpc":"2.0","id":2,"result":{"content":7}}"#).await;
+    let error = calling.await.unwrap().unwrap_err();
+    assert_eq!(error.origin, Origin::Protocol);
+    assert!(error.message.contains("`result.content`"), "{error}");
+}
