@@ -1,1 +1,59 @@
-//! The attribute macros of mcp-server.
+//! The attribute macros of `mcp-server`: `#[tool]` makes a function a tool.
+//!
+//! Use them through `mcp_server`, which re-exports them and owns what they expand to. The road of an
+//! expansion is always the same: the attribute ([`attr`]) and the function ([`signature`]) are
+//! parsed into a [`model`], the model is held against the rules ([`check`]), and only then written
+//! ([`expand`]). All errors are collected ([`ctxt`]) and shown at once, each at the tokens that
+//! caused it; your function is emitted in any case.
+
+mod attr;
+mod check;
+mod ctxt;
+mod doc;
+mod expand;
+mod grammar;
+mod model;
+mod signature;
+
+use proc_macro::TokenStream;
+
+/// Makes a function a tool.
+///
+/// The function stays as it is; beside it stands a type of the same name, to be registered with
+/// `.tool::<name>()`. The doc comment is what the model reads. Parameters are arguments, except
+/// those whose type is a `Context`, `State`, `Claims` or `Extension`, or that carry
+/// `#[from_context]`.
+///
+/// | attribute | meaning |
+/// |---|---|
+/// | `name = "…"` | the tool's name, if not the function's |
+/// | `title = "…"`, `description = "…"` | for people; for the model, instead of the doc comment |
+/// | `annotations(read_only, destructive = false, …)` | hints: `read_only`, `destructive`, `idempotent`, `open_world` |
+/// | `icons = ["https://…"]` | icons, `https:` or `data:` |
+/// | `structured = false` | the result as text alone, without output schema |
+/// | `inline` | a function without `async` that only computes for a moment: no thread of its own |
+/// | `scopes = ["…"]` | what an OAuth token must hold to call it |
+/// | `crate = path` | where `mcp_server` is, if not there |
+/// | `etdi`, `version = "1.0.0"` | a declaration that can be signed, and its version |
+/// | `permissions = ["notes:read", "notes:*" = "why", optional("a:b")]` | what it needs |
+/// | `max_call_depth = 2` | how many tools may be under way when it runs |
+/// | `allowed_callees = [path, "name"]`, `blocked_callees`, `allowed_callers`, `blocked_callers` | whom it may call, who may call it |
+/// | `require_request_signing` | calls must be signed |
+/// | `provider = "https://…"` | who publishes it |
+/// | `etdi_crate = path` | where `etdi_core` is, if not there |
+///
+/// On parameters: a doc comment describes it, `#[arg(default = 10)]` makes it optional,
+/// `#[arg(name = "type")]` renames it, `#[serde(…)]` and `#[schemars(…)]` are passed on.
+#[proc_macro_attribute]
+pub fn tool(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expand::function(attribute.into(), item.into()).into()
+}
+
+/// Makes the methods of an `impl` block that are marked `#[tool]` tools of one object.
+///
+/// They take `&self`; register them all with `.tools(object)`. `crate = path` and
+/// `etdi_crate = path` here hold for all of them.
+#[proc_macro_attribute]
+pub fn tools(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expand::methods(attribute.into(), item.into()).into()
+}

@@ -102,6 +102,7 @@ mod server;
 mod service;
 mod tool;
 
+pub use mcp_macros::{tool, tools};
 pub use mcp_types as types;
 
 pub use context::Context;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mcp_types::{ErrorObject, Meta, Outcome, RawText, Tool as Definition};
+use mcp_types::{ErrorObject, JsonSchema, Meta, Outcome, RawText, Runtime, Tool as Definition};
 use serde::Serialize;
 
 pub use mcp_types::{ExchangeFuture, Icon, ToolAnnotations};
@@ -19,7 +19,6 @@ pub use crate::tool::args::read as arguments;
 pub use crate::tool::result::{
     ContentKind, DataKind, NoSplit, PlainKind, Probe, ProtocolSplit, ToolSplit, UnknownKind,
 };
-pub use crate::tool::schema::input as input_schema;
 pub use crate::{BuildError, Call, Context, FromContext, Tool, ToolError, ToolSet};
 
 /// The definition type, apart from the trait of the same name.
@@ -34,20 +33,31 @@ pub fn wrong_arguments(error: ToolError) -> CallOutcome {
     crate::tool::result::outcome(Err(error))
 }
 
-/// The future of a sync tool that runs where it may block.
-pub async fn blocking<S>(
-    cx: &Context<S>,
-    work: impl FnOnce() -> CallOutcome + Send + 'static,
-) -> CallOutcome {
-    crate::tool::blocking(cx.request().runtime.clone(), work).await
+/// Runs a sync tool where it may block.
+pub use crate::tool::blocking;
+
+/// The arguments of a call, and what [`blocking`] needs.
+pub fn arguments_and_runtime<S>(call: Call<S>) -> (Option<RawText>, Option<Arc<dyn Runtime>>) {
+    (call.arguments, call.request.runtime)
 }
 
-/// As [`blocking`], for tools that take nothing from the exchange.
-pub async fn blocking_call<S>(
-    call: &Call<S>,
-    work: impl FnOnce() -> CallOutcome + Send + 'static,
-) -> CallOutcome {
-    crate::tool::blocking(call.request.runtime.clone(), work).await
+/// What [`blocking`] needs.
+pub fn runtime<S>(cx: &Context<S>) -> Option<Arc<dyn Runtime>> {
+    cx.request().runtime.clone()
+}
+
+/// The schema of a tool's data, if it has any.
+pub type OutputSchema = Result<Option<JsonSchema>, serde_json::Error>;
+
+/// A definition with its name and schemas.
+pub fn definition<A: schemars::JsonSchema>(
+    name: &'static str,
+    output: OutputSchema,
+) -> Result<Definition, BuildError> {
+    let input = crate::tool::schema::input::<A>().map_err(|error| refused(name, error))?;
+    let mut definition = Definition::new(name, input);
+    definition.output_schema = output.map_err(|error| refused(name, error))?;
+    Ok(definition)
 }
 
 /// What the call comes to: what the tool asked for goes before what it returned.

@@ -137,9 +137,9 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
         self.add_tool(T::default())
     }
 
-    /// Adds all tools of a value: the methods that `#[tools]` found in its `impl` block.
-    pub fn tools(self, tools: impl ToolSet<S>) -> Self {
-        tools.into_tools().into_iter().fold(self, Self::add_boxed)
+    /// Adds all tools of an object: the methods that `#[tools]` found in its `impl` block.
+    pub fn tools(self, object: impl ToolSet<S>) -> Self {
+        Arc::new(object).tools().into_iter().fold(self, Self::add_boxed)
     }
 
     /// Adds a tool that is a value.

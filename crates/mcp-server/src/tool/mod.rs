@@ -92,14 +92,8 @@ impl<S> Call<S> {
     note = "mark an `impl {Self}` block with `#[tools]`, and each of its tools with `#[tool]`"
 )]
 pub trait ToolSet<S = ()> {
-    /// The tools, which share `self`.
-    fn into_tools(self) -> Vec<Box<dyn Tool<S>>>;
-}
-
-impl<S> ToolSet<S> for Vec<Box<dyn Tool<S>>> {
-    fn into_tools(self) -> Vec<Box<dyn Tool<S>>> {
-        self
-    }
+    /// The tools, which share the object.
+    fn tools(self: Arc<Self>) -> Vec<Box<dyn Tool<S>>>;
 }
 
 /// A tool together with the state of its server.
@@ -158,11 +152,12 @@ where
 }
 
 /// Runs `work` where it may block, or in place when the exchange never saw a runtime.
-pub(crate) async fn blocking(
-    request: Option<Arc<dyn mcp_types::Runtime>>,
+#[doc(hidden)]
+pub async fn blocking(
+    runtime: Option<Arc<dyn mcp_types::Runtime>>,
     work: impl FnOnce() -> Result<Outcome, ErrorObject> + Send + 'static,
 ) -> Result<Outcome, ErrorObject> {
-    let Some(runtime) = request else { return work() };
+    let Some(runtime) = runtime else { return work() };
     let (done, outcome) = oneshot::channel();
     let job = move || {
         // Nobody waits for a call that was cancelled while it stood in the queue.

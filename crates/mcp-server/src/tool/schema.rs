@@ -41,8 +41,7 @@ const FORMATS: [&str; 19] = [
 /// # Errors
 ///
 /// When it has no JSON form.
-#[doc(hidden)]
-pub fn input<T: schemars::JsonSchema>() -> Result<JsonSchema, serde_json::Error> {
+pub(crate) fn input<T: schemars::JsonSchema>() -> Result<JsonSchema, serde_json::Error> {
     let mut schema = derived::<T>(Contract::Deserialize);
     plain(&mut schema, Contract::Deserialize);
     if let Value::Object(root) = &mut schema {

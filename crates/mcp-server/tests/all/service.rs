@@ -1,35 +1,14 @@
-//! The server at its socket: an exchange in, an outcome out.
-
-#![allow(clippy::unwrap_used, clippy::panic)]
+//! Identity, listing, dispatch, faults.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_executor::block_on;
 use mcp_server::types::error::codes;
 use mcp_server::types::*;
 use mcp_server::{Call, Context, Server, ToolError, server};
 use tower_service::Service;
 
-fn ask(server: &Server, request: ClientRequest) -> Result<Outcome, ErrorObject> {
-    block_on(server.clone().call(Exchange::new(request)))
-}
-
-fn call(server: &Server, name: &str, arguments: &str) -> Result<CallToolResult, ErrorObject> {
-    let mut params = CallToolRequestParams::new(name);
-    params.arguments = Some(RawText::new(arguments).unwrap());
-    match ask(server, ClientRequest::CallTool(params))? {
-        Outcome::Complete(ServerResult::CallTool(result)) => Ok(result),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn text(result: &CallToolResult) -> &str {
-    match &result.content[..] {
-        [ContentBlock::Text(text)] => &text.text,
-        other => panic!("{other:?}"),
-    }
-}
+use crate::{ask, call, text};
 
 fn definition(name: &str) -> Tool {
     Tool::new(name, JsonSchema::empty_object())

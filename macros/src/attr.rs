@@ -1,0 +1,252 @@
+//! `#[tool(…)]` and `#[tools(…)]` as they are written.
+
+use proc_macro2::{Span, TokenStream};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::{Ident, LitBool, LitInt, LitStr, Path, Token, bracketed, parenthesized};
+
+use crate::ctxt::Ctxt;
+
+/// What stands between the parentheses of `#[tool(…)]`, unjudged.
+#[derive(Default)]
+pub(crate) struct ToolAttr {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) title: Option<LitStr>,
+    pub(crate) description: Option<LitStr>,
+    pub(crate) annotations: Option<(Span, Vec<Hint>)>,
+    pub(crate) icons: Option<Vec<LitStr>>,
+    pub(crate) structured: Option<LitBool>,
+    pub(crate) inline: Option<Span>,
+    pub(crate) scopes: Option<Vec<LitStr>>,
+    pub(crate) krate: Option<Path>,
+    pub(crate) etdi_crate: Option<Path>,
+    pub(crate) etdi: Option<Span>,
+    pub(crate) declaration: DeclarationAttr,
+}
+
+/// The part that `etdi` turns on.
+#[derive(Default)]
+pub(crate) struct DeclarationAttr {
+    pub(crate) version: Option<LitStr>,
+    pub(crate) provider: Option<LitStr>,
+    pub(crate) permissions: Option<Vec<PermissionAttr>>,
+    pub(crate) max_call_depth: Option<LitInt>,
+    pub(crate) allowed_callers: Option<Vec<ToolRef>>,
+    pub(crate) allowed_callees: Option<Vec<ToolRef>>,
+    pub(crate) blocked_callers: Option<Vec<ToolRef>>,
+    pub(crate) blocked_callees: Option<Vec<ToolRef>>,
+    pub(crate) require_request_signing: Option<Span>,
+    /// The keys that were given, for the error when `etdi` was not.
+    pub(crate) keys: Vec<Ident>,
+}
+
+/// One hint of `annotations(…)`.
+pub(crate) struct Hint {
+    pub(crate) name: Ident,
+    pub(crate) value: bool,
+}
+
+/// One entry of `permissions = […]`.
+pub(crate) struct PermissionAttr {
+    pub(crate) scope: LitStr,
+    pub(crate) description: Option<LitStr>,
+    pub(crate) optional: bool,
+}
+
+/// Another tool: by its type, or by its name where it lives elsewhere.
+pub(crate) enum ToolRef {
+    Path(Path),
+    Name(LitStr),
+}
+
+const KEYS: &str = "`name`, `title`, `description`, `annotations(…)`, `icons`, `structured`, \
+    `inline`, `scopes`, `crate`; with `etdi`: `version`, `permissions`, `provider`, \
+    `max_call_depth`, `allowed_callees`, `blocked_callees`, `allowed_callers`, `blocked_callers`, \
+    `require_request_signing`, `etdi_crate`";
+
+impl ToolAttr {
+    /// Reads all keys; what is wrong goes to `ctxt`, and reading goes on behind the next comma.
+    pub(crate) fn parse(tokens: TokenStream, ctxt: &Ctxt) -> Self {
+        let mut attr = Self::default();
+        let parser = |input: ParseStream| {
+            while !input.is_empty() {
+                if let Err(error) = attr.key(input, ctxt) {
+                    ctxt.push(error);
+                    skip(input)?;
+                }
+                if !input.is_empty() && input.parse::<Token![,]>().is_err() {
+                    ctxt.push(input.error("expected `,` between keys"));
+                    skip(input)?;
+                    let _ = input.parse::<Token![,]>();
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = parser.parse2(tokens) {
+            ctxt.push(error);
+        }
+        attr
+    }
+
+    fn key(&mut self, input: ParseStream, ctxt: &Ctxt) -> syn::Result<()> {
+        let key = input.call(Ident::parse_any)?;
+        let declaration = &mut self.declaration;
+        match key.to_string().as_str() {
+            "name" => set(&mut self.name, &key, value(input)?, ctxt),
+            "title" => set(&mut self.title, &key, value(input)?, ctxt),
+            "description" => set(&mut self.description, &key, value(input)?, ctxt),
+            "annotations" => {
+                let content;
+                parenthesized!(content in input);
+                let hints = Punctuated::<Hint, Token![,]>::parse_terminated(&content)?;
+                set(&mut self.annotations, &key, (key.span(), hints.into_iter().collect()), ctxt);
+            }
+            "icons" => set(&mut self.icons, &key, list(input)?, ctxt),
+            "structured" => set(&mut self.structured, &key, value(input)?, ctxt),
+            "inline" => set(&mut self.inline, &key, key.span(), ctxt),
+            "scopes" => set(&mut self.scopes, &key, list(input)?, ctxt),
+            "crate" => set(&mut self.krate, &key, path(input)?, ctxt),
+            "etdi_crate" => set(&mut self.etdi_crate, &key, path(input)?, ctxt),
+            "etdi" => set(&mut self.etdi, &key, key.span(), ctxt),
+            "version" => set(&mut declaration.version, &key, value(input)?, ctxt),
+            "provider" => set(&mut declaration.provider, &key, value(input)?, ctxt),
+            "permissions" => set(&mut declaration.permissions, &key, list(input)?, ctxt),
+            "max_call_depth" => set(&mut declaration.max_call_depth, &key, value(input)?, ctxt),
+            "allowed_callers" => set(&mut declaration.allowed_callers, &key, list(input)?, ctxt),
+            "allowed_callees" => set(&mut declaration.allowed_callees, &key, list(input)?, ctxt),
+            "blocked_callers" => set(&mut declaration.blocked_callers, &key, list(input)?, ctxt),
+            "blocked_callees" => set(&mut declaration.blocked_callees, &key, list(input)?, ctxt),
+            "require_request_signing" => {
+                set(&mut declaration.require_request_signing, &key, key.span(), ctxt);
+            }
+            _ => {
+                let message = format!("there is no key `{key}`, the keys are {KEYS}");
+                return Err(syn::Error::new(key.span(), message));
+            }
+        }
+        let of_declaration = [
+            "version",
+            "provider",
+            "permissions",
+            "max_call_depth",
+            "allowed_callers",
+            "allowed_callees",
+            "blocked_callers",
+            "blocked_callees",
+            "require_request_signing",
+        ];
+        if of_declaration.iter().any(|name| key == name) {
+            self.declaration.keys.push(key);
+        }
+        Ok(())
+    }
+}
+
+/// What stands between the parentheses of `#[tools(…)]`.
+#[derive(Default)]
+pub(crate) struct ToolsAttr {
+    pub(crate) krate: Option<Path>,
+    pub(crate) etdi_crate: Option<Path>,
+}
+
+impl Parse for ToolsAttr {
+    fn parse(input: ParseStream) -> syn::Result<Self> {
+        let mut attr = Self::default();
+        while !input.is_empty() {
+            let key = input.call(Ident::parse_any)?;
+            match key.to_string().as_str() {
+                "crate" => attr.krate = Some(path(input)?),
+                "etdi_crate" => attr.etdi_crate = Some(path(input)?),
+                _ => {
+                    let message = format!(
+                        "there is no key `{key}`, the keys are `crate` and `etdi_crate`; all others \
+                         belong to the `#[tool]` of one method"
+                    );
+                    return Err(syn::Error::new(key.span(), message));
+                }
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(attr)
+    }
+}
+
+impl Parse for Hint {
+    fn parse(input: ParseStream) -> syn::Result<Self> {
+        let name: Ident = input.parse()?;
+        let value = match input.peek(Token![=]) {
+            true => value::<LitBool>(input)?.value,
+            false => true,
+        };
+        Ok(Self { name, value })
+    }
+}
+
+impl Parse for PermissionAttr {
+    fn parse(input: ParseStream) -> syn::Result<Self> {
+        if input.peek(Ident) {
+            let word: Ident = input.parse()?;
+            if word != "optional" {
+                let message =
+                    "expected a permission such as \"notes:read\", or `optional(\"notes:read\")`";
+                return Err(syn::Error::new(word.span(), message));
+            }
+            let content;
+            parenthesized!(content in input);
+            return Ok(Self { optional: true, ..content.parse()? });
+        }
+        let scope = input.parse()?;
+        let description = match input.peek(Token![=]) {
+            true => Some(value(input)?),
+            false => None,
+        };
+        Ok(Self { scope, description, optional: false })
+    }
+}
+
+impl Parse for ToolRef {
+    fn parse(input: ParseStream) -> syn::Result<Self> {
+        match input.peek(LitStr) {
+            true => input.parse().map(Self::Name),
+            false => input.parse().map(Self::Path),
+        }
+    }
+}
+
+fn set<T>(place: &mut Option<T>, key: &Ident, value: T, ctxt: &Ctxt) {
+    if place.replace(value).is_some() {
+        ctxt.error(key, format!("`{key}` is given twice, remove one"));
+    }
+}
+
+fn value<T: Parse>(input: ParseStream) -> syn::Result<T> {
+    input.parse::<Token![=]>()?;
+    input.parse()
+}
+
+fn path(input: ParseStream) -> syn::Result<Path> {
+    input.parse::<Token![=]>()?;
+    // A string is how serde writes it.
+    match input.peek(LitStr) {
+        true => input.parse::<LitStr>()?.parse_with(Path::parse_mod_style),
+        false => input.call(Path::parse_mod_style),
+    }
+}
+
+fn list<T: Parse>(input: ParseStream) -> syn::Result<Vec<T>> {
+    input.parse::<Token![=]>()?;
+    let content;
+    bracketed!(content in input);
+    Ok(Punctuated::<T, Token![,]>::parse_terminated(&content)?.into_iter().collect())
+}
+
+/// Skips what is left of a broken key.
+fn skip(input: ParseStream) -> syn::Result<()> {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        input.parse::<proc_macro2::TokenTree>()?;
+    }
+    Ok(())
+}
