@@ -9,6 +9,8 @@ mod error;
 pub mod framing;
 #[cfg(feature = "duplex")]
 mod io;
+#[cfg(feature = "duplex")]
+mod limits;
 #[cfg(all(feature = "stdio", unix))]
 pub mod process;
 pub mod proto;
@@ -29,6 +31,8 @@ pub use duplex::duplex;
 pub use error::Error;
 #[cfg(feature = "duplex")]
 pub use io::Io;
+#[cfg(feature = "duplex")]
+pub use limits::{Limited, LimitedFuture, LimitsLayer};
 pub use mcp_types::version::Era;
 #[cfg(feature = "duplex")]
 pub use runtime::TokioRuntime;

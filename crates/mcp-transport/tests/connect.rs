@@ -1,5 +1,7 @@
 //! A connection as a service: both eras of servers, ours and scripted ones.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod common;
 
 use std::sync::{Arc, Mutex};

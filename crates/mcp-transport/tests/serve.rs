@@ -1,5 +1,7 @@
 //! Both eras against a served stream, line by line.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod common;
 
 use common::{INITIALIZE, INITIALIZED, Lines, legacy, modern, same};

@@ -279,6 +279,7 @@ struct Call {
     done: bool,
 }
 
+#[allow(clippy::large_enum_variant, reason = "it lives for one step")]
 enum Step {
     Notification(ServerNotification),
     Answer(Result<Outcome, ErrorObject>),

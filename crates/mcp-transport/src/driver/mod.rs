@@ -11,5 +11,6 @@ mod pipe;
 mod server;
 mod wakes;
 
+pub(crate) use calls::guarded;
 pub use client::{ConnectOptions, Connection, connect, connect_with};
 pub use server::{ServeOptions, serve, serve_with};

@@ -131,7 +131,7 @@ pub fn text(text: impl Into<String>) -> Answer {
 
 /// The other end of a served stream, as lines of text.
 pub struct Lines {
-    reader: BufReader<ReadHalf<DuplexStream>>,
+    reader: Option<BufReader<ReadHalf<DuplexStream>>>,
     writer: Option<WriteHalf<DuplexStream>>,
 }
 
@@ -141,7 +141,7 @@ impl Lines {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let (read, write) = tokio::io::split(theirs);
         let (reader, writer) = tokio::io::split(ours);
-        (Io::new(read, write), Self { reader: BufReader::new(reader), writer: Some(writer) })
+        (Io::new(read, write), Self { reader: Some(BufReader::new(reader)), writer: Some(writer) })
     }
 
     /// Tools served on a stream, and its other end.
@@ -159,6 +159,12 @@ impl Lines {
         self.send_bytes(format!("{line}\n").as_bytes()).await;
     }
 
+    /// The two directions, for two tasks.
+    pub fn split(self) -> (Self, Self) {
+        let Self { reader, writer } = self;
+        (Self { reader, writer: None }, Self { reader: None, writer })
+    }
+
     pub async fn end(&mut self) {
         let mut writer = self.writer.take().unwrap();
         writer.shutdown().await.unwrap();
@@ -167,7 +173,7 @@ impl Lines {
     /// The next line; `None` at the end. A test that waits longer than ten seconds has failed.
     pub async fn next(&mut self) -> Option<String> {
         let mut line = String::new();
-        let read = self.reader.read_line(&mut line);
+        let read = self.reader.as_mut().unwrap().read_line(&mut line);
         let count =
             tokio::time::timeout(Duration::from_secs(10), read).await.expect("a line").unwrap();
         (count > 0).then(|| line.trim_end().to_owned())

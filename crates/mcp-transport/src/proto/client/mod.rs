@@ -63,6 +63,7 @@ impl ClientConfig {
 /// What a connection tells whoever drives it.
 #[derive(Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "an event is handled at once; a box costs each call")]
 pub enum ClientEvent {
     /// An exchange is answered.
     Completed(ExchangeId, Result<Outcome, ErrorObject>),

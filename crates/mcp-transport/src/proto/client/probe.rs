@@ -90,7 +90,9 @@ fn list(versions: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn verdict(answer: Result<&str, (i64, &str)>) -> Verdict {
+    type Answer = Result<&'static str, (i64, &'static str)>;
+
+    fn verdict(answer: Answer) -> Verdict {
         let answer = match answer {
             Ok(text) => Ok(RawText::new(text).unwrap()),
             Err((code, data)) => {
@@ -113,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_compatibility_matrix() {
-        let table: &[(Result<&str, (i64, &str)>, &str)] = &[
+        let table: &[(Answer, &str)] = &[
             (Ok(r#"{"supportedVersions":["2026-07-28"],"capabilities":{}}"#), "modern"),
             (
                 Ok(r#"{"supportedVersions":["2099-01-01","2026-07-28"],"capabilities":{}}"#),

@@ -42,6 +42,7 @@ impl Default for ServerLimits {
 /// What a connection wants of whoever drives it.
 #[derive(Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "an event is handled at once; a box costs each call")]
 pub enum ServerEvent {
     /// Serve this, and give the outcome to [`ServerConn::complete`].
     Exchange(Exchange),
