@@ -1,1 +1,30 @@
-//! Issuers, tokens and MCP authorization for ETDI.
+//! Issuers, tokens and MCP authorization: the seams, so far.
+//!
+//! OAuth answers two questions for ETDI. *Who published this tool?* An identity provider can sign
+//! the statement about a definition in the publisher's place; whoever checks its keys implements
+//! [`ProofVerifier`](etdi_core::proof::ProofVerifier), and the verifier of `etdi-core` asks it like
+//! any other. *May this client call?* A client shows an access token that a [`TokenSource`] gives.
+//!
+//! Both need documents from elsewhere: an issuer's metadata, its keys, a token. All of them come
+//! through [`Fetch`], one request and one bounded answer, so that the rules against requests into
+//! private networks and across redirects stand in one place, and tests need no network.
+//!
+//! A token never proves a definition. One that was published beside a tool would be a credential
+//! that anybody can copy; the statement that is signed here holds a digest instead, and is useless
+//! as a token.
+//!
+//! What it leaves out so far is everything behind the seams: discovery, key sets, flows, the
+//! resource server's side.
+//!
+//! ```
+//! use etdi_oauth::AccessToken;
+//!
+//! let token = AccessToken::new("eyJhbGciOi...".to_owned());
+//! assert_eq!(format!("{token:?}"), "AccessToken(…)", "a token does not get into logs");
+//! ```
+
+mod fetch;
+mod token;
+
+pub use fetch::{Fetch, FetchError, FetchRequest, FetchResponse, Method};
+pub use token::{AccessToken, TokenError, TokenSource};
