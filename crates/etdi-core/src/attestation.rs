@@ -114,6 +114,20 @@ impl Attestation {
         self
     }
 
+    /// The same for another server and from another time on, as long as before.
+    pub(crate) fn shifted(&self, server: ServerIdentity, now: UnixTime) -> Self {
+        let lifetime = self.expires.0.saturating_sub(self.issued.0);
+        Self { server, issued: now, expires: now.plus(lifetime), ..self.clone() }
+    }
+
+    /// The same, naming an instance key besides.
+    pub(crate) fn naming(self, key: KeyId) -> Self {
+        match self.instance_keys.contains(&key) {
+            true => self,
+            false => self.instance_key(key),
+        }
+    }
+
     /// Signs the statement for one definition.
     ///
     /// # Errors

@@ -241,6 +241,15 @@ pub enum DefinitionError {
     /// The ETDI block is not of this format.
     #[error("the definition has an ETDI block that is not valid: {0}")]
     Block(String),
+    /// It is no tool as the protocol defines one.
+    #[error("the definition does not fit the protocol: {0}")]
+    Protocol(String),
+    /// Another tool of the listing has the same name.
+    #[error("another tool of the listing is named `{}` too, so neither can be called", .name.escape_debug())]
+    NameTwice {
+        /// The name.
+        name: String,
+    },
     /// The typed view shows something else than the text says.
     #[error("`{member}` is shown otherwise than the definition's text says, do not use the tool")]
     View {
@@ -256,6 +265,8 @@ impl DefinitionError {
             Self::Json(error) => error.code(),
             Self::Shape { .. } => "malformed",
             Self::Block(_) => "malformed_block",
+            Self::Protocol(_) => "malformed",
+            Self::NameTwice { .. } => "name_twice",
             Self::View { .. } => "view_differs",
         }
     }

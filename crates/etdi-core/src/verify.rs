@@ -59,6 +59,7 @@ use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
 use crate::key::KeyId;
+use crate::manifest;
 use crate::proof::{Evidence, ProofVerifier, Trust};
 use crate::time::UnixTime;
 use crate::version::Version;
@@ -89,6 +90,7 @@ pub struct Verified<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Vouched {
     issuer: ProviderId,
+    server: ServerIdentity,
     key: KeyId,
     trust: Trust,
     binding: Binding,
@@ -111,6 +113,11 @@ impl<T> Verified<T> {
     /// How the key was found.
     pub fn trust(&self) -> Trust {
         self.vouched.trust
+    }
+
+    /// The server as the provider names it.
+    pub fn server(&self) -> &ServerIdentity {
+        &self.vouched.server
     }
 
     /// What binds the statement to the server that sent it.
@@ -306,9 +313,14 @@ impl Verifier {
         let claims: ManifestClaims = claims(&evidence)?;
         check_audience(&claims.aud)?;
         check_times(claims.nbf, claims.exp, now)?;
-        let binding = bind(&claims.sub, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
+        let bound = bind(&claims.sub, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
+        let listed = peer.possession.as_ref().and_then(Possession::manifest);
+        if listed.is_some_and(|listed| listed != manifest::digest(&claims.tools)) {
+            let why = "it is about another list of tools".to_owned();
+            return Err(VerifyError::PossessionInvalid { why });
+        }
         let digest = Digest::of_bytes(text.as_bytes());
-        let vouched = vouched(evidence, binding, claims.exp, None, digest);
+        let vouched = vouched(evidence, bound, claims.exp, None, digest);
         Ok(VerifiedManifest { tools: claims.tools, vouched: Arc::new(vouched) })
     }
 
@@ -366,9 +378,9 @@ impl Verifier {
         check_version(definition, &claims.ver)?;
         check_provider(definition, &evidence.issuer)?;
         check_times(claims.nbf, claims.exp, now)?;
-        let binding = bind(server, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
+        let bound = bind(server, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
         let digest = Digest::of_bytes(text.as_bytes());
-        Ok(vouched(evidence, binding, claims.exp, claims.prev, digest))
+        Ok(vouched(evidence, bound, claims.exp, claims.prev, digest))
     }
 
     /// Finds someone who knows the key, and remembers what was valid.
@@ -422,13 +434,14 @@ impl Verifier {
 
 fn vouched(
     evidence: Evidence,
-    binding: Binding,
+    (server, binding): (ServerIdentity, Binding),
     expires: u64,
     previous: Option<Digest>,
     attestation: Digest,
 ) -> Vouched {
     Vouched {
         issuer: evidence.issuer,
+        server,
         key: evidence.key,
         trust: evidence.trust,
         binding,
@@ -494,7 +507,7 @@ fn bind(
     confirmation: Option<&Confirmation>,
     provenance: Option<&Provenance>,
     peer: &Peer,
-) -> Result<Binding, VerifyError> {
+) -> Result<(ServerIdentity, Binding), VerifyError> {
     let server: ServerIdentity =
         server.parse().map_err(|_| VerifyError::Claims { member: "sub" })?;
     let same = match &peer.identity {
@@ -512,33 +525,39 @@ fn bind(
     }
     // Whoever names instance keys wants to be bound by them, whatever else holds.
     if let Some(confirmation) = confirmation {
-        let named = confirmation.jkt.0.clone();
-        return match &peer.possession {
-            None => Err(VerifyError::PossessionMissing { named }),
-            Some(shown) if !named.contains(&shown.key()) => {
-                Err(VerifyError::PossessionOfOtherKey { named, shown: shown.key() })
-            }
-            Some(shown) if *shown.server() != server => {
-                let why = "it is about another server than the attestation".to_owned();
-                Err(VerifyError::PossessionInvalid { why })
-            }
-            Some(shown) => Ok(Binding::Possession(shown.key())),
-        };
-    }
-    if matches!(server, ServerIdentity::Key(_)) {
-        return Err(VerifyError::BindingMissing { server });
+        let shown = possessed(&server, &confirmation.jkt.0, peer)?;
+        return Ok((server, Binding::Possession(shown)));
     }
     if server.is_https() {
-        return Ok(Binding::Https);
+        return Ok((server, Binding::Https));
     }
     let listed = provenance.filter(|provenance| !provenance.bin.is_empty());
     match (listed, &peer.measurement) {
         (Some(listed), Some(measured)) if server.is_stdio() => {
             measured.check(listed)?;
-            Ok(Binding::Executable(measured.digest))
+            Ok((server, Binding::Executable(measured.digest)))
         }
         _ => Err(VerifyError::BindingMissing { server }),
     }
+}
+
+/// Which of the keys that a statement names the peer has proven to hold.
+fn possessed(server: &ServerIdentity, named: &[KeyId], peer: &Peer) -> Result<KeyId, VerifyError> {
+    let named = || named.to_vec();
+    let Some(shown) = &peer.possession else {
+        return Err(VerifyError::PossessionMissing { named: named() });
+    };
+    let key = shown.key();
+    // A server that is named by its key has no other.
+    let own = !matches!(server, ServerIdentity::Key(id) if *id != key);
+    if !named().contains(&key) || !own {
+        return Err(VerifyError::PossessionOfOtherKey { named: named(), shown: key });
+    }
+    if shown.server() != server {
+        let why = "it is about another server than the attestation".to_owned();
+        return Err(VerifyError::PossessionInvalid { why });
+    }
+    Ok(key)
 }
 
 #[cfg(test)]

@@ -47,6 +47,9 @@ pub const PREFIX: &str = "dev.etdi/";
 /// Key of the refusal's code in the `data` of an error.
 pub const ERROR_DATA: &str = "dev.etdi/etdi";
 
+/// Key of what shows that a refusal is right, beside its code.
+pub const EVIDENCE: &str = "dev.etdi/evidence";
+
 /// The format that this crate writes and reads.
 pub const FORMAT: u32 = 1;
 

@@ -193,9 +193,9 @@ fn alike(left: &serde_json::Value, right: &serde_json::Value) -> bool {
     use serde_json::Value;
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => {
-            // serde_json without `float_roundtrip` may miss by the last bit.
+            // serde_json without `float_roundtrip` may miss by the last bits.
             let (left, right) = (left.as_f64().unwrap(), right.as_f64().unwrap());
-            (left - right).abs() <= left.abs() * 1e-15
+            (left - right).abs() <= left.abs() * 1e-15 + f64::MIN_POSITIVE
         }
         (Value::Array(left), Value::Array(right)) => {
             left.len() == right.len() && left.iter().zip(right).all(|(l, r)| alike(l, r))

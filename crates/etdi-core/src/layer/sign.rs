@@ -1,0 +1,452 @@
+//! The server's side of attestations: adds them to each listed tool.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use mcp_types::{
+    ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeFuture, ExchangeService, Items,
+    ListToolsResult, Listed, Members, Meta, Outcome, RawText, RequestContext, ServerResult, Tool,
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{Clock, Pages};
+use crate::attestation::{AttestError, Attestation};
+use crate::binding;
+use crate::definition::{DefinitionError, RawTool};
+use crate::digest::Digest;
+use crate::identity::{ProviderId, ServerIdentity};
+use crate::jws::{Jws, JwsError};
+use crate::manifest;
+use crate::proof::{SignError, Signer};
+use crate::time::UnixTime;
+use crate::wire::{self, Capability, ManifestClaims, StatementType};
+
+/// Signs what `tools/list` returns, answers challenges and says in the capabilities that it does.
+///
+/// A tool that declares nothing (no ETDI block) is listed as it is. One that was attested before,
+/// off line, keeps its proofs. Where the layer has a signer it adds an attestation of its own; the
+/// outcome is kept until the tool's text changes or the attestation has less than a tenth of its
+/// time left. Stands directly on the server, so that it sees every tool of every page.
+///
+/// What it does not do: it does not decide who may call (see
+/// [`GuardLayer`](super::GuardLayer)), and without a signer or proofs made before it adds nothing.
+#[derive(Clone)]
+pub struct SignLayer(Arc<Signing>);
+
+struct Signing {
+    server: ServerIdentity,
+    clock: Clock,
+    online: Option<Online>,
+    instance: Option<Arc<dyn Signer>>,
+    manifest: Option<Manifest>,
+    capability: Capability,
+    signed: Mutex<HashMap<String, Entry>>,
+}
+
+#[derive(Clone)]
+struct Online {
+    statement: Attestation,
+    provider_name: Option<String>,
+    signer: Arc<dyn Signer>,
+}
+
+#[derive(Clone)]
+struct Manifest {
+    text: RawText,
+    tools: BTreeMap<String, Digest>,
+    digest: Digest,
+}
+
+/// A tool as the server lists it, and what became of it.
+struct Entry {
+    listed: Arc<Listed<Tool>>,
+    signed: Arc<Listed<Tool>>,
+    renew_at: Option<UnixTime>,
+}
+
+/// The most tools whose signed form is kept.
+const MAX_KEPT: usize = 65_536;
+
+impl SignLayer {
+    /// A layer of the server that clients know as `server`. So far it only passes on proofs that
+    /// the tools bring along.
+    pub fn new(
+        server: ServerIdentity,
+        clock: impl Fn() -> UnixTime + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Signing {
+            server,
+            clock: Arc::new(clock),
+            online: None,
+            instance: None,
+            manifest: None,
+            capability: Capability::default(),
+            signed: Mutex::default(),
+        }))
+    }
+
+    /// Signs each declared tool with the key of `signer`, as a publisher that is also the operator
+    /// does. `statement` says who, until when, and what binds it; its times are shifted to when
+    /// the tool is signed, its server is the layer's.
+    #[must_use]
+    pub fn signing(self, statement: Attestation, signer: Arc<dyn Signer>) -> Self {
+        self.with(|signing| {
+            let provider_name = signing.online.take().and_then(|online| online.provider_name);
+            signing.online = Some(Online { statement, provider_name, signer });
+        })
+    }
+
+    /// Signs as the key itself, for the common case that nobody else has to vouch for it.
+    #[must_use]
+    pub fn signing_as_key(self, signer: Arc<dyn Signer>) -> Self {
+        let issuer = ProviderId::of_key(signer.verifying_key().id());
+        let statement = Attestation::new(issuer, self.0.server.clone(), (self.0.clock)());
+        self.signing(statement, signer)
+    }
+
+    /// Gives the provider a name for people, in tools that do not name their provider.
+    #[must_use]
+    pub fn provider_name(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.with(|signing| {
+            if let Some(online) = &mut signing.online {
+                online.provider_name = Some(name);
+            }
+        })
+    }
+
+    /// Answers challenges with this instance key, and names it in attestations that it makes.
+    #[must_use]
+    pub fn instance_key(self, signer: Arc<dyn Signer>) -> Self {
+        self.with(|signing| signing.instance = Some(signer))
+    }
+
+    /// Sends a manifest along that was signed off line.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no manifest. Its signature is not checked: that is the clients' affair,
+    /// and [`SignLayer::start`] compares what it names with what the server lists.
+    pub fn manifest(self, jws: &str) -> Result<Self, StartError> {
+        let read = Jws::read(jws, StatementType::Manifest).map_err(StartError::Manifest)?;
+        let claims: ManifestClaims = serde_json::from_str(read.unverified_payload())
+            .map_err(|error| StartError::ManifestClaims(error.to_string()))?;
+        let text =
+            RawText::of(jws).map_err(|error| StartError::ManifestClaims(error.to_string()))?;
+        let digest = manifest::digest(&claims.tools);
+        let manifest = Manifest { text, tools: claims.tools, digest };
+        Ok(self.with(|signing| signing.manifest = Some(manifest)))
+    }
+
+    /// Says something else about ETDI in the server's capabilities.
+    #[must_use]
+    pub fn capability(self, capability: Capability) -> Self {
+        self.with(|signing| signing.capability = capability)
+    }
+
+    /// Lists every tool of `service` once, signs it, and compares it with the manifest: call this
+    /// before serving, so that a server whose tools are not the signed ones does not start.
+    ///
+    /// Gives the definitions in the order of the listing.
+    ///
+    /// # Errors
+    ///
+    /// When the service does not list, a tool cannot be signed, or one is not as the manifest
+    /// says.
+    pub async fn start<S: ExchangeService>(
+        &self,
+        mut service: S,
+    ) -> Result<Vec<RawTool>, StartError> {
+        let context = RequestContext::default();
+        let mut pages = Pages::new();
+        let mut tools = Vec::new();
+        while let Some(page) = pages.next(&mut service, &context).await.map_err(StartError::List)? {
+            for tool in page.tools.iter() {
+                let signed = self.0.sign(tool)?;
+                let raw = RawTool::from_listed(&signed)
+                    .map_err(|error| StartError::Definition { tool: tool.name.clone(), error })?;
+                self.0.compare(&raw)?;
+                tools.push(raw);
+            }
+        }
+        Ok(tools)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Signing)) -> Self {
+        let mut signing = match Arc::try_unwrap(self.0) {
+            Ok(signing) => signing,
+            Err(shared) => Signing {
+                server: shared.server.clone(),
+                clock: shared.clock.clone(),
+                online: shared.online.clone(),
+                instance: shared.instance.clone(),
+                manifest: shared.manifest.clone(),
+                capability: shared.capability.clone(),
+                signed: Mutex::default(),
+            },
+        };
+        change(&mut signing);
+        Self(Arc::new(signing))
+    }
+}
+
+impl fmt::Debug for SignLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignLayer")
+            .field("server", &self.0.server)
+            .field("signs", &self.0.online.is_some())
+            .field("proves", &self.0.instance.is_some())
+            .field("manifest", &self.0.manifest.is_some())
+            .finish()
+    }
+}
+
+impl<S> Layer<S> for SignLayer {
+    type Service = SignService<S>;
+
+    fn layer(&self, inner: S) -> SignService<S> {
+        SignService { inner, signing: self.0.clone() }
+    }
+}
+
+/// What [`SignLayer`] makes of a service.
+#[derive(Clone)]
+pub struct SignService<S> {
+    inner: S,
+    signing: Arc<Signing>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for SignService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SignService").field(&self.inner).finish()
+    }
+}
+
+impl<S: ExchangeService> Service<Exchange> for SignService<S> {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+        match exchange.request {
+            ClientRequest::ListTools(_) => {
+                let answer = self.inner.call(exchange);
+                let signing = self.signing.clone();
+                Box::pin(async move {
+                    match answer.await? {
+                        Outcome::Complete(ServerResult::ListTools(page)) => {
+                            Ok(Outcome::Complete(ServerResult::ListTools(signing.listing(page)?)))
+                        }
+                        other => Ok(other),
+                    }
+                })
+            }
+            ClientRequest::Discover(_) => {
+                let nonce = exchange.context.meta.get(wire::CHALLENGE).cloned();
+                let answer = self.inner.call(exchange);
+                let signing = self.signing.clone();
+                Box::pin(async move {
+                    match answer.await? {
+                        Outcome::Complete(ServerResult::Discover(result)) => {
+                            let result = signing.discovery(result, nonce)?;
+                            Ok(Outcome::Complete(ServerResult::Discover(result)))
+                        }
+                        other => Ok(other),
+                    }
+                })
+            }
+            _ => Box::pin(self.inner.call(exchange)),
+        }
+    }
+}
+
+impl Signing {
+    fn listing(&self, mut page: ListToolsResult) -> Result<ListToolsResult, ErrorObject> {
+        let signed: Result<Vec<_>, _> = page.tools.iter().map(|tool| self.sign(tool)).collect();
+        // An unsigned listing would look like an attack to whoever has seen a signed one.
+        page.tools = Items::from(signed.map_err(|error| ErrorObject::internal(error.to_string()))?);
+        if let Some(manifest) = &self.manifest {
+            let meta = page.meta.get_or_insert_with(Meta::new);
+            meta.insert(wire::MANIFEST, manifest.text.clone());
+        }
+        Ok(page)
+    }
+
+    fn discovery(
+        &self,
+        mut result: DiscoverResult,
+        nonce: Option<RawText>,
+    ) -> Result<DiscoverResult, ErrorObject> {
+        let capability = RawText::of(&self.capability)
+            .map_err(|error| ErrorObject::internal(error.to_string()))?;
+        let extensions = result.capabilities.extensions.get_or_insert_default();
+        extensions.insert(wire::EXTENSION.to_owned(), capability);
+        if let (Some(nonce), Some(instance)) = (nonce, &self.instance) {
+            let nonce: String = nonce.parse().map_err(|_| bad_challenge())?;
+            let listed = self.manifest.as_ref().map(|manifest| manifest.digest);
+            let now = (self.clock)();
+            let answer = binding::answer(&nonce, &self.server, listed, instance, now)
+                .map_err(|_| bad_challenge())?;
+            let answer =
+                RawText::of(&answer).map_err(|error| ErrorObject::internal(error.to_string()))?;
+            result.meta.get_or_insert_with(Meta::new).insert(wire::POSSESSION, answer);
+        }
+        Ok(result)
+    }
+
+    /// The signed form of a tool, from what is kept or made anew.
+    fn sign(&self, tool: &Arc<Listed<Tool>>) -> Result<Arc<Listed<Tool>>, StartError> {
+        let now = (self.clock)();
+        {
+            let signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(entry) = signed.get(&tool.name) {
+                let same = Arc::ptr_eq(&entry.listed, tool) || entry.listed.text() == tool.text();
+                if same && entry.renew_at.is_none_or(|renew_at| now < renew_at) {
+                    return Ok(entry.signed.clone());
+                }
+            }
+        }
+        let (made, renew_at) = self.make(tool, now)?;
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if signed.len() >= MAX_KEPT && !signed.contains_key(&tool.name) {
+            signed.clear();
+        }
+        let entry = Entry { listed: tool.clone(), signed: made.clone(), renew_at };
+        signed.insert(tool.name.clone(), entry);
+        Ok(made)
+    }
+
+    fn make(
+        &self,
+        tool: &Arc<Listed<Tool>>,
+        now: UnixTime,
+    ) -> Result<(Arc<Listed<Tool>>, Option<UnixTime>), StartError> {
+        let block = tool.meta.as_ref().and_then(|meta| meta.get(wire::TOOL));
+        let (Some(online), Some(block)) = (&self.online, block) else {
+            return Ok((tool.clone(), None));
+        };
+        let name = || tool.name.clone();
+        let unfit = |error: String| StartError::Block { tool: name(), error };
+        let mut block: Members = block.parse().map_err(|error| unfit(error.to_string()))?;
+        if block.get("provider").is_none() {
+            let provider = wire::Provider {
+                id: online.statement.issuer.clone(),
+                name: online.provider_name.clone(),
+            };
+            block.insert("provider", RawText::of(&provider).map_err(|e| unfit(e.to_string()))?);
+        }
+        let proofs = block.remove(wire::ATTESTATIONS);
+        let mut proofs: Vec<String> = match proofs {
+            Some(text) => text.parse().map_err(|error| unfit(error.to_string()))?,
+            None => Vec::new(),
+        };
+        let definition_of = |listed: &Listed<Tool>| {
+            RawTool::from_listed(listed)
+                .map_err(|error| StartError::Definition { tool: name(), error })
+        };
+        let bare = with_block(tool, &block).map_err(unfit)?;
+        let definition = definition_of(&bare)?;
+
+        let statement = online.statement.shifted(self.server.clone(), now);
+        let statement = match &self.instance {
+            Some(instance) => statement.naming(instance.verifying_key().id()),
+            None => statement,
+        };
+        let proof =
+            statement.sign(definition.definition(), &online.signer).map_err(StartError::Attest)?;
+        proofs.push(proof);
+        block.insert(wire::ATTESTATIONS, RawText::of(&proofs).map_err(|e| unfit(e.to_string()))?);
+        let signed = with_block(tool, &block).map_err(unfit)?;
+        // What leaves must be what was signed, whatever the typed view made of it.
+        if definition_of(&signed)?.digest() != definition.digest() {
+            return Err(unfit("writing the tool changes it".to_owned()));
+        }
+        let lifetime = statement.expires.0.saturating_sub(now.0);
+        let renew_at = now.plus(lifetime - lifetime / 10);
+        Ok((Arc::new(signed), Some(renew_at)))
+    }
+
+    /// Whether a tool is what the manifest says.
+    fn compare(&self, tool: &RawTool) -> Result<(), StartError> {
+        let Some(manifest) = &self.manifest else { return Ok(()) };
+        let name = tool.definition().name();
+        match manifest.tools.get(name) {
+            Some(digest) if *digest == tool.digest() => Ok(()),
+            signed => Err(StartError::NotAsSigned {
+                tool: name.to_owned(),
+                signed: signed.copied(),
+                listed: tool.digest(),
+            }),
+        }
+    }
+}
+
+fn bad_challenge() -> ErrorObject {
+    ErrorObject::invalid_params(format!(
+        "`_meta[\"{}\"]` is no nonce, send 22 characters of base64url",
+        wire::CHALLENGE
+    ))
+}
+
+fn with_block(tool: &Listed<Tool>, block: &Members) -> Result<Listed<Tool>, String> {
+    let mut tool = Tool::clone(tool);
+    let block = RawText::of(block).map_err(|error| error.to_string())?;
+    tool.meta.get_or_insert_with(Meta::new).insert(wire::TOOL, block);
+    Listed::new(tool).map_err(|error| error.to_string())
+}
+
+/// Why a server does not start, or does not list.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The service did not list its tools.
+    #[error("the server does not list its tools: {0}")]
+    List(ErrorObject),
+    /// The manifest is no JWS of that kind.
+    #[error("the manifest cannot be used: {0}")]
+    Manifest(JwsError),
+    /// The manifest does not say what it must.
+    #[error("the manifest cannot be used: {0}")]
+    ManifestClaims(String),
+    /// The ETDI block of a tool cannot be used.
+    #[error("the ETDI block of tool `{}` cannot be used: {error}", .tool.escape_debug())]
+    Block {
+        /// The tool.
+        tool: String,
+        /// Why.
+        error: String,
+    },
+    /// A tool cannot be signed because it can be read in two ways, or is no tool.
+    #[error("tool `{}` cannot be signed: {error}", .tool.escape_debug())]
+    Definition {
+        /// The tool.
+        tool: String,
+        /// Why.
+        error: DefinitionError,
+    },
+    /// A tool cannot be attested.
+    #[error(transparent)]
+    Attest(AttestError),
+    /// The key cannot be used.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// A tool is not the one that was signed.
+    #[error(
+        "tool `{}` is not the one in the manifest, restore it or sign a new manifest", .tool.escape_debug()
+    )]
+    NotAsSigned {
+        /// The tool.
+        tool: String,
+        /// The digest in the manifest; `None` when it names no such tool.
+        signed: Option<Digest>,
+        /// The digest of what the server lists.
+        listed: Digest,
+    },
+}

@@ -1,0 +1,466 @@
+//! The client's side: only what was verified as the policy wants, and approved, is seen and called.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use mcp_types::{
+    ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeFuture, ExchangeService, Items,
+    Origin, Outcome, RawText, RequestContext, ServerResult, Tool,
+};
+use serde_json::json;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{Clock, Pages, ask};
+use crate::approval::{Approvals, Approved, Pin, Standing, StoreError};
+use crate::audit::Auditor;
+use crate::binding::{Challenge, Possession};
+use crate::definition::{RawTool, ToolDefinition};
+use crate::event::{Event, EventKind, Severity};
+use crate::identity::ServerIdentity;
+use crate::level::{AuditMode, CallAttestation};
+use crate::proof::Signer;
+use crate::request::Call;
+use crate::time::UnixTime;
+use crate::verify::{Peer, Verifier, VerifyError};
+use crate::wire::{self, RequestSigning};
+
+mod page;
+mod review;
+
+pub use review::{Review, ReviewOutcome};
+
+/// Lets a host see and call only what it approved, from the server that it approved.
+///
+/// One layer stands for one connection to one server. On `server/discover` it puts a challenge
+/// before the server. Of each listing it verifies every tool, compares it with what was approved,
+/// asks where the layer is told to ask, and passes on the approved ones; [`VerifyLayer::reviews`]
+/// tells what became of each. On `tools/call` it lists anew first (a cache below makes that
+/// cheap), so that a tool that has changed since is refused, and signs the call where the tool or
+/// the policy wants it.
+///
+/// Everything else passes. What it refuses is an error with [`Origin::Refused`] and, in its data,
+/// the reason's code; no tool's result, so that no model reads it.
+#[derive(Clone)]
+pub struct VerifyLayer(Arc<Verifying>);
+
+struct Verifying {
+    verifier: Verifier,
+    approvals: Approvals,
+    peer: Peer,
+    server: String,
+    pin: Option<Pin>,
+    clock: Clock,
+    caller: Option<Arc<dyn Signer>>,
+    auditor: Option<Arc<dyn Auditor>>,
+    ask: AskWhen,
+    show_unapproved: bool,
+    recheck_after: u64,
+    state: Mutex<State>,
+}
+
+/// When the person is asked about a tool that has no approval yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AskWhen {
+    /// When it is listed, and again when it is called.
+    Listed,
+    /// When it is called.
+    #[default]
+    Called,
+    /// Never: what has no approval is refused.
+    Never,
+}
+
+#[derive(Default)]
+struct State {
+    greeted: bool,
+    possession: Option<Possession>,
+    /// Why the server's answer to the challenge does not count.
+    possession_error: Option<VerifyError>,
+    tools: HashMap<String, Entry>,
+    /// The page on which a name stood, in the listing that is under way.
+    pages: HashMap<String, Option<String>>,
+}
+
+/// A tool as it was last listed, and what became of it.
+#[derive(Clone)]
+struct Entry {
+    listed: RawText,
+    raw: Option<RawTool>,
+    standing: Standing,
+    review: Arc<Review>,
+    generation: u64,
+    checked_at: UnixTime,
+}
+
+/// The most tools of one server.
+const MAX_TOOLS: usize = 65_536;
+
+/// About which tools a person is asked now.
+#[derive(Clone, Copy)]
+enum Asking<'a> {
+    All,
+    Only(&'a str),
+    Nobody,
+}
+
+impl VerifyLayer {
+    /// Checks the tools of `peer` with `verifier` and lets through what `approvals` hold.
+    pub fn new(
+        verifier: Verifier,
+        approvals: Approvals,
+        peer: Peer,
+        clock: impl Fn() -> UnixTime + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Verifying {
+            verifier,
+            approvals,
+            server: peer.identity.to_string(),
+            pin: peer.measurement.as_ref().map(|measured| measured.pin()),
+            peer,
+            clock: Arc::new(clock),
+            caller: None,
+            auditor: None,
+            ask: AskWhen::default(),
+            show_unapproved: false,
+            recheck_after: 0,
+            state: Mutex::default(),
+        }))
+    }
+
+    /// Signs calls with this key where the tool or the policy wants it.
+    #[must_use]
+    pub fn caller(self, signer: Arc<dyn Signer>) -> Self {
+        self.with(|verifying| verifying.caller = Some(signer))
+    }
+
+    /// Notes calls and broken proofs of possession; approvals and refusals are noted by
+    /// [`Approvals`].
+    #[must_use]
+    pub fn auditor(self, auditor: Arc<dyn Auditor>) -> Self {
+        self.with(|verifying| verifying.auditor = Some(auditor))
+    }
+
+    /// Says when the person is asked.
+    #[must_use]
+    pub fn ask(self, when: AskWhen) -> Self {
+        self.with(|verifying| verifying.ask = when)
+    }
+
+    /// Also lists tools that could be approved and are not, for hosts that show them to a person.
+    /// They cannot be called, and must not reach a model: their texts are unread.
+    #[must_use]
+    pub fn show_unapproved(self) -> Self {
+        self.with(|verifying| verifying.show_unapproved = true)
+    }
+
+    /// Does not list anew before a call when the tool was checked at most this many seconds ago.
+    /// The server can change its tools in that time; a call that is signed names the definition
+    /// all the same.
+    #[must_use]
+    pub fn recheck_after(self, seconds: u64) -> Self {
+        self.with(|verifying| verifying.recheck_after = seconds)
+    }
+
+    /// What became of each tool that was listed last, by name.
+    pub fn reviews(&self) -> Vec<Arc<Review>> {
+        let state = self.0.state();
+        let mut reviews: Vec<_> = state.tools.values().map(|entry| entry.review.clone()).collect();
+        reviews.sort_by(|left, right| left.name().cmp(right.name()));
+        reviews
+    }
+
+    /// What became of one tool.
+    pub fn review(&self, tool: &str) -> Option<Arc<Review>> {
+        self.0.state().tools.get(tool).map(|entry| entry.review.clone())
+    }
+
+    fn with(self, change: impl FnOnce(&mut Verifying)) -> Self {
+        let mut verifying = match Arc::try_unwrap(self.0) {
+            Ok(verifying) => verifying,
+            Err(shared) => shared.fresh(),
+        };
+        change(&mut verifying);
+        Self(Arc::new(verifying))
+    }
+}
+
+impl fmt::Debug for VerifyLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyLayer").field("server", &self.0.server).finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for VerifyLayer {
+    type Service = VerifyService<S>;
+
+    fn layer(&self, inner: S) -> VerifyService<S> {
+        VerifyService { inner, verifying: self.0.clone() }
+    }
+}
+
+/// What [`VerifyLayer`] makes of a service.
+#[derive(Clone)]
+pub struct VerifyService<S> {
+    inner: S,
+    verifying: Arc<Verifying>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for VerifyService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("VerifyService").field(&self.inner).finish()
+    }
+}
+
+impl<S: ExchangeService> Service<Exchange> for VerifyService<S> {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+        let verifying = self.verifying.clone();
+        let mut take = || {
+            let clone = self.inner.clone();
+            std::mem::replace(&mut self.inner, clone)
+        };
+        match &exchange.request {
+            ClientRequest::Discover(_) => {
+                let mut inner = take();
+                Box::pin(async move { verifying.discover(&mut inner, exchange).await })
+            }
+            ClientRequest::ListTools(_) => {
+                let inner = take();
+                Box::pin(verifying.list(inner, exchange))
+            }
+            ClientRequest::CallTool(_) => {
+                let inner = take();
+                Box::pin(verifying.call(inner, exchange))
+            }
+            _ => Box::pin(self.inner.call(exchange)),
+        }
+    }
+}
+
+impl Verifying {
+    fn fresh(&self) -> Self {
+        Self {
+            verifier: self.verifier.clone(),
+            approvals: self.approvals.clone(),
+            peer: self.peer.clone(),
+            server: self.server.clone(),
+            pin: self.pin.clone(),
+            clock: self.clock.clone(),
+            caller: self.caller.clone(),
+            auditor: self.auditor.clone(),
+            ask: self.ask,
+            show_unapproved: self.show_unapproved,
+            recheck_after: self.recheck_after,
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a challenge before the server, and keeps its answer.
+    async fn discover<S: ExchangeService>(
+        &self,
+        service: &mut S,
+        mut exchange: Exchange,
+    ) -> Result<Outcome, ErrorObject> {
+        let challenge = Challenge::new().map_err(|error| internal(&error))?;
+        let nonce = RawText::of(challenge.nonce()).map_err(|error| internal(&error))?;
+        exchange.context.meta.insert(wire::CHALLENGE, nonce);
+        let outcome = ask(service, exchange).await;
+        if let Ok(Outcome::Complete(ServerResult::Discover(result))) = &outcome {
+            self.keep_answer(result, &challenge);
+        }
+        self.state().greeted = true;
+        outcome
+    }
+
+    fn keep_answer(&self, result: &DiscoverResult, challenge: &Challenge) {
+        let answer = result.meta.as_ref().and_then(|meta| meta.get(wire::POSSESSION));
+        let now = (self.clock)();
+        let checked = answer.map(|text| match text.parse::<String>() {
+            Ok(text) => Possession::check(&text, challenge, now),
+            Err(_) => Err(VerifyError::PossessionInvalid { why: "it is no text".to_owned() }),
+        });
+        let mut state = self.state();
+        (state.possession, state.possession_error) = match checked {
+            None => (None, None),
+            Some(Ok(possession)) => (Some(possession), None),
+            Some(Err(error)) => (None, Some(error)),
+        };
+        // What was bound by the old answer has to be looked at again.
+        state.tools.clear();
+        let broken = state.possession_error.clone();
+        drop(state);
+        if let Some(error) = broken {
+            let event = Event::new(EventKind::SecurityViolation).at(&self.server);
+            // Nothing is called because of it, so nothing has to wait for the note.
+            _ = self.note(&event.severity(Severity::Critical).detail(&error), now);
+        }
+    }
+
+    async fn list<S: ExchangeService>(
+        self: Arc<Self>,
+        mut service: S,
+        exchange: Exchange,
+    ) -> Result<Outcome, ErrorObject> {
+        let cursor = match &exchange.request {
+            ClientRequest::ListTools(params) => params.cursor.clone(),
+            _ => None,
+        };
+        let context = exchange.context.clone();
+        match ask(&mut service, exchange).await? {
+            Outcome::Complete(ServerResult::ListTools(mut page)) => {
+                let asking = match self.ask {
+                    AskWhen::Listed => Asking::All,
+                    _ => Asking::Nobody,
+                };
+                let reviews = self.page(&mut service, &context, cursor, &page, asking).await?;
+                let shown = |review: &Review| {
+                    review.is_approved() || self.show_unapproved && review.can_be_approved()
+                };
+                let tools = page.tools.iter().zip(&reviews).filter(|(_, review)| shown(review));
+                page.tools = tools.map(|(tool, _)| tool.clone()).collect::<Items<Tool>>();
+                Ok(Outcome::Complete(ServerResult::ListTools(page)))
+            }
+            other => Ok(other),
+        }
+    }
+
+    async fn call<S: ExchangeService>(
+        self: Arc<Self>,
+        mut service: S,
+        mut exchange: Exchange,
+    ) -> Result<Outcome, ErrorObject> {
+        let ClientRequest::CallTool(params) = &exchange.request else {
+            return ask(&mut service, exchange).await;
+        };
+        let name = params.name.clone();
+        let review = self.current(&mut service, &exchange.context, &name).await?;
+        let approved = match review.outcome() {
+            ReviewOutcome::Approved(approved) => approved,
+            _ => return Err(review.error()),
+        };
+        self.sign(&mut exchange, approved, &review)?;
+
+        let now = (self.clock)();
+        let event = Event::new(EventKind::ToolInvoked).of_approval(approved.approval());
+        if self.note(&event.severity(Severity::Low), now).is_err()
+            && self.approvals.policy().audit == AuditMode::ChainedBeforeAct
+        {
+            return Err(refused(
+                "AUDIT_FAILED",
+                "the audit trail cannot be written, so nothing is called",
+            ));
+        }
+        ask(&mut service, exchange).await
+    }
+
+    /// What is true of a tool now.
+    async fn current<S: ExchangeService>(
+        &self,
+        service: &mut S,
+        context: &RequestContext,
+        name: &str,
+    ) -> Result<Arc<Review>, ErrorObject> {
+        let asking = match self.ask {
+            AskWhen::Never => Asking::Nobody,
+            _ => Asking::Only(name),
+        };
+        if self.recheck_after > 0 {
+            let now = (self.clock)();
+            let generation = self.generation().await?;
+            let state = self.state();
+            let fresh = state.tools.get(name).filter(|entry| {
+                now.0.saturating_sub(entry.checked_at.0) <= self.recheck_after
+                    && entry.generation == generation
+                    && entry.review.is_approved_at(now)
+            });
+            if let Some(entry) = fresh {
+                return Ok(entry.review.clone());
+            }
+        }
+        let mut pages = Pages::new();
+        loop {
+            let cursor = pages.cursor.clone();
+            let Some(page) = pages.next(service, context).await? else { break };
+            let reviews = self.page(service, context, cursor, &page, asking).await?;
+            if let Some(review) = reviews.into_iter().find(|review| review.name() == name) {
+                return Ok(review);
+            }
+        }
+        self.state().tools.remove(name);
+        Err(refused("NOT_LISTED", "the server does not list this tool, so it was not approved"))
+    }
+
+    /// Signs a call where the tool or the policy wants it.
+    fn sign(
+        &self,
+        exchange: &mut Exchange,
+        approved: &Approved<ToolDefinition>,
+        review: &Review,
+    ) -> Result<(), ErrorObject> {
+        let signing = approved.block().map(|block| block.request_signing);
+        let wanted = signing == Some(RequestSigning::Required)
+            || self.approvals.policy().call_attestation == CallAttestation::Always;
+        if !wanted {
+            return Ok(());
+        }
+        let caller = self.caller.as_ref().ok_or_else(|| {
+            refused("SIGNATURE_REQUIRED", "the call has to be signed, give the client a key")
+        })?;
+        let audience = self.audience(review);
+        let ClientRequest::CallTool(params) = &exchange.request else { return Ok(()) };
+        let context = &exchange.context;
+        let statement = Call::new(&audience, approved.name(), approved.digest())
+            .arguments(params.arguments.as_ref().map(|text| text.get()))
+            .inputs(context.input_responses.as_ref(), context.request_state.as_deref())
+            .sign(caller, (self.clock)())
+            .map_err(|error| ErrorObject::local(Origin::Refused, error.to_string()))?;
+        let statement = RawText::of(&statement).map_err(|error| internal(&error))?;
+        exchange.context.meta.insert(wire::CALL, statement);
+        Ok(())
+    }
+
+    /// The server by the name that it knows itself by.
+    fn audience(&self, review: &Review) -> ServerIdentity {
+        if let Ok(verified) = review.verification() {
+            return verified.server().clone();
+        }
+        let state = self.state();
+        let proven = state.possession.as_ref().map(|possession| possession.server().clone());
+        proven.unwrap_or_else(|| self.peer.identity.clone())
+    }
+
+    fn note(&self, event: &Event, now: UnixTime) -> Result<(), ()> {
+        match &self.auditor {
+            Some(auditor) => auditor.record(event, now).map_err(|_| ()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn internal(error: &dyn fmt::Display) -> ErrorObject {
+    ErrorObject::internal(error.to_string())
+}
+
+fn refused(code: &str, message: &str) -> ErrorObject {
+    ErrorObject::local(Origin::Refused, message).with_data(&json!({ wire::ERROR_DATA: code }))
+}
+
+fn store_failed(error: &StoreError) -> ErrorObject {
+    ErrorObject::local(Origin::Refused, format!("nothing can be called: {error}"))
+        .with_data(&json!({ wire::ERROR_DATA: "STORE_FAILED" }))
+}

@@ -1,0 +1,293 @@
+//! What a page of a listing is worth: read, verified, compared, decided, kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mcp_types::{
+    ClientRequest, ErrorObject, ExchangeService, ListToolsResult, Listed, RequestContext,
+    RequestParams, Tool,
+};
+
+use super::{Asking, Entry, MAX_TOOLS, Review, ReviewOutcome, Verifying, store_failed};
+use crate::approval::{Facts, Standing};
+use crate::definition::{DefinitionError, RawTool, ToolDefinition};
+use crate::layer::on_behalf;
+use crate::time::UnixTime;
+use crate::verify::{Peer, Verdict, Verified, VerifiedManifest, VerifyError};
+use crate::wire;
+
+/// What is known of a tool: that it cannot be read, or what verification found.
+type Checked = Result<Result<Verified<ToolDefinition>, VerifyError>, DefinitionError>;
+
+impl Asking<'_> {
+    fn about(self, tool: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(name) => name == tool,
+            Self::Nobody => false,
+        }
+    }
+}
+
+impl Verifying {
+    /// Checks one page. Gives a review for each of its tools, in order; those that could not even
+    /// be read as tools are only kept.
+    pub(super) async fn page<S: ExchangeService>(
+        &self,
+        service: &mut S,
+        context: &RequestContext,
+        cursor: Option<String>,
+        page: &ListToolsResult,
+        asking: Asking<'_>,
+    ) -> Result<Vec<Arc<Review>>, ErrorObject> {
+        let now = (self.clock)();
+        let raws = self.read(page);
+        let unread: Vec<RawTool> = raws.iter().flatten().cloned().collect();
+        self.verifier.prepare(&unread).await;
+
+        let mut checked = self.verify(page, &raws, now);
+        let unproven =
+            |result: &Checked| matches!(result, Ok(Err(VerifyError::PossessionMissing { .. })));
+        if checked.iter().any(unproven) && !self.state().greeted {
+            let request = ClientRequest::Discover(RequestParams::new());
+            // A server that cannot be asked has proven nothing, and that is all it means.
+            _ = self.discover(service, on_behalf(context, request)).await;
+            checked = self.verify(page, &raws, now);
+        }
+        let twice = self.twice(page, cursor);
+        let standings: Vec<Standing> = checked
+            .iter()
+            .map(|result| match result {
+                Ok(result) => Standing::of(result),
+                Err(_) => Standing::Unsigned,
+            })
+            .collect();
+
+        let all: Vec<Facts<'_>> = raws
+            .iter()
+            .zip(&standings)
+            .filter_map(|(raw, standing)| Some(self.facts(raw.as_ref().ok()?, standing)))
+            .collect();
+        self.approvals.remember(&self.server, &all, now).await.map_err(|e| store_failed(&e))?;
+
+        let mut reviews = Vec::with_capacity(page.tools.len());
+        let tools = page.tools.iter().zip(&raws).zip(checked).zip(&standings).zip(twice);
+        for ((((listed, raw), checked), standing), twice) in tools {
+            let generation = self.generation().await?;
+            let error = match (raw, &checked, twice) {
+                (_, _, true) => Some(DefinitionError::NameTwice { name: listed.name.clone() }),
+                (Err(error), ..) => Some(error.clone()),
+                _ => None,
+            };
+            let review = match (error, raw, checked) {
+                (None, Ok(raw), Ok(checked)) => {
+                    let facts = self.facts(raw, standing);
+                    match self.unchanged(listed, standing, generation, asking, now) {
+                        Some(review) => review,
+                        None => self.decide(&facts, checked, asking, now).await,
+                    }
+                }
+                (Some(error), ..) => Arc::new(Review::unreadable(&listed.name, error)),
+                _ => Arc::new(Review::unreadable(
+                    &listed.name,
+                    DefinitionError::Protocol("it was not checked".to_owned()),
+                )),
+            };
+            self.keep(listed, raw.as_ref().ok(), standing, &review, generation, now);
+            reviews.push(review);
+        }
+        self.keep_bad(page, now);
+        Ok(reviews)
+    }
+
+    /// Reads each tool, from what is kept where its text has not changed.
+    fn read(&self, page: &ListToolsResult) -> Vec<Result<RawTool, DefinitionError>> {
+        let kept: Vec<Option<RawTool>> = {
+            let state = self.state();
+            let kept = |tool: &Arc<Listed<Tool>>| {
+                let entry = state.tools.get(&tool.name)?;
+                entry.raw.clone().filter(|_| entry.listed == *tool.text())
+            };
+            page.tools.iter().map(kept).collect()
+        };
+        let read = page.tools.iter().zip(kept);
+        read.map(|(tool, kept)| kept.map_or_else(|| RawTool::from_listed(tool), Ok)).collect()
+    }
+
+    fn verify(
+        &self,
+        page: &ListToolsResult,
+        raws: &[Result<RawTool, DefinitionError>],
+        now: UnixTime,
+    ) -> Vec<Checked> {
+        let mut peer = self.peer.clone();
+        let broken = {
+            let state = self.state();
+            if let Some(possession) = state.possession.clone() {
+                peer.possession = Some(possession);
+            }
+            state.possession_error.clone()
+        };
+        let manifest = page.meta.as_ref().and_then(|meta| meta.get(wire::MANIFEST)).map(|text| {
+            let text = text.parse::<String>().unwrap_or_default();
+            self.verifier.verify_manifest(&text, &peer, now)
+        });
+        let check = |raw: &RawTool| {
+            let result = self.verify_one(raw, manifest.as_ref(), &peer, now);
+            match (result, &broken) {
+                // An answer that was given and is wrong says more than one that is missing.
+                (Err(VerifyError::PossessionMissing { .. }), Some(error)) => Err(error.clone()),
+                (result, _) => result,
+            }
+        };
+        raws.iter().map(|raw| raw.as_ref().map(check).map_err(Clone::clone)).collect()
+    }
+
+    fn verify_one(
+        &self,
+        raw: &RawTool,
+        manifest: Option<&Result<VerifiedManifest, VerifyError>>,
+        peer: &Peer,
+        now: UnixTime,
+    ) -> Result<Verified<ToolDefinition>, VerifyError> {
+        match manifest {
+            None => self.verifier.verify(raw, peer, now),
+            Some(Ok(manifest)) => self.verifier.verify_listed(raw, manifest, peer, now),
+            Some(Err(error)) if error.verdict() == Verdict::Wrong => Err(error.clone()),
+            Some(Err(error)) => match self.verifier.verify(raw, peer, now) {
+                Err(VerifyError::Unsigned) => Err(error.clone()),
+                result => result,
+            },
+        }
+    }
+
+    /// Which tools have a name that stands in this listing more than once.
+    fn twice(&self, page: &ListToolsResult, cursor: Option<String>) -> Vec<bool> {
+        let mut state = self.state();
+        if cursor.is_none() || state.pages.len() > MAX_TOOLS {
+            state.pages.clear();
+        }
+        let mut on_page: HashMap<&str, usize> = HashMap::new();
+        for tool in page.tools.iter() {
+            *on_page.entry(&tool.name).or_default() += 1;
+        }
+        let twice = page.tools.iter().map(|tool| {
+            let earlier = state.pages.get(&tool.name).is_some_and(|page| *page != cursor);
+            earlier || on_page.get(&*tool.name).is_some_and(|count| *count > 1)
+        });
+        let twice: Vec<bool> = twice.collect();
+        for tool in page.tools.iter() {
+            state.pages.entry(tool.name.clone()).or_insert_with(|| cursor.clone());
+        }
+        twice
+    }
+
+    /// What was found before, where nothing that it depends on has changed.
+    fn unchanged(
+        &self,
+        listed: &Listed<Tool>,
+        standing: &Standing,
+        generation: u64,
+        asking: Asking<'_>,
+        now: UnixTime,
+    ) -> Option<Arc<Review>> {
+        let state = self.state();
+        let entry = state.tools.get(&listed.name)?;
+        let same = entry.listed == *listed.text()
+            && entry.generation == generation
+            && entry.standing == *standing;
+        let settled = match entry.review.outcome() {
+            ReviewOutcome::Approved(_) => entry.review.is_approved_at(now),
+            ReviewOutcome::Refused(refusal) => {
+                !asking.about(&listed.name) || !refusal.can_be_approved || refusal.declined
+            }
+            ReviewOutcome::Unreadable(_) => false,
+        };
+        (same && settled).then(|| entry.review.clone())
+    }
+
+    fn facts<'a>(&'a self, raw: &'a RawTool, standing: &'a Standing) -> Facts<'a> {
+        Facts::new(&self.server, raw.definition(), standing).behind(self.pin.as_ref())
+    }
+
+    async fn decide(
+        &self,
+        facts: &Facts<'_>,
+        checked: Result<Verified<ToolDefinition>, VerifyError>,
+        asking: Asking<'_>,
+        now: UnixTime,
+    ) -> Arc<Review> {
+        let declined = self.review_of(facts.tool()).is_some_and(|review| {
+            matches!(review.outcome(), ReviewOutcome::Refused(old)
+                if old.declined && old.digest == facts.digest())
+        });
+        let outcome = match asking.about(facts.tool()) && !declined {
+            true => self.approvals.review(facts, now).await,
+            false => self.approvals.check(facts, now).await,
+        };
+        let outcome = outcome.map_err(|mut refusal| {
+            refusal.declined |= declined;
+            refusal
+        });
+        Arc::new(Review::new(facts.definition.clone(), checked, outcome))
+    }
+
+    fn review_of(&self, tool: &str) -> Option<Arc<Review>> {
+        self.state().tools.get(tool).map(|entry| entry.review.clone())
+    }
+
+    fn keep(
+        &self,
+        listed: &Listed<Tool>,
+        raw: Option<&RawTool>,
+        standing: &Standing,
+        review: &Arc<Review>,
+        generation: u64,
+        checked_at: UnixTime,
+    ) {
+        let entry = Entry {
+            listed: listed.text().clone(),
+            raw: raw.cloned(),
+            standing: standing.clone(),
+            review: review.clone(),
+            generation,
+            checked_at,
+        };
+        self.insert(listed.name.clone(), entry);
+    }
+
+    /// Keeps what is no tool at all, so that a host can say so.
+    fn keep_bad(&self, page: &ListToolsResult, now: UnixTime) {
+        for bad in page.tools.bad() {
+            let error = match RawTool::read(bad.text.get()) {
+                Err(error) => error,
+                Ok(_) => DefinitionError::Protocol(bad.error.to_string()),
+            };
+            let named = serde_json::from_str::<serde_json::Value>(bad.text.get()).ok();
+            let named = named.as_ref().and_then(|tool| tool.get("name")?.as_str());
+            let name = named.map_or_else(|| format!("[{}]", bad.index), str::to_owned);
+            let review = Arc::new(Review::unreadable(&name, error));
+            let entry = Entry {
+                listed: bad.text.clone(),
+                raw: None,
+                standing: Standing::Unsigned,
+                review,
+                generation: 0,
+                checked_at: now,
+            };
+            self.insert(name, entry);
+        }
+    }
+
+    fn insert(&self, name: String, entry: Entry) {
+        let mut state = self.state();
+        if state.tools.len() >= MAX_TOOLS && !state.tools.contains_key(&name) {
+            state.tools.clear();
+        }
+        state.tools.insert(name, entry);
+    }
+
+    pub(super) async fn generation(&self) -> Result<u64, ErrorObject> {
+        self.approvals.store().generation().await.map_err(|error| store_failed(&error))
+    }
+}

@@ -1,0 +1,110 @@
+//! Why a server does not carry out a call.
+
+use serde_json::{Value, json};
+
+use crate::chain::ChainError;
+use crate::digest::Digest;
+use crate::identity::ServerIdentity;
+use crate::key::KeyId;
+use crate::time::UnixTime;
+
+/// Why a server does not carry out a call. Travels as a JSON-RPC error, never as a tool's result,
+/// so that no model reads it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallRefusal {
+    /// The tool wants signed calls and this one is not.
+    #[error(
+        "tool `{}` wants signed calls, send a statement in `_meta[\"dev.etdi/call\"]`", .tool.escape_debug()
+    )]
+    SignatureRequired {
+        /// The tool.
+        tool: String,
+    },
+    /// The statement is wrong.
+    #[error("the statement of the call does not hold: {why}")]
+    SignatureInvalid {
+        /// Why.
+        why: String,
+    },
+    /// The statement was used before, or nobody can tell any more.
+    #[error("the statement of the call was used before, sign each call anew")]
+    Replayed,
+    /// The statement is too old, from the future, or for too long.
+    #[error("the statement of the call is for {issued} to {until} and it is {now}, set the clock")]
+    Stale {
+        /// When it was made.
+        issued: UnixTime,
+        /// Until when it counts.
+        until: UnixTime,
+        /// The time of the check.
+        now: UnixTime,
+    },
+    /// The statement is for another server.
+    #[error("the statement of the call is for `{}`, this is `{server}`", .named.escape_debug())]
+    WrongAudience {
+        /// The server that it names.
+        named: String,
+        /// This server.
+        server: ServerIdentity,
+    },
+    /// The caller approved another definition than the live one.
+    #[error("the definition is {live}, the caller approved {approved}, list the tools again")]
+    DefinitionChanged {
+        /// What the caller approved.
+        approved: Digest,
+        /// What the server has.
+        live: Digest,
+    },
+    /// The chain of calls is not allowed.
+    #[error("the call is not allowed: {0}")]
+    ChainDenied(ChainError),
+    /// The caller's key is not known here.
+    #[error("the caller's key {key} is not known here, have it added")]
+    KeyUnknown {
+        /// The key.
+        key: KeyId,
+    },
+}
+
+impl CallRefusal {
+    /// The stable word in the error's data.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::SignatureRequired { .. } => "SIGNATURE_REQUIRED",
+            Self::SignatureInvalid { .. } => "SIGNATURE_INVALID",
+            Self::Replayed => "REPLAYED",
+            Self::Stale { .. } => "STALE",
+            Self::WrongAudience { .. } => "WRONG_AUDIENCE",
+            Self::DefinitionChanged { .. } => "DEFINITION_CHANGED",
+            Self::ChainDenied(_) => "CHAIN_DENIED",
+            Self::KeyUnknown { .. } => "KEY_UNKNOWN",
+        }
+    }
+
+    /// The JSON-RPC code, outside the ranges that JSON-RPC and the protocol reserve.
+    pub fn number(&self) -> i64 {
+        match self {
+            Self::SignatureRequired { .. } => -33001,
+            Self::SignatureInvalid { .. } => -33002,
+            Self::Replayed => -33003,
+            Self::Stale { .. } => -33004,
+            Self::WrongAudience { .. } => -33005,
+            Self::DefinitionChanged { .. } => -33006,
+            Self::ChainDenied(_) => -33008,
+            Self::KeyUnknown { .. } => -33009,
+        }
+    }
+
+    /// What the caller may see of the reason.
+    pub(super) fn evidence(&self) -> Value {
+        match self {
+            Self::DefinitionChanged { approved, live } => {
+                json!({ "approved": approved, "live": live })
+            }
+            Self::Stale { now, .. } => json!({ "now": now }),
+            Self::WrongAudience { server, .. } => json!({ "server": server }),
+            _ => Value::Null,
+        }
+    }
+}
