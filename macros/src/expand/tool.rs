@@ -1,8 +1,9 @@
 //! The tool's type, and its `Tool` impl.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{Ident, Type};
 
 use super::{args, etdi};
@@ -180,12 +181,16 @@ fn result(tool: &ToolModel, door: &TokenStream) -> TokenStream {
             ToolSplit as _, UnknownKind as _,
         };
     };
+    // At the return type, because that is what is wrong if these bounds do not hold.
+    let finish = quote_spanned! { returns.span() =>
+        (&&&split.success()).#kind().finish(split.apart(returned))
+    };
     quote! {
         #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args)]
         fn __outcome(returned: #returns) -> #door::CallOutcome {
             #traits
             let split = (&&&#door::Probe::<#returns>::NEW).split();
-            (&&&split.success()).#kind().finish(split.apart(returned))
+            #finish
         }
 
         #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args)]

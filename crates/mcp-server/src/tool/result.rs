@@ -226,11 +226,12 @@ impl<T, E> Fallible<T, E> {
     pub fn success(&self) -> Probe<T> {
         Probe::NEW
     }
-}
 
-impl<T, E: Into<ToolError>> Fallible<T, E> {
     /// Success and failure apart.
-    pub fn apart(&self, returned: Result<T, E>) -> Result<T, Failure> {
+    pub fn apart(&self, returned: Result<T, E>) -> Result<T, Failure>
+    where
+        E: Into<ToolError>,
+    {
         returned.map_err(|error| Failure::Tool(error.into()))
     }
 }
@@ -269,10 +270,10 @@ pub trait PlainKind<T> {
 
 /// As [`ContentKind`], for what cannot be written; using it is the compile error.
 pub trait UnknownKind<T> {
-    /// Content, which it is not.
-    fn kind(&self) -> Content<T>;
-    /// Content, which it is not.
-    fn plain(&self) -> Content<T>;
+    /// Not at all.
+    fn kind(&self) -> Unknown<T>;
+    /// Not at all.
+    fn plain(&self) -> Unknown<T>;
 }
 
 impl<T: IntoToolResult> ContentKind<T> for &&Probe<T> {
@@ -298,12 +299,12 @@ impl<T: Serialize> PlainKind<T> for &Probe<T> {
 }
 
 impl<T> UnknownKind<T> for Probe<T> {
-    fn kind(&self) -> Content<T> {
-        Content(PhantomData)
+    fn kind(&self) -> Unknown<T> {
+        Unknown(PhantomData)
     }
 
-    fn plain(&self) -> Content<T> {
-        Content(PhantomData)
+    fn plain(&self) -> Unknown<T> {
+        Unknown(PhantomData)
     }
 }
 
@@ -315,6 +316,28 @@ pub struct Data<T>(PhantomData<fn() -> T>);
 
 /// Writes data as text alone.
 pub struct Plain<T>(PhantomData<fn() -> T>);
+
+/// Cannot be written; the bound of `finish` says what to do.
+pub struct Unknown<T>(PhantomData<fn() -> T>);
+
+impl<T> Unknown<T> {
+    /// What the call would come to.
+    pub fn finish(self, result: Result<T, Failure>) -> Result<Outcome, ErrorObject>
+    where
+        T: IntoToolResult,
+    {
+        Content(PhantomData).finish(result)
+    }
+
+    /// None, so that one mistake is one error.
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    pub fn schema(self) -> Result<Option<JsonSchema>, serde_json::Error> {
+        Ok(None)
+    }
+}
 
 impl<T: IntoToolResult> Content<T> {
     /// What the call comes to.

@@ -1,0 +1,51 @@
+//! Crates under other names, and a caller's scope that holds surprising names.
+
+use ::etdi_core as other_etdi;
+use ::mcp_server as other_server;
+
+mod server {
+    pub(super) use crate::renamed::other_server::*;
+}
+
+// Names of the prelude that generated code must not stumble over.
+#[allow(dead_code)]
+struct Result;
+#[allow(dead_code)]
+struct Ok;
+#[allow(dead_code)]
+struct Box;
+#[allow(dead_code)]
+struct Option;
+
+#[server::tool(
+    crate = crate::renamed::server,
+    etdi_crate = other_etdi,
+    etdi,
+    version = "1.0.0"
+)]
+async fn shadowed(text: String) -> String {
+    text
+}
+
+struct Object;
+
+#[server::tools(crate = crate::renamed::server)]
+impl Object {
+    #[server::tool]
+    #[cfg(not(any()))]
+    fn here(&self, n: u8) -> u8 {
+        n
+    }
+
+    #[server::tool]
+    #[cfg(any())]
+    fn gone(&self) -> NoSuchType {}
+}
+
+#[test]
+fn expansions_find_their_crates() {
+    let server = server::Server::new("renamed", "1.0.0").tool::<shadowed>().tools(Object);
+    let server = server.build().unwrap();
+    let names: Vec<_> = server.tools().iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["shadowed", "here"]);
+}

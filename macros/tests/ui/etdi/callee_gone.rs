@@ -1,0 +1,9 @@
+//! A callee that was renamed.
+
+#[mcp_server::tool(etdi, version = "1.0.0", allowed_callees = [log_acces])]
+async fn search() {}
+
+#[mcp_server::tool]
+async fn log_access() {}
+
+fn main() {}
