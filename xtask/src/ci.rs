@@ -6,8 +6,15 @@ use std::time::Instant;
 
 /// Crates that people import one by one; each must build alone.
 const ALONE: &[&str] = &[
-    "mcp-types", "mcp-transport", "mcp-server", "mcp-client", "mcp-macros", "etdi-core", "etdi-oauth",
-    "etdi", "etdi-cli",
+    "mcp-types",
+    "mcp-transport",
+    "mcp-server",
+    "mcp-client",
+    "mcp-macros",
+    "etdi-core",
+    "etdi-oauth",
+    "etdi",
+    "etdi-cli",
 ];
 
 /// Runs all checks, one after the other; each says how long it took.
@@ -15,7 +22,7 @@ const ALONE: &[&str] = &[
 /// # Errors
 ///
 /// The first check that failed, with the command to run it alone.
-pub fn run(root: &Path) -> Result<(), String> {
+pub(crate) fn run(root: &Path) -> Result<(), String> {
     step(root, &["fmt", "--all", "--check"], &[])?;
     timed("tidy", || crate::tidy::run(root))?;
     timed("codegen --check", || crate::codegen::run(root, true))?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 ///
 /// All broken rules, a line each, with the file and what to do.
-pub fn run(root: &Path) -> Result<(), String> {
+pub(crate) fn run(root: &Path) -> Result<(), String> {
     let mut broken = Vec::new();
     let files = rust_files(root)?;
     for file in &files {
@@ -86,7 +86,13 @@ const FENCES: &[Fence] = &[
     },
     Fence {
         rule: "I1",
-        words: &["\"2024-11-05\"", "\"2025-03-26\"", "\"2025-06-18\"", "\"2025-11-25\"", "\"2026-07-28\""],
+        words: &[
+            "\"2024-11-05\"",
+            "\"2025-03-26\"",
+            "\"2025-06-18\"",
+            "\"2025-11-25\"",
+            "\"2026-07-28\"",
+        ],
         inside: &["crates/", "macros/"],
         except: &["crates/mcp-types/src/version.rs"],
         advice: "name the revision through `ProtocolVersion`",
@@ -94,8 +100,16 @@ const FENCES: &[Fence] = &[
     Fence {
         rule: "I2",
         words: &[
-            "tokio::net", "tokio::process", "tokio::time", "tokio::spawn", "tokio::task", "std::net",
-            "std::process::Command", "thread::spawn", "hyper::", "axum::",
+            "tokio::net",
+            "tokio::process",
+            "tokio::time",
+            "tokio::spawn",
+            "tokio::task",
+            "std::net",
+            "std::process::Command",
+            "thread::spawn",
+            "hyper::",
+            "axum::",
         ],
         inside: PURE,
         except: &[],
@@ -144,7 +158,8 @@ fn check_file(file: &SourceFile, broken: &mut Vec<String>) {
     if file.is_test() {
         return;
     }
-    for fence in FENCES.iter().filter(|fence| file.under(fence.inside) && !file.under(fence.except)) {
+    for fence in FENCES.iter().filter(|fence| file.under(fence.inside) && !file.under(fence.except))
+    {
         for (at, line) in file.code() {
             if let Some(word) = fence.words.iter().find(|word| line.contains(*word)) {
                 broken.push(format!("{} {path}:{at}: `{word}`: {}", fence.rule, fence.advice));
@@ -170,8 +185,14 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 const OURS: &[&str] = &[
-    "mcp-types", "mcp-macros", "mcp-transport", "mcp-server", "mcp-client", "etdi-core",
-    "etdi-oauth", "etdi",
+    "mcp-types",
+    "mcp-macros",
+    "mcp-transport",
+    "mcp-server",
+    "mcp-client",
+    "etdi-core",
+    "etdi-oauth",
+    "etdi",
 ];
 
 fn check_manifests(root: &Path, broken: &mut Vec<String>) -> Result<(), String> {
@@ -213,7 +234,8 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<SourceFile>) -> Result<(), S
             walk(root, &path, files)?;
         } else if name.ends_with(".rs") {
             let text = fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-            let path = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            let path =
+                path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
             files.push(SourceFile { path, text });
         }
     }

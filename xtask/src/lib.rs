@@ -1,1 +1,0 @@
-//! Chores of the workspace: code generation, tidy, ci.

@@ -1,0 +1,44 @@
+//! Chores of the workspace, in Rust: `cargo xtask` lists them. Add no dependency lightly.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+mod ci;
+mod codegen;
+mod interop;
+mod tidy;
+
+const USAGE: &str = "\
+cargo xtask schema --from DIR   describe the published schemas in DIR (kept in xtask/schema)
+cargo xtask codegen [--check]   generate crates/mcp-types/src/generated from the descriptions
+cargo xtask tidy                keep the invariants of ARCHITECTURE.md
+cargo xtask ci                  every check that needs nothing but the compiler
+cargo xtask interop             others' clients and servers against ours";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = root();
+    let done = match words.as_slice() {
+        ["schema", "--from", folder] => codegen::schema(&root, Path::new(folder)),
+        ["codegen"] => codegen::run(&root, false),
+        ["codegen", "--check"] => codegen::run(&root, true),
+        ["tidy"] => tidy::run(&root),
+        ["ci"] => ci::run(&root),
+        ["interop"] => interop::run(&root),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root folder, which holds this package's.
+fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
