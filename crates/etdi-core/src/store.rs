@@ -115,8 +115,9 @@ impl FileStore {
     /// it holds records without a valid head: nothing in it counts then, and it is left as it is.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let disk = Disk::open(directory.as_ref())?;
-        {
+        if disk.read(head::NAME, head::MAX_BYTES)?.is_none() {
             let _lock = disk.lock()?;
+            // Another process may have been faster.
             if disk.read(head::NAME, head::MAX_BYTES)?.is_none() {
                 if disk.names()?.iter().any(|name| is_record(name)) {
                     return Err(head::damaged(&disk, "it holds records and no head"));
@@ -220,12 +221,8 @@ impl FileStore {
         }
     }
 
-    /// The approval in a record; `key` is what it was looked up by, if it was.
-    fn approval(
-        &self,
-        name: &str,
-        key: Option<&ApprovalKey>,
-    ) -> Result<Option<Approval>, StoreError> {
+    /// The approval in a record.
+    fn approval(&self, name: &str) -> Result<Option<Approval>, StoreError> {
         let Some((entry, bytes)) = self.record(name)? else { return Ok(None) };
         let damaged = |what| self.damaged(&file(name, entry.generation), what);
         let record: ApprovalRecord =
@@ -235,8 +232,7 @@ impl FileStore {
         // key, whoever wrote the head.
         let bound = record.v == VERSION
             && approval.generation == entry.generation
-            && approval_name(&approval.key) == name
-            && key.is_none_or(|key| *key == approval.key);
+            && approval_name(&approval.key) == name;
         if bound { Ok(Some(approval)) } else { Err(damaged("belongs to another approval")) }
     }
 
@@ -316,7 +312,7 @@ impl FileStore {
     fn list_now(&self) -> Result<Listing, StoreError> {
         let mut listing = Listing::default();
         for name in self.head()?.records.keys().filter(|name| name.starts_with(APPROVAL)) {
-            match self.approval(name, None) {
+            match self.approval(name) {
                 Ok(approval) => listing.approvals.extend(approval),
                 Err(fault) => listing.faults.push(fault),
             }
@@ -410,7 +406,7 @@ impl ApprovalStore for FileStore {
         &'a self,
         key: &'a ApprovalKey,
     ) -> BoxFuture<'a, Result<Option<Approval>, StoreError>> {
-        Box::pin(async move { self.approval(&approval_name(key), Some(key)) })
+        Box::pin(async move { self.approval(&approval_name(key)) })
     }
 
     fn put(

@@ -378,6 +378,9 @@ fn changed(
     }
     let same_key =
         approval.signed_by.as_ref().map(|by| &by.kid) == facts.signed_by().map(|by| &by.kid);
+    if !same_key && matches!(facts.standing, Standing::Verified { trust: Trust::FirstUse, .. }) {
+        return Decision::Ask { reason: Reason::KeyChanged, changes, alarm: true };
+    }
     match policy.update {
         Update::CarryOver { undo_seconds }
             if facts.is_verified()

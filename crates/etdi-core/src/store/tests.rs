@@ -181,12 +181,15 @@ fn swapped_files_approve_nothing() {
         assert!(matches!(now(store.get(&key(tool))), Err(StoreError::Corrupt { .. })));
     }
 
-    // Not even with a head that was written to match.
+    // Not even with names and a head that were written to match.
     let mut head = Head::decode(&fs::read(scratch.0.join("head")).unwrap()).unwrap();
     let names: Vec<_> = head.records.keys().cloned().collect();
     let (one, two) = (head.records[&names[0]], head.records[&names[1]]);
-    head.records.get_mut(&names[0]).unwrap().digest = two.digest;
-    head.records.get_mut(&names[1]).unwrap().digest = one.digest;
+    let contents = if records[0].to_str().unwrap().contains(&names[0]) { [a, b] } else { [b, a] };
+    write(&scratch.0.join(file(&names[0], two.generation)), &contents[1]);
+    write(&scratch.0.join(file(&names[1], one.generation)), &contents[0]);
+    head.records.insert(names[0].clone(), two);
+    head.records.insert(names[1].clone(), one);
     head.generation += 1;
     fs::write(scratch.0.join("head"), head.encode().unwrap()).unwrap();
     let store = scratch.open();
@@ -194,7 +197,8 @@ fn swapped_files_approve_nothing() {
         let error = now(store.get(&key(tool))).unwrap_err();
         assert!(error.to_string().contains("belongs to another approval"), "{error}");
     }
-    assert_eq!(now(store.list()).unwrap().faults.len(), 2);
+    let listing = now(store.list()).unwrap();
+    assert_eq!((listing.approvals.len(), listing.faults.len()), (0, 2));
 }
 
 #[test]
@@ -413,7 +417,7 @@ fn no_write_of_many_threads_and_processes_is_lost() {
     put(&scratch.open(), "search", None);
     let shared = scratch.open();
     let count = |store: &FileStore| {
-        for _ in 0..10 {
+        for _ in 0..5 {
             loop {
                 let old = now(store.get(&key("search"))).unwrap().unwrap();
                 let number = old.note.as_deref().map_or(0, |note| note.parse::<u32>().unwrap());
@@ -433,7 +437,7 @@ fn no_write_of_many_threads_and_processes_is_lost() {
         }
     });
     let last = now(shared.get(&key("search"))).unwrap().unwrap();
-    assert_eq!(last.note.as_deref(), Some("40"));
+    assert_eq!(last.note.as_deref(), Some("20"));
     assert!(shared.strangers().unwrap().is_empty());
 }
 

@@ -500,6 +500,21 @@ fn an_alarm_in_a_raised_version_is_one() {
 }
 
 #[test]
+fn another_key_and_another_version_at_once_ask() {
+    let tool = definition("1.4.0", What::Nothing);
+    let approval = approved(&tool, &verified(&tool));
+    let listed = definition("1.5.0", What::Less);
+    for (trust, expected) in [
+        (Trust::Configured, ["ask VERSION_CHANGED"; 3]),
+        (Trust::FirstUse, ["alarm KEY_CHANGED", "alarm KEY_CHANGED", "block KEY_UNTRUSTED"]),
+    ] {
+        let standing = signed(&listed, ISSUER, 2, trust);
+        let facts = Facts::new(SERVER, &listed, &standing);
+        assert_eq!(at_all_levels(&facts, Known::new(Some(&approval), None)), expected);
+    }
+}
+
+#[test]
 fn what_a_verifier_says_is_what_it_means() {
     let of = |error| Standing::of(&Err(error));
     let server = crate::identity::ServerIdentity::package("pkg:cargo/notes").unwrap();
