@@ -93,6 +93,13 @@ fn write(path: &Path, bytes: &[u8]) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
+/// Writes in place: thousands of files that are truncated first take a file system minutes.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    std::io::Write::write_all(&mut file, bytes).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -149,20 +156,20 @@ fn a_file_cut_or_flipped_anywhere_approves_nothing() {
     for path in [record, scratch.0.join("head")] {
         let whole = fs::read(&path).unwrap();
         for cut in 0..whole.len() {
-            fs::write(&path, &whole[..cut]).unwrap();
+            overwrite(&path, &whole[..cut]);
             refused(&format!("{path:?} cut at {cut}"));
         }
         for byte in 0..whole.len() {
             for bit in 0..8 {
                 let mut flipped = whole.clone();
                 flipped[byte] ^= 1 << bit;
-                fs::write(&path, &flipped).unwrap();
+                overwrite(&path, &flipped);
                 refused(&format!("{path:?} byte {byte} bit {bit}"));
             }
         }
-        fs::write(&path, [&whole[..], b" "].concat()).unwrap();
+        overwrite(&path, &[&whole[..], b" "].concat());
         refused("longer");
-        fs::write(&path, &whole).unwrap();
+        overwrite(&path, &whole);
     }
     assert!(now(scratch.open().get(&key("search"))).unwrap().is_some());
 }
@@ -383,7 +390,7 @@ fn a_write_that_is_cut_anywhere_leaves_the_old_state_or_the_new() {
             assert_eq!(state(&scratch.open()), after, "kind {kind} cut {cut}");
             if result.is_ok() {
                 assert_ne!(after, before);
-                if cut > 16 {
+                if cut > cuts + 1 {
                     break;
                 }
                 continue;
