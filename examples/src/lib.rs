@@ -1,1 +1,7 @@
-//! Programs that a reader can run.
+//! Programs that a reader can run: `cargo run -p examples --example NAME`.
+//!
+//! | example | shows |
+//! |---|---|
+//! | `calculator` | the smallest server, two tools over stdio |
+//! | `interop_server`, `interop_client` | the two ends that are run against others' software |
+//! | `bench_server` | the server that the benchmarks measure |

@@ -2,13 +2,23 @@
 // (`@modelcontextprotocol/server`), both eras, for our client. It offers what
 // ../README.md asks of every server here.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { McpServer } from '@modelcontextprotocol/server';
+import { inputRequired, McpServer } from '@modelcontextprotocol/server';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import * as z from 'zod/v4';
 
 const text = text => ({ content: [{ type: 'text', text }] });
 
-function build() {
+const QUESTION = {
+  message: 'What is your name?',
+  requestedSchema: { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] },
+};
+
+/** The answer to the question: by a request in the handshake's era, by a retry after it. */
+async function answer(era, { mcpReq }) {
+  return era === 'legacy' ? mcpReq.elicitInput({ mode: 'form', ...QUESTION }) : mcpReq.inputResponses?.name;
+}
+
+function build({ era }) {
   const server = new McpServer({ name: 'interop-typescript', version: '1.0.0' });
   server.registerTool(
     'echo',
@@ -31,6 +41,16 @@ function build() {
         await sleep(delay_ms);
       }
       return text(`slow done: ${steps}`);
+    },
+  );
+  server.registerTool(
+    'ask',
+    { description: 'Asks the user for a name.', inputSchema: z.object({}) },
+    async (_arguments, context) => {
+      const answered = await answer(era, context);
+      if (!answered) return inputRequired({ inputRequests: { name: inputRequired.elicit(QUESTION) } });
+      const { action, content } = answered;
+      return text(action === 'accept' ? `hello ${content.name}` : `ask ${action}`);
     },
   );
   return server;

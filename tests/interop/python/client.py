@@ -12,11 +12,12 @@ import json
 import sys
 from importlib.metadata import version
 
+import mcp_types as types
 from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
 
 # Features that the server does not promise yet: named here, never passed over in silence.
-LATER = ["elicitation", "resources", "prompts"]
+LATER = ["resources", "prompts"]
 MESSAGE = 'hello "wörld" \u2713\n\U0001f642'
 SECONDS = 20
 
@@ -43,8 +44,8 @@ async def refusal(call):
 class Steps:
     """One method a step; what it returns is recorded as evidence."""
 
-    def __init__(self, client, era):
-        self.client, self.era = client, era
+    def __init__(self, client, era, asked):
+        self.client, self.era, self.asked = client, era, asked
 
     async def negotiate(self):
         revision = self.client.protocol_version
@@ -55,7 +56,7 @@ class Steps:
 
     async def list_tools(self):
         tools = {tool.name: tool for tool in (await self.client.list_tools()).tools}
-        expect({"echo", "slow"} <= set(tools), sorted(tools))
+        expect({"ask", "echo", "slow"} <= set(tools), sorted(tools))
         schema = tools["echo"].input_schema
         expect(schema["type"] == "object" and schema["required"] == ["message"], schema)
         return sorted(tools)
@@ -70,7 +71,7 @@ class Steps:
         async def note(progress, total, message):
             seen.append([progress, total])
 
-        result = await self.client.call_tool("slow", {"steps": 3, "delay_ms": 20}, progress_callback=note)
+        result = await self.client.call_tool("slow", {"steps": 3, "delay_ms": 100}, progress_callback=note)
         expect(text(result) == "slow done: 3", result)
         expect(seen == [[1, 3], [2, 3], [3, 3]], seen)
         return seen
@@ -88,6 +89,11 @@ class Steps:
         expect("message" in message, message)
         return kind, code, message
 
+    async def elicitation(self):
+        result = await self.client.call_tool("ask", {})
+        expect(not result.is_error and text(result) == "hello Ada", result)
+        expect(self.asked == ["What is your name?"], self.asked)
+
     async def at_once(self):
         calls = [self.client.call_tool("echo", {"message": str(n)}) for n in range(50)]
         seen = [text(result) for result in await asyncio.gather(*calls)]
@@ -104,7 +110,7 @@ class Steps:
 
 
 ORDER = ["negotiate", "list_tools", "echo", "progress", "unknown_tool", "wrong_argument",
-         "missing_argument", "at_once", "cancel"]
+         "missing_argument", "elicitation", "at_once", "cancel"]
 
 
 def first(error):
@@ -115,11 +121,22 @@ def first(error):
 
 async def run(command, era):
     done = {name: {"ok": False, "seen": "not reached"} for name in ORDER}
+    asked = []
+
+    async def answer(context, params):
+        asked.append(params.message)
+        return types.ElicitResult(action="accept", content={"name": "Ada"})
+
     try:
         server = StdioServerParameters(command=command[0], args=command[1:])
-        mode = "legacy" if era == "legacy" else "auto"
-        async with asyncio.timeout(SECONDS * 2), Client(server, mode=mode, read_timeout_seconds=SECONDS) as client:
-            steps = Steps(client, era)
+        client = Client(
+            server,
+            mode="legacy" if era == "legacy" else "auto",
+            elicitation_callback=answer,
+            read_timeout_seconds=SECONDS,
+        )
+        async with asyncio.timeout(SECONDS * 2), client:
+            steps = Steps(client, era, asked)
             for name in ORDER:
                 try:
                     done[name] = {"ok": True, "seen": await getattr(steps, name)()}
