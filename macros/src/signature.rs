@@ -9,7 +9,8 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Attribute, FnArg, GenericParam, LitStr, Meta, PatType, PathArguments, Signature, Token, Type,
+    Attribute, FnArg, GenericParam, LitStr, Meta, PatType, PathArguments, Safety, Signature, Token,
+    Type,
 };
 
 use crate::ctxt::Ctxt;
@@ -54,7 +55,7 @@ fn refuse_shapes(signature: &Signature, ctxt: &Ctxt) {
     {
         refuse(clause, "there is nothing that `where` could bound");
     }
-    if let Some(token) = &signature.unsafety {
+    if let Safety::Unsafe(token) = &signature.safety {
         refuse(token, "it cannot be `unsafe`, because models call it");
     }
     if let Some(abi) = &signature.abi {

@@ -9,8 +9,8 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::visit_mut::VisitMut;
 use syn::{
-    Attribute, FnArg, ImplItem, ItemFn, ItemImpl, LitStr, Meta, Signature, Type, Visibility,
-    parse_quote,
+    Attribute, FnArg, ImplItem, ItemFn, ItemImpl, LitStr, Meta, ReceiverKind, Signature, Type,
+    Visibility, parse_quote,
 };
 
 use crate::attr::{ToolAttr, ToolsAttr};
@@ -81,7 +81,7 @@ pub(crate) fn methods(attribute: TokenStream, item: TokenStream) -> TokenStream 
         ctxt.push(error);
         ToolsAttr::default()
     });
-    if let Some((_, path, _)) = &block.trait_ {
+    if let Some((path, _)) = &block.trait_ {
         ctxt.error(path, "tools are methods of a type, write `#[tools] impl Notes { … }`");
     }
     if !block.generics.params.is_empty() {
@@ -146,8 +146,7 @@ impl Source<'_> {
         let mut takes_self = false;
         if let Some(FnArg::Receiver(receiver)) = signature.inputs.first() {
             takes_self = true;
-            let by_reference = receiver.reference.is_some() && receiver.colon_token.is_none();
-            if !by_reference || receiver.mutability.is_some() {
+            if !matches!(receiver.kind, ReceiverKind::Reference(_, _, None)) {
                 ctxt.error(receiver, "a tool of an object takes `&self`: calls run at once");
             }
         }

@@ -60,8 +60,11 @@ pub(crate) struct Shape {
     optional: Option<Value>,
 }
 
-/// The member under which data stands that is no object.
-const RESULT: &str = "result";
+/// Data that is no object, under the name that its schema gives it.
+#[derive(Serialize)]
+struct Wrapped<'v, T> {
+    result: &'v T,
+}
 
 impl Shape {
     /// The shape of `T`.
@@ -90,7 +93,7 @@ impl Shape {
     /// Writes `value` so that it fits the schema.
     pub(crate) fn write<T: Serialize>(&self, value: &T) -> Result<RawText, serde_json::Error> {
         let text = match self.wrapped {
-            true => RawText::of(&HashMap::from([(RESULT, value)]))?,
+            true => RawText::of(&Wrapped { result: value })?,
             false => RawText::of(value)?,
         };
         match &self.optional {
@@ -120,8 +123,8 @@ fn wrap(mut schema: Value) -> Value {
     move_references(&mut schema);
     root.get_mut("$defs").into_iter().for_each(move_references);
     root.insert("type".into(), "object".into());
-    root.insert("properties".into(), Map::from_iter([(RESULT.to_owned(), schema)]).into());
-    root.insert("required".into(), vec![RESULT].into());
+    root.insert("properties".into(), Map::from_iter([("result".to_owned(), schema)]).into());
+    root.insert("required".into(), vec!["result"].into());
     root.into()
 }
 
