@@ -151,24 +151,26 @@ impl<F: Future<Output = Result<Outcome, ErrorObject>>> Future for LimitedFuture<
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let mut answer = Poll::Pending;
+        // Through the capture, because an answer is large and what a guard gives back is moved.
         let polled = guarded(|| match this.running.as_mut().project() {
-            RunningProjection::Direct { call } => call.poll(cx),
-            RunningProjection::InTurn { call } => call.as_mut().poll(cx),
-            RunningProjection::Over => Poll::Pending,
+            RunningProjection::Direct { call } => answer = call.poll(cx),
+            RunningProjection::InTurn { call } => answer = call.as_mut().poll(cx),
+            RunningProjection::Over => {}
         });
-        let answer = match polled.unwrap_or_else(|error| Poll::Ready(Err(error))) {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => {
-                let Some((runtime, time)) = this.time else { return Poll::Pending };
-                let start = || runtime.sleep_until(runtime.now() + *time);
-                ready!(this.timer.get_or_insert_with(start).as_mut().poll(cx));
-                let text = format!("the call took longer than {time:?} and was stopped");
-                Err(ErrorObject::local(Origin::Timeout, text))
-            }
-        };
+        if let Err(error) = polled {
+            answer = Poll::Ready(Err(error));
+        }
+        if answer.is_pending() {
+            let Some((runtime, time)) = this.time else { return Poll::Pending };
+            let start = || runtime.sleep_until(runtime.now() + *time);
+            ready!(this.timer.get_or_insert_with(start).as_mut().poll(cx));
+            let text = format!("the call took longer than {time:?} and was stopped");
+            answer = Poll::Ready(Err(ErrorObject::local(Origin::Timeout, text)));
+        }
         // The call goes before its turn does, even if dropping it panics.
         let _ = guarded(|| this.running.set(Running::Over));
         *this.turn = None;
-        Poll::Ready(answer)
+        answer
     }
 }

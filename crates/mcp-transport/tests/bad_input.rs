@@ -212,7 +212,7 @@ async fn calls_above_the_number_wait_for_their_turn() {
 
 #[tokio::test]
 async fn a_flood_is_read_no_faster_than_it_is_answered() {
-    let mut lines = opened("legacy").await;
+    let lines = opened("legacy").await;
     // The reader of the answers starts late; what is in between is bounded, and nothing is lost.
     let (reads, mut writes) = lines.split();
     let flood = tokio::spawn(async move {

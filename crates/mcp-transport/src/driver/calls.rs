@@ -54,9 +54,16 @@ impl<S: ExchangeService> Calls for CallsOf<S> {
 
     fn poll(&mut self, slot: usize, cx: &mut Context<'_>) -> Poll<Answer> {
         let Some(call) = self.slots.get_mut(slot) else { return Poll::Pending };
-        let polled =
-            guarded(|| call.as_mut().as_pin_mut().map_or(Poll::Pending, |call| call.poll(cx)));
-        let answer = polled.unwrap_or_else(|error| Poll::Ready(Err(error)));
+        let mut answer = Poll::Pending;
+        // Through the capture, because an answer is large and what a guard gives back is moved.
+        let polled = guarded(|| {
+            if let Some(call) = call.as_mut().as_pin_mut() {
+                answer = call.poll(cx);
+            }
+        });
+        if let Err(error) = polled {
+            answer = Poll::Ready(Err(error));
+        }
         if answer.is_ready() {
             self.clear(slot);
         }

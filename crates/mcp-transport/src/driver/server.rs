@@ -217,22 +217,36 @@ impl Driver {
     /// Starts what the protocol wants to be served, and drops what it wants to be dropped.
     fn run_events(&mut self, cx: &mut Context<'_>) {
         loop {
-            while let Some(exchange) = self.waiting.pop_front() {
-                match self.calls.poll_ready(cx) {
-                    Poll::Ready(Ok(())) => self.start(exchange),
-                    Poll::Ready(Err(error)) => {
-                        self.conn.complete(self.now, exchange.id(), Err(error))
+            let exchange = match self.waiting.pop_front() {
+                Some(exchange) => exchange,
+                None => match self.conn.poll_event() {
+                    Some(ServerEvent::Exchange(exchange)) => exchange,
+                    Some(ServerEvent::Cancelled(id)) => {
+                        self.cancel(id);
+                        continue;
                     }
-                    Poll::Pending => {
-                        self.waiting.push_front(exchange);
-                        break;
-                    }
+                    None => return,
+                },
+            };
+            match self.calls.poll_ready(cx) {
+                Poll::Ready(Ok(())) => self.start(exchange),
+                Poll::Ready(Err(error)) => {
+                    self.conn.complete(self.now, exchange.id(), Err(error));
+                }
+                Poll::Pending => {
+                    self.waiting.push_front(exchange);
+                    return self.set_events_aside();
                 }
             }
-            match self.conn.poll_event() {
-                Some(ServerEvent::Exchange(exchange)) => self.waiting.push_back(exchange),
-                Some(ServerEvent::Cancelled(id)) => self.cancel(id),
-                None => return,
+        }
+    }
+
+    /// Keeps exchanges for which the service is not ready; what is cancelled goes at once.
+    fn set_events_aside(&mut self) {
+        while let Some(event) = self.conn.poll_event() {
+            match event {
+                ServerEvent::Exchange(exchange) => self.waiting.push_back(exchange),
+                ServerEvent::Cancelled(id) => self.cancel(id),
             }
         }
     }

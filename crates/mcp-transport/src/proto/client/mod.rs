@@ -296,9 +296,7 @@ impl ClientConn {
             deadline,
             parked: false,
         };
-        if self.pending.insert(Some(&request), id, entry).is_err() {
-            self.completed(id, Err(ErrorObject::internal("a request id was used twice")));
-        }
+        self.pending.insert(Some(request), id, entry);
     }
 
     fn handle_response(&mut self, now: Instant, response: Response) {
@@ -412,7 +410,7 @@ impl ClientConn {
     }
 
     fn remove(&mut self, exchange: ExchangeId) -> Option<Entry> {
-        let entry = self.pending.remove(exchange, |entry| Some(&entry.request))?;
+        let entry = self.pending.remove(exchange)?;
         if let Some(deadline) = entry.deadline {
             self.deadlines.remove(&(deadline, exchange));
         }

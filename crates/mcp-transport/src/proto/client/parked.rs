@@ -89,7 +89,7 @@ impl ClientConn {
             parked: true,
         };
         let request = entry.request.clone();
-        let _ = self.pending.insert(Some(&request), exchange, entry);
+        self.pending.insert(Some(request), exchange, entry);
     }
 
     /// Takes the answer of a parked call; says whether it is one.
@@ -132,7 +132,7 @@ impl ClientConn {
                     self.deadlines.insert((deadline, exchange.id()));
                 }
                 let request = entry.request.clone();
-                let _ = self.pending.insert(Some(&request), exchange.id(), entry);
+                self.pending.insert(Some(request), exchange.id(), entry);
                 for (id, question) in later {
                     if let Err(error) = self.park(now, id.clone(), question) {
                         self.outbox.push(None, |out| wire::encode_error(out, Some(&id), &error));

@@ -160,7 +160,7 @@ impl ServerConn {
             Err(error) => error,
         };
         self.phase = Phase::Opening;
-        self.answer(exchange, Err(error));
+        self.answer(exchange, Err(&error));
     }
 
     pub(super) fn request_legacy(&mut self, request: Request, batch: Option<u64>) {
@@ -217,7 +217,7 @@ impl ServerConn {
         wanted: InputRequiredResult,
     ) {
         if let Err(error) = self.try_ask(now, exchange, wanted) {
-            self.answer(exchange, Err(error));
+            self.answer(exchange, Err(&error));
         }
     }
 
@@ -281,7 +281,7 @@ impl ServerConn {
                 self.withdraw_inputs(asked.exchange);
                 let text =
                     format!("the client did not answer `{}`: {}", asked.method, error.message);
-                self.answer(asked.exchange, Err(ErrorObject::internal(text)));
+                self.answer(asked.exchange, Err(&ErrorObject::internal(text)));
             }
         }
     }
@@ -293,7 +293,7 @@ impl ServerConn {
         // It was read once already; reading it again is cheaper than keeping a copy of every call.
         let incoming = match LEGACY.decode_request(&inputs.method, inputs.params.as_ref()) {
             Ok(incoming) => incoming,
-            Err(error) => return self.answer(exchange, Err(error)),
+            Err(error) => return self.answer(exchange, Err(&error)),
         };
         inputs.attempt += 1;
         let mut again = Exchange::reenter(exchange, inputs.attempt, incoming.request);
@@ -325,7 +325,7 @@ impl ServerConn {
             let text = format!("the client did not answer `{}` in time", asked.method);
             let exchange = asked.exchange;
             self.withdraw_inputs(exchange);
-            self.answer(exchange, Err(ErrorObject::internal(text)));
+            self.answer(exchange, Err(&ErrorObject::internal(text)));
         }
     }
 }

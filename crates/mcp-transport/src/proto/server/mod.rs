@@ -142,7 +142,7 @@ impl ServerConn {
     }
 
     fn handle_request(&mut self, now: Instant, request: Request, batch: Option<u64>) {
-        if self.pending.holds(&request.id) {
+        if self.pending.exchange(&request.id).is_some() {
             let text = format!("the id `{}` is taken by a request in flight", request.id);
             return self.answer_error(
                 Some(&request.id),
@@ -182,7 +182,7 @@ impl ServerConn {
         exchange: ExchangeId,
         result: Result<Outcome, ErrorObject>,
     ) {
-        let Some(entry) = self.pending.get_mut(exchange) else { return };
+        let Some(entry) = self.pending.get(exchange) else { return };
         match (entry.kind, result) {
             (Kind::Initialize, result) => self.initialized(exchange, result),
             (Kind::Identity, result) => {
@@ -194,12 +194,12 @@ impl ServerConn {
             (Kind::Discover, Ok(Outcome::Complete(ServerResult::Discover(mut found)))) => {
                 self.learn_identity(&found);
                 found.supported_versions = modern::served();
-                self.answer(exchange, Ok(Outcome::Complete(ServerResult::Discover(found))));
+                self.answer(exchange, Ok(&Outcome::Complete(ServerResult::Discover(found))));
             }
             (_, Ok(Outcome::InputRequired(asked))) if matches!(self.phase, Phase::Legacy(_)) => {
                 self.ask_for_inputs(now, exchange, asked);
             }
-            (_, result) => self.answer(exchange, result),
+            (_, result) => self.answer(exchange, result.as_ref()),
         }
     }
 
@@ -274,16 +274,16 @@ impl ServerConn {
     }
 
     fn remove(&mut self, exchange: ExchangeId) -> Option<Entry> {
-        self.pending.remove(exchange, |entry| entry.request.as_ref())
+        self.pending.remove(exchange)
     }
 
     /// Answers a request in flight, for good.
-    fn answer(&mut self, exchange: ExchangeId, result: Result<Outcome, ErrorObject>) {
+    fn answer(&mut self, exchange: ExchangeId, result: Result<&Outcome, &ErrorObject>) {
         let Some(entry) = self.remove(exchange) else { return };
         let Some(id) = entry.request else { return };
         let stamp = std::mem::take(&mut self.stamp);
         self.answer_with(&id, entry.batch, |out| {
-            if let Err(error) = entry.codec.encode_response(out, &id, result.as_ref(), &stamp) {
+            if let Err(error) = entry.codec.encode_response(out, &id, result, &stamp) {
                 let error = ErrorObject::internal(format!("the result has no JSON form: {error}"));
                 wire::encode_error(out, Some(&id), &error);
             }
@@ -321,10 +321,7 @@ impl ServerConn {
 
     /// Hands an exchange to the driver.
     fn start(&mut self, exchange: Exchange, entry: Entry) {
-        let id = exchange.id();
-        let request = entry.request.clone();
-        if self.pending.insert(request.as_ref(), id, entry).is_ok() {
-            self.events.push_back(ServerEvent::Exchange(exchange));
-        }
+        self.pending.insert(entry.request.clone(), exchange.id(), entry);
+        self.events.push_back(ServerEvent::Exchange(exchange));
     }
 }
