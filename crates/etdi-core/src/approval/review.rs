@@ -31,8 +31,6 @@ use crate::time::UnixTime;
 pub struct Approved<T> {
     value: T,
     approval: Arc<Approval>,
-    /// Of the whole store, before the approval was read.
-    generation: u64,
 }
 
 impl<T> Approved<T> {
@@ -156,16 +154,6 @@ impl Approvals {
         now: UnixTime,
     ) -> Result<Approved<ToolDefinition>, Box<Refusal>> {
         self.settle(facts, now, Some(&*self.approver)).await
-    }
-
-    /// Whether an approval still stands, at the price of asking the store for one number: nothing
-    /// was written since it was checked, and it has not expired. If not, check again.
-    ///
-    /// The definition and what verification found are the caller's to compare.
-    pub async fn holds<T>(&self, approved: &Approved<T>, now: UnixTime) -> bool {
-        let generation = self.store.generation().await;
-        generation.is_ok_and(|generation| generation == approved.generation)
-            && !approved.approval.is_expired(now)
     }
 
     async fn settle(
@@ -311,7 +299,6 @@ impl Approvals {
     /// Reads what bears on the decision, and remembers a verified tool first.
     async fn known(&self, facts: &Facts<'_>, now: UnixTime) -> Result<Stored, StoreError> {
         let key = facts.key();
-        let generation = self.store.generation().await?;
         let approval = self.store.get(&key).await?;
         let mut memory = self.store.memory(facts.server).await?;
         if let Some(seen) =
@@ -337,7 +324,7 @@ impl Approvals {
                 }
             }
         }
-        Ok(Stored { approval, previous, memory, generation })
+        Ok(Stored { approval, previous, memory })
     }
 
     fn failed(&self, facts: &Facts<'_>, error: StoreError, now: UnixTime) -> Box<Refusal> {
@@ -396,7 +383,6 @@ struct Stored {
     approval: Option<Approval>,
     previous: Option<Approval>,
     memory: Option<ServerMemory>,
-    generation: u64,
 }
 
 impl Stored {
@@ -411,8 +397,7 @@ fn approved(facts: &Facts<'_>, known: Stored) -> Result<Approved<ToolDefinition>
         // The decision says so already; this is the one place that makes the type, so it looks
         // for itself.
         Some(approval) if approval.key == facts.key() && approval.digest == facts.digest() => {
-            let (value, generation) = (facts.definition.clone(), known.generation);
-            Ok(Approved { value, approval: Arc::new(approval), generation })
+            Ok(Approved { value: facts.definition.clone(), approval: Arc::new(approval) })
         }
         _ => Err(Box::new(refusal(facts, &known, Reason::NotApproved, Changes::default()))),
     }

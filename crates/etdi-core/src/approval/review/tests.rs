@@ -145,25 +145,21 @@ fn a_person_is_asked_once() {
 }
 
 #[test]
-fn an_approval_holds_until_anything_is_written_or_it_ends() {
-    let until = NOW.plus(60);
+fn an_answer_counts_as_long_as_it_says() {
     let answer = Answer::Approve {
         granted: Granted::All,
         approver: "tester".into(),
-        expires_at: Some(until),
+        expires_at: Some(NOW.plus(60)),
         note: None,
     };
     let world = world(Policy::enhanced(), [answer]);
     let tool = tool("1.0.0", "Search.");
     let standing = verified(&tool);
     let facts = Facts::new(SERVER, &tool, &standing);
-    let approved = now(world.approvals.review(&facts, NOW)).unwrap();
-    assert!(now(world.approvals.holds(&approved, NOW)));
-    assert!(!now(world.approvals.holds(&approved, until)));
-    let again = now(world.approvals.check(&facts, NOW)).unwrap();
-    assert!(now(world.approvals.holds(&again, NOW)));
-    now(world.approvals.withdraw(&facts.key(), NOW)).unwrap();
-    assert!(!now(world.approvals.holds(&approved, NOW)));
+    now(world.approvals.review(&facts, NOW)).unwrap();
+    now(world.approvals.check(&facts, NOW.plus(59))).unwrap();
+    let refusal = now(world.approvals.check(&facts, NOW.plus(60))).unwrap_err();
+    assert_eq!(refusal.reason, Reason::ApprovalExpired);
 }
 
 #[test]
