@@ -2,6 +2,8 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod pair;
+
 use std::task::{Context, Poll};
 use std::time::Duration;
 
