@@ -1,10 +1,10 @@
 //! The attribute macros of `mcp-server`: `#[tool]` makes a function a tool.
 //!
 //! Use them through `mcp_server`, which re-exports them and owns what they expand to. The road of an
-//! expansion is always the same: the attribute ([`attr`]) and the function ([`signature`]) are
-//! parsed into a [`model`], the model is held against the rules ([`check`]), and only then written
-//! ([`expand`]). All errors are collected ([`ctxt`]) and shown at once, each at the tokens that
-//! caused it; your function is emitted in any case.
+//! expansion is always the same: the attribute (`attr`) and the function (`signature`) are parsed
+//! into a `model`, the model is held against the rules (`check`), and only then written (`expand`).
+//! All errors are collected (`ctxt`) and shown at once, each at the tokens that caused it; your
+//! function is emitted in any case.
 
 mod attr;
 mod check;

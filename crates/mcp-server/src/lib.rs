@@ -34,7 +34,7 @@
 //!
 //! The functions stay functions: call them, test them. Beside each stands a type of the same name,
 //! which is what `.tool::<add>()` registers. `server!()` takes the name and version from your
-//! `Cargo.toml`. Hand the server to a transport, `mcp_transport::serve_stdio(server)`, and it serves.
+//! `Cargo.toml`. Hand the server to a transport, `mcp_transport::serve(server, stdio()?)`, and it serves.
 //!
 //! # What a tool can take
 //!
