@@ -18,7 +18,7 @@
 
 use core::fmt::Write;
 
-use crate::ijson::{IjsonError, Limits, Number, Text, Value};
+use crate::ijson::{IjsonError, Limits, Number, Text, Value, plain_length};
 
 /// The canonical form of a text.
 ///
@@ -67,7 +67,30 @@ pub fn write(value: &Value<'_>, out: &mut String) {
 
 /// RFC 8785, section 3.2.2.3: as ECMAScript writes it.
 fn write_number(number: Number, out: &mut String) {
-    out.push_str(ryu_js::Buffer::new().format_finite(number.get()));
+    match number.as_i64() {
+        Some(integer) => write_integer(integer, out),
+        None => out.push_str(ryu_js::Buffer::new().format_finite(number.get())),
+    }
+}
+
+/// Most numbers of a definition are small integers, which need no general algorithm.
+fn write_integer(integer: i64, out: &mut String) {
+    if integer < 0 {
+        out.push('-');
+    }
+    let mut digits = [0; 20];
+    let mut rest = integer.unsigned_abs();
+    let mut count = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        count += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    let written = digits.get(digits.len() - count..).unwrap_or_default();
+    out.push_str(core::str::from_utf8(written).unwrap_or_default());
 }
 
 /// RFC 8785, section 3.2.2.2: only quote, backslash and control characters are escaped.
@@ -82,10 +105,9 @@ fn write_text(text: &Text<'_>, out: &mut String) {
 }
 
 fn write_escaped(text: &str, out: &mut String) {
-    let must = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
     let mut rest = text;
-    while let Some(at) = rest.as_bytes().iter().position(must) {
-        let (plain, tail) = rest.split_at(at);
+    loop {
+        let (plain, tail) = rest.split_at(plain_length(rest.as_bytes()).0);
         out.push_str(plain);
         let mut characters = tail.chars();
         match characters.next() {
@@ -98,11 +120,10 @@ fn write_escaped(text: &str, out: &mut String) {
             Some('\r') => out.push_str("\\r"),
             // Writing into a string cannot fail.
             Some(control) => _ = write!(out, "\\u{:04x}", u32::from(control)),
-            None => {}
+            None => return,
         }
         rest = characters.as_str();
     }
-    out.push_str(rest);
 }
 
 #[cfg(test)]

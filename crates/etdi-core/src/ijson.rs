@@ -33,6 +33,7 @@ mod reader;
 
 pub use error::{IjsonError, Problem};
 pub use number::Number;
+pub(crate) use reader::plain_length;
 
 /// How large a text may be before it is refused unread.
 ///
@@ -212,6 +213,9 @@ impl<'a> Object<'a> {
 /// surrogates begin with D8, come before U+E000 to U+FFFF. The first byte that differs decides,
 /// and it is a leading byte whenever two such characters meet.
 pub(crate) fn utf16_order(left: &str, right: &str) -> Ordering {
+    if left.is_ascii() && right.is_ascii() {
+        return left.cmp(right);
+    }
     let weight = |byte: u8| if matches!(byte, 0xEE | 0xEF) { byte + 0x10 } else { byte };
     let mut pairs = left.bytes().zip(right.bytes());
     match pairs.find(|(left, right)| left != right) {
