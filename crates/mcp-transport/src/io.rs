@@ -22,6 +22,11 @@ pub(crate) trait Attached: Send {
     /// Ends it in good order once both directions are closed; says what it ended with, if that
     /// explains anything. Dropping it instead ends it at once.
     fn end(self: Box<Self>) -> BoxFuture<'static, Option<String>>;
+
+    /// Opens the same stream anew, once, for a server that a first message has killed.
+    fn again(&mut self) -> Option<Io> {
+        None
+    }
 }
 
 impl Io {

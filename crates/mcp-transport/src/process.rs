@@ -120,6 +120,9 @@ impl Command {
 
     /// Starts the server.
     ///
+    /// A server of an older revision that dies of the first message, which asks for its revision,
+    /// is started once more and gets a handshake.
+    ///
     /// When its connection is closed it ends in steps: its input ends, then it gets a grace period,
     /// then its process group a `SIGTERM`, another period, a `SIGKILL`. If the runtime goes away
     /// before that, the group is killed at once.
@@ -135,18 +138,34 @@ impl Command {
         let Self { mut command, grace, stderr } = self;
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let program: OsString = command.get_program().to_owned();
-        let failed = |source| Error::Spawn { program: program.to_string_lossy().into(), source };
         let mut command = tokio::process::Command::from(command);
-        let mut child = command.kill_on_drop(true).spawn().map_err(failed)?;
+        command.kill_on_drop(true);
+        let recipe = Recipe { command, grace, stderr: Arc::new(Mutex::new(stderr)) };
+        recipe.start(true)
+    }
+}
+
+/// Everything that it takes to start the server.
+struct Recipe {
+    command: tokio::process::Command,
+    grace: Duration,
+    stderr: Arc<Mutex<Stderr>>,
+}
+
+impl Recipe {
+    fn start(mut self, may_again: bool) -> Result<Io, Error> {
+        let program: OsString = self.command.as_std().get_program().to_owned();
+        let failed = |source| Error::Spawn { program: program.to_string_lossy().into(), source };
+        let mut child = self.command.spawn().map_err(failed)?;
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = streams else {
             return Err(failed(io::Error::other("its standard streams are missing")));
         };
         let words = Arc::new(LastWords::default());
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let listening = Some(tokio::spawn(listen(errors, stderr, words.clone())));
-        let attached = ChildServer { child, group, grace, words, listening };
+        let listening = Some(tokio::spawn(listen(errors, self.stderr.clone(), words.clone())));
+        let (grace, recipe) = (self.grace, may_again.then_some(self));
+        let attached = ChildServer { child, group, grace, words, listening, recipe };
         Ok(Io { attached: Some(Box::new(attached)), ..Io::new(output, input) })
     }
 }
@@ -157,6 +176,8 @@ struct ChildServer {
     grace: Duration,
     words: Arc<LastWords>,
     listening: Option<JoinHandle<()>>,
+    /// For a second start, if there may be one.
+    recipe: Option<Recipe>,
 }
 
 impl Attached for ChildServer {
@@ -173,6 +194,10 @@ impl Attached for ChildServer {
             }
             self.words.report(status)
         })
+    }
+
+    fn again(&mut self) -> Option<Io> {
+        self.recipe.take()?.start(false).ok()
     }
 }
 
@@ -244,7 +269,7 @@ impl LastWords {
 /// A line longer than this is passed on in parts.
 const LONGEST: usize = 8 << 10;
 
-async fn listen(mut errors: ChildStderr, mut stderr: Stderr, words: Arc<LastWords>) {
+async fn listen(mut errors: ChildStderr, stderr: Arc<Mutex<Stderr>>, words: Arc<LastWords>) {
     let mut kept = Vec::new();
     let mut chunk = vec![0; 4096];
     while let Ok(count) = errors.read(&mut chunk).await
@@ -255,18 +280,18 @@ async fn listen(mut errors: ChildStderr, mut stderr: Stderr, words: Arc<LastWord
             memchr::memchr(b'\n', &kept).or((kept.len() > LONGEST).then_some(LONGEST))
         {
             let line: Vec<u8> = kept.drain(..=end.min(kept.len() - 1)).collect();
-            take_line(&line, &mut stderr, &words);
+            take_line(&line, &stderr, &words);
         }
     }
     if !kept.is_empty() {
-        take_line(&kept, &mut stderr, &words);
+        take_line(&kept, &stderr, &words);
     }
 }
 
-fn take_line(line: &[u8], stderr: &mut Stderr, words: &LastWords) {
+fn take_line(line: &[u8], stderr: &Mutex<Stderr>, words: &LastWords) {
     let line = harmless(String::from_utf8_lossy(line).trim_end());
     words.add(&line);
-    match stderr {
+    match &mut *stderr.lock().unwrap_or_else(PoisonError::into_inner) {
         Stderr::PassOn => {
             let _ = writeln!(io::stderr(), "{line}");
         }

@@ -31,6 +31,9 @@ fn main() {
         ("a_stuck_tool_keeps_nothing_waiting", || run(a_stuck_tool_keeps_nothing_waiting())),
         ("sockets_and_files_are_streams_too", sockets_and_files_are_streams_too),
         ("a_child_that_dies_has_last_words", || run(a_child_that_dies_has_last_words())),
+        ("a_child_that_dies_of_the_probe_gets_a_handshake", || {
+            run(a_child_that_dies_of_the_probe_gets_a_handshake());
+        }),
         ("a_stubborn_child_and_its_children_end", || run(a_stubborn_child_and_its_children_end())),
         ("a_child_ends_with_its_runtime", a_child_ends_with_its_runtime),
         ("a_program_that_is_not_there_is_named", || run(a_program_that_is_not_there_is_named())),
@@ -213,6 +216,23 @@ async fn a_child_that_dies_has_last_words() {
     for part in ["the licence has expired", "exit status: 3"] {
         assert!(error.message.contains(part), "{error}");
     }
+}
+
+async fn a_child_that_dies_of_the_probe_gets_a_handshake() {
+    // Such a server reads one line, and goes on only if it likes it.
+    let server = std::env::current_exe().unwrap();
+    let script = format!(
+        r#"read -r first; case "$first" in *initialize*) ;; *) echo "what is this" >&2; exit 1;; esac
+        (printf '%s\n' "$first"; exec cat) | "{}""#,
+        server.display()
+    );
+    let command = Command::new("sh").args(["-c", script.as_str()]).env(SERVER, "1");
+    let (command, lines) = listening(command);
+    let mut server = connected(command);
+    assert_eq!(said(server.call(call("echo")).await), "hi");
+    assert_eq!(server.version(), Some(ProtocolVersion::NEWEST_LEGACY));
+    assert_eq!(*lines.lock().unwrap(), ["what is this"]);
+    server.close().await;
 }
 
 /// Whether any process of the group is left.

@@ -17,6 +17,7 @@ use tower_service::Service;
 use super::pipe::{HIGH_WATER, Pipe, is_gone};
 use crate::Io;
 use crate::framing::FrameLimits;
+use crate::io::Attached;
 use crate::proto::client::{ClientConfig, ClientConn, ClientEvent};
 
 /// How a connection to a server is made.
@@ -61,36 +62,54 @@ pub fn connect(io: Io, client_info: Implementation) -> Connection {
 /// As [`connect`].
 pub fn connect_with(io: Io, options: ConnectOptions) -> Connection {
     let Io { reader, writer, attached } = io;
-    let conn = ClientConn::new(options.config);
-    let shared = Arc::new(Shared { state: Mutex::new(State::new(conn)) });
-    let mut driver = Driver {
+    let shared =
+        Arc::new(Shared { state: Mutex::new(State::new(ClientConn::new(options.config))) });
+    let driver = Driver {
         pipe: Pipe::new(reader, writer, options.frame),
         shared: shared.clone(),
         on_notification: options.on_notification,
         timer: None,
         input_ended: false,
     };
-    tokio::spawn(async move {
+    tokio::spawn(run(driver, attached, options.frame));
+    Connection(Arc::new(Handle(shared)))
+}
+
+/// Drives a connection to its end, and what is attached to it beyond that.
+async fn run(mut driver: Driver, mut attached: Option<Box<dyn Attached>>, frame: FrameLimits) {
+    let lost = loop {
         let lost = poll_fn(|cx| driver.poll(cx)).await;
-        let Driver { shared, pipe, .. } = driver;
-        // The child sees the end of its input here.
-        drop(pipe);
-        let mut words = None;
-        if let Some(attached) = attached {
-            let ending = attached.end();
-            tokio::pin!(ending);
-            match tokio::time::timeout(LAST_WORDS, &mut ending).await {
-                Ok(said) => words = said,
-                Err(_) => {
-                    shared.lose(lost.clone(), None);
-                    words = ending.await;
-                }
+        let died = {
+            let state = driver.shared.lock();
+            !state.closing && state.conn.died_of_probe()
+        };
+        let Some(io) = attached.as_mut().filter(|_| died).and_then(|attached| attached.again())
+        else {
+            break lost;
+        };
+        driver.pipe = Pipe::new(io.reader, io.writer, frame);
+        driver.input_ended = false;
+        driver.shared.lock().conn.start_over();
+        if let Some(dead) = std::mem::replace(&mut attached, io.attached) {
+            tokio::spawn(dead.end());
+        }
+    };
+    let Driver { shared, pipe, .. } = driver;
+    // The child sees the end of its input here.
+    drop(pipe);
+    let mut words = None;
+    if let Some(attached) = attached {
+        let mut ending = attached.end();
+        match tokio::time::timeout(LAST_WORDS, &mut ending).await {
+            Ok(said) => words = said,
+            Err(_) => {
+                shared.lose(lost.clone(), None);
+                words = ending.await;
             }
         }
-        shared.lose(lost, words);
-        shared.finish();
-    });
-    Connection(Arc::new(Handle(shared)))
+    }
+    shared.lose(lost, words);
+    shared.finish();
 }
 
 /// How long calls in flight wait for what a dying server has to say before they fail.

@@ -12,7 +12,7 @@ use mcp_types::{
 
 use super::legacy::{undressed, with_experimental};
 use super::probe::{Verdict, judge};
-use super::{ClientConn, Phase};
+use super::{ClientConn, Outbox, Phase};
 
 /// What was sent to find out the era, and what has not been answered yet.
 #[derive(Debug)]
@@ -118,6 +118,20 @@ impl ClientConn {
             }
         }
         true
+    }
+
+    /// Whether the stream was lost while only the probe was said: some servers die of it.
+    pub fn died_of_probe(&self) -> bool {
+        let Phase::Opening(opening) = &self.phase else { return false };
+        self.config.era.is_none() && opening.probe.is_some() && opening.handshake.is_none()
+    }
+
+    /// Starts over with a handshake, on a new stream to the same server.
+    pub fn start_over(&mut self) {
+        let Phase::Opening(opening) = &mut self.phase else { return };
+        opening.probe = None;
+        self.outbox = Outbox::default();
+        self.send_handshake();
     }
 
     pub(super) fn opening_timeout(&mut self, now: Instant) {
