@@ -1,5 +1,7 @@
 //! Both codecs at their socket: text in, text out.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 use mcp_types::jsonrpc::Message;
 use mcp_types::wire::{Codec, LEGACY, MODERN, Stamp};
 use mcp_types::*;

@@ -137,7 +137,8 @@ impl<'a> Emitter<'a> {
                 skips.push(format!("\"{member}\""));
                 continue;
             }
-            if let Some(value) = kind.trim_end_matches('!').strip_prefix("const ") {
+            if let Some(value) = kind.strip_prefix("const ").and_then(|kind| kind.strip_suffix('!'))
+            {
                 consts.push(format!("\"{member}\" = \"{value}\""));
                 continue;
             }
@@ -220,6 +221,8 @@ impl<'a> Emitter<'a> {
         }
         let plain = match kind {
             "string" | "&Cursor" => ("String", "text"),
+            // A constant that may be absent is written only where it was read or set.
+            _ if kind.starts_with("const ") => ("String", "text"),
             "boolean" => ("bool", "typed"),
             "integer" => ("i64", "typed"),
             "natural" => ("u64", "typed"),

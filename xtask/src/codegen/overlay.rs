@@ -280,5 +280,6 @@ pub(crate) const MEMBER_DOCS: &[(&str, &str)] = &[
     ("ProgressNotificationParams.progress", "How far it is; grows with each report."),
     ("ProgressNotificationParams.total", "How far there is to go, if known."),
     ("ProgressNotificationParams.progressToken", "The token that came with the request."),
+    ("ElicitRequestFormParams.mode", "`form`, or absent, which means the same to every revision."),
     ("Implementation.websiteUrl", "Where to read about it."),
 ];

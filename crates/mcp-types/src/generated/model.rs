@@ -278,10 +278,11 @@ object! {
     pub struct ElicitRequestFormParams {
         /// What to tell the person.
         text message: String = "message";
+        /// `form`, or absent, which means the same to every revision.
+        opt mode: String = "mode";
         /// `requestedSchema` of the specification.
         req requested_schema: ElicitRequestFormParamsRequestedSchema = "requestedSchema";
     }
-    consts { "mode" = "form" }
     new(message: impl Into<String>, requested_schema: ElicitRequestFormParamsRequestedSchema)
 }
 
