@@ -1,0 +1,265 @@
+//! The client: what decisions about servers need, and the way to a session with one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use etdi_core::approval::{ApprovalStore, Approvals, Approver, MemoryStore, NoApprover, Pin};
+use etdi_core::audit::{Auditor, MemoryAuditor};
+use etdi_core::layer::{AskWhen, Clock, VerifyLayer};
+use etdi_core::level::{Policy, SecurityLevel};
+use etdi_core::proof::{ProofVerifier, Signer};
+use etdi_core::time::UnixTime;
+use etdi_core::trust::TrustAnchors;
+use etdi_core::verify::{Peer, Verifier};
+use etdi_core::wire::{Capability, EXTENSION};
+use mcp_transport::{ConnectOptions, Connection, connect_with};
+use mcp_types::{ClientCapabilities, ExchangeService, Implementation, RawText};
+
+use crate::session::Trusting;
+use crate::{Error, Program, Session};
+
+/// Calls tools of servers that it has verified, and that somebody approved. Cheap to clone.
+///
+/// Every session of one client shares its policy, trusted publishers, approvals and audit trail.
+#[derive(Clone)]
+pub struct EtdiClient(Arc<Inner>);
+
+struct Inner {
+    policy: Policy,
+    verifier: Verifier,
+    store: Arc<dyn ApprovalStore>,
+    approver: Arc<dyn Approver>,
+    auditor: Arc<dyn Auditor>,
+    clock: Clock,
+    caller: Option<Arc<dyn Signer>>,
+    ask: AskWhen,
+    info: Implementation,
+}
+
+impl EtdiClient {
+    /// Starts with the level `enhanced`, nobody trusted, approvals in memory and nobody to ask.
+    pub fn builder() -> EtdiClientBuilder {
+        EtdiClientBuilder {
+            policy: Policy::default(),
+            proofs: Vec::new(),
+            store: None,
+            approver: None,
+            auditor: None,
+            clock: None,
+            caller: None,
+            ask: AskWhen::default(),
+            info: Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
+        }
+    }
+
+    /// The approvals.
+    pub fn approvals(&self) -> &dyn ApprovalStore {
+        &*self.0.store
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.0.policy
+    }
+
+    /// Starts a server and opens a session with it.
+    ///
+    /// The executable, and each file that an argument names, is read before it is started. If its
+    /// tools were approved with a pinned program and this is another one, it is not started.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Measure`], [`Error::Start`], [`Error::ExecutableChanged`], [`Error::Store`], and
+    /// those of [`EtdiClient::over`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn connect(&self, program: Program) -> Result<Session<Connection>, Error> {
+        let measured = program.measure()?;
+        let identity = program.identity();
+        let found = measured.pin();
+        if !program.although_changed
+            && let Some(approved) = self.pinned_otherwise(&identity.to_string(), &found).await?
+        {
+            return Err(Error::ExecutableChanged {
+                approved: Box::new(approved),
+                found: Box::new(found),
+            });
+        }
+        let io = program.command().spawn()?;
+        let connection = connect_with(io, self.options());
+        self.over(connection, Peer::new(identity).measured(measured)).await
+    }
+
+    /// A pin of an approved tool of the server that says something else than `found`.
+    async fn pinned_otherwise(&self, server: &str, found: &Pin) -> Result<Option<Pin>, Error> {
+        // What cannot be read approves nothing; the tools behind it are refused when listed.
+        let approvals = self.0.store.list().await?.approvals;
+        let pins = approvals.into_iter().filter(|one| one.key.server == server);
+        Ok(pins.filter_map(|one| one.pin).find(|pin| pin != found))
+    }
+
+    /// Opens a session over any service: a connection, or a server in the same program. `peer` is
+    /// what this side knows of it by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer `server/discover`, see [`mcp_client::Error`].
+    pub async fn over<S: ExchangeService>(
+        &self,
+        service: S,
+        peer: Peer,
+    ) -> Result<Session<S>, Error> {
+        let inner = &*self.0;
+        let approvals = self.approvals_asking(inner.approver.clone());
+        let clock = inner.clock.clone();
+        let layer =
+            VerifyLayer::new(inner.verifier.clone(), approvals, peer.clone(), move || clock())
+                .auditor(inner.auditor.clone())
+                .ask(inner.ask);
+        let layer = match &inner.caller {
+            Some(caller) => layer.caller(caller.clone()),
+            None => layer,
+        };
+        Session::open(layer, service, Trusting { client: self.clone(), peer }).await
+    }
+
+    pub(crate) fn approvals_asking(&self, approver: Arc<dyn Approver>) -> Approvals {
+        let inner = &*self.0;
+        Approvals::new(inner.policy.clone(), inner.store.clone(), approver, inner.auditor.clone())
+    }
+
+    pub(crate) fn approver(&self) -> Arc<dyn Approver> {
+        self.0.approver.clone()
+    }
+
+    pub(crate) fn now(&self) -> UnixTime {
+        (self.0.clock)()
+    }
+
+    fn options(&self) -> ConnectOptions {
+        let mut options = ConnectOptions::new(self.0.info.clone());
+        let mut capabilities = ClientCapabilities::new();
+        // A capability always has a JSON form; without it servers only know less of us.
+        if let Ok(capability) = RawText::of(&Capability::default()) {
+            let extensions = capabilities.extensions.get_or_insert_default();
+            extensions.insert(EXTENSION.to_owned(), capability);
+        }
+        options.config.client_capabilities = capabilities;
+        options
+    }
+}
+
+impl fmt::Debug for EtdiClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtdiClient").field("policy", &self.0.policy).finish_non_exhaustive()
+    }
+}
+
+/// An [`EtdiClient`] in the making.
+#[must_use = "a client connects once it is built"]
+pub struct EtdiClientBuilder {
+    policy: Policy,
+    proofs: Vec<Arc<dyn ProofVerifier>>,
+    store: Option<Arc<dyn ApprovalStore>>,
+    approver: Option<Arc<dyn Approver>>,
+    auditor: Option<Arc<dyn Auditor>>,
+    clock: Option<Clock>,
+    caller: Option<Arc<dyn Signer>>,
+    ask: AskWhen,
+    info: Implementation,
+}
+
+impl EtdiClientBuilder {
+    /// Sets how much is demanded, by level.
+    pub fn level(self, level: SecurityLevel) -> Self {
+        self.policy(level.policy())
+    }
+
+    /// Sets how much is demanded, in every detail.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Trusts publishers and their keys.
+    pub fn trust(self, anchors: TrustAnchors) -> Self {
+        self.proofs(Arc::new(anchors))
+    }
+
+    /// Believes another verifier of proofs, after those that were given before.
+    pub fn proofs(mut self, proofs: Arc<dyn ProofVerifier>) -> Self {
+        self.proofs.push(proofs);
+        self
+    }
+
+    /// Sets where approvals are kept; in memory by default.
+    pub fn approvals(mut self, store: Arc<dyn ApprovalStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Sets who is asked; by default nobody, and nothing new is approved.
+    pub fn approver(mut self, approver: Arc<dyn Approver>) -> Self {
+        self.approver = Some(approver);
+        self
+    }
+
+    /// Sets when a person is asked about a tool; by default when it is called.
+    pub fn ask(mut self, when: AskWhen) -> Self {
+        self.ask = when;
+        self
+    }
+
+    /// Sets where events are noted; the newest thousand in memory by default.
+    pub fn auditor(mut self, auditor: Arc<dyn Auditor>) -> Self {
+        self.auditor = Some(auditor);
+        self
+    }
+
+    /// Signs calls with this key where a tool or the policy wants it.
+    pub fn caller(mut self, signer: Arc<dyn Signer>) -> Self {
+        self.caller = Some(signer);
+        self
+    }
+
+    /// Tells the time; the system's by default.
+    pub fn clock(mut self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Sets the name and version that servers are told.
+    pub fn client_info(mut self, info: Implementation) -> Self {
+        self.info = info;
+        self
+    }
+
+    /// Makes the client.
+    pub fn build(self) -> EtdiClient {
+        EtdiClient(Arc::new(Inner {
+            policy: self.policy,
+            verifier: Verifier::with_all(self.proofs),
+            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            approver: self.approver.unwrap_or_else(|| Arc::new(NoApprover)),
+            auditor: self.auditor.unwrap_or_else(|| Arc::new(MemoryAuditor::default())),
+            clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
+            caller: self.caller,
+            ask: self.ask,
+            info: self.info,
+        }))
+    }
+}
+
+impl fmt::Debug for EtdiClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtdiClientBuilder").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// The system's time. A clock before 1970 counts as 1970, where nothing is valid yet.
+pub fn system_time() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}

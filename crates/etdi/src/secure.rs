@@ -1,0 +1,153 @@
+//! The server's side in one call: guard over sign over server.
+
+use std::sync::Arc;
+
+use etdi_core::attestation::Attestation;
+use etdi_core::definition::RawTool;
+use etdi_core::identity::{ProviderId, ServerIdentity};
+use etdi_core::layer::{
+    CallKeys, Clock, GuardLayer, GuardService, SignLayer, SignService, StartError,
+};
+use etdi_core::proof::Signer;
+use etdi_core::request::ReplayStore;
+use etdi_core::time::UnixTime;
+use mcp_types::ExchangeService;
+use tower_layer::Layer;
+
+use crate::system_time;
+
+/// A server whose listings are signed and whose calls are guarded.
+pub type Secured<S> = GuardService<SignService<S>>;
+
+/// How a server is secured.
+#[must_use = "a configuration does nothing until `secure` takes it"]
+pub struct EtdiServerConfig {
+    identity: ServerIdentity,
+    clock: Clock,
+    manifest: Option<String>,
+    signing: Option<(Attestation, Arc<dyn Signer>)>,
+    instance: Option<Arc<dyn Signer>>,
+    provider_name: Option<String>,
+    keys: CallKeys,
+    replay: Option<Arc<dyn ReplayStore>>,
+}
+
+impl EtdiServerConfig {
+    /// A server that attestations name `identity`. So far it signs nothing.
+    pub fn new(identity: ServerIdentity) -> Self {
+        Self {
+            identity,
+            clock: Arc::new(system_time),
+            manifest: None,
+            signing: None,
+            instance: None,
+            provider_name: None,
+            keys: CallKeys::default(),
+            replay: None,
+        }
+    }
+
+    /// Shows a manifest that the publisher signed off line. [`secure`] refuses a server whose
+    /// tools are not the signed ones.
+    pub fn manifest(mut self, jws: impl Into<String>) -> Self {
+        self.manifest = Some(jws.into());
+        self
+    }
+
+    /// Proves to each client that the server holds this key, which its attestations name.
+    pub fn instance_key(mut self, key: Arc<dyn Signer>) -> Self {
+        self.instance = Some(key);
+        self
+    }
+
+    /// Signs on line, for tools that no manifest can know.
+    pub fn signing(mut self, statement: Attestation, signer: Arc<dyn Signer>) -> Self {
+        self.signing = Some((statement, signer));
+        self
+    }
+
+    /// Publisher and operator are one, with one key: it signs the tools as itself, and proves that
+    /// the server holds it. For development and for servers of one's own.
+    pub fn operator(self, key: Arc<dyn Signer>) -> Self {
+        let issuer = ProviderId::of_key(key.verifying_key().id());
+        let statement = Attestation::new(issuer, self.identity.clone(), (self.clock)());
+        self.signing(statement, key.clone()).instance_key(key)
+    }
+
+    /// Gives the provider a name for people, in tools that do not name their provider.
+    pub fn provider_name(mut self, name: impl Into<String>) -> Self {
+        self.provider_name = Some(name.into());
+        self
+    }
+
+    /// Says whose signatures on calls count; anybody's by default.
+    pub fn call_keys(mut self, keys: CallKeys) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Remembers used calls elsewhere than in this process.
+    pub fn replay_store(mut self, replay: Arc<dyn ReplayStore>) -> Self {
+        self.replay = Some(replay);
+        self
+    }
+
+    /// Tells the time; the system's by default.
+    pub fn clock(mut self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+}
+
+impl std::fmt::Debug for EtdiServerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EtdiServerConfig").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+/// Secures a server: what it lists is signed, what is called is guarded.
+///
+/// Every tool is listed and compared once before, so that a server that is not what was signed
+/// does not start.
+///
+/// # Errors
+///
+/// When the manifest or a key cannot be used, or a tool is not the one that was signed.
+pub async fn secure<S: ExchangeService>(
+    server: S,
+    config: EtdiServerConfig,
+) -> Result<Secured<S>, StartError> {
+    let EtdiServerConfig {
+        identity,
+        clock,
+        manifest,
+        signing,
+        instance,
+        provider_name,
+        keys,
+        replay,
+    } = config;
+    let time = |clock: &Clock| {
+        let clock = clock.clone();
+        move || clock()
+    };
+    let mut sign = SignLayer::new(identity.clone(), time(&clock));
+    if let Some((statement, signer)) = signing {
+        sign = sign.signing(statement, signer);
+    }
+    if let Some(name) = provider_name {
+        sign = sign.provider_name(name);
+    }
+    if let Some(instance) = instance {
+        sign = sign.instance_key(instance);
+    }
+    if let Some(manifest) = manifest {
+        sign = sign.manifest(manifest.trim())?;
+    }
+    let _tools: Vec<RawTool> = sign.start(server.clone()).await?;
+    let mut guard = GuardLayer::new(identity, time(&clock)).keys(keys);
+    if let Some(replay) = replay {
+        guard = guard.replay_store(replay);
+    }
+    Ok(guard.layer(sign.layer(server)))
+}
