@@ -1,1 +1,67 @@
-//! The `etdi` command: demo, list, call, sign, verify, approve.
+//! The `etdi` command: sign, verify, approve and call the tools of MCP servers.
+//!
+//! The binary is [`run`] and nothing else. Each verb is a function from its arguments to a
+//! [`Report`](output::Report) or a [`Failure`](exit::Failure), so that `--json`, the exit codes
+//! and the next command to try are the same everywhere. What it does is done by the crate `etdi`;
+//! here is only what a terminal needs.
+
+pub mod args;
+pub mod arguments;
+pub mod ask;
+pub mod demo;
+pub mod exit;
+pub mod home;
+pub mod output;
+pub mod verbs;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::{Arguments, Command};
+use crate::exit::{Exit, Failure};
+use crate::home::Home;
+use crate::output::{Output, Report};
+
+/// Runs one command line, the program's name first, and gives the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let shown = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Where neither stream can be written, there is nobody to tell.
+            let _ = error.print();
+            return if shown { Exit::Done.code() } else { Exit::Usage.code() };
+        }
+    };
+    if let Command::DemoServer(server) = &arguments.command {
+        return match demo::servers::run(server) {
+            Ok(()) => Exit::Done.code(),
+            Err(error) => {
+                eprintln!("{error}");
+                Exit::Usage.code()
+            }
+        };
+    }
+    let output = Output::new(arguments.json);
+    output.finish(arguments.command.name(), dispatch(&arguments.command, output))
+}
+
+fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
+    if let Command::Demo(arguments) = command {
+        return demo::run(arguments, output);
+    }
+    let home = Home::find()?;
+    match command {
+        Command::List(arguments) => verbs::list::list(&arguments.target, &home, output),
+        Command::Verify(arguments) => verbs::list::verify(&arguments.target, &home, output),
+        Command::Call(arguments) => verbs::call::run(arguments, &home, output),
+        Command::Keys(command) => verbs::keys::run(command, &home, output),
+        Command::Sign(arguments) => verbs::sign::run(arguments, &home, output),
+        Command::Approve(arguments) => verbs::approve::approve(arguments, &home, output),
+        Command::Approvals(command) => verbs::approve::manage(command, &home),
+        Command::Demo(arguments) => demo::run(arguments, output),
+        Command::DemoServer(_) => Err(Failure::usage("a server of the demo serves", "etdi demo")),
+    }
+}

@@ -1,0 +1,267 @@
+//! The command line of `etdi`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use etdi_core::level::SecurityLevel;
+
+/// Verify, approve and call the tools of MCP servers.
+#[derive(Debug, Parser)]
+#[command(name = "etdi", version, about, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 usage, 2 the tool reported an error, 3 authentication \
+needed, 4 unreachable, 5 protocol violation, 6 refused by a security check.\n\n\
+See it work: `etdi demo`"
+)]
+pub struct Arguments {
+    /// Print one line of JSON instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show a signed server verified, approved and called, and attacks on it refused.
+    Demo(DemoArguments),
+    /// List a server's tools with their signatures, permissions and approvals.
+    List(ListArguments),
+    /// Call a tool.
+    Call(CallArguments),
+    /// Make, list and export signing keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Sign the tools of a server; writes the manifest that the server shows.
+    Sign(SignArguments),
+    /// Check the signatures of a server's tools; fails unless all hold.
+    Verify(VerifyArguments),
+    /// Approve tools of a server as they are now.
+    Approve(ApproveArguments),
+    /// List, remove and take back approvals.
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
+    /// The servers of the demo, honest and other; started by it.
+    #[command(name = "__demo-server", hide = true)]
+    DemoServer(DemoServerArguments),
+}
+
+impl Command {
+    /// The name in the envelope.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "demo",
+            Self::List(_) => "list",
+            Self::Call(_) => "call",
+            Self::Keys(KeysCommand::New { .. }) => "keys new",
+            Self::Keys(KeysCommand::List) => "keys list",
+            Self::Keys(KeysCommand::Export { .. }) => "keys export",
+            Self::Sign(_) => "sign",
+            Self::Verify(_) => "verify",
+            Self::Approve(_) => "approve",
+            Self::Approvals(ApprovalsCommand::List) => "approvals list",
+            Self::Approvals(ApprovalsCommand::Remove { .. }) => "approvals remove",
+            Self::Approvals(ApprovalsCommand::Undo { .. }) => "approvals undo",
+            Self::DemoServer(_) => "demo server",
+        }
+    }
+}
+
+/// Options of `etdi demo`.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Answer yes where the demo asks for an approval.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Which server, how it is named, and what it takes to be trusted.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// How strict to be: basic, enhanced or strict.
+    #[arg(long, default_value_t, value_name = "LEVEL")]
+    pub level: SecurityLevel,
+    /// The server's name in attestations, such as `pkg:cargo/signed-notes`; without it the exact
+    /// command line is its name.
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+    /// A publisher to trust: a file with its public keys (JWK set), as `FILE` or `ORIGIN=FILE`.
+    #[arg(long, value_name = "FILE")]
+    pub trust: Vec<String>,
+    /// The server: the command that starts it, after `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Options of `etdi list`.
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// The server.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Options of `etdi call`.
+#[derive(Debug, Args)]
+pub struct CallArguments {
+    /// The tool.
+    pub tool: String,
+    /// Its arguments, read as the types that the tool's schema gives them.
+    #[arg(value_name = "KEY=VALUE")]
+    pub pairs: Vec<String>,
+    /// All arguments as one JSON object; `@FILE` reads a file, `-` standard input.
+    #[arg(long, value_name = "JSON", conflicts_with = "pairs")]
+    pub args: Option<String>,
+    /// Approve the tool as it is now, without asking.
+    #[arg(long)]
+    pub yes: bool,
+    /// Give up after so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub timeout: u64,
+    /// The server.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Commands on keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key; its file is open to you only, and not encrypted yet.
+    New {
+        /// A name: letters, digits, `-` and `_`.
+        #[arg(default_value = "default")]
+        name: String,
+        /// The algorithm.
+        #[arg(long, value_enum, default_value_t)]
+        algorithm: KeyAlgorithm,
+    },
+    /// List the keys.
+    List,
+    /// Print the public half as a JWK set, for those who trust it.
+    Export {
+        /// The key's name.
+        #[arg(default_value = "default")]
+        name: String,
+    },
+}
+
+/// An algorithm of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum KeyAlgorithm {
+    /// Ed25519.
+    #[default]
+    Eddsa,
+    /// ECDSA on P-256.
+    Es256,
+}
+
+/// Options of `etdi sign`.
+#[derive(Debug, Args)]
+pub struct SignArguments {
+    /// The key to sign with: a name of `etdi keys list`, or a PEM file.
+    #[arg(long, default_value = "default", value_name = "KEY")]
+    pub key: String,
+    /// Who signs: an HTTPS origin whose keys users trust; without it the key itself.
+    #[arg(long, value_name = "ORIGIN")]
+    pub issuer: Option<String>,
+    /// The server's name, such as `pkg:cargo/signed-notes`.
+    #[arg(long, value_name = "NAME")]
+    pub server: String,
+    /// A key that the server proves to hold, so that a copied manifest is worth nothing elsewhere.
+    #[arg(long, value_name = "KEY")]
+    pub instance_key: Vec<String>,
+    /// Do not name the executable's digest in the manifest.
+    #[arg(long)]
+    pub any_executable: bool,
+    /// For how many days the signatures hold.
+    #[arg(long, value_name = "DAYS", default_value_t = 182)]
+    pub days: u64,
+    /// Where the manifest goes.
+    #[arg(long, value_name = "FILE", default_value = "etdi.manifest.jws")]
+    pub out: PathBuf,
+    /// The server: the command that starts it, after `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Options of `etdi verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// The server.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Options of `etdi approve`.
+#[derive(Debug, Args)]
+pub struct ApproveArguments {
+    /// The tools; all that are listed when none is named.
+    #[arg(value_name = "TOOL")]
+    pub tools: Vec<String>,
+    /// Grant only these permissions, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "SCOPES")]
+    pub permissions: Option<Vec<String>>,
+    /// Approve without asking.
+    #[arg(long)]
+    pub yes: bool,
+    /// The server.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Commands on approvals.
+#[derive(Debug, Subcommand)]
+pub enum ApprovalsCommand {
+    /// List the approvals.
+    List,
+    /// Remove the approvals of a tool; its next call asks again.
+    Remove {
+        /// The tool.
+        tool: String,
+        /// Only of this server, as `etdi approvals list` prints it.
+        #[arg(long, value_name = "NAME")]
+        server: Option<String>,
+    },
+    /// Take back an update that was carried over; from then on each update asks.
+    Undo {
+        /// The tool.
+        tool: String,
+        /// Only of this server, as `etdi approvals list` prints it.
+        #[arg(long, value_name = "NAME")]
+        server: Option<String>,
+    },
+}
+
+/// Which server of the demo.
+#[derive(Debug, Args)]
+pub struct DemoServerArguments {
+    /// Which one.
+    pub role: String,
+    /// What it needs: a directory or a file.
+    pub path: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_target_comes_after_two_dashes() {
+        let line = "etdi call search query=a limit=2 --json -- notes --stdio";
+        let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+        assert!(arguments.json);
+        let Command::Call(call) = arguments.command else { panic!("not a call") };
+        assert_eq!(call.pairs, ["query=a", "limit=2"]);
+        assert_eq!(call.target.command, ["notes", "--stdio"]);
+        assert!(Arguments::try_parse_from(["etdi", "list"]).is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! `etdi list` and `etdi verify`: the tools of a server, and what is known of them.
+
+use etdi::core::layer::AskWhen;
+use serde_json::json;
+
+use crate::args::Target;
+use crate::ask::{Asker, Grants};
+use crate::demo::meet::found;
+use crate::exit::{Exit, Failure};
+use crate::home::Home;
+use crate::output::{Output, Report, table};
+use crate::verbs::target::{Opening, block_on, failure, shown_command};
+use crate::verbs::tools;
+
+/// Lists the tools of a server.
+///
+/// # Errors
+///
+/// When the server cannot be used.
+pub fn list(target: &Target, home: &Home, output: Output) -> Result<Report, Failure> {
+    let (reviews, server) = reviews(target, home, output)?;
+    let data = json!({
+        "server": server,
+        "tools": reviews.iter().map(|review| tools::data(review)).collect::<Vec<_>>(),
+    });
+    let rows: Vec<_> = reviews.iter().map(|review| tools::row(review)).collect();
+    let mut text = match rows.is_empty() {
+        true => "the server lists no tools".to_owned(),
+        false => table(tools::HEAD, rows),
+    };
+    if reviews.iter().any(|review| review.can_be_approved()) {
+        text.push_str(&format!(
+            "\n\nreview and approve: etdi approve -- {}",
+            shown_command(target)
+        ));
+    }
+    Ok(Report::new(data, text))
+}
+
+/// Checks the signatures of a server's tools; all must hold.
+///
+/// # Errors
+///
+/// When the server cannot be used, lists no tools, or a signature does not hold.
+pub fn verify(target: &Target, home: &Home, output: Output) -> Result<Report, Failure> {
+    let (reviews, server) = reviews(target, home, output)?;
+    let holds = |review: &std::sync::Arc<etdi::core::layer::Review>| found(review).0 == "VERIFIED";
+    let verified = reviews.iter().filter(|review| holds(review)).count();
+    let data = json!({
+        "server": server, "tools": reviews.iter().map(|review| tools::data(review)).collect::<Vec<_>>(),
+        "verified": verified, "of": reviews.len(),
+    });
+    let details: Vec<_> = reviews.iter().map(|review| tools::details(review)).collect();
+    let text =
+        format!("{}\n\n{verified} of {} tools are verified", details.join("\n"), reviews.len());
+    if verified == reviews.len() && verified > 0 {
+        return Ok(Report::new(data, text));
+    }
+    let first = reviews.iter().find(|review| !holds(review));
+    let code = first.map_or_else(|| "NO_TOOLS".to_owned(), |review| found(review).0);
+    let next = match code.as_str() {
+        "KEY_UNKNOWN" | "ISSUER_UNTRUSTED" | "NOBODY_TRUSTED" => {
+            format!("etdi verify --trust FILE_WITH_ITS_KEYS -- {}", shown_command(target))
+        }
+        "UNSIGNED" => format!("etdi sign --server NAME -- {}", shown_command(target)),
+        "WRONG_SERVER" => format!("etdi verify --server NAME -- {}", shown_command(target)),
+        _ => format!("etdi list --json -- {}", shown_command(target)),
+    };
+    let message = format!("{verified} of {} tools are verified", reviews.len());
+    Err(Failure::new(Exit::Refused, message, next)
+        .with_code(code)
+        .with_details(data, details.join("\n")))
+}
+
+/// All tools with what became of them, and the server's name.
+fn reviews(
+    target: &Target,
+    home: &Home,
+    output: Output,
+) -> Result<(Vec<std::sync::Arc<etdi::core::layer::Review>>, String), Failure> {
+    block_on(async {
+        let grants = Grants::all(Asker::Nobody);
+        let opening =
+            Opening { target, home, output, grants, ask: AskWhen::Never, although_changed: true };
+        let session = opening.open().await?;
+        let reviews = session.discover_tools().await;
+        let server = session.peer().identity.to_string();
+        session.close().await;
+        Ok((reviews.map_err(|error| failure(&error, "TOOL", target))?, server))
+    })
+}

@@ -1,0 +1,9 @@
+//! The verbs of the command line, one file each.
+
+pub mod approve;
+pub mod call;
+pub mod keys;
+pub mod list;
+pub mod sign;
+pub mod target;
+pub mod tools;

@@ -1,0 +1,265 @@
+//! From a target on the command line to a session, and from what goes wrong to a failure.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use etdi::core::audit::{AuditFile, Durability};
+use etdi::core::change::visible;
+use etdi::core::key::KeyRing;
+use etdi::core::layer::AskWhen;
+use etdi::core::store::FileStore;
+use etdi::core::trust::TrustAnchors;
+use etdi::{Error, EtdiClient, Program, Session};
+use mcp_types::Implementation;
+use serde_json::json;
+
+use crate::args::Target;
+use crate::ask::Grants;
+use crate::exit::{Exit, Failure};
+use crate::home::Home;
+use crate::output::Output;
+use crate::verbs::keys;
+
+/// How a session is opened.
+pub struct Opening<'a> {
+    /// The server, the level, whom to trust.
+    pub target: &'a Target,
+    /// Where approvals and keys are.
+    pub home: &'a Home,
+    /// Where progress goes.
+    pub output: Output,
+    /// Who is asked.
+    pub grants: Grants,
+    /// When.
+    pub ask: AskWhen,
+    /// Whether a program is started that is not the pinned one.
+    pub although_changed: bool,
+}
+
+impl Opening<'_> {
+    /// Starts the server and opens a session with it.
+    ///
+    /// # Errors
+    ///
+    /// When a file of ours cannot be used, or the server cannot.
+    pub async fn open(self) -> Result<Session, Failure> {
+        let Self { target, home, output, grants, ask, although_changed } = self;
+        let mut builder = EtdiClient::builder()
+            .level(target.level)
+            .trust(anchors(target, home)?)
+            .approvals(Arc::new(approvals(home)?))
+            .auditor(Arc::new(audit(home)?))
+            .approver(Arc::new(grants))
+            .ask(ask)
+            .client_info(Implementation::new("etdi", env!("CARGO_PKG_VERSION")));
+        if home.directory("keys")?.join("default.pem").exists() {
+            builder = builder.caller(Arc::new(keys::load(home, "default")?));
+        }
+        let mut program = Program::new(target.command.clone());
+        if let Some(name) = &target.server {
+            program = program.named(server_name(name)?);
+        }
+        if although_changed {
+            program = program.start_although_changed();
+        }
+        output.progress(&format!("starting {}", visible(&target.command.join(" "))));
+        let session = builder.build().connect(program).await;
+        session.map_err(|error| failure(&error, "TOOL", target))
+    }
+}
+
+/// The approvals of the user.
+///
+/// # Errors
+///
+/// When they cannot be read; nothing counts as approved then.
+pub fn approvals(home: &Home) -> Result<FileStore, Failure> {
+    FileStore::open(home.directory("approvals")?).map_err(|error| {
+        let failure = Failure::new(Exit::Refused, error.to_string(), "etdi approvals list");
+        failure.with_code("STORE_FAILED")
+    })
+}
+
+/// The audit trail of the user.
+///
+/// # Errors
+///
+/// When it is damaged or cannot be written.
+pub fn audit(home: &Home) -> Result<AuditFile, Failure> {
+    let path = home.directory("audit")?.join("events.jsonl");
+    AuditFile::open(&path, Durability::Written).map_err(|error| {
+        let next = format!("mv {0} {0}.kept", path.display());
+        Failure::new(Exit::Refused, error.to_string(), next).with_code("AUDIT_FAILED")
+    })
+}
+
+/// A server's name as it was typed: with or without the `stdio:` of attestations.
+///
+/// # Errors
+///
+/// When it is no name.
+pub fn server_name(name: &str) -> Result<etdi::core::identity::ServerIdentity, Failure> {
+    let stdio = name.starts_with("stdio:");
+    let full = if stdio { name.to_owned() } else { format!("stdio:{name}") };
+    full.parse().map_err(|error: etdi::core::identity::IdentityError| {
+        Failure::usage(
+            format!("`{}` names no server: {error}", name.escape_debug()),
+            "etdi list --server pkg:cargo/NAME -- COMMAND",
+        )
+    })
+}
+
+/// Whom the user trusts: `trust.json`, the user's own keys, and what `--trust` names.
+fn anchors(target: &Target, home: &Home) -> Result<TrustAnchors, Failure> {
+    let path = home.path().join("trust.json");
+    let mut anchors = match std::fs::read_to_string(&path) {
+        Ok(text) => TrustAnchors::from_json(&text).map_err(|error| {
+            Failure::usage(format!("`{}`: {error}", path.display()), "etdi keys export")
+        })?,
+        Err(_) => TrustAnchors::new(),
+    };
+    for key in keys::own(home)? {
+        anchors.trust_key(key);
+    }
+    for source in &target.trust {
+        let (origin, file) = match source.split_once('=') {
+            Some((origin, file)) => (Some(origin), file),
+            None => (None, source.as_str()),
+        };
+        for key in read_keys(Path::new(file))?.iter() {
+            match origin {
+                None => anchors.trust_key(key.clone()),
+                Some(origin) => {
+                    let provider = origin.parse().map_err(|error| {
+                        let message = format!("`{}`: {error}", origin.escape_debug());
+                        Failure::usage(
+                            message,
+                            "etdi verify --trust https://acme.example=FILE -- COMMAND",
+                        )
+                    })?;
+                    anchors.trust(provider, key.clone())
+                }
+            };
+        }
+    }
+    Ok(anchors)
+}
+
+fn read_keys(path: &Path) -> Result<KeyRing, Failure> {
+    let unreadable = |why: String| {
+        Failure::usage(format!("`{}`: {why}", path.display()), "etdi keys export > FILE")
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let ring = KeyRing::from_jwks(&text).map_err(|error| unreadable(error.to_string()))?;
+    match ring.is_empty() {
+        true => Err(unreadable("it holds no key for Ed25519 or P-256".to_owned())),
+        false => Ok(ring),
+    }
+}
+
+/// What an error of a session means at the terminal.
+pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
+    let command = shown_command(target);
+    let code = error.code();
+    let (exit, next) = match error {
+        Error::Measure(_) | Error::Start(_) => {
+            (Exit::Unreachable, format!("which {}", first(target)))
+        }
+        Error::ExecutableChanged { .. } => (Exit::Refused, format!("etdi approve -- {command}")),
+        Error::Store(_) => (Exit::Refused, "etdi approvals list".to_owned()),
+        Error::NoSuchTool { .. } => (Exit::Usage, format!("etdi list -- {command}")),
+        Error::Client(client) => match client {
+            mcp_client::Error::Refused(_) => (Exit::Refused, next_after(&code, tool, &command)),
+            mcp_client::Error::Connection(_) | mcp_client::Error::Timeout(_) => {
+                (Exit::Unreachable, format!("{command} < /dev/null"))
+            }
+            mcp_client::Error::Protocol(_) | mcp_client::Error::TooManyPages(_) => {
+                (Exit::ProtocolViolation, format!("etdi list --json -- {command}"))
+            }
+            mcp_client::Error::ToolFailed(_) => {
+                (Exit::ToolError, format!("etdi list --json -- {command}"))
+            }
+            _ => (Exit::Usage, format!("etdi list -- {command}")),
+        },
+        _ => (Exit::Usage, format!("etdi list -- {command}")),
+    };
+    let failure = Failure::new(exit, sentence(error), next).with_code(code);
+    match error {
+        Error::ExecutableChanged { approved, found } => {
+            failure.with_details(json!({ "approved": approved, "found": found }), "")
+        }
+        Error::Client(mcp_client::Error::Refused(refused)) => match &refused.data {
+            Some(data) => match data.parse::<serde_json::Value>() {
+                Ok(data) => failure.with_details(data, ""),
+                Err(_) => failure,
+            },
+            None => failure,
+        },
+        _ => failure,
+    }
+}
+
+/// The error with its cause.
+fn sentence(error: &Error) -> String {
+    let text = match error {
+        Error::Client(mcp_client::Error::Refused(refused)) => refused.message.clone(),
+        error => error.to_string(),
+    };
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    match source
+        .filter(|source| !text.contains(source.as_str()) && !matches!(error, Error::Client(_)))
+    {
+        Some(source) => format!("{text}: {source}"),
+        None => text,
+    }
+}
+
+/// What to try after a refusal with this code.
+pub fn next_after(code: &str, tool: &str, command: &str) -> String {
+    match code {
+        "NOT_LISTED" => format!("etdi list -- {command}"),
+        "UNVERIFIED"
+        | "UNSIGNED"
+        | "VERIFICATION_LOST"
+        | "SIGNATURE_INVALID"
+        | "DIGEST_MISMATCH"
+        | "DEFINITION_INVALID"
+        | "ATTESTATION_EXPIRED"
+        | "REVOKED"
+        | "KEY_UNTRUSTED" => {
+            format!("etdi verify -- {command}")
+        }
+        "SIGNATURE_REQUIRED" => "etdi keys new default".to_owned(),
+        "STORE_FAILED" | "PERMISSION_DENIED" => "etdi approvals list".to_owned(),
+        _ => format!("etdi approve {tool} -- {command}"),
+    }
+}
+
+/// The command line of a target, as it can be typed again.
+pub fn shown_command(target: &Target) -> String {
+    let quoted = target.command.iter().map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@+,%".contains(c);
+        match !word.is_empty() && word.chars().all(plain) {
+            true => word.clone(),
+            false => format!("'{}'", word.replace('\'', r"'\''")),
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+fn first(target: &Target) -> &str {
+    target.command.first().map_or("COMMAND", String::as_str)
+}
+
+/// A runtime for one command.
+///
+/// # Errors
+///
+/// When the system gives none.
+pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Failure::usage(format!("the system gives no event loop: {error}"), "ulimit -n")
+    })?;
+    runtime.block_on(future)
+}
