@@ -5,13 +5,18 @@
 //! `MCP_INTEROP=skip`. A suite's program exits 0 only when nothing failed and closes with
 //! `N passed, M failed`; both are held against each other.
 
+use std::env;
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::process::Command;
+use std::time::Instant;
+
+use process::{capture, clip, finish};
+use tools::Tools;
+
+mod outsider;
+mod process;
+mod tools;
 
 /// Runs all suites from the workspace's root folder.
 ///
@@ -30,28 +35,18 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let tools = Tools::install(&root.join("tests/interop"), &target.join("interop"))?;
-    println!("interop: building the examples in release");
+    println!("interop: building the examples and `etdi` in release");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    finish(Command::new(&cargo).current_dir(root).args([
-        "build",
-        "--release",
-        "--quiet",
-        "-p",
-        "examples",
-        "--examples",
-    ]))?;
-    finish(Command::new(&cargo).current_dir(root).args([
-        "build",
-        "--release",
-        "--quiet",
-        "-p",
-        "etdi-cli",
-        "--bin",
-        "etdi",
-    ]))?;
+    for what in [["-p", "examples", "--examples"].as_slice(), &["-p", "etdi-cli", "--bin", "etdi"]]
+    {
+        let mut build = Command::new(&cargo);
+        finish(build.current_dir(root).args(["build", "--release", "--quiet"]).args(what))?;
+    }
+    println!("interop: building the server of the README outside the workspace");
+    let outsider = outsider::build(root, &tools.cache, &cargo)?;
 
     let (mut passed, mut failed, mut names) = (0, 0, Vec::new());
-    for suite in suites(&tools, &target.join("release")) {
+    for suite in suites(&tools, &target.join("release"), &outsider) {
         let started = Instant::now();
         let verdict = suite.judge(&tools.cache.join("etdi"));
         let seconds = started.elapsed().as_secs_f64();
@@ -91,7 +86,7 @@ enum Must {
     Print(&'static str),
 }
 
-fn suites(tools: &Tools, release: &Path) -> Vec<Suite> {
+fn suites(tools: &Tools, release: &Path, outsider: &Path) -> Vec<Suite> {
     let server = vec![release.join("examples/interop_server")];
     let ours = vec![release.join("examples/interop_client")];
     let clients = [
@@ -144,6 +139,20 @@ fn suites(tools: &Tools, release: &Path) -> Vec<Suite> {
     let call = ["call", "read_text_file", &path, "--yes"];
     let says = Must::Print("hello from a file");
     add("etdi call, server-filesystem".into(), &etdi, &call, &filesystem, says);
+    let list = ["tools/list", "--strict"];
+    let call = ["tools/call", "--tool-name", "greet", "--tool-args-json", r#"{"name":"Ada"}"#];
+    for era in ["legacy", "modern"] {
+        for (does, method, text) in
+            [("lists", list.as_slice(), "greet"), ("calls", &call, "hello Ada")]
+        {
+            let mut command = tools.inspector();
+            command.extend([outsider.to_owned(), "--protocol-era".into(), era.into()]);
+            command
+                .extend(["--format", "json", "--method"].iter().chain(method).map(PathBuf::from));
+            let name = format!("the Inspector {does} the README's server, {era}");
+            suites.push(Suite { name, command, must: Must::Print(text) });
+        }
+    }
     suites
 }
 
@@ -193,176 +202,3 @@ fn counts(line: &str) -> Option<(u32, u32)> {
     let (passed, failed) = line.strip_suffix(" failed")?.split_once(" passed, ")?;
     Some((passed.parse().ok()?, failed.parse().ok()?))
 }
-
-/// The last part of a long text.
-fn clip(text: &str) -> String {
-    let kept: Vec<char> = text.trim().chars().rev().take(4000).collect();
-    kept.into_iter().rev().collect()
-}
-
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-/// Runs a program to its end, at most [`PATIENCE`]; `etdi` keeps what it learns under `home`.
-fn capture(command: &[PathBuf], home: &Path) -> Result<Ended, String> {
-    let (program, arguments) = command.split_first().ok_or("an empty command")?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env("ETDI_HOME", home)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot start `{}`: {error}", program.display()))?;
-    let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
-    let deadline = Instant::now() + PATIENCE;
-    let code = loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
-            Some(status) => break status.code(),
-            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(20)),
-            None => {
-                child.kill().map_err(|error| error.to_string())?;
-                child.wait().map_err(|error| error.to_string())?;
-                return Err(format!(
-                    "    `{}` did not end within {} s",
-                    program.display(),
-                    PATIENCE.as_secs()
-                ));
-            }
-        }
-    };
-    Ok(Ended {
-        code,
-        stdout: stdout.join().unwrap_or_default(),
-        stderr: stderr.join().unwrap_or_default(),
-    })
-}
-
-fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // What came before a broken pipe is still evidence.
-            let _ = pipe.read_to_end(&mut bytes);
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
-}
-
-/// Interpreters and packages, installed.
-struct Tools {
-    sources: PathBuf,
-    cache: PathBuf,
-    node: PathBuf,
-    python: PathBuf,
-}
-
-impl Tools {
-    fn install(sources: &Path, cache: &Path) -> Result<Tools, String> {
-        let python = install_python(sources, cache)?;
-        let node = install_node(sources, cache)?;
-        let files = cache.join("files");
-        write(&files.join("greeting.txt"), b"hello from a file\n")?;
-        // The published file server compares resolved paths.
-        let cache = cache
-            .canonicalize()
-            .map_err(|error| format!("cannot resolve `{}`: {error}", cache.display()))?;
-        Ok(Tools { sources: sources.to_owned(), cache, node, python })
-    }
-
-    /// A program of ours on node; it lies beside `node_modules`, where imports are looked up.
-    fn node_program(&self, name: &str) -> Vec<PathBuf> {
-        vec![self.node.clone(), self.cache.join("node").join(name)]
-    }
-
-    fn published(&self, name: &str, argument: &OsStr) -> Vec<PathBuf> {
-        let entry = format!("node/node_modules/@modelcontextprotocol/{name}/dist/index.js");
-        vec![self.node.clone(), self.cache.join(entry), argument.into()]
-    }
-}
-
-fn install_python(sources: &Path, cache: &Path) -> Result<PathBuf, String> {
-    let (venv, lock) = (cache.join("venv"), sources.join("python/requirements.txt"));
-    let (python, stamp) = (venv.join("bin/python"), cache.join("venv/requirements.txt"));
-    if !same(&lock, &stamp) {
-        println!("interop: installing the Python packages");
-        if venv.exists() {
-            fs::remove_dir_all(&venv)
-                .map_err(|error| format!("cannot remove `{}`: {error}", venv.display()))?;
-        }
-        finish(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        // `--no-deps`: the list is complete, so nothing that it does not name can come along.
-        finish(
-            Command::new(&python)
-                .args(["-m", "pip", "install", "--quiet", "--no-deps", "-r"])
-                .arg(&lock),
-        )?;
-        copy(&lock, &stamp)?;
-    }
-    Ok(python)
-}
-
-fn install_node(sources: &Path, cache: &Path) -> Result<PathBuf, String> {
-    let (from, to) = (sources.join("node"), cache.join("node"));
-    let stamp = to.join("installed.json");
-    for entry in
-        fs::read_dir(&from).map_err(|error| format!("cannot read `{}`: {error}", from.display()))?
-    {
-        let path = entry.map_err(|error| error.to_string())?.path();
-        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
-            copy(&path, &to.join(name))?;
-        }
-    }
-    if !same(&from.join("package-lock.json"), &stamp) {
-        println!("interop: installing the npm packages");
-        // No package's install script runs here.
-        let npm = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-        finish(Command::new("npm").current_dir(&to).args(npm))?;
-        copy(&from.join("package-lock.json"), &stamp)?;
-    }
-    // The Inspector needs a newer node than many machines have; the lock file brings one.
-    let system = match env::consts::OS {
-        "macos" => "darwin",
-        other => other,
-    };
-    let machine = match env::consts::ARCH {
-        "x86_64" => "x64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let brought = to.join(format!("node_modules/node-{system}-{machine}/bin/node"));
-    Ok(if brought.exists() { brought } else { "node".into() })
-}
-
-fn same(one: &Path, other: &Path) -> bool {
-    matches!((fs::read(one), fs::read(other)), (Ok(one), Ok(other)) if one == other)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    let bytes =
-        fs::read(from).map_err(|error| format!("cannot read `{}`: {error}", from.display()))?;
-    write(to, &bytes)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)
-            .map_err(|error| format!("cannot create `{}`: {error}", folder.display()))?;
-    }
-    fs::write(path, bytes).map_err(|error| format!("cannot write `{}`: {error}", path.display()))
-}
-
-/// Runs a program whose output the person at the terminal may see.
-fn finish(command: &mut Command) -> Result<(), String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
-    let shown = format!("{program} {}", arguments.join(" "));
-    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("cannot start `{program}`: {error}; install it, or leave these tests out with MCP_INTEROP=skip"))?;
-    if status.success() { Ok(()) } else { Err(format!("`{shown}` failed ({status})")) }
-}
-
-/// Longer than the slowest suite on a busy machine, the Inspector's.
-const PATIENCE: Duration = Duration::from_secs(240);

@@ -1,0 +1,79 @@
+//! Runs programs: bounded and with their output kept, or in the open.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The last part of a long text.
+pub(super) fn clip(text: &str) -> String {
+    let kept: Vec<char> = text.trim().chars().rev().take(4000).collect();
+    kept.into_iter().rev().collect()
+}
+
+/// What came of a program.
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+/// Runs a program to its end, at most [`PATIENCE`]; `etdi` keeps what it learns under `home`.
+pub(super) fn capture(command: &[PathBuf], home: &Path) -> Result<Ended, String> {
+    let (program, arguments) = command.split_first().ok_or("an empty command")?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("ETDI_HOME", home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start `{}`: {error}", program.display()))?;
+    let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let deadline = Instant::now() + PATIENCE;
+    let code = loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) => break status.code(),
+            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(20)),
+            None => {
+                child.kill().map_err(|error| error.to_string())?;
+                child.wait().map_err(|error| error.to_string())?;
+                return Err(format!(
+                    "    `{}` did not end within {} s",
+                    program.display(),
+                    PATIENCE.as_secs()
+                ));
+            }
+        }
+    };
+    Ok(Ended {
+        code,
+        stdout: stdout.join().unwrap_or_default(),
+        stderr: stderr.join().unwrap_or_default(),
+    })
+}
+
+fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What came before a broken pipe is still evidence.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Runs a program whose output the person at the terminal may see.
+pub(super) fn finish(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+    let shown = format!("{program} {}", arguments.join(" "));
+    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("cannot start `{program}`: {error}; install it, or leave these tests out with MCP_INTEROP=skip"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{shown}` failed ({status})")) }
+}
+
+/// Longer than the slowest suite on a busy machine, the Inspector's.
+const PATIENCE: Duration = Duration::from_secs(240);
