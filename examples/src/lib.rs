@@ -3,5 +3,7 @@
 //! | example | shows |
 //! |---|---|
 //! | `calculator` | the smallest server, two tools over stdio |
+//! | `signed_notes` | a server whose tools are signed |
+//! | `careful_client` | a client that verifies, asks at the terminal and keeps the answer |
 //! | `interop_server`, `interop_client` | the two ends that are run against others' software |
 //! | `bench_server` | the server that the benchmarks measure |
