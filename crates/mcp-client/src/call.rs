@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mcp_types::{
-    CallToolRequestParams, CallToolResult, ClientRequest, Closed, ContentBlock, Exchange, ExchangeId,
-    ExchangeService, NotificationSink, Notifier, ProgressNotificationParams, RawText, ServerNotification,
-    ServerResult,
+    CallToolRequestParams, CallToolResult, ClientRequest, Closed, ContentBlock, Exchange,
+    ExchangeId, ExchangeService, NotificationSink, Notifier, ProgressNotificationParams, RawText,
+    ServerNotification, ServerResult,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

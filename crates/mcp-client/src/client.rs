@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use mcp_types::{
-    CallToolResult, ClientRequest, DiscoverResult, Exchange, ExchangeService, ListToolsResult, Listed,
-    Outcome, PaginatedRequestParams, RequestParams, ServerResult, Tool,
+    CallToolResult, ClientRequest, DiscoverResult, Exchange, ExchangeService, ListToolsResult,
+    Listed, Outcome, PaginatedRequestParams, RequestParams, ServerResult, Tool,
 };
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ impl<S: ExchangeService> Client<S> {
     /// See [`Error`].
     pub async fn discover(&self) -> Result<DiscoverResult, Error> {
         match self.request(ClientRequest::Discover(RequestParams::new())).await? {
-            ServerResult::Discover(result) => Ok(result),
+            ServerResult::Discover(result) => Ok(*result),
             other => Err(unexpected("server/discover", &other)),
         }
     }
@@ -116,12 +116,15 @@ impl<S: ExchangeService> Client<S> {
         match service.call(exchange).await.map_err(Error::of)? {
             Outcome::Complete(result) => Ok(result),
             Outcome::InputRequired(asked) => Err(Error::InputRequired(Box::new(asked))),
-            _ => Err(Error::Protocol("the server answered in a form that this client does not know".into())),
+            _ => Err(Error::Protocol(
+                "the server answered in a form that this client does not know".into(),
+            )),
         }
     }
 }
 
 pub(crate) fn unexpected(method: &str, result: &ServerResult) -> Error {
-    let text = format!("the server answered `{method}` with the result of another request: {result:?}");
+    let text =
+        format!("the server answered `{method}` with the result of another request: {result:?}");
     Error::Protocol(text.chars().take(300).collect())
 }

@@ -56,13 +56,16 @@ impl<S: ExchangeService> Stream for Pages<S> {
                         return Poll::Ready(Some(Err(Error::TooManyPages(MOST_PAGES))));
                     }
                     let client = self.client.clone();
-                    self.next = Next::Waiting(Box::pin(async move { client.list_tools(cursor).await }));
+                    self.next =
+                        Next::Waiting(Box::pin(async move { client.list_tools(cursor).await }));
                 }
                 Next::Waiting(page) => {
                     let page = ready!(page.as_mut().poll(cx));
                     self.read += 1;
                     self.next = match &page {
-                        Ok(page) if page.next_cursor.is_some() => Next::Ask(page.next_cursor.clone()),
+                        Ok(page) if page.next_cursor.is_some() => {
+                            Next::Ask(page.next_cursor.clone())
+                        }
                         _ => Next::Done,
                     };
                     return Poll::Ready(Some(page));

@@ -47,7 +47,7 @@ impl Service<Exchange> for Server {
 
 fn answer(server: &Inner, request: &ClientRequest) -> Result<Outcome, ErrorObject> {
     let result = match request {
-        ClientRequest::Discover(_) => ServerResult::Discover(server.discover.clone()),
+        ClientRequest::Discover(_) => server.discover.clone().into(),
         ClientRequest::ListTools(params) if server.has_tools() => {
             let page = server.list(params.cursor.as_deref());
             ServerResult::ListTools(page.ok_or_else(|| {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     AudioContent, CallToolResult, ContentBlock, DiscoverResult, ImageContent, Implementation, Meta,
-    RawText, TextContent, keys,
+    RawText, ServerResult, TextContent, keys,
 };
 
 impl ContentBlock {
@@ -49,6 +49,12 @@ impl CallToolResult {
         let mut result = Self::text(data.get());
         result.structured_content = Some(data);
         Ok(result)
+    }
+}
+
+impl From<DiscoverResult> for ServerResult {
+    fn from(result: DiscoverResult) -> Self {
+        Self::Discover(Box::new(result))
     }
 }
 

@@ -41,14 +41,17 @@ fn variant(message: &str) -> &str {
     renamed.map_or(cut, |(_, to)| to)
 }
 
+fn boxed(name: &str) -> String {
+    if overlay::BOXED.contains(&name) { format!("Box<{name}>") } else { name.to_owned() }
+}
+
 fn table(mode: &str, name: &str, doc: &str, messages: &[[String; 3]]) -> Result<String, String> {
     let mut text = format!("methods! {{\n/// {doc}\n{mode} {name} {{\n");
     for [method, message, params] in messages {
         if params.is_empty() {
             return Err(format!("`{method}` has no parameters, not even metadata"));
         }
-        let boxed = overlay::BOXED.contains(&params.as_str());
-        let params = if boxed { format!("Box<{params}>") } else { params.clone() };
+        let params = boxed(params);
         text += &format!("/// `{method}`.\n{}({params}) = \"{method}\",\n", variant(message));
     }
     Ok(text + "}\n}\n\n")
@@ -62,6 +65,7 @@ fn results(modern: &Description, requests: &[[String; 3]]) -> Result<String, Str
         if !modern.definitions.contains_key(&result) {
             return Err(format!("`{method}`: there is no definition `{result}`"));
         }
+        let result = boxed(&result);
         text += &format!("/// The result of `{method}`.\n{variant}({result}) = \"{method}\",\n");
     }
     // Answered at the edge, but a gateway may pass one on.

@@ -186,8 +186,10 @@ pub(crate) const UNIONS: &[(&str, &str, &[Variant])] = &[
 /// message's name is not enough.
 pub(crate) const VARIANTS: &[(&str, &str)] = &[("LoggingMessageNotification", "Message")];
 
-/// Parameters that are boxed in a table of methods, because they are much larger than the rest.
-pub(crate) const BOXED: &[&str] = &["CreateMessageRequestParams"];
+/// Parameters and results that are boxed in a table of methods, because they are much larger than
+/// the rest: each call moves the whole enum several times.
+pub(crate) const BOXED: &[&str] =
+    &["CompleteRequestParams", "CreateMessageRequestParams", "DiscoverResult"];
 
 /// What a type is, in a sentence of ours.
 pub(crate) const DOCS: &[(&str, &str)] = &[

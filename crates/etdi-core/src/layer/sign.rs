@@ -255,8 +255,8 @@ impl<S: ExchangeService> Service<Exchange> for SignService<S> {
                 Box::pin(async move {
                     match answer.await? {
                         Outcome::Complete(ServerResult::Discover(result)) => {
-                            let result = signing.discovery(result, nonce)?;
-                            Ok(Outcome::Complete(ServerResult::Discover(result)))
+                            let result = signing.discovery(*result, nonce)?;
+                            Ok(Outcome::Complete(ServerResult::from(result)))
                         }
                         other => Ok(other),
                     }
@@ -281,9 +281,9 @@ impl Signing {
 
     fn discovery(
         &self,
-        mut result: DiscoverResult,
+        mut result: Box<DiscoverResult>,
         nonce: Option<RawText>,
-    ) -> Result<DiscoverResult, ErrorObject> {
+    ) -> Result<Box<DiscoverResult>, ErrorObject> {
         let capability = RawText::of(&self.capability)
             .map_err(|error| ErrorObject::internal(error.to_string()))?;
         let extensions = result.capabilities.extensions.get_or_insert_default();

@@ -45,7 +45,7 @@ async fn serve(exchange: Exchange) -> Answer {
             if let Some(sent) = exchange.context.meta.get("dev.example/sent") {
                 meta.insert("dev.example/back", sent.clone());
             }
-            Ok(ServerResult::Discover(found).into())
+            Ok(ServerResult::from(found).into())
         }
         ClientRequest::ListTools(_) => {
             let schema = RawText::new(r#"{"type":"object"}"#).unwrap();

@@ -27,7 +27,7 @@ methods! {
         /// `tools/call`.
         CallTool(CallToolRequestParams) = "tools/call",
         /// `completion/complete`.
-        Complete(CompleteRequestParams) = "completion/complete",
+        Complete(Box<CompleteRequestParams>) = "completion/complete",
     }
 }
 
@@ -35,7 +35,7 @@ results! {
     /// What a server answers.
     ServerResult {
         /// The result of `server/discover`.
-        Discover(DiscoverResult) = "server/discover",
+        Discover(Box<DiscoverResult>) = "server/discover",
         /// The result of `resources/list`.
         ListResources(ListResourcesResult) = "resources/list",
         /// The result of `resources/templates/list`.

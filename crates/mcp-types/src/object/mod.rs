@@ -101,6 +101,12 @@ impl<'de, T: Object> Deserialize<'de> for WithLifted<T> {
     }
 }
 
+impl<T: Object> Object for Box<T> {
+    fn read<'de, A: MapAccess<'de>, L: Lift>(map: A, lift: &mut L) -> Result<Self, A::Error> {
+        T::read(map, lift).map(Box::new)
+    }
+}
+
 /// Reads an object of type `T`.
 pub(crate) struct Reader<'l, T, L> {
     lift: &'l mut L,

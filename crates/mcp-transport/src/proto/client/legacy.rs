@@ -16,7 +16,7 @@ impl ClientConn {
     pub(super) fn request_legacy(&mut self, now: Instant, exchange: Exchange) {
         let Phase::Legacy(_, found) = &self.phase else { return };
         if matches!(exchange.request, ClientRequest::Discover(_)) {
-            let result = ServerResult::Discover((**found).clone());
+            let result = ServerResult::from((**found).clone());
             return self.completed(exchange.id(), Ok(Outcome::Complete(result)));
         }
         let Some(exchange) = self.unpark(now, exchange) else { return };

@@ -159,7 +159,7 @@ impl ClientConn {
             let is_probe = exchange.id() == opening.first
                 && matches!(exchange.request, ClientRequest::Discover(_));
             if is_probe {
-                let result = ServerResult::Discover(found.clone());
+                let result = ServerResult::from(found.clone());
                 self.completed(exchange.id(), Ok(Outcome::Complete(result)));
             } else {
                 self.request_modern(now, version, exchange);

@@ -152,7 +152,7 @@ impl ServerConn {
                     && let Some(id) = entry.request
                 {
                     self.learn_identity(&found);
-                    self.answer_value(&id, entry.batch, &dressed(found, version));
+                    self.answer_value(&id, entry.batch, &dressed(*found, version));
                 }
                 return;
             }
