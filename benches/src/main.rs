@@ -7,8 +7,11 @@ use std::process::{Command, ExitCode};
 use anyhow::Context;
 use benches::child::{Form, drive};
 use benches::{Figure, decode};
-use mcp_server::tool;
+use mcp_server::{server, tool};
+use mcp_transport::LimitsLayer;
+use mcp_types::{JsonSchema, Tool};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use tower_layer::Layer as _;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -111,14 +114,12 @@ async fn echo(message: String) -> String {
 fn serve(tools: u32) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut server = mcp_server::server!().tool::<echo>();
+        let mut server = server!().tool::<echo>();
         for number in 1..tools {
-            server = server.tool_fn(
-                mcp_types::Tool::new(format!("filler_{number}"), mcp_types::JsonSchema::empty_object()),
-                |_| async { mcp_types::CallToolResult::text("filler") },
-            );
+            let definition = Tool::new(format!("filler_{number}"), JsonSchema::empty_object());
+            server = server.tool_fn(definition, |_, _| async { "filler" });
         }
-        let service = mcp_transport::limits::defaults(server.build()?);
+        let service = LimitsLayer::new().layer(server.build()?);
         mcp_transport::serve(service, mcp_transport::stdio()?).await?;
         anyhow::Ok(())
     })?;
