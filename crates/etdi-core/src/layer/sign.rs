@@ -255,7 +255,7 @@ impl<S: ExchangeService> Service<Exchange> for SignService<S> {
                 Box::pin(async move {
                     match answer.await? {
                         Outcome::Complete(ServerResult::Discover(result)) => {
-                            let result = signing.discovery(*result, nonce)?;
+                            let result = signing.discovery(result, nonce)?;
                             Ok(Outcome::Complete(ServerResult::from(result)))
                         }
                         other => Ok(other),
