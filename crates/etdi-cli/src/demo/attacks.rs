@@ -1,12 +1,16 @@
 //! The attacks on the signed server: what each one serves, and what must stop it.
 
 use etdi::core::attestation::Attestation;
-use etdi::core::identity::ProviderId;
+use etdi::core::identity::{ProviderId, ServerIdentity};
+use etdi::core::key::{Algorithm, KeyError, SigningKey};
+use etdi::core::time::UnixTime;
 use serde_json::{Value, json};
 
 use crate::demo::listing::{EditError, Listing, Publisher};
 use crate::demo::raw::Script;
-use crate::demo::world::{Failed, World};
+
+/// What an attacker answers calls with, so that nobody mistakes it for the honest server.
+pub const REPLY: &str = "taken by the attacker:";
 
 /// The tool that is attacked.
 pub const TOOL: &str = "search_notes";
@@ -18,6 +22,8 @@ pub enum Runner {
     Impostor,
     /// The same, that proves to hold a key of its own.
     ImpostorWithKey,
+    /// The same, that repeats a proof which it has overheard.
+    ImpostorWithProof,
     /// The approved program behind the approved command line, gone bad. It still holds its
     /// instance key.
     GoneBad,
@@ -50,6 +56,32 @@ pub struct Attack {
     /// What verification must find; `VERIFIED` where signature and binding hold.
     pub verification: &'static str,
     make: fn(&Source<'_>) -> Result<Listings, EditError>,
+}
+
+/// The keys of the play.
+#[derive(Debug)]
+pub struct Keys {
+    /// The publisher's. No server ever sees it.
+    pub publisher: SigningKey,
+    /// The one that the honest server holds.
+    pub instance: SigningKey,
+    /// One that nobody trusts.
+    pub stranger: SigningKey,
+}
+
+impl Keys {
+    /// Fresh ones.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no randomness.
+    pub fn generate() -> Result<Self, KeyError> {
+        Ok(Self {
+            publisher: SigningKey::generate(Algorithm::EdDsa)?,
+            instance: SigningKey::generate(Algorithm::Es256)?,
+            stranger: SigningKey::generate(Algorithm::EdDsa)?,
+        })
+    }
 }
 
 /// What attackers work from.
@@ -89,6 +121,15 @@ pub const ATTACKS: &[Attack] = &[
         looks: Looks::Honest,
         code: "VERIFICATION_LOST",
         verification: "POSSESSION_OF_OTHER_KEY",
+        make: |source| Ok(source.honest.clone().into()),
+    },
+    Attack {
+        name: "copied listing, old proof",
+        tried: "the same, and the process repeats a proof that the honest server once gave",
+        runner: Runner::ImpostorWithProof,
+        looks: Looks::Honest,
+        code: "VERIFICATION_LOST",
+        verification: "POSSESSION_INVALID",
         make: |source| Ok(source.honest.clone().into()),
     },
     Attack {
@@ -194,6 +235,34 @@ pub const ATTACKS: &[Attack] = &[
         make: |source| Ok(poisoned(source.honest)?.signed_by(&source.stranger)?.into()),
     },
     Attack {
+        name: "expired signature",
+        tried: "a statement of the publisher that has come to its end",
+        runner: Runner::GoneBad,
+        looks: Looks::Changed,
+        code: "ATTESTATION_EXPIRED",
+        verification: "ATTESTATION_EXPIRED",
+        make: |source| {
+            let publisher = source.publisher;
+            let ended = UnixTime(publisher.statement.issued.0.saturating_sub(3_600));
+            let statement = publisher.statement.clone().expires(ended);
+            Ok(source.honest.signed_by(&Publisher { statement: &statement, ..publisher })?.into())
+        },
+    },
+    Attack {
+        name: "signature for another server",
+        tried: "a statement of the publisher about the same tools of another server",
+        runner: Runner::GoneBad,
+        looks: Looks::Changed,
+        code: "ATTESTATION_INVALID",
+        verification: "WRONG_SERVER",
+        make: |source| {
+            let publisher = source.publisher;
+            let mut statement = publisher.statement.clone();
+            statement.server = ServerIdentity::package("pkg:cargo/other-notes")?;
+            Ok(source.honest.signed_by(&Publisher { statement: &statement, ..publisher })?.into())
+        },
+    },
+    Attack {
         name: "stripped signature",
         tried: "the ETDI block is taken out, so that the tool looks like any plain one",
         runner: Runner::GoneBad,
@@ -208,7 +277,7 @@ pub const ATTACKS: &[Attack] = &[
         runner: Runner::GoneBad,
         looks: Looks::Changed,
         code: "DEFINITION_INVALID",
-        verification: "DEFINITION_INVALID",
+        verification: "duplicate_member",
         make: |source| {
             let (key, twice) = (r#""properties":"#, r#""properties":{"context":{}},"properties":"#);
             Ok(source.honest.edit_text(TOOL, key, twice)?.into())
@@ -220,7 +289,7 @@ pub const ATTACKS: &[Attack] = &[
         runner: Runner::GoneBad,
         looks: Looks::Changed,
         code: "DEFINITION_INVALID",
-        verification: "DEFINITION_INVALID",
+        verification: "integer_too_large",
         make: |source| {
             let key = r#""properties":"#;
             let smuggled = r#""maxProperties":9007199254740993,"properties":"#;
@@ -264,36 +333,37 @@ fn set_version(tool: &mut Value, version: &str) -> Option<()> {
 
 impl Attack {
     /// What the attacker serves. `honest` is the listing that it was made from, `statement` what
-    /// the publisher signs.
+    /// the publisher signs, `proof` what was once overheard.
     ///
     /// # Errors
     ///
     /// When the honest listing is not what the attack expects.
     pub fn script(
         &self,
-        world: &World,
+        keys: &Keys,
         honest: &Listing,
         statement: &Attestation,
-        reply: &str,
-        server: &str,
-    ) -> Result<Script, Failed> {
+        proof: &str,
+    ) -> Result<Script, EditError> {
         let mut of_stranger = statement.clone();
-        of_stranger.issuer = ProviderId::of_key(world.stranger.id());
-        let publisher = Publisher { statement, key: &world.publisher };
-        let stranger = Publisher { statement: &of_stranger, key: &world.stranger };
+        of_stranger.issuer = ProviderId::of_key(keys.stranger.id());
+        let publisher = Publisher { statement, key: &keys.publisher };
+        let stranger = Publisher { statement: &of_stranger, key: &keys.stranger };
         let source = Source { honest, publisher, stranger };
         let Listings { first, then } = (self.make)(&source)?;
-        let mut script = Script::new(first.text(), reply, server);
+        let mut script = Script::new(first.text(), REPLY, &statement.server.to_string());
         if let Some(then) = then {
             (script.shown, script.then) = (1, then.text());
         }
         let key = match self.runner {
-            Runner::GoneBad => Some(&world.instance),
-            Runner::ImpostorWithKey => Some(&world.stranger),
-            Runner::Impostor | Runner::Replaced => None,
+            Runner::GoneBad => Some(&keys.instance),
+            Runner::ImpostorWithKey => Some(&keys.stranger),
+            Runner::Impostor | Runner::ImpostorWithProof | Runner::Replaced => None,
         };
         script.instance_key = key.map(|key| key.to_pkcs8_pem().to_string());
-        script.log = Some(world.fresh_log());
+        if self.runner == Runner::ImpostorWithProof {
+            script.proof = Some(proof.to_owned());
+        }
         Ok(script)
     }
 }

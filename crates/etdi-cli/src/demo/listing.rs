@@ -29,6 +29,9 @@ pub enum EditError {
     /// The text is no definition.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
+    /// A name is none.
+    #[error(transparent)]
+    Identity(#[from] etdi_core::identity::IdentityError),
     /// The publisher could not sign.
     #[error(transparent)]
     Sign(#[from] manifest::ManifestError),
@@ -38,7 +41,7 @@ pub enum EditError {
 }
 
 /// A publisher that signs whatever it is given: one that has gone bad, or lost its key.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Publisher<'a> {
     /// What it says.
     pub statement: &'a Attestation,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use etdi::core::approval::Refusal;
 use etdi::core::layer::{Review, ReviewOutcome};
-use etdi::core::verify::Binding;
+use etdi::core::verify::{Binding, VerifyError};
 use etdi::{Error, EtdiClient};
 use mcp_client::text_of;
 use serde_json::{Value, json};
@@ -128,6 +128,7 @@ pub fn found(review: &Review) -> (String, String) {
             let issuer = verified.issuer();
             ("VERIFIED".to_owned(), format!("signed by {issuer}, bound by {bound}"))
         }
+        Err(VerifyError::Definition(error)) => (error.code().to_owned(), error.to_string()),
         Err(error) => (error.code().to_owned(), error.to_string()),
     }
 }

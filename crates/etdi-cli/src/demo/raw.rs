@@ -32,6 +32,8 @@ pub struct Script {
     pub server: String,
     /// Where each call that arrives leaves a line.
     pub log: Option<PathBuf>,
+    /// An answer to challenges that was overheard, and is given to each.
+    pub proof: Option<String>,
     /// The private key with which it answers challenges, in PEM, if it got hold of it.
     pub instance_key: Option<String>,
 }
@@ -47,6 +49,7 @@ impl Script {
             reply: reply.into(),
             server: server.to_owned(),
             log: None,
+            proof: None,
             instance_key: None,
         }
     }
@@ -136,7 +139,7 @@ impl RawServer {
             .zip(self.key.as_ref())
             .zip(self.identity.as_ref())
             .and_then(|((nonce, key), identity)| answer(nonce, identity, None, key, now).ok());
-        match proof {
+        match proof.or_else(|| self.script.proof.clone()) {
             Some(proof) => {
                 format!(r#""_meta":{{"{SERVER_INFO}":{INFO},"{POSSESSION}":"{proof}"}}"#)
             }

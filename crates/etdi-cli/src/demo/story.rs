@@ -13,19 +13,16 @@ use mcp_client::text_of;
 use serde_json::{Value, json};
 
 use crate::ask::{Asker, permission_text};
-use crate::demo::attacks::{ATTACKS, Attack, Looks, Runner, TOOL};
+use crate::demo::attacks::{ATTACKS, Attack, Looks, REPLY, Runner, TOOL};
 use crate::demo::line::Line;
 use crate::demo::listing::Listing;
 use crate::demo::meet;
 use crate::demo::raw::Script;
-use crate::demo::world::{Failed, Launch, World, server_identity};
+use crate::demo::world::{Failed, Launch, World};
 use crate::output::Output;
 
 /// How long one line may take before it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What an attacker answers calls with, so that nobody mistakes it for the honest server.
-const REPLY: &str = "taken by the attacker:";
 
 /// Tells the whole story, and gives its lines.
 ///
@@ -55,6 +52,8 @@ struct Stage {
     operated: Installation,
     /// Bound by the digest of its program.
     published: Installation,
+    /// A proof of the first, overheard.
+    proof: String,
 }
 
 struct Installation {
@@ -91,7 +90,8 @@ impl Teller {
                 self.say(line);
             }
         }
-        Ok(Stage { operated, published })
+        let proof = operated.launch.overheard().await?;
+        Ok(Stage { operated, published, proof })
     }
 
     async fn installed(
@@ -109,7 +109,7 @@ impl Teller {
         let tools = self.world.sign(&program, &statement).await?;
         let launch = self.world.notes(&program)?;
         let listing = launch.listing().await?;
-        let (publisher, instance) = (self.world.publisher.id(), self.world.instance.id());
+        let (publisher, instance) = (self.world.keys.publisher.id(), self.world.keys.instance.id());
         line.evidence(format!("{tools} tools, publisher key {publisher}, which no server holds"));
         if !statement.instance_keys.is_empty() {
             line.evidence(format!("instance key  {instance}, held by the server"));
@@ -218,10 +218,13 @@ impl Teller {
             Runner::Replaced => &stage.published,
             _ => &stage.operated,
         };
-        let server = server_identity()?.to_string();
-        let script = attack.script(&self.world, &from.listing, &from.statement, REPLY, &server)?;
+        let proof = &stage.proof;
+        let mut script = attack.script(&self.world.keys, &from.listing, &from.statement, proof)?;
+        script.log = Some(self.world.fresh_log());
         let launch = match attack.runner {
-            Runner::Impostor | Runner::ImpostorWithKey => self.world.impostor(&script)?,
+            Runner::Impostor | Runner::ImpostorWithKey | Runner::ImpostorWithProof => {
+                self.world.impostor(&script)?
+            }
             Runner::GoneBad => self.world.gone_bad(&from.launch, &script)?,
             Runner::Replaced => {
                 self.world.replace(&from.program, &script)?;
@@ -385,7 +388,8 @@ fn took(answer: &str) -> String {
 
 fn report(line: &mut Line, met: &meet::Meeting) {
     let by = match met.verification.as_str() {
-        "VERIFIED" | "NOT_STARTED" => format!("{}: {}", met.code, met.message),
+        "VERIFIED" => format!("{}: {}", met.code, met.message),
+        "NOT_STARTED" => format!("{} (before it was started): {}", met.code, met.message),
         verification if verification == met.code => format!("{}: {}", met.code, met.finding),
         verification => format!("{} ({verification}): {}", met.code, met.finding),
     };

@@ -4,24 +4,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etdi::core::attestation::Attestation;
-use etdi::core::binding::measure;
+use etdi::core::binding::{Challenge, measure};
 use etdi::core::definition::RawTool;
 use etdi::core::identity::{IdentityError, ProviderId, ServerIdentity};
-use etdi::core::key::{Algorithm, SigningKey};
 use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
 use etdi::core::manifest;
 use etdi::core::store::FileStore;
 use etdi::core::trust::TrustAnchors;
-use etdi::core::wire::Provenance;
+use etdi::core::wire::{self, Provenance};
 use etdi::{EtdiClient, EtdiClientBuilder, Program, system_time};
 use mcp_client::Client;
 use mcp_transport::process::Command;
 use mcp_transport::{Connection, connect};
-use mcp_types::Implementation;
+use mcp_types::{ClientRequest, Exchange, Implementation, RawText, RequestParams, ServerResult};
 use serde_json::{Map, Value};
 
 use crate::ask::{Asker, Grants};
+use crate::demo::attacks::Keys;
 use crate::demo::listing::Listing;
 use crate::demo::raw::Script;
 use crate::home::{create_private_directory, write_private};
@@ -48,12 +48,8 @@ pub fn server_identity() -> Result<ServerIdentity, IdentityError> {
 /// Everything that the demo has made for itself. The directory goes when it is dropped.
 pub struct World {
     directory: tempfile::TempDir,
-    /// The publisher's key. No server ever sees it.
-    pub publisher: SigningKey,
-    /// The key that the honest server holds.
-    pub instance: SigningKey,
-    /// A key that nobody trusts.
-    pub stranger: SigningKey,
+    /// The keys.
+    pub keys: Keys,
     made: std::cell::Cell<u32>,
 }
 
@@ -73,13 +69,7 @@ impl World {
     /// When the system gives no directory or no randomness.
     pub fn new() -> Result<Self, Failed> {
         let directory = tempfile::Builder::new().prefix("etdi-demo-").tempdir()?;
-        Ok(Self {
-            publisher: SigningKey::generate(Algorithm::EdDsa)?,
-            instance: SigningKey::generate(Algorithm::Es256)?,
-            stranger: SigningKey::generate(Algorithm::EdDsa)?,
-            directory,
-            made: std::cell::Cell::new(0),
-        })
+        Ok(Self { keys: Keys::generate()?, directory, made: std::cell::Cell::new(0) })
     }
 
     /// The directory.
@@ -170,9 +160,9 @@ impl World {
     ///
     /// Never; the name of the server is one.
     pub fn statement(&self) -> Result<Attestation, Failed> {
-        let issuer = ProviderId::of_key(self.publisher.id());
+        let issuer = ProviderId::of_key(self.keys.publisher.id());
         let statement = Attestation::new(issuer, server_identity()?, system_time());
-        Ok(statement.instance_key(self.instance.id()))
+        Ok(statement.instance_key(self.keys.instance.id()))
     }
 
     /// The same, bound by the digest of the published program instead.
@@ -184,7 +174,7 @@ impl World {
         let measured = measure(&[text(program)?], None, None)?;
         let mut provenance = Provenance::default();
         provenance.bin = vec![measured.digest];
-        let issuer = ProviderId::of_key(self.publisher.id());
+        let issuer = ProviderId::of_key(self.keys.publisher.id());
         let statement = Attestation::new(issuer, server_identity()?, system_time());
         Ok(statement.provenance(provenance))
     }
@@ -200,11 +190,11 @@ impl World {
         let raws = tools.iter().map(|tool| RawTool::from_listed(tool));
         let raws = raws.collect::<Result<Vec<_>, _>>()?;
         let definitions = raws.iter().map(RawTool::definition);
-        let jws = manifest::sign(statement, definitions, &self.publisher)?;
+        let jws = manifest::sign(statement, definitions, &self.keys.publisher)?;
         client.service().close().await;
         write_private(&program.with_file_name(MANIFEST), jws.as_bytes())?;
         if !statement.instance_keys.is_empty() {
-            let pem = self.instance.to_pkcs8_pem();
+            let pem = self.keys.instance.to_pkcs8_pem();
             write_private(&program.with_file_name(INSTANCE_KEY), pem.as_bytes())?;
         }
         Ok(tools.len())
@@ -248,7 +238,7 @@ impl World {
 
     fn client_on(&self, store: FileStore) -> EtdiClientBuilder {
         let mut anchors = TrustAnchors::new();
-        anchors.trust_key(self.publisher.verifying_key().clone());
+        anchors.trust_key(self.keys.publisher.verifying_key().clone());
         EtdiClient::builder().trust(anchors).approvals(Arc::new(store)).client_info(client_info())
     }
 }
@@ -283,6 +273,25 @@ impl Launch {
             command = command.env(SCRIPT_VARIABLE, script);
         }
         Ok(Client::new(connect(command.spawn()?, client_info())))
+    }
+
+    /// An answer of the server to a challenge that was not ours.
+    ///
+    /// # Errors
+    ///
+    /// When the server gives none.
+    pub async fn overheard(&self) -> Result<String, Failed> {
+        let client = self.plain_client()?;
+        let mut exchange = Exchange::new(ClientRequest::Discover(RequestParams::new()));
+        let challenge = Challenge::new()?;
+        exchange.context.meta.insert(wire::CHALLENGE, RawText::of(challenge.nonce())?);
+        let result = client.exchange(exchange).await?;
+        client.service().close().await;
+        let ServerResult::Discover(result) = result else {
+            return Err("the honest server answered with something else".into());
+        };
+        let answer = result.meta.as_ref().and_then(|meta| meta.get(wire::POSSESSION));
+        Ok(answer.ok_or("the honest server proves nothing")?.parse()?)
     }
 
     /// What the server lists, as it stands on the wire.
