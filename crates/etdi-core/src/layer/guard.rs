@@ -235,10 +235,6 @@ impl Guarding {
     /// Lets a call through, or not. A tool that is not listed declares nothing.
     fn admit(&self, exchange: &mut Exchange, known: Option<&Known>) -> Result<(), ErrorObject> {
         let ClientRequest::CallTool(params) = &exchange.request else { return Ok(()) };
-        // A handler that is entered anew was let through the first time, and its statement is used.
-        if exchange.attempt() > 0 {
-            return Ok(());
-        }
         let definition = match known {
             None => return Ok(()),
             Some(known) => known.definition.as_ref().map_err(|()| {
@@ -246,6 +242,8 @@ impl Guarding {
             })?,
         };
         let signed = match request::statement(&exchange.context.meta) {
+            // A handler that is entered anew was let through before, and its statement is used.
+            _ if exchange.attempt() > 0 => None,
             Some(text) => {
                 let statement: String = text.parse().map_err(|_| {
                     let why = "it is no text".to_owned();

@@ -76,7 +76,7 @@ impl Service<Exchange> for Server {
         let mut inside = self.0.lock().unwrap();
         let result = match &exchange.request {
             ClientRequest::Discover(_) => {
-                ServerResult::Discover(DiscoverResult::new(ServerCapabilities::new(), vec![]))
+                DiscoverResult::new(ServerCapabilities::new(), vec![]).into()
             }
             ClientRequest::ListTools(params) => {
                 inside.listings += 1;
@@ -436,6 +436,22 @@ fn an_old_answer_to_a_challenge_does_not_count() {
 }
 
 #[test]
+fn a_remembered_discovery_counts_on_its_connection() {
+    let world = World::new([tool("search", Some(SEARCH))]);
+    let mut first = None;
+    let edge = tamper(world.stack(), move |result| match result {
+        ServerResult::Discover(_) => first.get_or_insert(result).clone(),
+        other => other,
+    });
+    let mut client = world.connect(Policy::enhanced(), edge);
+    for _ in 0..3 {
+        client.send(ClientRequest::Discover(RequestParams::new())).unwrap();
+        assert_eq!(client.call("search").unwrap(), "search");
+    }
+    assert_eq!(world.asked().len(), 1);
+}
+
+#[test]
 fn once_signed_always_signed() {
     let world = World::new([tool("search", Some(SEARCH))]);
     assert!(world.connect(Policy::basic(), world.stack()).call("search").is_ok());
@@ -618,6 +634,11 @@ fn the_guard_takes_a_statement_once_and_for_the_live_definition() {
     assert_eq!(code(&block_on(ask(&mut stack, exchange)).unwrap_err()), "KEY_UNKNOWN");
 }
 
+fn call_of(mut exchange: Exchange, from: &Exchange) -> Exchange {
+    exchange.context.extensions = from.context.extensions.clone();
+    exchange
+}
+
 #[test]
 fn the_guard_checks_the_chain() {
     const LEAF: Declaration = Declaration::new("1.0.0").allowed_callers(&["plan"]);
@@ -634,6 +655,12 @@ fn the_guard_checks_the_chain() {
     let plan = call("plan", None).unwrap();
     let leaf = call("leaf", Some(&plan)).unwrap();
     let other = call("x", None).unwrap();
+    // A handler that is entered anew is in the chain all the same.
+    let params = CallToolRequestParams::new("leaf");
+    let again = Exchange::reenter(other.id(), 1, ClientRequest::CallTool(params));
+    let again = call_of(again, &other);
+    let error = block_on(ask(&mut world.stack(), again)).unwrap_err();
+    assert_eq!(code(&error), "CHAIN_DENIED");
     for (name, from) in [("leaf", &other), ("plan", &leaf)] {
         let error = call(name, Some(from)).unwrap_err();
         assert_eq!((error.code, code(&error)), (-33008, "CHAIN_DENIED".to_owned()));

@@ -77,6 +77,8 @@ pub enum AskWhen {
 #[derive(Default)]
 struct State {
     greeted: bool,
+    challenge: Option<Challenge>,
+    answer: Option<RawText>,
     possession: Option<Possession>,
     /// Why the server's answer to the challenge does not count.
     possession_error: Option<VerifyError>,
@@ -276,7 +278,16 @@ impl Verifying {
         service: &mut S,
         mut exchange: Exchange,
     ) -> Result<Outcome, ErrorObject> {
-        let challenge = Challenge::new().map_err(|error| internal(&error))?;
+        // One challenge a connection: below there may be a cache, or an edge that remembers its
+        // handshake, and both answer a second time what they answered the first time.
+        let known = self.state().challenge.clone();
+        let challenge = match known {
+            Some(challenge) => challenge,
+            None => {
+                let fresh = Challenge::new().map_err(|error| internal(&error))?;
+                self.state().challenge.get_or_insert(fresh).clone()
+            }
+        };
         let nonce = RawText::of(challenge.nonce()).map_err(|error| internal(&error))?;
         exchange.context.meta.insert(wire::CHALLENGE, nonce);
         let outcome = ask(service, exchange).await;
@@ -289,18 +300,23 @@ impl Verifying {
 
     fn keep_answer(&self, result: &DiscoverResult, challenge: &Challenge) {
         let answer = result.meta.as_ref().and_then(|meta| meta.get(wire::POSSESSION));
+        let Some(answer) = answer else { return };
         let now = (self.clock)();
-        let checked = answer.map(|text| match text.parse::<String>() {
+        let mut state = self.state();
+        // What was proven once on this connection stays proven; its time was checked then.
+        if state.answer.as_ref() == Some(answer) {
+            return;
+        }
+        let checked = match answer.parse::<String>() {
             Ok(text) => Possession::check(&text, challenge, now),
             Err(_) => Err(VerifyError::PossessionInvalid { why: "it is no text".to_owned() }),
-        });
-        let mut state = self.state();
-        (state.possession, state.possession_error) = match checked {
-            None => (None, None),
-            Some(Ok(possession)) => (Some(possession), None),
-            Some(Err(error)) => (None, Some(error)),
         };
-        // What was bound by the old answer has to be looked at again.
+        state.answer = Some(answer.clone());
+        (state.possession, state.possession_error) = match checked {
+            Ok(possession) => (Some(possession), None),
+            Err(error) => (None, Some(error)),
+        };
+        // What was bound by another answer has to be looked at again.
         state.tools.clear();
         let broken = state.possession_error.clone();
         drop(state);
