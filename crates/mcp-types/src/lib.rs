@@ -107,7 +107,7 @@ pub mod wire;
 pub use bytestring::ByteString;
 pub use generated::methods::*;
 pub use generated::model::*;
-pub use generated::{legacy, model};
+pub use generated::{legacy, model, tasks};
 pub use object::{Lifted, OneOrMany};
 
 pub use exchange::{

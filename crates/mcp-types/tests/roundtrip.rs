@@ -271,6 +271,51 @@ fn results_of_the_client_keep_every_member() {
     }
 }
 
+#[test]
+fn messages_of_the_tasks_extension_keep_every_member() {
+    use mcp_types::tasks::*;
+    let task = |status: &str, more: Value| {
+        let mut task = json!({"taskId": "t", "status": status, "createdAt": "2025-01-01T00:00:00Z", "lastUpdatedAt": "2025-01-01T00:00:01Z", "ttlMs": null});
+        task.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        task
+    };
+    let all: [(Through, Value); 10] = [
+        (
+            through::<DetailedTask>,
+            task("working", json!({"pollIntervalMs": 5, "statusMessage": "."})),
+        ),
+        (
+            through::<DetailedTask>,
+            task("input_required", json!({"inputRequests": {"where": {"method": "roots/list"}}})),
+        ),
+        (through::<DetailedTask>, task("completed", json!({"result": {"a": [1]}, "ttlMs": 60}))),
+        (through::<DetailedTask>, task("failed", json!({"error": {"code": -1, "message": "no"}}))),
+        (
+            through::<DetailedTask>,
+            task("cancelled", json!({"resultType": "complete", "_meta": {}})),
+        ),
+        (through::<DetailedTask>, task("asleep", json!({"until": "spring"}))),
+        (through::<Task>, task("completed", json!({}))),
+        (through::<CreateTaskResult>, task("working", json!({"resultType": "task", "_meta": {}}))),
+        (
+            through::<UpdateTaskRequestParams>,
+            json!({"taskId": "t", "inputResponses": {"where": {}}}),
+        ),
+        (through::<CancelTaskResult>, json!({"resultType": "complete"})),
+    ];
+    for (through, value) in all {
+        assert_eq!(through(&value).unwrap(), value);
+        let more = with_unknown_members(&value);
+        // An error object has no other members, as JSON-RPC says.
+        if value.get("error").is_none() {
+            assert_eq!(through(&more).unwrap(), more);
+        }
+    }
+    let unknown: DetailedTask = raw(&task("asleep", json!({}))).parse().unwrap();
+    assert!(matches!(unknown, DetailedTask::Other(_)));
+    assert!(raw(&json!({"taskId": "t", "status": "completed"})).parse::<DetailedTask>().is_err());
+}
+
 /// Examples that are whole messages or errors, which belong to the JSON-RPC layer; their payloads
 /// are taken out of them below.
 fn payload(name: &str, example: &Value) -> Option<(String, Value)> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::describe::{Definition, Description};
-use super::{overlay, pascal, snake};
+use super::{docs, overlay, pascal, snake, tasks};
 
 /// The head of every generated file.
 pub(crate) fn preamble(what: &str) -> String {
@@ -15,7 +15,7 @@ pub(crate) fn preamble(what: &str) -> String {
 /// `generated/mod.rs`.
 pub(crate) fn module() -> String {
     preamble("What is generated from the descriptions of the published schemas.")
-        + "pub mod legacy;\npub(crate) mod methods;\npub mod model;\n"
+        + "pub mod legacy;\npub(crate) mod methods;\npub mod model;\npub mod tasks;\n"
 }
 
 /// `generated/model.rs`: the canonical types, which are those of the newest revision.
@@ -36,7 +36,7 @@ pub(crate) fn model(modern: &Description) -> Result<String, String> {
     );
     let enums = std::mem::take(&mut emitter.enums);
     for (name, values) in &enums {
-        emitter.string_enum(name, values);
+        emitter.string_enum(name, values)?;
     }
     for (name, tag, variants) in overlay::UNIONS {
         emitter.union(name, tag, variants)?;
@@ -65,6 +65,57 @@ pub(crate) fn legacy(legacy: &Description, modern: &Description) -> Result<Strin
     let head = preamble("Types that only the revisions with a handshake have.")
         + "use super::model::{ClientCapabilities, Implementation, LoggingLevel, ServerCapabilities};\n\
            use crate::Meta;\nuse crate::object::object;\n\n";
+    Ok(head + &emitter.text)
+}
+
+/// `generated/tasks.rs`: the Tasks extension.
+///
+/// # Errors
+///
+/// Entries of its tables that match nothing.
+pub(crate) fn tasks_extension(extension: &Description) -> Result<String, String> {
+    let mut emitter = Emitter::new(extension);
+    emitter.text = format!(
+        "/// The id of the extension in capabilities.\npub const EXTENSION: &str = \"{}\";\n\n",
+        tasks::EXTENSION
+    );
+    for (message, constant, doc) in tasks::METHODS {
+        let method = match extension.definitions.get(*message) {
+            Some(Definition::Object(members)) => members.get("method"),
+            _ => None,
+        };
+        let method = method.and_then(|kind| kind.strip_prefix("const ")?.strip_suffix('!'));
+        let method = method.ok_or(format!("tasks::METHODS: `{message}` has no method"))?;
+        emitter.text +=
+            &format!("/// `{method}`: {doc}\npub const {constant}: &str = \"{method}\";\n\n");
+    }
+    for name in tasks::DEFINITIONS {
+        emitter.definition(name)?;
+    }
+    let enums = std::mem::take(&mut emitter.enums);
+    for (name, values) in &enums {
+        emitter.string_enum(name, values)?;
+    }
+    for (name, tag, variants) in tasks::UNIONS {
+        emitter.union(name, tag, variants)?;
+    }
+    for (name, to) in tasks::ALIASES {
+        let wanted = format!("&{name}Frame & &{to}");
+        match extension.definitions.get(*name) {
+            Some(Definition::Kind(kind)) if *kind == wanted => {}
+            other => return Err(format!("tasks::ALIASES: `{name}` is {other:?}, not `{wanted}`")),
+        }
+        let doc = emitter.doc(name)?;
+        emitter.text += &format!("/// {doc}\npub type {name} = {to};\n\n");
+    }
+    let tables = [tasks::TYPES, tasks::ENUMS, tasks::DOCS, tasks::MEMBER_DOCS];
+    if let Some((key, _)) = tables.concat().iter().find(|(key, _)| !emitter.used.contains(key)) {
+        return Err(format!("tasks: the entry `{key}` matches nothing"));
+    }
+    let head = preamble("The Tasks extension: work that outlives its request.")
+        + "use std::collections::BTreeMap;\n\nuse super::methods::InputRequest;\n\
+           use crate::object::{object, string_enum, union};\n\
+           use crate::{ErrorObject, Members, Meta, RawText};\n\n";
     Ok(head + &emitter.text)
 }
 
@@ -133,13 +184,13 @@ impl<'a> Emitter<'a> {
             if overlay::REQUESTS.contains(&name) && overlay::LIFTED.contains(&member.as_str()) {
                 continue;
             }
-            if overlay::STAMPED.contains(&member.as_str()) {
-                skips.push(format!("\"{member}\""));
-                continue;
-            }
             if let Some(value) = kind.strip_prefix("const ").and_then(|kind| kind.strip_suffix('!'))
             {
                 consts.push(format!("\"{member}\" = \"{value}\""));
+                continue;
+            }
+            if overlay::STAMPED.contains(&member.as_str()) {
+                skips.push(format!("\"{member}\""));
                 continue;
             }
             let Member { word, ty, required } = self.member(name, member, kind)?;
@@ -148,10 +199,10 @@ impl<'a> Emitter<'a> {
                 let taken = if word == "text" { "impl Into<String>" } else { &ty };
                 arguments.push(format!("{field}: {taken}"));
             }
-            let doc = self.member_doc(name, member);
+            let doc = self.member_doc(name, member)?;
             fields.push(format!("/// {doc}\n{word} {field}: {ty} = \"{member}\";"));
         }
-        let doc = self.doc(shown);
+        let doc = self.doc(shown)?;
         let default = if arguments.is_empty() { "#[derive(Default)]\n" } else { "" };
         let block = |word: &str, entries: &[String]| match entries {
             [] => String::new(),
@@ -175,8 +226,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn member(&mut self, owner: &str, member: &str, kind: &str) -> Result<Member, String> {
-        let required =
-            kind.ends_with('!') && !overlay::DEFAULTED.contains(&member) && member != "_meta";
+        let required = kind.ends_with('!') && !is_defaulted(member, kind) && member != "_meta";
         let kind = kind.trim_end_matches('!');
         let (ty, family) = match member {
             "_meta" => ("Meta".to_owned(), "meta"),
@@ -205,7 +255,7 @@ impl<'a> Emitter<'a> {
     ) -> Result<(String, &'static str), String> {
         let place = format!("{owner}.{member}");
         if let Some((key, ty)) =
-            overlay::TYPES.iter().find(|(key, _)| *key == place || *key == kind)
+            both(overlay::TYPES, tasks::TYPES).find(|(key, _)| *key == place || *key == kind)
         {
             self.used.insert(key);
             return Ok(((*ty).to_owned(), "typed"));
@@ -249,7 +299,8 @@ impl<'a> Emitter<'a> {
             _ => {
                 let values = strings(kind).ok_or(format!("{owner}.{member}: what is `{kind}`?"))?;
                 let (one, all) = (format!("{owner}.{member}"), format!("*.{member}"));
-                let named = overlay::ENUMS.iter().find(|(place, _)| *place == one || *place == all);
+                let named = both(overlay::ENUMS, tasks::ENUMS)
+                    .find(|(place, _)| *place == one || *place == all);
                 let name = named.map_or(format!("{owner}{}", pascal(member)), |(place, name)| {
                     self.used.insert(place);
                     (*name).to_owned()
@@ -260,19 +311,27 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn string_enum(&mut self, name: &str, values: &[String]) {
+    fn string_enum(&mut self, name: &str, values: &[String]) -> Result<(), String> {
         let closed = overlay::CLOSED.iter().find(|(closed, _)| *closed == name);
         let ordered: Vec<&str> = match closed {
-            Some((_, ordered)) => ordered.to_vec(),
+            Some((key, ordered)) => {
+                let (ours, theirs) = (BTreeSet::from_iter(*ordered), BTreeSet::from_iter(values));
+                if !ours.iter().eq(theirs.iter()) {
+                    return Err(format!("overlay::CLOSED: `{name}` has {ours:?} but {theirs:?}"));
+                }
+                self.used.insert(key);
+                ordered.to_vec()
+            }
             None => values.iter().map(String::as_str).collect(),
         };
         let word = if closed.is_some() { "closed" } else { "open" };
-        let doc = self.doc(name);
+        let doc = self.doc(name)?;
         self.text += &format!("string_enum! {{\n/// {doc}\n{word} {name} {{\n");
         for value in ordered {
             self.text += &format!("/// `{value}`.\n{} = \"{value}\",\n", pascal(value));
         }
         self.text += "}\n}\n\n";
+        Ok(())
     }
 
     fn union(
@@ -284,13 +343,20 @@ impl<'a> Emitter<'a> {
         let list = |values: &[&str]| {
             values.iter().map(|value| format!("\"{value}\"")).collect::<Vec<_>>().join(", ")
         };
-        let doc = self.doc(name);
+        if let Some(Definition::Kind(kind)) = self.description.definitions.get(name) {
+            let theirs: BTreeSet<&str> = kind.split(" | ").collect();
+            let ours: Vec<String> = variants.iter().map(|(_, ty, ..)| format!("&{ty}")).collect();
+            if !theirs.iter().eq(BTreeSet::from_iter(&ours).iter()) {
+                return Err(format!("UNIONS: `{name}` is `{kind}`, and is told from {ours:?}"));
+            }
+        }
+        let doc = self.doc(name)?;
         self.text += &format!("union! {{\n/// {doc}\npub enum {name} by \"{tag}\" {{\n");
         for (variant, ty, values, members) in variants {
             if !self.description.definitions.contains_key(*ty) {
                 return Err(format!("overlay::UNIONS: {name}: there is no definition `{ty}`"));
             }
-            let doc = self.doc(ty);
+            let doc = self.doc(ty)?;
             let (values, members) = (list(values), list(members));
             self.text += &format!("/// {doc}\n{variant}({ty}) in [{values}] with [{members}],\n");
         }
@@ -298,25 +364,27 @@ impl<'a> Emitter<'a> {
         Ok(())
     }
 
-    fn doc(&mut self, name: &str) -> String {
-        match overlay::DOCS.iter().find(|(known, _)| *known == name) {
+    fn doc(&mut self, name: &str) -> Result<String, String> {
+        match both(docs::DOCS, tasks::DOCS).find(|(known, _)| *known == name) {
             Some((key, doc)) => {
                 self.used.insert(key);
-                (*doc).to_owned()
+                Ok((*doc).to_owned())
             }
-            None => format!("`{name}` of the specification."),
+            None => Err(format!("docs::DOCS: say what `{name}` is")),
         }
     }
 
-    fn member_doc(&mut self, owner: &str, member: &str) -> String {
+    fn member_doc(&mut self, owner: &str, member: &str) -> Result<String, String> {
         let (one, all) = (format!("{owner}.{member}"), format!("*.{member}"));
-        let find = |key: &str| overlay::MEMBER_DOCS.iter().find(|(known, _)| *known == key);
+        let find = |key: &str| {
+            both(docs::MEMBER_DOCS, tasks::MEMBER_DOCS).find(|(known, _)| *known == key)
+        };
         match find(&one).or_else(|| find(&all)) {
             Some((key, doc)) => {
                 self.used.insert(key);
-                (*doc).to_owned()
+                Ok((*doc).to_owned())
             }
-            None => format!("`{member}` of the specification."),
+            None => Err(format!("docs::MEMBER_DOCS: say what `{one}` is")),
         }
     }
 
@@ -329,6 +397,29 @@ impl<'a> Emitter<'a> {
                 return unused("SKIPPED or REQUESTS", name);
             }
         }
+        let renamed = overlay::RENAMED.iter().map(|(from, _)| from);
+        let variants = overlay::VARIANTS.iter().map(|(from, _)| from);
+        for name in overlay::BOXED.iter().chain(renamed).chain(variants) {
+            if !known(name) {
+                return unused("BOXED, RENAMED or VARIANTS", name);
+            }
+        }
+        let has_member = |name: &str| {
+            modern.definitions.values().any(|one| match one {
+                Definition::Object(members) => members.contains_key(name),
+                Definition::Kind(_) => false,
+            })
+        };
+        for name in overlay::LIFTED.iter().chain(overlay::STAMPED).chain(overlay::DEFAULTED) {
+            if !has_member(name) {
+                return unused("LIFTED, STAMPED or DEFAULTED", name);
+            }
+        }
+        for (key, _) in overlay::CLOSED {
+            if !self.used.contains(key) {
+                return unused("CLOSED", key);
+            }
+        }
         for (key, _) in overlay::TYPES {
             if !self.used.contains(key) {
                 return unused("TYPES", key);
@@ -339,18 +430,29 @@ impl<'a> Emitter<'a> {
                 return unused("ENUMS", key);
             }
         }
-        for (key, _) in overlay::MEMBER_DOCS {
-            if !self.used.contains(key) {
+        for (key, _) in docs::MEMBER_DOCS {
+            let owner = key.split('.').next().unwrap_or_default();
+            if !self.used.contains(key) && !overlay::LEGACY.contains(&owner) {
                 return unused("MEMBER_DOCS", key);
             }
         }
-        for (name, _) in overlay::DOCS {
+        for (name, _) in docs::DOCS {
             if !self.used.contains(name) && !overlay::LEGACY.contains(name) {
                 return unused("DOCS", name);
             }
         }
         Ok(())
     }
+}
+
+/// Whether the codec adds the member; one that may be `null` says nothing in its own way.
+fn is_defaulted(member: &str, kind: &str) -> bool {
+    overlay::DEFAULTED.contains(&member) && !kind.contains("| null")
+}
+
+/// The entries of the overlay and of the extension.
+fn both<T>(overlay: &'static [T], extension: &'static [T]) -> impl Iterator<Item = &'static T> {
+    overlay.iter().chain(extension)
 }
 
 /// The values of an enumeration of strings.

@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 pub(crate) mod describe;
+mod docs;
 mod emit;
 mod methods;
 mod overlay;
+mod tasks;
 
 use describe::Description;
 
@@ -43,11 +45,13 @@ pub(crate) fn schema(root: &Path, from: &Path) -> Result<(), String> {
 pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
     let modern = description(root, "2026-07-28")?;
     let legacy = description(root, "2025-11-25")?;
+    let extension = description(root, "ext-tasks")?;
     let files = [
         ("mod.rs", emit::module()),
         ("model.rs", emit::model(&modern)?),
         ("legacy.rs", emit::legacy(&legacy, &modern)?),
         ("methods.rs", methods::emit(&modern, &legacy)?),
+        ("tasks.rs", emit::tasks_extension(&extension)?),
     ];
     let folder = root.join("crates/mcp-types/src/generated");
     let mut stale = Vec::new();

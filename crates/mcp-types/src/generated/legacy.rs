@@ -9,11 +9,11 @@ use crate::object::object;
 object! {
     /// What a client says first, in the revisions with a handshake.
     pub struct InitializeRequestParams {
-        /// `capabilities` of the specification.
+        /// What it can do.
         req capabilities: ClientCapabilities = "capabilities";
-        /// `clientInfo` of the specification.
+        /// Name and version that the client gives itself.
         req client_info: Implementation = "clientInfo";
-        /// `protocolVersion` of the specification.
+        /// The newest revision that the client speaks.
         text protocol_version: String = "protocolVersion";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -24,13 +24,13 @@ object! {
 object! {
     /// What a server answers to it.
     pub struct InitializeResult {
-        /// `capabilities` of the specification.
+        /// What it can do.
         req capabilities: ServerCapabilities = "capabilities";
         /// How to use the server, for the model.
         opt instructions: String = "instructions";
-        /// `protocolVersion` of the specification.
+        /// The revision in which both go on.
         text protocol_version: String = "protocolVersion";
-        /// `serverInfo` of the specification.
+        /// Name and version that the server gives itself.
         req server_info: Implementation = "serverInfo";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -41,7 +41,7 @@ object! {
 object! {
     /// From which level on the client wants log messages.
     pub struct SetLevelRequestParams {
-        /// `level` of the specification.
+        /// How grave it is, or from which level on.
         req level: LoggingLevel = "level";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";

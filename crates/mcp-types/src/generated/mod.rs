@@ -5,3 +5,4 @@
 pub mod legacy;
 pub(crate) mod methods;
 pub mod model;
+pub mod tasks;

@@ -12,11 +12,11 @@ object! {
     /// Hints for the client about a piece of content: for whom, how important, how fresh.
     #[derive(Default)]
     pub struct Annotations {
-        /// `audience` of the specification.
+        /// For whom it is.
         opt audience: Vec<Role> = "audience";
-        /// `lastModified` of the specification.
+        /// When it last changed (ISO 8601).
         opt last_modified: String = "lastModified";
-        /// `priority` of the specification.
+        /// How much it matters: 1 is needed, 0 can be left out.
         optnum priority: f64 = "priority";
     }
     new()
@@ -41,7 +41,7 @@ object! {
 object! {
     /// The contents of a binary resource, in base64.
     pub struct BlobResourceContents {
-        /// `blob` of the specification.
+        /// The bytes, in base64.
         text blob: String = "blob";
         /// The media type.
         opt mime_type: String = "mimeType";
@@ -54,10 +54,10 @@ object! {
 }
 
 object! {
-    /// `BooleanSchema` of the specification.
+    /// A field that is yes or no.
     #[derive(Default)]
     pub struct BooleanSchema {
-        /// `default` of the specification.
+        /// The value to begin with.
         opt default: bool = "default";
         /// What it is for, for a model or a person to read.
         opt description: String = "description";
@@ -98,9 +98,9 @@ object! {
 object! {
     /// Which request is no longer wanted, and why.
     pub struct CancelledNotificationParams {
-        /// `reason` of the specification.
+        /// Why, for people.
         opt reason: String = "reason";
-        /// `requestId` of the specification.
+        /// The id of the request.
         req request_id: RequestId = "requestId";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -112,39 +112,39 @@ object! {
     /// What a client can do for a server.
     #[derive(Default)]
     pub struct ClientCapabilities {
-        /// `elicitation` of the specification.
+        /// It can ask its user.
         opt elicitation: ClientCapabilitiesElicitation = "elicitation";
-        /// `experimental` of the specification.
+        /// Capabilities outside the specification, by name.
         opt experimental: BTreeMap<String, RawText> = "experimental";
-        /// `extensions` of the specification.
+        /// Extensions with their settings, by id.
         opt extensions: BTreeMap<String, RawText> = "extensions";
-        /// `roots` of the specification.
+        /// It can say where a server may work.
         optobject roots: RawText = "roots";
-        /// `sampling` of the specification.
+        /// It can ask a model.
         opt sampling: ClientCapabilitiesSampling = "sampling";
     }
     new()
 }
 
 object! {
-    /// `ClientCapabilitiesElicitation` of the specification.
+    /// How a client can ask its user.
     #[derive(Default)]
     pub struct ClientCapabilitiesElicitation {
-        /// `form` of the specification.
+        /// By a form.
         optobject form: RawText = "form";
-        /// `url` of the specification.
+        /// By a page that the user opens.
         optobject url: RawText = "url";
     }
     new()
 }
 
 object! {
-    /// `ClientCapabilitiesSampling` of the specification.
+    /// What a client's model can be given.
     #[derive(Default)]
     pub struct ClientCapabilitiesSampling {
-        /// `context` of the specification.
+        /// It can add context of its servers.
         optobject context: RawText = "context";
-        /// `tools` of the specification.
+        /// Its model can use tools.
         optobject tools: RawText = "tools";
     }
     new()
@@ -153,29 +153,29 @@ object! {
 object! {
     /// Of which argument completions are wanted.
     pub struct CompleteRequestParams {
-        /// `argument` of the specification.
+        /// The argument that is being typed.
         req argument: CompleteRequestParamsArgument = "argument";
-        /// `context` of the specification.
+        /// What is known besides it.
         opt context: CompleteRequestParamsContext = "context";
-        /// `ref` of the specification.
+        /// Of what it is an argument.
         req r#ref: CompleteReference = "ref";
     }
     new(argument: CompleteRequestParamsArgument, r#ref: CompleteReference)
 }
 
 object! {
-    /// `CompleteRequestParamsArgument` of the specification.
+    /// The argument that is being typed.
     pub struct CompleteRequestParamsArgument {
         /// The name by which it is asked for.
         text name: String = "name";
-        /// `value` of the specification.
+        /// What is typed so far.
         text value: String = "value";
     }
     new(name: impl Into<String>, value: impl Into<String>)
 }
 
 object! {
-    /// `CompleteRequestParamsContext` of the specification.
+    /// What is known besides the argument.
     #[derive(Default)]
     pub struct CompleteRequestParamsContext {
         /// Arguments, by name.
@@ -187,7 +187,7 @@ object! {
 object! {
     /// Completions of an argument.
     pub struct CompleteResult {
-        /// `completion` of the specification.
+        /// The values.
         req completion: CompleteResultCompletion = "completion";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -197,13 +197,13 @@ object! {
 }
 
 object! {
-    /// `CompleteResultCompletion` of the specification.
+    /// The values that complete an argument.
     pub struct CompleteResultCompletion {
-        /// `hasMore` of the specification.
+        /// Whether there are more than these.
         opt has_more: bool = "hasMore";
-        /// `total` of the specification.
+        /// How many there are, if known.
         opt total: i64 = "total";
-        /// `values` of the specification.
+        /// The values, best first; at most 100.
         req values: Vec<String> = "values";
     }
     new(values: Vec<String>)
@@ -212,25 +212,25 @@ object! {
 object! {
     /// What a server asks the client's model.
     pub struct CreateMessageRequestParams {
-        /// `includeContext` of the specification.
+        /// Whose context to add; not all clients do.
         opt include_context: IncludeContext = "includeContext";
-        /// `maxTokens` of the specification.
+        /// How long the answer may be, in tokens.
         req max_tokens: i64 = "maxTokens";
-        /// `messages` of the specification.
+        /// The messages, in order.
         req messages: Vec<SamplingMessage> = "messages";
-        /// `metadata` of the specification.
+        /// Settings for the client's provider of models.
         optobject metadata: RawText = "metadata";
-        /// `modelPreferences` of the specification.
+        /// What matters when the client picks the model.
         opt model_preferences: ModelPreferences = "modelPreferences";
-        /// `stopSequences` of the specification.
+        /// Texts at which the model stops.
         opt stop_sequences: Vec<String> = "stopSequences";
-        /// `systemPrompt` of the specification.
+        /// The system prompt; the client may change it.
         opt system_prompt: String = "systemPrompt";
-        /// `temperature` of the specification.
+        /// How freely the model chooses.
         optnum temperature: f64 = "temperature";
-        /// `toolChoice` of the specification.
+        /// Whether the model may or must use tools.
         opt tool_choice: ToolChoice = "toolChoice";
-        /// `tools` of the specification.
+        /// The tools that the model may use.
         opt tools: Vec<Tool> = "tools";
     }
     new(max_tokens: i64, messages: Vec<SamplingMessage>)
@@ -241,11 +241,11 @@ object! {
     pub struct CreateMessageResult {
         /// The content.
         req content: OneOrMany<SamplingMessageContentBlock> = "content";
-        /// `model` of the specification.
+        /// The model that answered.
         text model: String = "model";
-        /// `role` of the specification.
+        /// Who speaks.
         req role: Role = "role";
-        /// `stopReason` of the specification.
+        /// Why the model stopped, if known.
         opt stop_reason: String = "stopReason";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -258,11 +258,11 @@ object! {
     pub struct DiscoverResult {
         /// Who may keep the result; `None` lets the edge say nobody but the caller.
         opt cache_scope: CacheScope = "cacheScope";
-        /// `capabilities` of the specification.
+        /// What it can do.
         req capabilities: ServerCapabilities = "capabilities";
         /// How to use the server, for the model.
         opt instructions: String = "instructions";
-        /// `supportedVersions` of the specification.
+        /// The revisions that it speaks.
         req supported_versions: Vec<String> = "supportedVersions";
         /// For how long the result stays fresh, in milliseconds.
         opt ttl_ms: u64 = "ttlMs";
@@ -280,20 +280,20 @@ object! {
         text message: String = "message";
         /// `form`, or absent, which means the same to every revision.
         opt mode: String = "mode";
-        /// `requestedSchema` of the specification.
+        /// The fields of the form.
         req requested_schema: ElicitRequestFormParamsRequestedSchema = "requestedSchema";
     }
     new(message: impl Into<String>, requested_schema: ElicitRequestFormParamsRequestedSchema)
 }
 
 object! {
-    /// `ElicitRequestFormParamsRequestedSchema` of the specification.
+    /// The fields of a form.
     pub struct ElicitRequestFormParamsRequestedSchema {
-        /// `$schema` of the specification.
+        /// The dialect of the schema.
         opt schema: String = "$schema";
-        /// `properties` of the specification.
+        /// The fields, by name.
         req properties: BTreeMap<String, PrimitiveSchemaDefinition> = "properties";
-        /// `required` of the specification.
+        /// The fields that must be filled in.
         opt required: Vec<String> = "required";
     }
     consts { "type" = "object" }
@@ -305,7 +305,7 @@ object! {
     pub struct ElicitRequestURLParams {
         /// What to tell the person.
         text message: String = "message";
-        /// `url` of the specification.
+        /// The page to open.
         text url: String = "url";
     }
     consts { "mode" = "url" }
@@ -315,9 +315,9 @@ object! {
 object! {
     /// What the user did with a question.
     pub struct ElicitResult {
-        /// `action` of the specification.
+        /// What the user did.
         req action: ElicitAction = "action";
-        /// The content.
+        /// What the user filled in, by field.
         opt content: BTreeMap<String, RawText> = "content";
     }
     new(action: ElicitAction)
@@ -328,7 +328,7 @@ object! {
     pub struct EmbeddedResource {
         /// Hints for the client.
         opt annotations: Annotations = "annotations";
-        /// `resource` of the specification.
+        /// The contents.
         req resource: ResourceContents = "resource";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -353,7 +353,7 @@ object! {
     pub struct GetPromptResult {
         /// What it is for, for a model or a person to read.
         opt description: String = "description";
-        /// `messages` of the specification.
+        /// The messages, in order.
         req messages: Vec<PromptMessage> = "messages";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -367,11 +367,11 @@ object! {
     pub struct Icon {
         /// The media type.
         opt mime_type: String = "mimeType";
-        /// `sizes` of the specification.
+        /// In which sizes, such as `48x48` or `any`.
         opt sizes: Vec<String> = "sizes";
-        /// `src` of the specification.
+        /// Where it is: an `https:` or `data:` URI.
         text src: String = "src";
-        /// `theme` of the specification.
+        /// On which background it is meant to stand.
         opt theme: IconTheme = "theme";
     }
     new(src: impl Into<String>)
@@ -416,9 +416,9 @@ object! {
     /// What the server needs before it can answer.
     #[derive(Default)]
     pub struct InputRequiredResult {
-        /// `inputRequests` of the specification.
+        /// What it needs, by the key under which the answer goes back.
         opt input_requests: BTreeMap<String, InputRequest> = "inputRequests";
-        /// `requestState` of the specification.
+        /// What the server wants back with the answers, as it is.
         opt request_state: String = "requestState";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -428,15 +428,15 @@ object! {
 }
 
 object! {
-    /// `LegacyTitledEnumSchema` of the specification.
+    /// A field with one of several values, titled in the way of older revisions.
     pub struct LegacyTitledEnumSchema {
-        /// `default` of the specification.
+        /// The value to begin with.
         opt default: String = "default";
         /// What it is for, for a model or a person to read.
         opt description: String = "description";
-        /// `enum` of the specification.
+        /// The values to choose from.
         req r#enum: Vec<String> = "enum";
-        /// `enumNames` of the specification.
+        /// Their titles, in the same order.
         opt enum_names: Vec<String> = "enumNames";
         /// The name to show to a person.
         opt title: String = "title";
@@ -446,13 +446,13 @@ object! {
 }
 
 object! {
-    /// `ListPromptsResult` of the specification.
+    /// A page of prompts.
     pub struct ListPromptsResult {
         /// Who may keep the result; `None` lets the edge say nobody but the caller.
         opt cache_scope: CacheScope = "cacheScope";
         /// Where the next page begins; absent on the last.
         opt next_cursor: String = "nextCursor";
-        /// `prompts` of the specification.
+        /// The prompts.
         req prompts: Items<Prompt> = "prompts";
         /// For how long the result stays fresh, in milliseconds.
         opt ttl_ms: u64 = "ttlMs";
@@ -464,13 +464,13 @@ object! {
 }
 
 object! {
-    /// `ListResourceTemplatesResult` of the specification.
+    /// A page of resource templates.
     pub struct ListResourceTemplatesResult {
         /// Who may keep the result; `None` lets the edge say nobody but the caller.
         opt cache_scope: CacheScope = "cacheScope";
         /// Where the next page begins; absent on the last.
         opt next_cursor: String = "nextCursor";
-        /// `resourceTemplates` of the specification.
+        /// The templates.
         req resource_templates: Items<ResourceTemplate> = "resourceTemplates";
         /// For how long the result stays fresh, in milliseconds.
         opt ttl_ms: u64 = "ttlMs";
@@ -482,13 +482,13 @@ object! {
 }
 
 object! {
-    /// `ListResourcesResult` of the specification.
+    /// A page of resources.
     pub struct ListResourcesResult {
         /// Who may keep the result; `None` lets the edge say nobody but the caller.
         opt cache_scope: CacheScope = "cacheScope";
         /// Where the next page begins; absent on the last.
         opt next_cursor: String = "nextCursor";
-        /// `resources` of the specification.
+        /// The resources.
         req resources: Items<Resource> = "resources";
         /// For how long the result stays fresh, in milliseconds.
         opt ttl_ms: u64 = "ttlMs";
@@ -500,9 +500,9 @@ object! {
 }
 
 object! {
-    /// `ListRootsResult` of the specification.
+    /// The places that the client lets the server work in.
     pub struct ListRootsResult {
-        /// `roots` of the specification.
+        /// The places.
         req roots: Vec<Root> = "roots";
     }
     new(roots: Vec<Root>)
@@ -515,7 +515,7 @@ object! {
         opt cache_scope: CacheScope = "cacheScope";
         /// Where the next page begins; absent on the last.
         opt next_cursor: String = "nextCursor";
-        /// `tools` of the specification.
+        /// The tools.
         req tools: Items<Tool> = "tools";
         /// For how long the result stays fresh, in milliseconds.
         opt ttl_ms: u64 = "ttlMs";
@@ -529,11 +529,11 @@ object! {
 object! {
     /// A log message of a server.
     pub struct LoggingMessageNotificationParams {
-        /// The bytes, in base64.
+        /// What is logged: any value.
         req data: RawText = "data";
-        /// `level` of the specification.
+        /// How grave it is, or from which level on.
         req level: LoggingLevel = "level";
-        /// `logger` of the specification.
+        /// Who logs it.
         opt logger: String = "logger";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -542,7 +542,7 @@ object! {
 }
 
 object! {
-    /// `ModelHint` of the specification.
+    /// A name, or a part of one, that points at a model.
     #[derive(Default)]
     pub struct ModelHint {
         /// The name by which it is asked for.
@@ -552,23 +552,23 @@ object! {
 }
 
 object! {
-    /// `ModelPreferences` of the specification.
+    /// What matters to the server when the client picks a model.
     #[derive(Default)]
     pub struct ModelPreferences {
-        /// `costPriority` of the specification.
+        /// How much low cost matters, from 0 to 1.
         optnum cost_priority: f64 = "costPriority";
-        /// `hints` of the specification.
+        /// Models that would do, best first.
         opt hints: Vec<ModelHint> = "hints";
-        /// `intelligencePriority` of the specification.
+        /// How much ability matters, from 0 to 1.
         optnum intelligence_priority: f64 = "intelligencePriority";
-        /// `speedPriority` of the specification.
+        /// How much speed matters, from 0 to 1.
         optnum speed_priority: f64 = "speedPriority";
     }
     new()
 }
 
 object! {
-    /// `NotificationParams` of the specification.
+    /// Nothing but metadata.
     #[derive(Default)]
     pub struct NotificationParams {
         /// Metadata under prefixed keys.
@@ -578,19 +578,19 @@ object! {
 }
 
 object! {
-    /// `NumberSchema` of the specification.
+    /// A field that is a number.
     pub struct NumberSchema {
-        /// `default` of the specification.
+        /// The value to begin with.
         optnum default: f64 = "default";
         /// What it is for, for a model or a person to read.
         opt description: String = "description";
-        /// `maximum` of the specification.
+        /// The largest value.
         optnum maximum: f64 = "maximum";
-        /// `minimum` of the specification.
+        /// The smallest value.
         optnum minimum: f64 = "minimum";
         /// The name to show to a person.
         opt title: String = "title";
-        /// `type` of the specification.
+        /// Whether it may have a fraction.
         req r#type: NumberSchemaType = "type";
     }
     new(r#type: NumberSchemaType)
@@ -603,19 +603,6 @@ object! {
         /// Where the page begins, as the page before said; absent for the first.
         opt cursor: String = "cursor";
     }
-    new()
-}
-
-object! {
-    /// `PaginatedResult` of the specification.
-    #[derive(Default)]
-    pub struct PaginatedResult {
-        /// Where the next page begins; absent on the last.
-        opt next_cursor: String = "nextCursor";
-        /// Metadata under prefixed keys.
-        meta meta: Meta = "_meta";
-    }
-    skips { "resultType" }
     new()
 }
 
@@ -656,13 +643,13 @@ object! {
 }
 
 object! {
-    /// `PromptArgument` of the specification.
+    /// An argument that a prompt takes.
     pub struct PromptArgument {
         /// The name by which it is asked for.
         text name: String = "name";
         /// What it is for, for a model or a person to read.
         opt description: String = "description";
-        /// `required` of the specification.
+        /// Whether it must be given.
         opt required: bool = "required";
         /// The name to show to a person.
         opt title: String = "title";
@@ -671,18 +658,18 @@ object! {
 }
 
 object! {
-    /// `PromptMessage` of the specification.
+    /// One message of a prompt.
     pub struct PromptMessage {
         /// The content.
         req content: ContentBlock = "content";
-        /// `role` of the specification.
+        /// Who speaks.
         req role: Role = "role";
     }
     new(content: ContentBlock, role: Role)
 }
 
 object! {
-    /// `PromptReference` of the specification.
+    /// A prompt, by name.
     pub struct PromptReference {
         /// The name by which it is asked for.
         text name: String = "name";
@@ -694,7 +681,7 @@ object! {
 }
 
 object! {
-    /// `ReadResourceRequestParams` of the specification.
+    /// Which resource is wanted.
     pub struct ReadResourceRequestParams {
         /// Its URI.
         text uri: String = "uri";
@@ -707,7 +694,7 @@ object! {
     pub struct ReadResourceResult {
         /// Who may keep the result; `None` lets the edge say nobody but the caller.
         opt cache_scope: CacheScope = "cacheScope";
-        /// `contents` of the specification.
+        /// The contents; several for a resource that has parts.
         req contents: Vec<ResourceContents> = "contents";
         /// For how long the result stays fresh, in milliseconds.
         opt ttl_ms: u64 = "ttlMs";
@@ -719,7 +706,7 @@ object! {
 }
 
 object! {
-    /// `RequestParams` of the specification.
+    /// Nothing but the envelope, which the context has.
     #[derive(Default)]
     pub struct RequestParams {
 
@@ -740,7 +727,7 @@ object! {
         opt icons: Vec<Icon> = "icons";
         /// The media type.
         opt mime_type: String = "mimeType";
-        /// `size` of the specification.
+        /// How many bytes it has, if known.
         opt size: i64 = "size";
         /// The name to show to a person.
         opt title: String = "title";
@@ -765,7 +752,7 @@ object! {
         opt icons: Vec<Icon> = "icons";
         /// The media type.
         opt mime_type: String = "mimeType";
-        /// `size` of the specification.
+        /// How many bytes it has, if known.
         opt size: i64 = "size";
         /// The name to show to a person.
         opt title: String = "title";
@@ -793,7 +780,7 @@ object! {
         opt mime_type: String = "mimeType";
         /// The name to show to a person.
         opt title: String = "title";
-        /// `uriTemplate` of the specification.
+        /// The template of their URIs (RFC 6570).
         text uri_template: String = "uriTemplate";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -802,7 +789,7 @@ object! {
 }
 
 object! {
-    /// `ResourceTemplateReference` of the specification.
+    /// A resource template, by its URI template.
     pub struct ResourceTemplateReference {
         /// Its URI.
         text uri: String = "uri";
@@ -812,7 +799,7 @@ object! {
 }
 
 object! {
-    /// `ResourceUpdatedNotificationParams` of the specification.
+    /// Which resource changed.
     pub struct ResourceUpdatedNotificationParams {
         /// Its URI.
         text uri: String = "uri";
@@ -847,11 +834,11 @@ object! {
 }
 
 object! {
-    /// `SamplingMessage` of the specification.
+    /// One message for or from a model.
     pub struct SamplingMessage {
         /// The content.
         req content: OneOrMany<SamplingMessageContentBlock> = "content";
-        /// `role` of the specification.
+        /// Who speaks.
         req role: Role = "role";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -863,69 +850,69 @@ object! {
     /// What a server can do.
     #[derive(Default)]
     pub struct ServerCapabilities {
-        /// `completions` of the specification.
+        /// It completes arguments.
         optobject completions: RawText = "completions";
-        /// `experimental` of the specification.
+        /// Capabilities outside the specification, by name.
         opt experimental: BTreeMap<String, RawText> = "experimental";
-        /// `extensions` of the specification.
+        /// Extensions with their settings, by id.
         opt extensions: BTreeMap<String, RawText> = "extensions";
-        /// `logging` of the specification.
+        /// It sends log messages.
         optobject logging: RawText = "logging";
-        /// `prompts` of the specification.
+        /// It offers prompts.
         opt prompts: ServerCapabilitiesPrompts = "prompts";
-        /// `resources` of the specification.
+        /// It offers resources.
         opt resources: ServerCapabilitiesResources = "resources";
-        /// `tools` of the specification.
+        /// It offers tools.
         opt tools: ServerCapabilitiesTools = "tools";
     }
     new()
 }
 
 object! {
-    /// `ServerCapabilitiesPrompts` of the specification.
+    /// What a server does about prompts.
     #[derive(Default)]
     pub struct ServerCapabilitiesPrompts {
-        /// `listChanged` of the specification.
+        /// It tells when the list changes.
         opt list_changed: bool = "listChanged";
     }
     new()
 }
 
 object! {
-    /// `ServerCapabilitiesResources` of the specification.
+    /// What a server does about resources.
     #[derive(Default)]
     pub struct ServerCapabilitiesResources {
-        /// `listChanged` of the specification.
+        /// It tells when the list changes.
         opt list_changed: bool = "listChanged";
-        /// `subscribe` of the specification.
+        /// It tells when a single resource changes.
         opt subscribe: bool = "subscribe";
     }
     new()
 }
 
 object! {
-    /// `ServerCapabilitiesTools` of the specification.
+    /// What a server does about tools.
     #[derive(Default)]
     pub struct ServerCapabilitiesTools {
-        /// `listChanged` of the specification.
+        /// It tells when the list changes.
         opt list_changed: bool = "listChanged";
     }
     new()
 }
 
 object! {
-    /// `StringSchema` of the specification.
+    /// A field that is a text.
     #[derive(Default)]
     pub struct StringSchema {
-        /// `default` of the specification.
+        /// The value to begin with.
         opt default: String = "default";
         /// What it is for, for a model or a person to read.
         opt description: String = "description";
-        /// `format` of the specification.
+        /// What kind of text is wanted.
         opt format: StringFormat = "format";
-        /// `maxLength` of the specification.
+        /// How long it may be, in characters.
         opt max_length: i64 = "maxLength";
-        /// `minLength` of the specification.
+        /// How long it must be, in characters.
         opt min_length: i64 = "minLength";
         /// The name to show to a person.
         opt title: String = "title";
@@ -938,22 +925,22 @@ object! {
     /// Which changes a client wants to hear of.
     #[derive(Default)]
     pub struct SubscriptionFilter {
-        /// `promptsListChanged` of the specification.
+        /// Changes of the list of prompts.
         opt prompts_list_changed: bool = "promptsListChanged";
-        /// `resourceSubscriptions` of the specification.
+        /// Changes of these resources, by URI.
         opt resource_subscriptions: Vec<String> = "resourceSubscriptions";
-        /// `resourcesListChanged` of the specification.
+        /// Changes of the list of resources.
         opt resources_list_changed: bool = "resourcesListChanged";
-        /// `toolsListChanged` of the specification.
+        /// Changes of the list of tools.
         opt tools_list_changed: bool = "toolsListChanged";
     }
     new()
 }
 
 object! {
-    /// `SubscriptionsAcknowledgedNotificationParams` of the specification.
+    /// Of which changes the subscription will tell.
     pub struct SubscriptionsAcknowledgedNotificationParams {
-        /// `notifications` of the specification.
+        /// Which changes.
         req notifications: SubscriptionFilter = "notifications";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -962,16 +949,16 @@ object! {
 }
 
 object! {
-    /// `SubscriptionsListenRequestParams` of the specification.
+    /// Of which changes the client wants to hear.
     pub struct SubscriptionsListenRequestParams {
-        /// `notifications` of the specification.
+        /// Which changes.
         req notifications: SubscriptionFilter = "notifications";
     }
     new(notifications: SubscriptionFilter)
 }
 
 object! {
-    /// `SubscriptionsListenResult` of the specification.
+    /// The subscription has ended.
     #[derive(Default)]
     pub struct SubscriptionsListenResult {
         /// Metadata under prefixed keys.
@@ -986,7 +973,7 @@ object! {
     pub struct TextContent {
         /// Hints for the client.
         opt annotations: Annotations = "annotations";
-        /// `text` of the specification.
+        /// The text.
         text text: String = "text";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -1000,7 +987,7 @@ object! {
     pub struct TextResourceContents {
         /// The media type.
         opt mime_type: String = "mimeType";
-        /// `text` of the specification.
+        /// The text.
         text text: String = "text";
         /// Its URI.
         text uri: String = "uri";
@@ -1011,17 +998,17 @@ object! {
 }
 
 object! {
-    /// `TitledMultiSelectEnumSchema` of the specification.
+    /// A field with any of several values, each with a title.
     pub struct TitledMultiSelectEnumSchema {
-        /// `default` of the specification.
+        /// The value to begin with.
         opt default: Vec<String> = "default";
         /// What it is for, for a model or a person to read.
         opt description: String = "description";
-        /// `items` of the specification.
+        /// What the values may be.
         req items: TitledMultiSelectEnumSchemaItems = "items";
-        /// `maxItems` of the specification.
+        /// How many values at most.
         opt max_items: i64 = "maxItems";
-        /// `minItems` of the specification.
+        /// How many values at least.
         opt min_items: i64 = "minItems";
         /// The name to show to a person.
         opt title: String = "title";
@@ -1031,18 +1018,18 @@ object! {
 }
 
 object! {
-    /// `TitledMultiSelectEnumSchemaItems` of the specification.
+    /// What the values of a field with titles may be.
     pub struct TitledMultiSelectEnumSchemaItems {
-        /// `anyOf` of the specification.
+        /// The values to choose from.
         req any_of: Vec<TitledMultiSelectEnumSchemaItemsAnyOf> = "anyOf";
     }
     new(any_of: Vec<TitledMultiSelectEnumSchemaItemsAnyOf>)
 }
 
 object! {
-    /// `TitledMultiSelectEnumSchemaItemsAnyOf` of the specification.
+    /// A value with its title.
     pub struct TitledMultiSelectEnumSchemaItemsAnyOf {
-        /// `const` of the specification.
+        /// The value.
         text r#const: String = "const";
         /// The name to show to a person.
         text title: String = "title";
@@ -1051,13 +1038,13 @@ object! {
 }
 
 object! {
-    /// `TitledSingleSelectEnumSchema` of the specification.
+    /// A field with one of several values, each with a title.
     pub struct TitledSingleSelectEnumSchema {
-        /// `default` of the specification.
+        /// The value to begin with.
         opt default: String = "default";
         /// What it is for, for a model or a person to read.
         opt description: String = "description";
-        /// `oneOf` of the specification.
+        /// The values to choose from.
         req one_of: Vec<TitledSingleSelectEnumSchemaOneOf> = "oneOf";
         /// The name to show to a person.
         opt title: String = "title";
@@ -1067,9 +1054,9 @@ object! {
 }
 
 object! {
-    /// `TitledSingleSelectEnumSchemaOneOf` of the specification.
+    /// A value with its title.
     pub struct TitledSingleSelectEnumSchemaOneOf {
-        /// `const` of the specification.
+        /// The value.
         text r#const: String = "const";
         /// The name to show to a person.
         text title: String = "title";
@@ -1119,25 +1106,25 @@ object! {
 }
 
 object! {
-    /// `ToolChoice` of the specification.
+    /// Whether the model may or must use tools.
     #[derive(Default)]
     pub struct ToolChoice {
-        /// `mode` of the specification.
+        /// Whether the model may or must.
         opt mode: ToolChoiceMode = "mode";
     }
     new()
 }
 
 object! {
-    /// `ToolResultContent` of the specification.
+    /// What a tool gave back, told to the model.
     pub struct ToolResultContent {
         /// The content.
         req content: Vec<ContentBlock> = "content";
-        /// `isError` of the specification.
+        /// Whether the tool failed.
         opt is_error: bool = "isError";
-        /// `structuredContent` of the specification.
+        /// The result as data.
         any structured_content: RawText = "structuredContent";
-        /// `toolUseId` of the specification.
+        /// Which call of a tool this answers.
         text tool_use_id: String = "toolUseId";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -1147,13 +1134,13 @@ object! {
 }
 
 object! {
-    /// `ToolUseContent` of the specification.
+    /// A call of a tool that the model asks for.
     pub struct ToolUseContent {
         /// The name by which it is asked for.
         text name: String = "name";
-        /// `id` of the specification.
+        /// The id of the call.
         text id: String = "id";
-        /// `input` of the specification.
+        /// The arguments of the call.
         object input: RawText = "input";
         /// Metadata under prefixed keys.
         meta meta: Meta = "_meta";
@@ -1163,17 +1150,17 @@ object! {
 }
 
 object! {
-    /// `UntitledMultiSelectEnumSchema` of the specification.
+    /// A field with any of several values.
     pub struct UntitledMultiSelectEnumSchema {
-        /// `default` of the specification.
+        /// The value to begin with.
         opt default: Vec<String> = "default";
         /// What it is for, for a model or a person to read.
         opt description: String = "description";
-        /// `items` of the specification.
+        /// What the values may be.
         req items: UntitledMultiSelectEnumSchemaItems = "items";
-        /// `maxItems` of the specification.
+        /// How many values at most.
         opt max_items: i64 = "maxItems";
-        /// `minItems` of the specification.
+        /// How many values at least.
         opt min_items: i64 = "minItems";
         /// The name to show to a person.
         opt title: String = "title";
@@ -1183,9 +1170,9 @@ object! {
 }
 
 object! {
-    /// `UntitledMultiSelectEnumSchemaItems` of the specification.
+    /// What the values of a field may be.
     pub struct UntitledMultiSelectEnumSchemaItems {
-        /// `enum` of the specification.
+        /// The values to choose from.
         req r#enum: Vec<String> = "enum";
     }
     consts { "type" = "string" }
@@ -1193,13 +1180,13 @@ object! {
 }
 
 object! {
-    /// `UntitledSingleSelectEnumSchema` of the specification.
+    /// A field with one of several values.
     pub struct UntitledSingleSelectEnumSchema {
-        /// `default` of the specification.
+        /// The value to begin with.
         opt default: String = "default";
         /// What it is for, for a model or a person to read.
         opt description: String = "description";
-        /// `enum` of the specification.
+        /// The values to choose from.
         req r#enum: Vec<String> = "enum";
         /// The name to show to a person.
         opt title: String = "title";
@@ -1219,7 +1206,7 @@ object! {
 }
 
 string_enum! {
-    /// `CacheScope` of the specification.
+    /// Who may keep a result.
     open CacheScope {
         /// `private`.
         Private = "private",
@@ -1229,7 +1216,7 @@ string_enum! {
 }
 
 string_enum! {
-    /// `ElicitAction` of the specification.
+    /// What the user did with a question.
     closed ElicitAction {
         /// `accept`.
         Accept = "accept",
@@ -1241,7 +1228,7 @@ string_enum! {
 }
 
 string_enum! {
-    /// `IconTheme` of the specification.
+    /// On which background an icon is meant to stand.
     open IconTheme {
         /// `dark`.
         Dark = "dark",
@@ -1251,7 +1238,7 @@ string_enum! {
 }
 
 string_enum! {
-    /// `IncludeContext` of the specification.
+    /// Whose context the client should add for its model.
     open IncludeContext {
         /// `allServers`.
         AllServers = "allServers",
@@ -1285,7 +1272,7 @@ string_enum! {
 }
 
 string_enum! {
-    /// `NumberSchemaType` of the specification.
+    /// Whether a number may have a fraction.
     open NumberSchemaType {
         /// `integer`.
         Integer = "integer",
@@ -1305,7 +1292,7 @@ string_enum! {
 }
 
 string_enum! {
-    /// `StringFormat` of the specification.
+    /// What kind of text a field wants.
     open StringFormat {
         /// `date`.
         Date = "date",
@@ -1319,7 +1306,7 @@ string_enum! {
 }
 
 string_enum! {
-    /// `ToolChoiceMode` of the specification.
+    /// Whether the model may or must use tools.
     open ToolChoiceMode {
         /// `auto`.
         Auto = "auto",
@@ -1347,7 +1334,7 @@ union! {
 }
 
 union! {
-    /// `SamplingMessageContentBlock` of the specification.
+    /// One piece of content of a sampling message.
     pub enum SamplingMessageContentBlock by "type" {
         /// A piece of text.
         Text(TextContent) in ["text"] with [],
@@ -1355,15 +1342,15 @@ union! {
         Image(ImageContent) in ["image"] with [],
         /// A sound, in base64.
         Audio(AudioContent) in ["audio"] with [],
-        /// `ToolUseContent` of the specification.
+        /// A call of a tool that the model asks for.
         ToolUse(ToolUseContent) in ["tool_use"] with [],
-        /// `ToolResultContent` of the specification.
+        /// What a tool gave back, told to the model.
         ToolResult(ToolResultContent) in ["tool_result"] with [],
     }
 }
 
 union! {
-    /// `ResourceContents` of the specification.
+    /// The contents of a resource, as text or as bytes.
     pub enum ResourceContents by "" {
         /// The contents of a text resource.
         Text(TextResourceContents) in [] with ["text"],
@@ -1373,11 +1360,11 @@ union! {
 }
 
 union! {
-    /// `CompleteReference` of the specification.
+    /// For what a completion is wanted: a prompt or a resource template.
     pub enum CompleteReference by "type" {
-        /// `PromptReference` of the specification.
+        /// A prompt, by name.
         Prompt(PromptReference) in ["ref/prompt"] with [],
-        /// `ResourceTemplateReference` of the specification.
+        /// A resource template, by its URI template.
         Resource(ResourceTemplateReference) in ["ref/resource"] with [],
     }
 }
@@ -1393,23 +1380,23 @@ union! {
 }
 
 union! {
-    /// `PrimitiveSchemaDefinition` of the specification.
+    /// The schema of one field of a form.
     pub enum PrimitiveSchemaDefinition by "type" {
-        /// `BooleanSchema` of the specification.
+        /// A field that is yes or no.
         Boolean(BooleanSchema) in ["boolean"] with [],
-        /// `NumberSchema` of the specification.
+        /// A field that is a number.
         Number(NumberSchema) in ["number", "integer"] with [],
-        /// `TitledSingleSelectEnumSchema` of the specification.
+        /// A field with one of several values, each with a title.
         TitledSingleSelect(TitledSingleSelectEnumSchema) in ["string"] with ["oneOf"],
-        /// `LegacyTitledEnumSchema` of the specification.
+        /// A field with one of several values, titled in the way of older revisions.
         LegacyTitled(LegacyTitledEnumSchema) in ["string"] with ["enum", "enumNames"],
-        /// `UntitledSingleSelectEnumSchema` of the specification.
+        /// A field with one of several values.
         UntitledSingleSelect(UntitledSingleSelectEnumSchema) in ["string"] with ["enum"],
-        /// `StringSchema` of the specification.
+        /// A field that is a text.
         String(StringSchema) in ["string"] with [],
-        /// `TitledMultiSelectEnumSchema` of the specification.
+        /// A field with any of several values, each with a title.
         TitledMultiSelect(TitledMultiSelectEnumSchema) in ["array"] with [],
-        /// `UntitledMultiSelectEnumSchema` of the specification.
+        /// A field with any of several values.
         UntitledMultiSelect(UntitledMultiSelectEnumSchema) in ["array"] with [],
     }
 }
