@@ -105,7 +105,10 @@ const FENCES: &[Fence] = &[
             "tokio::time",
             "tokio::spawn",
             "tokio::task",
-            "std::net",
+            "std::net::Tcp",
+            "std::net::Udp",
+            "std::net::ToSocketAddrs",
+            "std::os::unix::net",
             "std::process::Command",
             "thread::spawn",
             "hyper::",
@@ -132,6 +135,13 @@ const FENCES: &[Fence] = &[
         inside: &["crates/mcp-server/src/", "crates/mcp-client/src/"],
         except: &[],
         advice: "ETDI is layers; server and client meet it at `_meta` only",
+    },
+    Fence {
+        rule: "I5",
+        words: &["Verified { value", "Approved { value"],
+        inside: &["crates/"],
+        except: &["crates/etdi-core/src/verify.rs", "crates/etdi-core/src/approval/review.rs"],
+        advice: "only the check itself makes this value; call it",
     },
     Fence {
         rule: "hot path",
@@ -203,7 +213,7 @@ fn check_manifests(root: &Path, broken: &mut Vec<String>) -> Result<(), String> 
         for line in text.lines().map(str::trim) {
             if line.starts_with('[') {
                 section = line;
-            } else if section == "[dependencies]" {
+            } else if section == "[dependencies]" || section.ends_with(".dependencies]") {
                 let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
                 if OURS.contains(&name) && !allowed.contains(&name) {
                     broken.push(format!(
@@ -259,6 +269,15 @@ mod tests {
         assert!(found[0].starts_with("I3 crates/etdi-core/src/x.rs:2"), "{found:?}");
         assert_eq!(broken("crates/mcp-server/src/x.rs", "fn f() {}\n").len(), 1, "no doc line");
         assert!(broken("crates/mcp-server/src/x.rs", "//! X.\n// about etdi\n").is_empty());
+        assert!(broken("crates/etdi-core/src/x.rs", "//! X.\nuse std::net::IpAddr;\n").is_empty());
+        assert_eq!(
+            broken("crates/etdi-core/src/x.rs", "//! X.\nuse std::net::TcpStream;\n").len(),
+            1
+        );
+        assert_eq!(
+            broken("crates/etdi/src/x.rs", "//! X.\nlet v = Approved { value, by };\n").len(),
+            1
+        );
         assert_eq!(broken("crates/mcp-client/src/x.rs", "//! X.\nuse etdi_core;\n").len(), 1);
     }
 

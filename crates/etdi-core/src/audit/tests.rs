@@ -1,3 +1,5 @@
+//! An audit trail that was touched is found out.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+//! What differs between two definitions, and how grave it is.
+
 use serde_json::{Value, json};
 
 use super::ChangeKind::*;

@@ -1,3 +1,5 @@
+//! What the file store keeps, and what it refuses.
+
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use std::ffi::OsString;

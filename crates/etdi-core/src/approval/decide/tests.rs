@@ -1,3 +1,5 @@
+//! Which facts lead to which decision.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What a person is asked, and what comes of the answer.
+
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use std::collections::{BTreeSet, VecDeque};
