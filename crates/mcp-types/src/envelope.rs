@@ -48,12 +48,16 @@ impl<'de> Deserialize<'de> for Envelope {
                         keys::PROGRESS_TOKEN => {
                             envelope.progress_token.replace(map.next_value()?).is_none()
                         }
-                        _ => envelope.rest.insert(key.clone(), map.next_value()?).is_none(),
+                        _ => {
+                            envelope.rest.push(key, map.next_value()?);
+                            continue;
+                        }
                     };
                     if !first {
                         return Err(serde::de::Error::custom(format!("duplicate member `{key}`")));
                     }
                 }
+                crate::object::distinct::<A::Error>(&envelope.rest)?;
                 Ok(envelope)
             }
         }

@@ -101,12 +101,9 @@ impl<'de> Deserialize<'de> for Members {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
                 let mut members = Members::new();
                 while let Some(name) = map.next_key_seed(Name)? {
-                    if members.get(&name).is_some() {
-                        let text = format!("duplicate member `{name}`");
-                        return Err(serde::de::Error::custom(text));
-                    }
                     members.push(name, map.next_value()?);
                 }
+                crate::object::distinct::<A::Error>(&members)?;
                 Ok(members)
             }
         }

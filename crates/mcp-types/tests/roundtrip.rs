@@ -190,6 +190,28 @@ fn a_known_member_that_stands_twice_is_refused() {
     assert!(twice(typed).parse::<CallToolResult>().is_err());
 }
 
+/// Looking each name up among those before it would take minutes here.
+#[test]
+fn many_unknown_members_cost_no_square_of_their_number() {
+    let many: Vec<String> = (0..100_000).map(|n| format!("\"k{n}\":{n}")).collect();
+    let many = many.join(",");
+    for params in [
+        format!(r#"{{"name":"a",{many}}}"#),
+        format!(r#"{{"name":"a","_meta":{{{many}}}}}"#),
+        format!(r#"{{"name":"a","inputResponses":{{{many}}}}}"#),
+    ] {
+        let params = RawText::new(params).unwrap();
+        LEGACY.decode_request("tools/call", Some(&params)).unwrap();
+        params.parse::<Members>().unwrap();
+    }
+    assert_eq!(
+        RawText::new(format!("{{{many}}}")).unwrap().parse::<Members>().unwrap().len(),
+        100_000
+    );
+    let twice = RawText::new(format!("{{{many},\"k7\":0}}")).unwrap();
+    assert!(twice.parse::<Members>().unwrap_err().message.contains("duplicate member `k7`"));
+}
+
 #[test]
 fn one_bad_tool_of_ten_keeps_nine() {
     let mut tools: Vec<Value> = (0..10)

@@ -169,11 +169,14 @@ pub(crate) fn twice<E: serde::de::Error>(name: &str) -> E {
     E::custom(format_args!("duplicate member `{name}`"))
 }
 
-/// Refuses unknown members of the same name; sorted where there are many, so that a hostile
-/// message costs no square of its length.
+/// Refuses unknown members of the same name; a few are compared in place, many are sorted, so that
+/// a hostile message costs no square of its length.
 pub(crate) fn distinct<E: serde::de::Error>(members: &Members) -> Result<(), E> {
-    if members.len() < 2 {
-        return Ok(());
+    if members.len() <= 16 {
+        let mut names = members.iter().map(|(name, _)| name).enumerate();
+        let repeated =
+            names.find(|(at, name)| members.iter().take(*at).any(|(before, _)| before == *name));
+        return repeated.map_or(Ok(()), |(_, name)| Err(twice(name)));
     }
     let mut names: Vec<&str> = members.iter().map(|(name, _)| name).collect();
     names.sort_unstable();
