@@ -201,6 +201,28 @@ async fn a_server_that_does_not_know_the_probe_gets_a_handshake() {
     assert_eq!(server.version(), Some(ProtocolVersion::V2024_11_05));
 }
 
+#[tokio::test]
+async fn an_answer_without_an_id_is_an_answer_to_the_probe() {
+    let (mut server, mut lines) = to_lines(None);
+    let calling = tokio::spawn(server.call(discover()));
+    lines.next().await.unwrap();
+    lines
+        .send(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"what is this"}}"#)
+        .await;
+    assert!(lines.next().await.unwrap().contains(r#""method":"initialize""#));
+    lines.send(HANDSHAKE).await;
+    assert!(calling.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn clones_of_one_exchange_are_calls_of_their_own() {
+    let mut server = to_tools(None);
+    let exchange = call("echo");
+    let (first, second) =
+        tokio::join!(server.clone().call(exchange.clone()), server.call(exchange));
+    assert_eq!((said(first), said(second)), ("hi".into(), "hi".into()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_silent_gets_a_handshake_too() {
     let (mut server, mut lines) = to_lines(None);

@@ -306,7 +306,12 @@ enum Step {
 
 impl Call {
     fn start(handle: Arc<Handle>, exchange: Exchange) -> Self {
-        let (id, notifier) = (exchange.id(), exchange.notifier.clone());
+        // A name of its own, because a layer may call with two clones of one exchange.
+        let Exchange { request, context, notifier, .. } = exchange;
+        let mut exchange = Exchange::new(request);
+        exchange.context = context;
+        exchange.notifier = notifier.clone();
+        let id = exchange.id();
         let mut state = handle.0.lock();
         state.calls.insert(id, Waiting::default());
         state.conn.request(tokio::time::Instant::now().into_std(), exchange);

@@ -300,10 +300,11 @@ impl ClientConn {
     }
 
     fn handle_response(&mut self, now: Instant, response: Response) {
-        let Some(id) = &response.id else { return };
+        let id = response.id.as_ref();
         if self.handle_opening(now, id, &response.result) {
             return;
         }
+        let Some(id) = id else { return };
         // An answer that nobody waits for may be one to a request that was given up.
         let Some(exchange) = self.pending.exchange(id) else { return };
         let Some(entry) = self.remove(exchange) else { return };

@@ -85,11 +85,13 @@ impl ClientConn {
     pub(super) fn handle_opening(
         &mut self,
         now: Instant,
-        id: &RequestId,
+        id: Option<&RequestId>,
         result: &Result<RawText, ErrorObject>,
     ) -> bool {
         let Phase::Opening(opening) = &mut self.phase else { return false };
-        if let Some((_, sent)) = opening.probe.take_if(|(probe, _)| probe == id) {
+        // Some servers answer what they do not understand without its id, and only the probe is out.
+        let is_probe = |probe: &RequestId| id.is_none_or(|id| id == probe);
+        if let Some((_, sent)) = opening.probe.take_if(|(probe, _)| is_probe(probe)) {
             let verdict = judge(sent, result);
             match verdict {
                 Verdict::Modern(version, found) => self.open_modern(now, version, *found),
@@ -104,7 +106,7 @@ impl ClientConn {
             }
             return true;
         }
-        if opening.handshake.take_if(|handshake| handshake == id).is_none() {
+        if opening.handshake.take_if(|handshake| Some(&*handshake) == id).is_none() {
             return false;
         }
         match result {
