@@ -1,6 +1,6 @@
 //! The canonical form of RFC 8785: the one text over which digests are taken.
 //!
-//! [`canonicalize`] reads strictly and writes; [`write`] writes a value that was read before. The
+//! [`canonicalize`] reads strictly and writes; [`write`] and [`of`] write what was read before. The
 //! writer is ours because it is on the path of every definition and of signed arguments; the
 //! spelling of numbers is that of `ryu-js`.
 //!
@@ -18,31 +18,38 @@
 
 use core::fmt::Write;
 
-use crate::ijson::{IjsonError, Limits, Number, Text, Value, plain_length};
+use crate::ijson::{Document, IjsonError, Limits, Number, Shape, Value, plain_length};
 
 /// The canonical form of a text.
 ///
 /// # Errors
 ///
-/// When the text is not I-JSON or exceeds `limits`, see [`Value::parse`].
+/// When the text is not I-JSON or exceeds `limits`, see [`Document::parse`].
 pub fn canonicalize(text: &str, limits: Limits) -> Result<String, IjsonError> {
-    let value = Value::parse(text, limits)?;
+    let document = Document::parse(text, limits)?;
     let mut out = String::with_capacity(text.len());
-    write(&value, &mut out);
+    write(document.root(), &mut out);
     Ok(out)
 }
 
+/// The canonical form of a value.
+pub fn of(value: Value<'_>) -> String {
+    let mut out = String::new();
+    write(value, &mut out);
+    out
+}
+
 /// Appends the canonical form of `value`.
-pub fn write(value: &Value<'_>, out: &mut String) {
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(true) => out.push_str("true"),
-        Value::Bool(false) => out.push_str("false"),
-        Value::Number(number) => write_number(*number, out),
-        Value::String(text) => write_text(text, out),
-        Value::Array(list) => {
+pub fn write(value: Value<'_>, out: &mut String) {
+    match value.shape() {
+        Shape::Null => out.push_str("null"),
+        Shape::Bool(true) => out.push_str("true"),
+        Shape::Bool(false) => out.push_str("false"),
+        Shape::Number(number) => write_number(number, out),
+        Shape::String(text, plain) => write_text(text, plain, out),
+        Shape::Array => {
             out.push('[');
-            for (index, value) in list.iter().enumerate() {
+            for (index, (_, _, value)) in value.children().enumerate() {
                 if index > 0 {
                     out.push(',');
                 }
@@ -50,13 +57,13 @@ pub fn write(value: &Value<'_>, out: &mut String) {
             }
             out.push(']');
         }
-        Value::Object(object) => {
+        Shape::Object => {
             out.push('{');
-            for (index, (name, value)) in object.members().iter().enumerate() {
+            for (index, (name, plain, value)) in value.children().enumerate() {
                 if index > 0 {
                     out.push(',');
                 }
-                write_text(name, out);
+                write_text(name, plain, out);
                 out.push(':');
                 write(value, out);
             }
@@ -94,12 +101,12 @@ fn write_integer(integer: i64, out: &mut String) {
 }
 
 /// RFC 8785, section 3.2.2.2: only quote, backslash and control characters are escaped.
-fn write_text(text: &Text<'_>, out: &mut String) {
+fn write_text(text: &str, plain: bool, out: &mut String) {
     out.push('"');
-    if text.is_plain() {
-        out.push_str(text.as_str());
+    if plain {
+        out.push_str(text);
     } else {
-        write_escaped(text.as_str(), out);
+        write_escaped(text, out);
     }
     out.push('"');
 }

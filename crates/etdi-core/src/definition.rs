@@ -32,7 +32,7 @@ use mcp_types::{Listed, Tool};
 
 use crate::canonical;
 use crate::digest::{Digest, Purpose};
-use crate::ijson::{IjsonError, Limits, Object, Value};
+use crate::ijson::{Document, IjsonError, Limits, Value};
 use crate::wire::{self, ToolBlock};
 
 /// A tool as it arrived, read strictly: one meaning, a known digest, and nothing trusted yet.
@@ -71,15 +71,17 @@ impl RawTool {
     ///
     /// When the text is not I-JSON, is no tool, or has an ETDI block that is not of this format.
     pub fn read(text: &str) -> Result<Self, DefinitionError> {
-        let mut value = Value::parse(text, Limits::DEFINITION).map_err(DefinitionError::Json)?;
-        let Value::Object(tool) = &mut value else {
+        let mut document =
+            Document::parse(text, Limits::DEFINITION).map_err(DefinitionError::Json)?;
+        let tool = document.root();
+        if !tool.is_object() {
             return Err(DefinitionError::Shape { member: "", expected: "an object" });
-        };
+        }
         let name = string(tool, "name")?
             .filter(|name| !name.is_empty() && name.len() <= Self::MAX_NAME)
             .ok_or(DefinitionError::Shape { member: "name", expected: "1 to 256 bytes" })?;
         let (title, description) = (string(tool, "title")?, string(tool, "description")?);
-        if tool.get("inputSchema").and_then(Value::as_object).is_none() {
+        if !tool.get("inputSchema").is_some_and(Value::is_object) {
             return Err(DefinitionError::Shape { member: "inputSchema", expected: "an object" });
         }
         let mut block = read_block(tool)?;
@@ -90,16 +92,12 @@ impl RawTool {
         if attestations.len() > Self::MAX_ATTESTATIONS {
             return Err(DefinitionError::Block("more than 16 attestations".to_owned()));
         }
-        if let Some(meta) = tool.object_mut("_meta") {
-            if let Some(block) = meta.object_mut(wire::TOOL) {
-                block.remove(wire::ATTESTATIONS);
-            }
-            for key in block.iter().flat_map(|block| &block.volatile) {
-                meta.remove(key);
-            }
+        document.remove(&["_meta", wire::TOOL, wire::ATTESTATIONS]);
+        for key in block.iter().flat_map(|block| &block.volatile) {
+            document.remove(&["_meta", key]);
         }
         let mut text_of_tool = String::with_capacity(text.len());
-        canonical::write(&value, &mut text_of_tool);
+        canonical::write(document.root(), &mut text_of_tool);
         let digest = Digest::of_canonical(Purpose::Tool, &text_of_tool);
         let inner = Inner { name, title, description, block, canonical: text_of_tool, digest };
         Ok(Self { definition: ToolDefinition(Arc::new(inner)), attestations })
@@ -125,10 +123,11 @@ impl RawTool {
         if tool.description.as_deref() != definition.description() {
             return differs("description");
         }
-        let seen = Value::parse(tool.input_schema.text().get(), Limits::DEFINITION);
-        let value = Value::parse(definition.canonical(), Limits::DEFINITION);
-        match (seen, value) {
-            (Ok(seen), Ok(tool)) if tool.get("inputSchema") == Some(&seen) => Ok(raw),
+        let seen = canonical::canonicalize(tool.input_schema.text().get(), Limits::DEFINITION);
+        let value = Document::parse(definition.canonical(), Limits::DEFINITION);
+        let said = value.as_ref().ok().and_then(|tool| tool.root().get("inputSchema"));
+        match (seen, said.map(canonical::of)) {
+            (Ok(seen), Some(said)) if seen == said => Ok(raw),
             _ => differs("inputSchema"),
         }
     }
@@ -181,23 +180,19 @@ impl ToolDefinition {
     }
 }
 
-fn string(tool: &Object<'_>, member: &'static str) -> Result<Option<String>, DefinitionError> {
-    match tool.get(member) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str().to_owned())),
-        Some(_) => Err(DefinitionError::Shape { member, expected: "a string" }),
-    }
+fn string(tool: Value<'_>, member: &'static str) -> Result<Option<String>, DefinitionError> {
+    let Some(value) = tool.get(member) else { return Ok(None) };
+    let text = value.as_str().ok_or(DefinitionError::Shape { member, expected: "a string" })?;
+    Ok(Some(text.to_owned()))
 }
 
-fn read_block(tool: &Object<'_>) -> Result<Option<ToolBlock>, DefinitionError> {
-    let meta = match tool.get("_meta") {
-        None => return Ok(None),
-        Some(Value::Object(meta)) => meta,
-        Some(_) => return Err(DefinitionError::Shape { member: "_meta", expected: "an object" }),
-    };
+fn read_block(tool: Value<'_>) -> Result<Option<ToolBlock>, DefinitionError> {
+    let Some(meta) = tool.get("_meta") else { return Ok(None) };
+    if !meta.is_object() {
+        return Err(DefinitionError::Shape { member: "_meta", expected: "an object" });
+    }
     let Some(value) = meta.get(wire::TOOL) else { return Ok(None) };
-    let mut text = String::new();
-    canonical::write(value, &mut text);
+    let text = canonical::of(value);
     let block: ToolBlock = serde_json::from_str(&text).map_err(|error| {
         let mut message = error.to_string();
         message.truncate(message.rfind(" at line ").unwrap_or(message.len()));

@@ -25,7 +25,7 @@
 //! ```
 
 use crate::base64url;
-use crate::ijson::{IjsonError, Limits, Value};
+use crate::ijson::{Document, IjsonError, Limits, Value};
 use crate::key::{Algorithm, KeyId, VerifyingKey};
 use crate::proof::{SignError, Signer};
 use crate::wire::StatementType;
@@ -85,7 +85,8 @@ impl<'a> Jws<'a> {
             return Err(JwsError::THREE_PARTS);
         }
         let header = decode_text(header)?;
-        let header = Value::parse(&header, Limits::STATEMENT).map_err(JwsError::Header)?;
+        let header = Document::parse(&header, Limits::STATEMENT).map_err(JwsError::Header)?;
+        let header = header.root();
         let member = |name| header.get(name).and_then(Value::as_str);
         let algorithm = match member("alg") {
             Some("EdDSA") => Algorithm::EdDsa,
@@ -104,7 +105,7 @@ impl<'a> Jws<'a> {
         }
         let key_id = member("kid").and_then(|kid| kid.parse().ok()).ok_or(JwsError::KeyId)?;
         let payload = decode_text(payload)?;
-        Value::parse(&payload, Limits::STATEMENT).map_err(JwsError::Payload)?;
+        Document::parse(&payload, Limits::STATEMENT).map_err(JwsError::Payload)?;
         let signature = base64url::decode(signature).ok_or(JwsError::BASE64)?;
         Ok(Self { algorithm, key_id, signed, payload, signature })
     }

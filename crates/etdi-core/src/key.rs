@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 
 use crate::base64url;
 use crate::digest::Digest;
-use crate::ijson::{Limits, Value};
+use crate::ijson::{Document, Limits, Value};
 
 mod pem;
 
@@ -118,11 +118,11 @@ impl VerifyingKey {
     /// When the text is no strict JSON, no Ed25519 or P-256 key, contradicts itself (`alg`, `use`
     /// or `key_ops` for another purpose), or holds a private key.
     pub fn from_jwk(text: &str) -> Result<Self, KeyError> {
-        let value = Value::parse(text, Limits::STATEMENT).map_err(|_| KeyError::Jwk)?;
-        Self::from_jwk_value(&value)
+        let jwk = Document::parse(text, Limits::STATEMENT).map_err(|_| KeyError::Jwk)?;
+        Self::from_jwk_value(jwk.root())
     }
 
-    fn from_jwk_value(jwk: &Value<'_>) -> Result<Self, KeyError> {
+    fn from_jwk_value(jwk: Value<'_>) -> Result<Self, KeyError> {
         if jwk.get("d").is_some() || jwk.get("k").is_some() {
             return Err(KeyError::PrivateJwk);
         }
@@ -146,7 +146,7 @@ impl VerifyingKey {
         };
         let for_verifying = jwk.get("key_ops").is_none_or(|operations| {
             operations.as_array().is_some_and(|list| {
-                list.iter().any(|operation| operation.as_str() == Some("verify"))
+                list.into_iter().any(|operation| operation.as_str() == Some("verify"))
             })
         });
         match fits("alg", key.algorithm().name()) && fits("use", "sig") && for_verifying {
@@ -305,8 +305,8 @@ impl KeyRing {
     ///
     /// When the text is no strict JSON, has no list `keys`, has too many, or holds a private key.
     pub fn from_jwks(text: &str) -> Result<Self, KeyError> {
-        let value = Value::parse(text, Limits::STATEMENT).map_err(|_| KeyError::Jwks)?;
-        let keys = value.get("keys").and_then(Value::as_array).ok_or(KeyError::Jwks)?;
+        let set = Document::parse(text, Limits::STATEMENT).map_err(|_| KeyError::Jwks)?;
+        let keys = set.root().get("keys").and_then(Value::as_array).ok_or(KeyError::Jwks)?;
         if keys.len() > Self::MAX_KEYS {
             return Err(KeyError::Jwks);
         }

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::ProviderId;
-use crate::ijson::{Limits, Value};
+use crate::ijson::{Document, Limits, Value};
 use crate::jws::{Jws, JwsError};
 use crate::key::{KeyError, KeyId, VerifyingKey};
 use crate::proof::{Evidence, ProofVerifier, Trust};
@@ -92,7 +92,7 @@ impl TrustAnchors {
     ///
     /// When the text is not of that form; nothing is skipped.
     pub fn from_json(text: &str) -> Result<Self, TrustError> {
-        Value::parse(text, Limits::STATEMENT)
+        Document::parse(text, Limits::STATEMENT)
             .map_err(|error| TrustError::Form(error.to_string()))?;
         let file: File =
             serde_json::from_str(text).map_err(|error| TrustError::Form(error.to_string()))?;
@@ -163,8 +163,9 @@ impl ProofVerifier for TrustAnchors {
 
 /// The issuer that a verified payload names.
 pub(crate) fn issuer(claims: &str) -> Result<ProviderId, VerifyError> {
-    let value = Value::parse(claims, Limits::STATEMENT).map_err(JwsError::Payload)?;
-    let issuer = value.get("iss").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    let claims = Document::parse(claims, Limits::STATEMENT).map_err(JwsError::Payload)?;
+    let issuer =
+        claims.root().get("iss").and_then(Value::as_str).and_then(|text| text.parse().ok());
     issuer.ok_or(VerifyError::Claims { member: "iss" })
 }
 

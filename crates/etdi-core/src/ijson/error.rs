@@ -89,7 +89,8 @@ impl IjsonError {
         Self { problem, segments: Vec::new() }
     }
 
-    pub(super) fn within(mut self, segment: Segment) -> Self {
+    #[cold]
+    pub(super) fn within(mut self: Box<Self>, segment: Segment) -> Box<Self> {
         self.segments.push(segment);
         self
     }

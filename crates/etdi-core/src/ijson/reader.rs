@@ -1,20 +1,27 @@
 //! The reader itself: one pass over the bytes, a path only when something is wrong.
 
-use std::borrow::Cow;
-
 use super::error::Segment;
-use super::{IjsonError, Limits, Number, Object, Problem, Text, Value, utf16_order};
+use super::{Document, IjsonError, Limits, Node, Number, Problem, Range, Slot, Text, utf16_order};
 
-pub(super) fn read(text: &str, limits: Limits) -> Result<Value<'_>, IjsonError> {
-    if text.len() > limits.bytes {
+/// Boxed, so that what is passed up from each value stays small.
+type Read<T> = Result<T, Box<IjsonError>>;
+
+pub(super) fn read(text: &str, limits: Limits) -> Result<Document<'_>, IjsonError> {
+    // Ranges hold 32 bits.
+    let most = (u32::MAX / 2) as usize;
+    if text.len() > limits.bytes.min(most) {
         return Err(IjsonError::new(Problem::TooLong));
     }
     let depth = limits.depth.min(Limits::MAX_DEPTH);
-    let mut reader = Reader { text, at: 0, depth, values: limits.values };
-    let value = reader.value()?;
+    let document = Document { text, unescaped: String::new(), slots: Vec::new(), root: Node::Null };
+    let mut reader =
+        Reader { text, at: 0, depth, values: limits.values, document, open: Vec::new() };
+    // A guess that fits definitions: a value every sixteen bytes.
+    reader.document.slots.reserve((text.len() / 16).min(limits.values));
+    reader.document.root = reader.value().map_err(|error| *error)?;
     match reader.next_token() {
-        None => Ok(value),
-        Some(_) => Err(reader.syntax()),
+        None => Ok(reader.document),
+        Some(_) => Err(*reader.syntax()),
     }
 }
 
@@ -24,6 +31,9 @@ struct Reader<'a> {
     /// Levels and values that may still come.
     depth: usize,
     values: usize,
+    document: Document<'a>,
+    /// The children of all containers that are not closed yet, innermost last.
+    open: Vec<Slot>,
 }
 
 impl<'a> Reader<'a> {
@@ -42,28 +52,34 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn syntax(&self) -> IjsonError {
-        IjsonError::new(Problem::Syntax { offset: self.at })
+    #[cold]
+    fn fail<T>(&self, problem: Problem) -> Read<T> {
+        Err(Box::new(IjsonError::new(problem)))
     }
 
-    fn value(&mut self) -> Result<Value<'a>, IjsonError> {
+    #[cold]
+    fn syntax(&self) -> Box<IjsonError> {
+        Box::new(IjsonError::new(Problem::Syntax { offset: self.at }))
+    }
+
+    fn value(&mut self) -> Read<Node> {
         match self.values.checked_sub(1) {
             Some(left) => self.values = left,
-            None => return Err(IjsonError::new(Problem::TooMany)),
+            None => return self.fail(Problem::TooMany),
         }
         match self.next_token() {
-            Some(b'"') => self.string().map(Value::String),
+            Some(b'"') => self.string().map(Node::String),
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::array),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.word("true", Value::Bool(true)),
-            Some(b'f') => self.word("false", Value::Bool(false)),
-            Some(b'n') => self.word("null", Value::Null),
+            Some(b't') => self.word("true", Node::Bool(true)),
+            Some(b'f') => self.word("false", Node::Bool(false)),
+            Some(b'n') => self.word("null", Node::Null),
             _ => Err(self.syntax()),
         }
     }
 
-    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, IjsonError> {
+    fn word(&mut self, word: &str, value: Node) -> Read<Node> {
         match self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
             true => {
                 self.at += word.len();
@@ -73,46 +89,52 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn nested(
-        &mut self,
-        read: fn(&mut Self) -> Result<Value<'a>, IjsonError>,
-    ) -> Result<Value<'a>, IjsonError> {
+    fn nested(&mut self, read: fn(&mut Self, usize) -> Read<Node>) -> Read<Node> {
         match self.depth.checked_sub(1) {
             Some(left) => self.depth = left,
-            None => return Err(IjsonError::new(Problem::TooDeep)),
+            None => return self.fail(Problem::TooDeep),
         }
         self.at += 1;
-        let value = read(self)?;
+        let node = read(self, self.open.len())?;
         self.depth += 1;
-        Ok(value)
+        Ok(node)
     }
 
-    fn array(&mut self) -> Result<Value<'a>, IjsonError> {
-        let mut list = Vec::new();
+    /// Moves the children from `base` on to their place in the document.
+    fn close(&mut self, base: usize) -> Range {
+        let children = self.open.get(base..).unwrap_or_default();
+        let range = Range::new(self.document.slots.len(), children.len());
+        self.document.slots.extend_from_slice(children);
+        self.open.truncate(base);
+        range
+    }
+
+    fn array(&mut self, base: usize) -> Read<Node> {
         if self.next_token() == Some(b']') {
             self.at += 1;
-            return Ok(Value::Array(list));
+            return Ok(Node::Array(self.close(base)));
         }
+        let name = Text { range: Range::new(0, 0), plain: true };
         loop {
-            let value = self.value();
-            list.push(value.map_err(|error| error.within(Segment::Element(list.len())))?);
+            let index = self.open.len() - base;
+            let node = self.value().map_err(|error| error.within(Segment::Element(index)))?;
+            self.open.push(Slot { name, node });
             match self.next_token() {
                 Some(b',') => self.at += 1,
                 Some(b']') => {
                     self.at += 1;
-                    return Ok(Value::Array(list));
+                    return Ok(Node::Array(self.close(base)));
                 }
                 _ => return Err(self.syntax()),
             }
         }
     }
 
-    fn object(&mut self) -> Result<Value<'a>, IjsonError> {
+    fn object(&mut self, base: usize) -> Read<Node> {
         if self.next_token() == Some(b'}') {
             self.at += 1;
-            return Ok(Value::Object(Object::default()));
+            return Ok(Node::Object(self.close(base)));
         }
-        let mut members: Vec<(Text<'a>, Value<'a>)> = Vec::with_capacity(4);
         let mut sorted = true;
         loop {
             if self.next_token() != Some(b'"') {
@@ -123,11 +145,12 @@ impl<'a> Reader<'a> {
                 return Err(self.syntax());
             }
             self.at += 1;
-            let value = self.value().map_err(|error| error.within(named(&name)))?;
-            if let Some((last, _)) = members.last() {
-                sorted &= utf16_order(last.as_str(), name.as_str()).is_lt();
+            let last = self.open.get(base..).and_then(<[Slot]>::last);
+            if let Some(last) = last.filter(|_| sorted) {
+                sorted = utf16_order(self.bytes(last.name), self.bytes(name)).is_lt();
             }
-            members.push((name, value));
+            let node = self.value().map_err(|error| error.within(self.named(name)))?;
+            self.open.push(Slot { name, node });
             match self.next_token() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => break,
@@ -136,19 +159,39 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         if !sorted {
-            members.sort_by(|(left, _), (right, _)| utf16_order(left.as_str(), right.as_str()));
-            let twice = members.windows(2).find_map(|pair| match pair {
-                [(left, _), (right, _)] if left == right => Some(left),
-                _ => None,
-            });
-            if let Some(name) = twice {
-                return Err(IjsonError::new(Problem::DuplicateMember).within(named(name)));
-            }
+            self.sort(base)?;
         }
-        Ok(Value::Object(Object { members }))
+        Ok(Node::Object(self.close(base)))
     }
 
-    fn number(&mut self) -> Result<Value<'a>, IjsonError> {
+    /// Brings the members from `base` on into order, which also shows two of the same name.
+    fn sort(&mut self, base: usize) -> Read<()> {
+        let mut open = std::mem::take(&mut self.open);
+        let members = open.get_mut(base..).unwrap_or_default();
+        members.sort_by(|left, right| utf16_order(self.bytes(left.name), self.bytes(right.name)));
+        let twice = members.windows(2).find_map(|pair| match pair {
+            [left, right] if self.bytes(left.name) == self.bytes(right.name) => Some(left.name),
+            _ => None,
+        });
+        self.open = open;
+        match twice {
+            None => Ok(()),
+            Some(name) => {
+                Err(Box::new(IjsonError::new(Problem::DuplicateMember)).within(self.named(name)))
+            }
+        }
+    }
+
+    fn bytes(&self, text: Text) -> &[u8] {
+        let source = if text.plain { self.text } else { &self.document.unescaped };
+        source.as_bytes().get(text.range.within()).unwrap_or_default()
+    }
+
+    fn named(&self, name: Text) -> Segment {
+        Segment::Member(String::from_utf8_lossy(self.bytes(name)).into_owned())
+    }
+
+    fn number(&mut self) -> Read<Node> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -169,10 +212,13 @@ impl<'a> Reader<'a> {
             self.digits()?;
         }
         let literal = self.text.get(start..self.at).unwrap_or_default();
-        Number::read(literal).map(Value::Number).map_err(IjsonError::new)
+        match Number::read(literal) {
+            Ok(number) => Ok(Node::Number(number)),
+            Err(problem) => self.fail(problem),
+        }
     }
 
-    fn digits(&mut self) -> Result<(), IjsonError> {
+    fn digits(&mut self) -> Read<()> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
@@ -181,33 +227,37 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string whose opening quote is next.
-    fn string(&mut self) -> Result<Text<'a>, IjsonError> {
+    fn string(&mut self) -> Read<Text> {
         self.at += 1;
         let start = self.at;
         let run = self.plain_run()?;
         if self.peek() == Some(b'"') {
             self.at += 1;
-            return Ok(Text(Cow::Borrowed(run)));
+            return Ok(Text { range: Range::new(start, run.len()), plain: true });
         }
-        let mut owned = String::from(run);
-        owned.reserve(32);
+        let start = self.document.unescaped.len();
+        self.document.unescaped.push_str(run);
         loop {
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     self.at += 1;
-                    owned.push(self.escape()?);
+                    let character = self.escape()?;
+                    self.document.unescaped.push(character);
                 }
-                _ => owned.push_str(self.plain_run()?),
+                _ => {
+                    let run = self.plain_run()?;
+                    self.document.unescaped.push_str(run);
+                }
             }
         }
         self.at += 1;
-        debug_assert!(self.at > start);
-        Ok(Text(Cow::Owned(owned)))
+        let length = self.document.unescaped.len() - start;
+        Ok(Text { range: Range::new(start, length), plain: false })
     }
 
     /// Characters up to a quote or a backslash, one of which then is next.
-    fn plain_run(&mut self) -> Result<&'a str, IjsonError> {
+    fn plain_run(&mut self) -> Read<&'a str> {
         let start = self.at;
         let (length, ascii) = plain_length(self.text.as_bytes().get(start..).unwrap_or_default());
         self.at += length;
@@ -218,13 +268,13 @@ impl<'a> Reader<'a> {
         // All of them begin with a byte from EF on.
         let suspect = !ascii && run.bytes().any(|byte| byte >= 0xEF);
         if suspect && run.chars().any(is_noncharacter) {
-            return Err(IjsonError::new(Problem::Noncharacter));
+            return self.fail(Problem::Noncharacter);
         }
         Ok(run)
     }
 
     /// The character of an escape whose backslash is behind us.
-    fn escape(&mut self) -> Result<char, IjsonError> {
+    fn escape(&mut self) -> Read<char> {
         let byte = self.peek().ok_or_else(|| self.syntax())?;
         let character = match byte {
             b'"' | b'\\' | b'/' => char::from(byte),
@@ -240,33 +290,32 @@ impl<'a> Reader<'a> {
         Ok(character)
     }
 
-    fn unicode_escape(&mut self) -> Result<char, IjsonError> {
-        let lone = || IjsonError::new(Problem::LoneSurrogate);
+    fn unicode_escape(&mut self) -> Read<char> {
         let first = self.code_unit()?;
         let code = match first {
             0xD800..=0xDBFF => {
                 if self.text.as_bytes().get(self.at..self.at + 2) != Some(br"\u") {
-                    return Err(lone());
+                    return self.fail(Problem::LoneSurrogate);
                 }
                 self.at += 1;
                 match self.code_unit()? {
                     second @ 0xDC00..=0xDFFF => {
                         0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00)
                     }
-                    _ => return Err(lone()),
+                    _ => return self.fail(Problem::LoneSurrogate),
                 }
             }
             code => code,
         };
-        let character = char::from_u32(code).ok_or_else(lone)?;
-        match is_noncharacter(character) {
-            true => Err(IjsonError::new(Problem::Noncharacter)),
-            false => Ok(character),
+        match char::from_u32(code) {
+            None => self.fail(Problem::LoneSurrogate),
+            Some(character) if is_noncharacter(character) => self.fail(Problem::Noncharacter),
+            Some(character) => Ok(character),
         }
     }
 
     /// Four hexadecimal digits behind the `u` that is next.
-    fn code_unit(&mut self) -> Result<u32, IjsonError> {
+    fn code_unit(&mut self) -> Read<u32> {
         self.at += 1;
         let digits = self.text.as_bytes().get(self.at..self.at + 4).ok_or_else(|| self.syntax())?;
         let unit = digits.iter().try_fold(0, |unit, digit| {
@@ -304,10 +353,6 @@ pub(crate) fn plain_length(bytes: &[u8]) -> (usize, bool) {
     let stop = tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
     let rest = tail.get(..stop.unwrap_or(tail.len())).unwrap_or_default();
     (length + rest.len(), high == 0 && rest.is_ascii())
-}
-
-fn named(name: &Text<'_>) -> Segment {
-    Segment::Member(name.as_str().to_owned())
 }
 
 /// U+FDD0 to U+FDEF, and the last two code points of each plane.
@@ -444,7 +489,7 @@ mod tests {
     fn escapes_mean_their_characters() {
         let text = r#""\"\\\/\b\f\n\r\t\u0041\u20AC\ud83d\ude00é""#;
         let value = read(text, Limits::DEFINITION).unwrap();
-        assert_eq!(value.as_str(), Some("\"\\/\u{8}\u{c}\n\r\tA€😀é"));
+        assert_eq!(value.root().as_str(), Some("\"\\/\u{8}\u{c}\n\r\tA€😀é"));
     }
 
     #[test]
