@@ -26,14 +26,11 @@ use crate::output::{Output, Report};
 
 /// Runs one command line, the program's name first, and gives the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let shown = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // Where neither stream can be written, there is nobody to tell.
-            let _ = error.print();
-            return if shown { Exit::Done.code() } else { Exit::Usage.code() };
-        }
+        Err(error) => return misused(&error, Output::new(json)),
     };
     if let Command::DemoServer(server) = &arguments.command {
         return match demo::servers::run(server) {
@@ -46,6 +43,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
     let output = Output::new(arguments.json);
     output.finish(arguments.command.name(), dispatch(&arguments.command, output))
+}
+
+/// A command line that cannot be read, or one that asks for help.
+fn misused(error: &clap::Error, output: Output) -> u8 {
+    let shown = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if shown || !output.is_json() {
+        // Where neither stream can be written, there is nobody to tell.
+        let _ = error.print();
+        return if shown { Exit::Done.code() } else { Exit::Usage.code() };
+    }
+    let text = error.render().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let message = line.strip_prefix("error: ").unwrap_or(line);
+    output.finish("etdi", Err(Failure::usage(message, "etdi --help")))
 }
 
 fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {

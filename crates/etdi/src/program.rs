@@ -1,10 +1,12 @@
 //! A server as a program that is to be started.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use etdi_core::binding::{MeasureError, Measurement, measure};
 use etdi_core::identity::ServerIdentity;
+use etdi_core::jws::Jws;
+use etdi_core::wire::StatementType;
 use mcp_transport::process::Command;
 
 /// A command line, how the server behind it is named, and where it runs.
@@ -93,13 +95,27 @@ impl Program {
 
     /// Reads the executable, and the files that arguments name, as they are now.
     ///
+    /// A file that holds a signed manifest is left out: it changes with each signature, it cannot
+    /// name its own digest, and every client checks it by itself.
+    ///
     /// # Errors
     ///
     /// When the program is not found, or cannot be read.
     pub fn measure(&self) -> Result<Measurement, MeasureError> {
         let of_child = self.variables.iter().rev().find(|(name, _)| name == "PATH");
         let path = of_child.map(|(_, value)| value.clone()).or_else(|| std::env::var_os("PATH"));
-        measure(&self.argv, self.directory.as_deref(), path.as_deref())
+        let mut measured = measure(&self.argv, self.directory.as_deref(), path.as_deref())?;
+        measured.files.retain(|argument, _| !self.names_manifest(argument));
+        Ok(measured)
+    }
+
+    fn names_manifest(&self, argument: &str) -> bool {
+        let tail = argument.split_once('=').map(|(_, tail)| tail);
+        let directory = self.directory.as_deref().unwrap_or(Path::new(""));
+        [Some(argument), tail].into_iter().flatten().all(|name| {
+            let path = directory.join(name);
+            !path.is_file() || is_manifest(&path)
+        })
     }
 
     /// Starts the program by the name that it was given, not by the file that was measured: links
@@ -120,8 +136,47 @@ impl Program {
     }
 }
 
+/// The longest manifest that is looked for.
+const MAX_MANIFEST: u64 = 4 << 20;
+
+fn is_manifest(path: &Path) -> bool {
+    let short = std::fs::metadata(path).is_ok_and(|about| about.len() <= MAX_MANIFEST);
+    let text = short.then(|| std::fs::read_to_string(path).ok()).flatten();
+    text.is_some_and(|text| Jws::read(text.trim_end(), StatementType::Manifest).is_ok())
+}
+
 impl std::fmt::Debug for Program {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Program").field("argv", &self.argv).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etdi_core::attestation::Attestation;
+    use etdi_core::identity::ProviderId;
+    use etdi_core::key::{Algorithm, SigningKey};
+    use etdi_core::manifest;
+    use etdi_core::time::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn a_script_is_measured_and_a_manifest_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let server = ServerIdentity::package("pkg:cargo/x").unwrap();
+        let statement = Attestation::new(ProviderId::of_key(key.id()), server, UnixTime(1));
+        let jws = manifest::sign(&statement, [], &key).unwrap();
+        for (name, text) in [
+            ("m.jws", format!("{jws}\n")),
+            ("s.sh", "exit".to_owned()),
+            ("n.jws", format!("{jws} x")),
+        ] {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        let program = Program::new(["/bin/sh", "s.sh", "--manifest=m.jws", "m.jws", "n.jws"]);
+        let measured = program.current_dir(directory.path()).measure().unwrap();
+        assert_eq!(measured.files.keys().collect::<Vec<_>>(), ["n.jws", "s.sh"]);
     }
 }

@@ -1,0 +1,181 @@
+//! The binary as a program meets it: exit codes, the envelope, files, questions.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ETDI: &str = env!("CARGO_BIN_EXE_etdi");
+
+/// A user with an empty home.
+struct User(TempDir);
+
+impl User {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn home(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        let home = self.home().join("etdi");
+        Command::new(ETDI)
+            .args(words)
+            .env("ETDI_HOME", home)
+            .current_dir(self.home())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs with `--json`; gives the exit code and the envelope.
+    fn json(&self, words: &[&str]) -> (i32, Value) {
+        let (verb, rest) = words.split_first().unwrap();
+        let output = self.run(&[&[*verb, "--json"], rest].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), 1, "one line of JSON, not: {text}");
+        let envelope: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(envelope["v"], 1);
+        let exit = output.status.code().unwrap();
+        assert_eq!(envelope["exit"], exit);
+        assert_eq!(envelope["ok"], exit == 0);
+        if exit != 0 && exit != 2 {
+            assert!(!envelope["error"]["next"].as_str().unwrap().is_empty(), "{envelope}");
+        }
+        (exit, envelope)
+    }
+}
+
+/// A server that this binary brings along.
+const WEATHER: [&str; 3] = [ETDI, "__demo-server", "weather"];
+
+fn with_weather<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    [words, &["--"], &WEATHER].concat()
+}
+
+#[test]
+fn exit_codes_say_what_happened() {
+    let user = User::new();
+    assert_eq!(user.run(&["--help"]).status.code(), Some(0));
+    assert_eq!(user.run(&["--version"]).status.code(), Some(0));
+    assert_eq!(user.run(&["list"]).status.code(), Some(1));
+    assert_eq!(user.run(&["dance"]).status.code(), Some(1));
+    let (exit, envelope) = user.json(&["list"]);
+    assert_eq!((exit, envelope["error"]["code"].as_str()), (1, Some("usage")));
+
+    let (exit, envelope) = user.json(&["list", "--", "/nowhere/server"]);
+    assert_eq!((exit, envelope["error"]["code"].as_str()), (4, Some("NOT_STARTED")));
+    let (exit, _) = user.json(&["list", "--", "/bin/sh", "-c", "exit 3"]);
+    assert_eq!(exit, 4);
+    let (exit, _) = user.json(&["list", "--", "/bin/sh", "-c", "while read line; do echo '{\"jsonrpc\":\"2.0\",\"id\":true,\"result\":1}'; echo nonsense; exit 0; done"]);
+    assert!(exit == 4 || exit == 5, "{exit}");
+
+    let (exit, envelope) = user.json(&with_weather(&["call", "weather_today", "city=Oslo"]));
+    assert_eq!((exit, envelope["error"]["code"].as_str()), (6, Some("NOT_APPROVED")));
+    let (exit, envelope) = user.json(&with_weather(&["call", "wether_today", "city=Oslo"]));
+    assert_eq!((exit, envelope["error"]["code"].as_str()), (1, Some("NO_SUCH_TOOL")));
+    assert!(envelope["error"]["message"].as_str().unwrap().contains("`weather_today`"));
+    let (exit, _) = user.json(&with_weather(&["verify"]));
+    assert_eq!(exit, 6);
+}
+
+#[test]
+fn a_plain_server_is_approved_pinned_and_called() {
+    let user = User::new();
+    let (exit, listed) = user.json(&with_weather(&["list"]));
+    assert_eq!(exit, 0);
+    assert_eq!(listed["data"]["tools"][0]["status"], "NOT_APPROVED");
+    assert_eq!(listed["data"]["tools"][0]["verification"], "UNSIGNED");
+
+    // Nobody to ask, and nobody said yes.
+    let (exit, _) = user.json(&with_weather(&["approve"]));
+    assert_eq!(exit, 1);
+    assert_eq!(user.json(&with_weather(&["approve", "--yes"])).0, 0);
+    let call = with_weather(&["call", "weather_today", "city=Oslo"]);
+    let (exit, called) = user.json(&call);
+    assert_eq!(exit, 0);
+    let answer = called["data"]["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(answer.starts_with("sunny in Oslo"));
+
+    let (_, approvals) = user.json(&["approvals", "list"]);
+    let approval = &approvals["data"]["approvals"][0];
+    assert!(approval["pin"]["digest"].as_str().unwrap().starts_with("sha-256:"));
+    assert_eq!(user.json(&["approvals", "remove", "weather_today"]).0, 0);
+    assert_eq!(user.json(&call).0, 6);
+    assert_eq!(user.json(&["approvals", "remove", "weather_today"]).0, 1);
+}
+
+#[test]
+fn a_key_is_the_users_alone_and_never_replaced() {
+    let user = User::new();
+    let made = user.run(&["keys", "new", "publisher"]);
+    assert_eq!(made.status.code(), Some(0));
+    assert!(String::from_utf8(made.stderr).unwrap().contains("unencrypted"));
+    let home = user.home().join("etdi");
+    let key = home.join("keys/publisher.pem");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&key), mode(&home.join("keys")), mode(&home)), (0o600, 0o700, 0o700));
+    }
+    let before = std::fs::read(&key).unwrap();
+    assert_eq!(user.run(&["keys", "new", "publisher"]).status.code(), Some(1));
+    assert_eq!(std::fs::read(&key).unwrap(), before);
+    assert_eq!(user.run(&["keys", "new", "../escape"]).status.code(), Some(1));
+    let exported = user.run(&["keys", "export", "publisher"]);
+    let text = String::from_utf8(exported.stdout).unwrap();
+    assert!(text.contains("\"kty\"") && !text.contains("\"d\""), "{text}");
+}
+
+#[test]
+fn a_signed_server_is_verified_by_whoever_trusts_the_key() {
+    let user = User::new();
+    let directory = user.home().join("server");
+    std::fs::create_dir(&directory).unwrap();
+    let path = directory.to_str().unwrap();
+    let target = ["--server", "pkg:cargo/signed-notes", "--", ETDI, "__demo-server", "notes", path];
+    assert_eq!(user.run(&["keys", "new"]).status.code(), Some(0));
+    let manifest = directory.join("etdi.manifest.jws");
+    let out = ["sign", "--out", manifest.to_str().unwrap()];
+    let (exit, signed) = user.json(&[&out[..], &target].concat());
+    assert_eq!(exit, 0, "{signed}");
+    assert_eq!(signed["data"]["tools"].as_array().unwrap().len(), 2);
+
+    let (exit, verified) = user.json(&[&["verify"][..], &target].concat());
+    assert_eq!(exit, 0, "{verified}");
+    let stranger = User::new();
+    let (exit, refused) = stranger.json(&[&["verify"][..], &target].concat());
+    assert_eq!((exit, refused["error"]["code"].as_str()), (6, Some("KEY_UNKNOWN")));
+    let keys = user.run(&["keys", "export"]).stdout;
+    std::fs::write(stranger.home().join("acme.jwks"), keys).unwrap();
+    let trusting = [&["verify", "--trust", "acme.jwks"][..], &target].concat();
+    assert_eq!(stranger.json(&trusting).0, 0);
+
+    // Another server of the same publisher is not this one.
+    let other = ["--server", "pkg:cargo/other", "--", ETDI, "__demo-server", "notes", path];
+    let (exit, refused) = user.json(&[&["verify"][..], &other].concat());
+    assert_eq!((exit, refused["error"]["code"].as_str()), (6, Some("WRONG_SERVER")));
+}
+
+#[test]
+fn the_demo_holds() {
+    let user = User::new();
+    let (exit, report) = user.json(&["demo", "--yes"]);
+    let lines = report["data"]["lines"].as_array().unwrap();
+    let failed: Vec<_> = lines.iter().filter(|line| line["ok"] != true).collect();
+    assert!(exit == 0 && failed.is_empty(), "{failed:#?}");
+    assert_eq!(report["data"]["attacks"], report["data"]["refused"]);
+    // It leaves nothing behind and touches nothing of the user's.
+    assert!(!user.home().join("etdi").exists());
+}
