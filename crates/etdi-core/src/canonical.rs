@@ -1,7 +1,7 @@
 //! The canonical form of RFC 8785: the one text over which digests are taken.
 //!
-//! [`canonicalize`] reads strictly and writes; [`write`] and [`of`] write what was read before. The
-//! writer is ours because it is on the path of every definition and of signed arguments; the
+//! [`canonicalize`] reads strictly and writes; [`write()`] and [`of`] write what was read before.
+//! The writer is ours because it is on the path of every definition and of signed arguments; the
 //! spelling of numbers is that of `ryu-js`.
 //!
 //! ```
