@@ -1,13 +1,13 @@
 //! What happens in the demo, in order.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use etdi::Session;
 use etdi::core::attestation::Attestation;
 use etdi::core::change::visible;
 use etdi::core::definition::RawTool;
+use etdi::core::layer::Review;
 use etdi::core::level::SecurityLevel;
 use mcp_client::text_of;
 use serde_json::{Value, json};
@@ -85,9 +85,8 @@ impl Teller {
         let published = self.installed("published", published, statement).await?;
         // The same server, the same publisher, the same definitions: one approval for both.
         for installation in [&operated, &published] {
-            let lines = self.used(installation).await;
-            for line in lines {
-                self.say(line);
+            if let Err(error) = self.used(installation).await {
+                self.broken("honest", "the honest server works", &*error);
             }
         }
         let proof = operated.launch.overheard().await?;
@@ -122,30 +121,11 @@ impl Teller {
         Ok(Installation { launch, program, statement, listing })
     }
 
-    /// Discovers, verifies, approves and calls.
-    async fn used(&self, installation: &Installation) -> Vec<Line> {
-        let mut lines = Vec::new();
-        let told =
-            tokio::time::timeout(PATIENCE, self.use_honestly(installation, &mut lines)).await;
-        let failure = match told {
-            Ok(Ok(())) => return lines,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it took too long".to_owned(),
-        };
-        let mut line = Line::new("honest", "honest server", "works");
-        line.fail(failure);
-        lines.push(line);
-        lines
-    }
-
-    async fn use_honestly(
-        &self,
-        installation: &Installation,
-        lines: &mut Vec<Line>,
-    ) -> Result<(), Failed> {
+    /// Discovers, verifies, approves and calls. A person may take all the time there is.
+    async fn used(&mut self, installation: &Installation) -> Result<(), Failed> {
         let client = self.world.client(SecurityLevel::Enhanced, self.asker)?;
-        let session = client.connect(installation.launch.program()).await?;
-        let reviews = session.discover_tools().await?;
+        let session = patiently(client.connect(installation.launch.program())).await?;
+        let reviews = patiently(session.discover_tools()).await?;
         for review in &reviews {
             let (code, finding) = meet::found(review);
             let definition = review.definition().ok_or("the honest tool cannot be read")?;
@@ -160,41 +140,47 @@ impl Teller {
             if code != "VERIFIED" {
                 line.fail(format!("{code}: the honest tool must be verified"));
             }
-            lines.push(line);
+            self.say(line);
         }
-        self.approve_all(&session, &reviews, lines).await?;
-        lines.push(
-            call(&session, TOOL, &json!({"query": "milk"}), "the milk is in the fridge").await?,
-        );
+        for review in &reviews {
+            self.approved(&session, review).await;
+        }
+        let arguments = json!({"query": "milk"});
+        let line = call(&session, TOOL, &arguments, "the milk is in the fridge").await?;
+        self.say(line);
         session.close().await;
         Ok(())
     }
 
-    async fn approve_all(
-        &self,
-        session: &Session,
-        reviews: &[Arc<etdi::core::layer::Review>],
-        lines: &mut Vec<Line>,
-    ) -> Result<(), Failed> {
-        for review in reviews {
-            let how = match (review.is_approved(), self.asker) {
-                (true, _) => "was approved before, nothing to ask",
-                (false, Asker::Terminal) => "asked, and answered with yes",
-                (false, _) => "answered with yes by --yes",
-            };
-            let name = format!("approved {}", visible(review.name()));
-            let mut line = Line::new("honest", name, how);
-            match session.ask_about(review).await {
-                Ok(approved) => {
-                    let approval = approved.approval();
-                    line.evidence(format!("approval      of exactly {}", approval.digest));
-                    line.data(json!({ "digest": approval.digest, "approver": approval.approver }));
+    async fn approved(&mut self, session: &Session, review: &Review) {
+        let how = match (review.is_approved(), self.asker) {
+            (true, _) => "was approved before, nothing to ask",
+            (false, Asker::Terminal) => "asked, and answered with yes",
+            (false, _) => "answered with yes by the demo",
+        };
+        let mut line = Line::new("honest", format!("approved {}", visible(review.name())), how);
+        match session.ask_about(review).await {
+            Ok(approved) => {
+                let approval = approved.approval();
+                line.evidence(format!("approval      of exactly {}", approval.digest));
+                if let Some(pin) = &approval.pin {
+                    line.evidence(format!("pinned        {} {}", pin.digest, pin.argv.join(" ")));
                 }
-                Err(error) => line.fail(error.to_string()),
+                let (digest, pin) = (approval.digest, &approval.pin);
+                line.data(json!({ "digest": digest, "approver": approval.approver, "pin": pin }));
+                if approval.pin.is_some() == (meet::found(review).0 == "VERIFIED") {
+                    line.fail("a program is pinned where, and only where, nobody vouches for it");
+                }
             }
-            lines.push(line);
+            Err(error) => line.fail(error.to_string()),
         }
-        Ok(())
+        self.say(line);
+    }
+
+    fn broken(&mut self, part: &'static str, name: &str, error: &dyn std::error::Error) {
+        let mut line = Line::new(part, name, "it did not");
+        line.fail(error.to_string());
+        self.say(line);
     }
 
     /// Every attack on the signed server.
@@ -202,11 +188,8 @@ impl Teller {
         self.heading("Attacks on it: each first meets a client without ETDI, then the ETDI client");
         for attack in ATTACKS {
             let mut line = Line::new("attack", attack.name, attack.tried);
-            let met = tokio::time::timeout(PATIENCE, self.attack(attack, stage, &mut line)).await;
-            match met {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => line.fail(error.to_string()),
-                Err(_) => line.fail("it took too long"),
+            if let Err(error) = patiently(self.attack(attack, stage, &mut line)).await {
+                line.fail(error.to_string());
             }
             self.say(line);
         }
@@ -273,47 +256,31 @@ impl Teller {
         self.heading("A server without ETDI");
         let program = self.world.install("weather", "weather")?;
         let launch = self.world.weather(&program)?;
-        let mut lines = Vec::new();
-        let told = self.use_plain(&launch, &mut lines);
-        if let Err(error) = tokio::time::timeout(PATIENCE, told).await? {
-            let mut line = Line::new("plain", "plain server", "works, labelled, pinned");
-            line.fail(error.to_string());
-            lines.push(line);
+        if let Err(error) = self.use_plain(&launch).await {
+            self.broken("plain", "a plain server works at enhanced", &*error);
         }
-        lines.push(self.hidden_at_strict(&launch).await);
-        lines.push(self.replaced_plain(&program, &launch).await);
-        for line in lines {
-            self.say(line);
-        }
+        let line = self.hidden_at_strict(&launch).await;
+        self.say(line);
+        let line = self.replaced_plain(&program, &launch).await;
+        self.say(line);
         Ok(())
     }
 
-    async fn use_plain(&self, launch: &Launch, lines: &mut Vec<Line>) -> Result<(), Failed> {
+    async fn use_plain(&mut self, launch: &Launch) -> Result<(), Failed> {
         let client = self.world.client(SecurityLevel::Enhanced, self.asker)?;
-        let session = client.connect(launch.program()).await?;
-        let review = session.verify_tool(WEATHER).await?;
+        let session = patiently(client.connect(launch.program())).await?;
+        let review = patiently(session.verify_tool(WEATHER)).await?;
         let (code, finding) = meet::found(&review);
-        let mut line =
-            Line::new("plain", "works at enhanced", format!("labelled unverified: {finding}"));
-        if code != "UNSIGNED" || review.is_approved() {
+        let labelled = format!("labelled unverified: {finding}");
+        let mut line = Line::new("plain", "listed at enhanced", labelled);
+        line.data(json!({ "verification": code, "status": review.code() }));
+        if code != "UNSIGNED" || review.code() != "NOT_APPROVED" {
             line.fail(format!("{code}: it must be unsigned, and not approved by itself"));
         }
-        match session.ask_about(&review).await {
-            Ok(approved) => {
-                let approval = approved.approval();
-                line.evidence(format!("approved {}", approval.digest));
-                match &approval.pin {
-                    Some(pin) => {
-                        line.evidence(format!("pinned   {} {}", pin.digest, pin.argv.join(" ")))
-                    }
-                    None => line.fail("the program behind it was not pinned"),
-                }
-                line.data(json!({ "digest": approval.digest, "pin": approval.pin }));
-            }
-            Err(error) => line.fail(error.to_string()),
-        }
-        lines.push(line);
-        lines.push(call(&session, WEATHER, &json!({"city": "Oslo"}), "sunny in Oslo").await?);
+        self.say(line);
+        self.approved(&session, &review).await;
+        let line = call(&session, WEATHER, &json!({"city": "Oslo"}), "sunny in Oslo").await?;
+        self.say(line);
         session.close().await;
         Ok(())
     }
@@ -325,16 +292,15 @@ impl Teller {
             let client = self.world.client(SecurityLevel::Strict, Asker::Yes)?;
             meet::refused(&client, launch, WEATHER, &arguments).await
         };
-        match tokio::time::timeout(PATIENCE, met).await {
-            Ok(Ok(met)) => {
+        match patiently(met).await {
+            Ok(met) => {
                 report(&mut line, &met);
                 expect(&mut line, &met, "UNSIGNED", "UNSIGNED");
                 if met.shown {
                     line.fail("the tool was shown");
                 }
             }
-            Ok(Err(error)) => line.fail(error.to_string()),
-            Err(_) => line.fail("it took too long"),
+            Err(error) => line.fail(error.to_string()),
         }
         line
     }
@@ -342,11 +308,8 @@ impl Teller {
     async fn replaced_plain(&self, program: &Path, launch: &Launch) -> Line {
         let tried = "another program stands behind the approved command line of the plain server";
         let mut line = Line::new("attack", "replaced plain server", tried);
-        let met = tokio::time::timeout(PATIENCE, self.replace_plain(program, launch, &mut line));
-        match met.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => line.fail(error.to_string()),
-            Err(_) => line.fail("it took too long"),
+        if let Err(error) = patiently(self.replace_plain(program, launch, &mut line)).await {
+            line.fail(error.to_string());
         }
         line
     }
@@ -434,6 +397,17 @@ fn one_call(line: &mut Line, script: &Script) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Waits for what must come soon.
+async fn patiently<T, E>(what: impl Future<Output = Result<T, E>>) -> Result<T, Failed>
+where
+    Failed: From<E>,
+{
+    match tokio::time::timeout(PATIENCE, what).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err("it took too long".into()),
+    }
+}
+
 /// Calls a tool that must answer with a text.
 async fn call(
     session: &Session,
@@ -442,7 +416,7 @@ async fn call(
     expected: &str,
 ) -> Result<Line, Failed> {
     let mut line = Line::new("honest", format!("called {tool}"), format!("with {arguments}"));
-    let result = session.invoke_tool(tool, arguments).await?;
+    let result = patiently(session.invoke_tool(tool, arguments)).await?;
     let answer = text_of(&result);
     line.evidence(format!("answer        {}", visible(&answer)));
     line.data(json!({ "arguments": arguments, "answer": answer }));
