@@ -2,6 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
@@ -12,6 +15,16 @@ pub enum Form {
     Handshake,
     /// Each call with its envelope.
     Envelope,
+}
+
+impl Form {
+    /// The most instructions that an echo may take; with its envelope a call is twice as long.
+    pub fn instructions(self) -> f64 {
+        match self {
+            Self::Handshake => 18_000.0,
+            Self::Envelope => 25_000.0,
+        }
+    }
 }
 
 /// Runs `command`, makes `calls` echo calls, ends it, and gives what it printed to stderr.
@@ -36,6 +49,60 @@ pub fn drive(mut command: Command, form: Form, calls: u32) -> anyhow::Result<Str
     result.with_context(|| format!("the server said: {printed}"))?;
     ensure!(status.success(), "the server ended with {status}: {printed}");
     Ok(printed)
+}
+
+/// Pushes `calls` at once, reads no answer until the server stops reading, then reads them all;
+/// gives the most memory that the server ever held, in kilobytes.
+///
+/// # Errors
+///
+/// When an answer is missing or wrong, or the system does not tell a process's memory.
+pub fn flood(mut command: Command, calls: u32) -> anyhow::Result<u64> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    talk(&mut child, Form::Handshake, 1)?;
+    let mut input = child.stdin.take().context("no standard input")?;
+    let mut output = BufReader::new(child.stdout.take().context("no standard output")?);
+    let pushed = Arc::new(AtomicU32::new(0));
+    let counter = pushed.clone();
+    let writer = std::thread::spawn(move || {
+        for id in 2..=calls + 1 {
+            let call = format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{{"message":"flood"}}}}}}"#
+            );
+            if input.write_all(format!("{call}\n").as_bytes()).is_err() {
+                return;
+            }
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    // Until the server has not taken a call for a while: nobody reads its answers.
+    let mut before = u32::MAX;
+    while before != pushed.load(Ordering::Relaxed) {
+        before = pushed.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let mut seen = vec![false; calls as usize];
+    let mut answer = String::new();
+    for _ in 0..calls {
+        answer.clear();
+        ensure!(output.read_line(&mut answer)? > 0, "the server closed its output in the flood");
+        ensure!(answer.contains("\"flood\""), "a wrong answer: {answer}");
+        let id = answer.split("\"id\":").nth(1).and_then(|rest| rest.split(',').next());
+        let at = id.and_then(|id| id.parse::<usize>().ok()).context("an answer without id")?;
+        let place = seen.get_mut(at.wrapping_sub(2)).context("an answer to no call")?;
+        ensure!(!std::mem::replace(place, true), "call {at} was answered twice");
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse().ok());
+    let _ = writer.join();
+    child.wait()?;
+    peak.context("the system does not tell a process's memory")
 }
 
 fn talk(child: &mut Child, form: Form, calls: u32) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use std::time::Instant;
 use process::{capture, clip, finish};
 use tools::Tools;
 
-mod outsider;
+pub(crate) mod outsider;
 mod process;
 mod tools;
 
@@ -43,7 +43,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         finish(build.current_dir(root).args(["build", "--release", "--quiet"]).args(what))?;
     }
     println!("interop: building the server of the README outside the workspace");
-    let outsider = outsider::build(root, &tools.cache, &cargo)?;
+    let outsider = outsider::Outsider::write(root, &tools.cache)?.build(&cargo, false)?;
 
     let (mut passed, mut failed, mut names) = (0, 0, Vec::new());
     for suite in suites(&tools, &target.join("release"), &outsider) {
