@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 mod ci;
 mod codegen;
+mod figures;
 mod interop;
+mod long;
 mod tidy;
 
 const USAGE: &str = "\
@@ -13,7 +15,10 @@ cargo xtask schema --from DIR   describe the published schemas in DIR (kept in x
 cargo xtask codegen [--check]   generate crates/mcp-types/src/generated from the descriptions
 cargo xtask tidy                keep the invariants of ARCHITECTURE.md
 cargo xtask ci                  every check that needs nothing but the compiler
-cargo xtask interop             others' clients and servers against ours";
+cargo xtask ci --long           the same, and the demo with each verification step taken out
+cargo xtask long                the latter alone
+cargo xtask interop             others' clients and servers against ours
+cargo xtask figures             crates, size, allocations and instructions, as gates";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,7 +30,10 @@ fn main() -> ExitCode {
         ["codegen", "--check"] => codegen::run(&root, true),
         ["tidy"] => tidy::run(&root),
         ["ci"] => ci::run(&root),
+        ["ci", "--long"] => ci::run(&root).and_then(|()| long::run(&root)),
+        ["long"] => long::run(&root),
         ["interop"] => interop::run(&root),
+        ["figures"] => figures::run(&root),
         _ => Err(USAGE.to_owned()),
     };
     match done {
