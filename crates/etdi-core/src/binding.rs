@@ -36,16 +36,28 @@ pub struct Measurement {
     pub executable: PathBuf,
     /// The SHA-256 of its content.
     pub digest: Digest,
+    /// The path by which it was found and is to be started, links not followed.
+    pub program: PathBuf,
     /// The exact command line, the program first.
     pub argv: Vec<String>,
-    /// The SHA-256 of each file that an argument names, by the argument.
+    /// The SHA-256 of each file that an argument names, by the argument, or, where both the whole
+    /// of it and what follows its `=` name files, each by its own name.
     pub files: BTreeMap<String, Digest>,
 }
 
 impl Measurement {
     /// Digests that the caller has computed.
     pub fn new(executable: impl Into<PathBuf>, digest: Digest, argv: Vec<String>) -> Self {
-        Self { executable: executable.into(), digest, argv, files: BTreeMap::new() }
+        let executable = executable.into();
+        Self { program: executable.clone(), executable, digest, argv, files: BTreeMap::new() }
+    }
+
+    /// The script that an interpreter is given: the first argument, where the whole of it names a
+    /// file. `None` behind an option, which could bring code of its own.
+    pub fn script(&self) -> Option<Digest> {
+        let first =
+            self.argv.get(1).filter(|first| !first.starts_with('-') && !first.contains('='));
+        self.files.get(first?).copied()
     }
 
     /// What is kept with an approval, where nothing else binds the definition to its server.
@@ -59,9 +71,13 @@ impl Measurement {
     /// Whether a statement lists this very program: the executable among its binaries, and each
     /// file of the command line among its scripts or binaries.
     ///
+    /// Where the statement lists scripts, the executable is an interpreter, which runs whatever it
+    /// is given: then the first argument has to be one of them.
+    ///
     /// # Errors
     ///
-    /// [`VerifyError::ExecutableMismatch`] with the first that it does not list.
+    /// [`VerifyError::ExecutableMismatch`] with the first that it does not list,
+    /// [`VerifyError::ScriptMissing`] when no script is the first argument.
     pub fn check(&self, provenance: &Provenance) -> Result<(), VerifyError> {
         let mismatch = |file: String, measured| {
             let listed = provenance.bin.iter().chain(&provenance.scripts).copied().collect();
@@ -72,9 +88,13 @@ impl Measurement {
         }
         let listed =
             |digest| provenance.scripts.contains(digest) || provenance.bin.contains(digest);
-        match self.files.iter().find(|(_, digest)| !listed(digest)) {
-            Some((file, digest)) => mismatch(file.clone(), *digest),
-            None => Ok(()),
+        if let Some((file, digest)) = self.files.iter().find(|(_, digest)| !listed(digest)) {
+            return mismatch(file.clone(), *digest);
+        }
+        let runs_script = self.script().is_some_and(|one| provenance.scripts.contains(&one));
+        match provenance.scripts.is_empty() || runs_script {
+            true => Ok(()),
+            false => Err(VerifyError::ScriptMissing { argument: self.argv.get(1).cloned() }),
         }
     }
 }
@@ -106,6 +126,7 @@ pub fn measure(
         move |source| MeasureError::Unreadable { path, source }
     };
     let executable = found.canonicalize().map_err(unreadable(&found))?;
+    let program = std::path::absolute(&found).map_err(unreadable(&found))?;
     let digest = hash(&executable).map_err(unreadable(&executable))?;
     let mut files = BTreeMap::new();
     for argument in arguments {
@@ -113,11 +134,13 @@ pub fn measure(
         for name in [Some(argument.as_str()), tail].into_iter().flatten() {
             let file = directory.join(name);
             if file.is_file() {
-                files.insert(argument.clone(), hash(&file).map_err(unreadable(&file))?);
+                let digest = hash(&file).map_err(unreadable(&file))?;
+                let key = if files.contains_key(argument) { name } else { argument };
+                files.insert(key.to_owned(), digest);
             }
         }
     }
-    Ok(Measurement { executable, digest, argv: argv.to_vec(), files })
+    Ok(Measurement { executable, digest, program, argv: argv.to_vec(), files })
 }
 
 fn find(program: &str, directory: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
@@ -335,5 +358,12 @@ mod tests {
 
         place.file("notes", "another program");
         assert_ne!(measure(&by_path, Some(&place.0), None).unwrap().digest, program);
+
+        // Two files may hide in one argument, and none of them behind the other.
+        let both = place.file("x=a.py", "evil");
+        let measured = measure(&argv(&["./notes", "x=a.py"]), Some(&place.0), None).unwrap();
+        assert_eq!(measured.files.get("x=a.py"), Some(&both));
+        assert_eq!(measured.files.get("a.py"), Some(&script));
+        assert_eq!(measured.script(), None);
     }
 }

@@ -88,7 +88,7 @@ impl EtdiClient {
                 found: Box::new(found),
             });
         }
-        let io = program.command().spawn()?;
+        let io = program.command(&measured).spawn()?;
         let connection = connect_with(io, self.options());
         self.over(connection, Peer::new(identity).measured(measured)).await
     }

@@ -118,11 +118,11 @@ impl Program {
         })
     }
 
-    /// Starts the program by the name that it was given, not by the file that was measured: links
-    /// such as those of Python's environments mean something to the program behind them.
-    pub(crate) fn command(self) -> Command {
-        let mut argv = self.argv.iter();
-        let mut command = Command::new(argv.next().map_or("", String::as_str)).args(argv);
+    /// Starts the program at the path where it was measured, so that no second look into the
+    /// `PATH` finds another. Links are not followed: those of Python's environments mean something
+    /// to the program behind them.
+    pub(crate) fn command(self, measured: &Measurement) -> Command {
+        let mut command = Command::new(&measured.program).args(self.argv.iter().skip(1));
         if let Some(directory) = &self.directory {
             command = command.current_dir(directory);
         }
@@ -178,5 +178,28 @@ mod tests {
         let program = Program::new(["/bin/sh", "s.sh", "--manifest=m.jws", "m.jws", "n.jws"]);
         let measured = program.current_dir(directory.path()).measure().unwrap();
         assert_eq!(measured.files.keys().collect::<Vec<_>>(), ["n.jws", "s.sh"]);
+    }
+
+    /// The system passes over what it may not execute and starts the next one of that name, which
+    /// nobody has measured.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_was_measured_is_what_starts() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str, mode| {
+            let place = directory.path().join(name);
+            std::fs::create_dir(&place).unwrap();
+            std::fs::write(place.join("notes"), "#!/bin/sh\nexit\n").unwrap();
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(place.join("notes"), mode).unwrap();
+            place
+        };
+        let path = std::env::join_paths([place("honest", 0o644), place("evil", 0o755)]).unwrap();
+        let program = Program::new(["notes"]).env("PATH", path);
+        let measured = program.measure().unwrap();
+        assert_eq!(measured.program, directory.path().join("honest/notes"));
+        assert!(program.command(&measured).spawn().is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! `etdi sign`: signs what a server lists, off line, with a key that the server never sees.
 
+use std::path::Path;
+
 use etdi::core::attestation::Attestation;
 use etdi::core::binding::Measurement;
 use etdi::core::definition::{DefinitionError, RawTool};
@@ -51,7 +53,7 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         )
     })?;
     if !arguments.any_executable {
-        statement = statement.provenance(provenance(&measured));
+        statement = statement.provenance(provenance(&measured)?);
     }
     if arguments.any_executable && arguments.instance_key.is_empty() {
         output.warn(
@@ -84,11 +86,36 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
     Ok(Report::new(data, text))
 }
 
-fn provenance(measured: &Measurement) -> Provenance {
+/// The digests of the program and of the files that it is given. Listed as scripts they say that
+/// the program is an interpreter, of which clients demand that it is started with one of them.
+fn provenance(measured: &Measurement) -> Result<Provenance, Failure> {
     let mut provenance = Provenance::default();
     provenance.bin = vec![measured.digest];
-    provenance.scripts = measured.files.values().copied().collect();
-    provenance
+    let files = measured.files.values().copied();
+    match measured.script() {
+        Some(_) => provenance.scripts = files.collect(),
+        None if is_interpreter(&measured.executable) => {
+            let message = format!(
+                "`{}` runs whatever it is given, so its digest alone binds nothing",
+                measured.executable.display()
+            );
+            return Err(Failure::usage(message, "etdi sign --server NAME -- INTERPRETER SCRIPT"));
+        }
+        None => provenance.bin.extend(files),
+    }
+    Ok(provenance)
+}
+
+/// Whether a program is known to run code that its command line brings along.
+fn is_interpreter(executable: &Path) -> bool {
+    const KNOWN: [&str; 24] = [
+        "ash", "bash", "bun", "busybox", "dash", "deno", "dotnet", "env", "fish", "java", "julia",
+        "ksh", "lua", "luajit", "node", "nodejs", "perl", "php", "pypy", "python", "rscript",
+        "ruby", "sh", "zsh",
+    ];
+    let name = executable.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name.trim_end_matches(".exe");
+    KNOWN.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit() || ".-_".contains(c)))
 }
 
 /// What the server lists: the author's own server, so nothing has to be verified.
@@ -114,4 +141,27 @@ async fn list(arguments: &SignArguments, output: Output) -> Result<Vec<RawTool>,
         })
     });
     read.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etdi::core::digest::Digest;
+
+    /// The digest of an interpreter would vouch for any code that it is given.
+    #[test]
+    fn an_interpreter_is_bound_by_its_script_alone() {
+        let digest = |text: &str| Digest::of_bytes(text.as_bytes());
+        let signed = |executable: &str, arguments: &[&str], file: &str| {
+            let argv = std::iter::once(&"x").chain(arguments).map(|&one| one.to_owned()).collect();
+            let mut measured = Measurement::new(executable, digest("program"), argv);
+            measured.files.insert(file.to_owned(), digest("file"));
+            provenance(&measured).map(|one| (one.bin.len(), one.scripts.len())).ok()
+        };
+        assert_eq!(signed("/usr/bin/python3.12", &["a.py"], "a.py"), Some((1, 1)));
+        for arguments in [&["-m", "acme"][..], &["acme"], &["-v", "a.py"], &[]] {
+            assert_eq!(signed("/usr/bin/python3.12", arguments, "a.py"), None);
+        }
+        assert_eq!(signed("/usr/bin/acme", &["--config", "a.toml"], "a.toml"), Some((2, 0)));
+    }
 }

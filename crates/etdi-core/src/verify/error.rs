@@ -62,6 +62,14 @@ pub enum VerifyError {
         /// The digests that the attestation lists.
         listed: Vec<Digest>,
     },
+    /// The attestation is about scripts, and the interpreter is not started with one of them.
+    #[error(
+        "the attestation is about a script, and {} is what the program is given first, start it as `program script`", .argument.as_ref().map_or_else(|| "nothing".to_owned(), |one| format!("`{}`", one.escape_debug()))
+    )]
+    ScriptMissing {
+        /// The first argument.
+        argument: Option<String>,
+    },
     /// The server did not prove that it holds the key that the attestation names.
     #[error(
         "the server did not prove that it holds the key that the attestation names, it may be a copy"
@@ -204,6 +212,7 @@ impl VerifyError {
             | Self::NobodyToAsk
             | Self::BindingMissing { .. }
             | Self::ExecutableMismatch { .. }
+            | Self::ScriptMissing { .. }
             | Self::PossessionMissing { .. }
             | Self::PossessionOfOtherKey { .. }
             | Self::PossessionInvalid { .. } => Verdict::Unverifiable,
@@ -221,6 +230,7 @@ impl VerifyError {
             Self::NobodyToAsk => "NOBODY_TRUSTED",
             Self::BindingMissing { .. } => "BINDING_MISSING",
             Self::ExecutableMismatch { .. } => "EXECUTABLE_MISMATCH",
+            Self::ScriptMissing { .. } => "SCRIPT_MISSING",
             Self::PossessionMissing { .. } => "POSSESSION_MISSING",
             Self::PossessionOfOtherKey { .. } => "POSSESSION_OF_OTHER_KEY",
             Self::PossessionInvalid { .. } => "POSSESSION_INVALID",

@@ -212,7 +212,8 @@ fn the_executable_binds() {
     };
     let tool = world.attested(&statement(package()).provenance(provenance));
     let started = |program: &str, files: &[(&str, &str)]| {
-        let argv = vec!["notes".to_owned()];
+        let arguments = files.iter().map(|(argument, _)| (*argument).to_owned());
+        let argv = std::iter::once("notes".to_owned()).chain(arguments).collect();
         let mut measurement = Measurement::new("/usr/bin/notes", digest(program), argv);
         for (argument, content) in files {
             measurement.files.insert((*argument).to_owned(), digest(content));
@@ -227,6 +228,16 @@ fn the_executable_binds() {
     assert_eq!(world.refused(&tool, &started("script", &[])), mismatch);
     assert_eq!(world.refused(&tool, &started("for linux", &[("a.py", "changed")])), mismatch);
     assert_eq!(world.refused(&tool, &command()).0, "BINDING_MISSING");
+    // An interpreter runs whatever it is given: code on its command line, a module, a directory.
+    let missing = ("SCRIPT_MISSING", Verdict::Unverifiable);
+    assert_eq!(world.refused(&tool, &started("for linux", &[])), missing);
+    for arguments in [["-c", "evil"], ["-c", "a.py"], ["evil_directory", "a.py"], ["-mx=a.py", "-"]]
+    {
+        let mut peer = started("for linux", &[("a.py", "script"), ("-mx=a.py", "script")]);
+        let argv = &mut peer.measurement.as_mut().unwrap().argv;
+        argv.splice(1.., arguments.map(str::to_owned));
+        assert_eq!(world.refused(&tool, &peer), missing, "{arguments:?}");
+    }
     // A program says nothing about a server that is reached by HTTP.
     let private = ServerIdentity::url("http://10.0.0.1/mcp").unwrap();
     let provenance = Provenance { bin: vec![digest("for linux")], ..Provenance::default() };
