@@ -18,6 +18,7 @@ use crate::approval::{Approvals, Approved, Pin, Standing, StoreError};
 use crate::audit::Auditor;
 use crate::binding::{Challenge, Possession};
 use crate::definition::{RawTool, ToolDefinition};
+use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
 use crate::identity::ServerIdentity;
 use crate::level::{AuditMode, CallAttestation};
@@ -83,8 +84,9 @@ struct State {
     /// Why the server's answer to the challenge does not count.
     possession_error: Option<VerifyError>,
     tools: HashMap<String, Entry>,
-    /// The page on which a name stood, in the listing that is under way.
-    pages: HashMap<String, Option<String>>,
+    /// The page on which a name stood, in the listing that is under way, by the digest of its
+    /// cursor: a server chooses how long that is, and how many names follow it.
+    pages: HashMap<String, Option<Digest>>,
 }
 
 /// A tool as it was last listed, and what became of it.

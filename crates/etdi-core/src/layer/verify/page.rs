@@ -11,6 +11,7 @@ use mcp_types::{
 use super::{Asking, Entry, MAX_TOOLS, Review, ReviewOutcome, Verifying, store_failed};
 use crate::approval::{Facts, Standing};
 use crate::definition::{DefinitionError, RawTool, ToolDefinition};
+use crate::digest::Digest;
 use crate::layer::on_behalf;
 use crate::time::UnixTime;
 use crate::verify::{Peer, Verdict, Verified, VerifiedManifest, VerifyError};
@@ -163,6 +164,7 @@ impl Verifying {
 
     /// Which tools have a name that stands in this listing more than once.
     fn twice(&self, page: &ListToolsResult, cursor: Option<String>) -> Vec<bool> {
+        let cursor = cursor.map(|cursor| Digest::of_bytes(cursor.as_bytes()));
         let mut state = self.state();
         if cursor.is_none() || state.pages.len() > MAX_TOOLS {
             state.pages.clear();
@@ -177,7 +179,7 @@ impl Verifying {
         });
         let twice: Vec<bool> = twice.collect();
         for tool in page.tools.iter() {
-            state.pages.entry(tool.name.clone()).or_insert_with(|| cursor.clone());
+            state.pages.entry(tool.name.clone()).or_insert(cursor);
         }
         twice
     }
@@ -289,5 +291,20 @@ impl Verifying {
 
     pub(super) async fn generation(&self) -> Result<u64, ErrorObject> {
         self.approvals.store().generation().await.map_err(|error| store_failed(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::super::State;
+
+    /// A server that gives a cursor of mebibytes and then thousands of names must not have it kept
+    /// once a name.
+    #[test]
+    fn a_cursor_is_not_kept_with_every_name() {
+        fn small<T: Copy>(_: &HashMap<String, T>) {}
+        small(&State::default().pages);
     }
 }
