@@ -85,6 +85,10 @@ fn describe(question: &Question<'_>) -> String {
     )];
     let mut field = |name: &str, text: String| lines.push(format!("  {name:<12} {text}"));
     field("says", visible(definition.description().unwrap_or("nothing")).into_owned());
+    // The model reads schemas and hints too. What follows below must not scroll away behind them.
+    for (name, text) in rest(definition.canonical()) {
+        field(&name, text);
+    }
     let standing = match question.standing() {
         Standing::Verified { issuer, trust, .. } => match trust {
             Trust::Configured => format!("signed by {issuer}, whom you trust"),
@@ -112,6 +116,17 @@ fn describe(question: &Question<'_>) -> String {
     lines.join("\n")
 }
 
+/// Every other member of a definition, as it was signed.
+fn rest(canonical: &str) -> Vec<(String, String)> {
+    let members: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(canonical).unwrap_or_default();
+    let others = members.iter().filter(|(name, _)| !matches!(&***name, "name" | "description"));
+    let shown = |(name, value): (&String, &serde_json::Value)| {
+        (visible(name).into_owned(), visible(&value.to_string()).into_owned())
+    };
+    others.map(shown).collect()
+}
+
 /// A permission with what it is for.
 pub fn permission_text(permission: &Permission) -> String {
     let scope = &permission.scope;
@@ -119,4 +134,49 @@ pub fn permission_text(permission: &Permission) -> String {
     let why = why.map_or_else(String::new, |why| format!(" ({})", visible(why)));
     let optional = if permission.required { "" } else { ", optional" };
     format!("{scope}{why}{optional}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use etdi::core::approval::{Approvals, Facts, MemoryStore};
+    use etdi::core::audit::MemoryAuditor;
+    use etdi::core::definition::RawTool;
+    use etdi::core::level::Policy;
+    use etdi::system_time;
+
+    use super::*;
+    use crate::verbs::target::block_on;
+
+    struct Reader(Mutex<String>);
+
+    impl Approver for Reader {
+        fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Answer> {
+            *self.0.lock().unwrap() = describe(&question);
+            Box::pin(std::future::ready(Answer::Decline))
+        }
+    }
+
+    /// Orders to the model hide in schemas, not in the description that everybody reads.
+    #[test]
+    fn a_person_is_shown_all_that_the_model_reads() {
+        let raw = RawTool::read(
+            r#"{"name":"add","description":"Adds.","title":"T1","x":"T2","annotations":{"y":"T3"},
+                "inputSchema":{"properties":{"a":{"description":"T4 \u200b\u001b[2K"}}},
+                "outputSchema":{"title":"T5"},"_meta":{"z":"T6"}}"#,
+        )
+        .unwrap();
+        let reader = Arc::new(Reader(Mutex::default()));
+        let (store, auditor) = (Arc::new(MemoryStore::new()), Arc::new(MemoryAuditor::default()));
+        let approvals = Approvals::new(Policy::enhanced(), store, reader.clone(), auditor);
+        let facts = Facts::new("stdio:pkg:a/b", raw.definition(), &Standing::Unsigned);
+        let refused = block_on(async { Ok(approvals.review(&facts, system_time()).await) });
+        assert!(refused.unwrap().is_err());
+        let text = reader.0.lock().unwrap().clone();
+        for part in ["Adds.", "T1", "T2", "T3", r"T4 \u{200b}\u001b[2K", "T5", "T6"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(text.find("T6") < text.find("nobody vouches"), "the verdict comes last: {text}");
+    }
 }

@@ -231,20 +231,24 @@ pub fn next_after(code: &str, tool: &str, command: &str) -> String {
         }
         "SIGNATURE_REQUIRED" => "etdi keys new default".to_owned(),
         "STORE_FAILED" | "PERMISSION_DENIED" => "etdi approvals list".to_owned(),
-        _ => format!("etdi approve {tool} -- {command}"),
+        // The name is the server's choice; it must not become an option such as `--yes`.
+        _ if tool.starts_with('-') => format!("etdi approve -- {command}"),
+        _ => format!("etdi approve {} -- {command}", quoted(tool)),
     }
 }
 
 /// The command line of a target, as it can be typed again.
 pub fn shown_command(target: &Target) -> String {
-    let quoted = target.command.iter().map(|word| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@+,%".contains(c);
-        match !word.is_empty() && word.chars().all(plain) {
-            true => word.clone(),
-            false => format!("'{}'", word.replace('\'', r"'\''")),
-        }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+    target.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A word for a shell's command line, which neither drives the terminal nor ends the word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@+,%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", visible(word).replace('\'', r"'\''")),
+    }
 }
 
 fn first(target: &Target) -> &str {
@@ -262,4 +266,23 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
         Failure::usage(format!("the system gives no event loop: {error}"), "ulimit -n")
     })?;
     runtime.block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_after;
+
+    /// What is printed to be typed again must not run what a server put into a tool's name.
+    #[test]
+    fn a_name_stays_a_name() {
+        for (name, next) in [
+            ("search", "etdi approve search -- notes"),
+            ("x; rm -rf ~", "etdi approve 'x; rm -rf ~' -- notes"),
+            ("x'y", r"etdi approve 'x'\''y' -- notes"),
+            ("x\u{1b}[2K\ny", r"etdi approve 'x\u{1b}[2K\ny' -- notes"),
+            ("--yes", "etdi approve -- notes"),
+        ] {
+            assert_eq!(next_after("NOT_APPROVED", name, "notes"), next);
+        }
+    }
 }
