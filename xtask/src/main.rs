@@ -16,7 +16,7 @@ cargo xtask codegen [--check]   generate crates/mcp-types/src/generated from the
 cargo xtask tidy                keep the invariants of ARCHITECTURE.md
 cargo xtask ci                  every check that needs nothing but the compiler
 cargo xtask ci --long           the same, and the demo with each verification step taken out
-cargo xtask long                the latter alone
+cargo xtask long [NAME]         the latter alone, or the steps of that name
 cargo xtask interop             others' clients and servers against ours
 cargo xtask figures             crates, size, allocations and instructions, as gates";
 
@@ -30,8 +30,9 @@ fn main() -> ExitCode {
         ["codegen", "--check"] => codegen::run(&root, true),
         ["tidy"] => tidy::run(&root),
         ["ci"] => ci::run(&root),
-        ["ci", "--long"] => ci::run(&root).and_then(|()| long::run(&root)),
-        ["long"] => long::run(&root),
+        ["ci", "--long"] => ci::run(&root).and_then(|()| long::run(&root, "")),
+        ["long"] => long::run(&root, ""),
+        ["long", only] => long::run(&root, only),
         ["interop"] => interop::run(&root),
         ["figures"] => figures::run(&root),
         _ => Err(USAGE.to_owned()),
