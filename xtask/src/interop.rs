@@ -1,7 +1,8 @@
 //! `cargo xtask interop`: our server under others' clients, our client on others' servers.
 //!
-//! Installs what `tests/interop` pins under `target/interop`, builds the examples in release,
-//! and runs every suite of [`suites`]. A suite that cannot run fails; leaving all of it out needs
+//! Installs what `tests/interop` pins under `target/interop`, builds both ends in release and the
+//! server of the README outside the workspace, and runs every suite of [`suites`]. A suite that
+//! cannot run fails; leaving all of it out needs
 //! `MCP_INTEROP=skip`. A suite's program exits 0 only when nothing failed and closes with
 //! `N passed, M failed`; both are held against each other.
 
@@ -35,10 +36,10 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let tools = Tools::install(&root.join("tests/interop"), &target.join("interop"))?;
-    println!("interop: building the examples and `etdi` in release");
+    println!("interop: building our server, our client and `etdi` in release");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    for what in [["-p", "examples", "--examples"].as_slice(), &["-p", "etdi-cli", "--bin", "etdi"]]
-    {
+    let ends = ["-p", "examples", "--example", "interop_server", "--example", "interop_client"];
+    for what in [ends.as_slice(), &["-p", "etdi-cli", "--bin", "etdi"]] {
         let mut build = Command::new(&cargo);
         finish(build.current_dir(root).args(["build", "--release", "--quiet"]).args(what))?;
     }
