@@ -6,6 +6,8 @@ use std::fmt;
 use bytestring::ByteString;
 use serde::de::DeserializeOwned;
 
+use crate::place;
+
 thread_local! {
     /// The message that is being decoded on this thread, so that a `RawText` can be a range of it.
     static SOURCE: RefCell<Option<ByteString>> = const { RefCell::new(None) };
@@ -16,7 +18,7 @@ thread_local! {
 /// # Errors
 ///
 /// When the text is not JSON or not a `T`. The error names the path of the member that does not
-/// fit; finding it costs a second reading, which only a wrong message pays for.
+/// fit; finding it costs a second look, which only a wrong message pays for.
 pub fn decode<T: DeserializeOwned>(text: &ByteString) -> Result<T, DecodeError> {
     let _restore = Restore(SOURCE.replace(Some(text.clone())));
     read(text)
@@ -29,26 +31,7 @@ pub(crate) fn decode_copying<T: DeserializeOwned>(text: &str) -> Result<T, Decod
 }
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
-    serde_json::from_str(text).map_err(|error| locate::<T>(text, error))
-}
-
-/// Reads again, this time keeping the path; the first reading stays fast.
-#[cold]
-fn locate<T: DeserializeOwned>(text: &str, error: serde_json::Error) -> DecodeError {
-    if !error.is_data() {
-        return DecodeError::from_json(error);
-    }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-        Ok(_) => DecodeError::from_json(error),
-        Err(located) => {
-            let path = match located.path().to_string() {
-                path if path == "." => String::new(),
-                path => path,
-            };
-            DecodeError { path, ..DecodeError::from_json(located.into_inner()) }
-        }
-    }
+    serde_json::from_str(text).map_err(|error| DecodeError::within_text(text, error))
 }
 
 /// Whether a message is being decoded on this thread.
@@ -102,6 +85,16 @@ impl DecodeError {
             inner => format!("{prefix}.{inner}"),
         };
         self
+    }
+
+    /// The error with the path of the member where reading stopped.
+    #[cold]
+    fn within_text(text: &str, error: serde_json::Error) -> Self {
+        let path = match error.is_data() {
+            true => place::path_at(text, place::offset(text, error.line(), error.column())),
+            false => String::new(),
+        };
+        Self { path, ..Self::from_json(error) }
     }
 
     pub(crate) fn from_json(error: serde_json::Error) -> Self {

@@ -97,6 +97,7 @@ mod listed;
 mod members;
 mod notifier;
 mod object;
+mod place;
 mod principal;
 mod runtime;
 mod schema;

@@ -99,7 +99,9 @@ impl Codec for Modern {
             return Err(EncodeError::NotInThisEra(request.method().to_owned()));
         }
         let context = &exchange.context;
-        let version = context.version.unwrap_or(ProtocolVersion::NEWEST);
+        // A gateway may hand on a context that came in by a handshake.
+        let ours = context.version.filter(|version| version.era() == Era::Modern);
+        let version = ours.unwrap_or(ProtocolVersion::NEWEST);
         let declared = context.client_capabilities.as_ref();
         let level =
             context.log_level.map(|level| (keys::LOG_LEVEL, StampValue::Text(level.as_str())));
