@@ -44,6 +44,9 @@ const UPPER: [&str; 6] =
 const LOWER: [&str; 6] =
     ["exclusiveMinimum", "minContains", "minItems", "minLength", "minProperties", "minimum"];
 
+/// The types that a schema can name.
+const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
+
 /// Compares the two schemas of a tool's own member. One that comes or goes is one difference.
 pub(super) fn whole(walk: &mut Walk, side: Side, before: Option<&Value>, after: Option<&Value>) {
     match (before, after) {
@@ -168,7 +171,10 @@ fn type_changed(walk: &mut Walk, side: Side, before: Option<&Value>, after: Opti
                 Gravity::Notable
             }
         }
-        (None, Some(_)) if before.is_none() => Gravity::Notable,
+        // Whatever is no type is a text for the model to read.
+        (None, Some(new)) if before.is_none() && new.iter().all(|one| TYPES.contains(&&**one)) => {
+            Gravity::Notable
+        }
         (Some(_), None) if after.is_none() => side.wider(),
         _ => Gravity::Powerful,
     };
@@ -182,8 +188,9 @@ fn required_changed(walk: &mut Walk, side: Side, before: Option<&Value>, after: 
     let mut reordered = true;
     for name in new.iter().filter(|name| !old.contains(name)) {
         reordered = false;
-        // On the input side the model now has to hand it over.
-        walk.push(ChangeKind::PropertyRequired, None, Some(name), side.wider());
+        // On the input side the model now has to hand it over; on the other it may be no name.
+        let gravity = if is_name(name) { side.wider() } else { Gravity::Powerful };
+        walk.push(ChangeKind::PropertyRequired, None, Some(name), gravity);
     }
     for name in old.iter().filter(|name| !new.contains(name)) {
         reordered = false;
@@ -225,6 +232,14 @@ fn limit_changed(
         _ => Gravity::Powerful,
     };
     walk.push(ChangeKind::SchemaChanged, before, after, gravity);
+}
+
+/// Whether a value is the name of a property, and too plain to be a sentence.
+fn is_name(value: &Value) -> bool {
+    value.as_str().is_some_and(|name| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        name.len() <= 32 && name.chars().all(plain)
+    })
 }
 
 fn elements(value: Option<&Value>) -> Option<&[Value]> {
