@@ -732,3 +732,18 @@ fn the_server_says_that_it_signs() {
     let error = block_on(ask(&mut world.stack(), exchange)).unwrap_err();
     assert_eq!(error.code, -32602);
 }
+
+/// A server that lists another tool each time must not fill the client with the old ones.
+#[test]
+fn what_a_server_no_longer_lists_is_not_kept_for_ever() {
+    let world = World::new([]);
+    let mut client = world.connect(Policy::basic(), world.server.clone());
+    for turn in 0..60 {
+        let mut long = tool(&format!("t{turn}"), None);
+        long.description = Some("x".repeat(100 << 10));
+        world.server.set([long]);
+        client.list();
+        assert!(client.layer.review(&format!("t{turn}")).is_some());
+    }
+    assert!(client.layer.reviews().len() <= 10);
+}

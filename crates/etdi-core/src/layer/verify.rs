@@ -84,6 +84,8 @@ struct State {
     /// Why the server's answer to the challenge does not count.
     possession_error: Option<VerifyError>,
     tools: HashMap<String, Entry>,
+    /// The bytes of names and texts in `tools`.
+    kept: usize,
     /// The page on which a name stood, in the listing that is under way, by the digest of its
     /// cursor: a server chooses how long that is, and how many names follow it.
     pages: HashMap<String, Option<Digest>>,
@@ -102,6 +104,33 @@ struct Entry {
 
 /// The most tools of one server.
 const MAX_TOOLS: usize = 65_536;
+
+/// The most bytes of names and texts of one server; a hostile one lists others each time.
+const MAX_KEPT: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
+
+impl State {
+    fn keep(&mut self, name: String, entry: Entry) {
+        let size = name.len() + entry.listed.get().len();
+        let full = self.tools.len() >= MAX_TOOLS && !self.tools.contains_key(&name);
+        self.forget(&name);
+        if full || self.kept.saturating_add(size) > MAX_KEPT {
+            self.forget_all();
+        }
+        self.kept += size;
+        self.tools.insert(name, entry);
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(old) = self.tools.remove(name) {
+            self.kept = self.kept.saturating_sub(name.len() + old.listed.get().len());
+        }
+    }
+
+    fn forget_all(&mut self) {
+        self.tools.clear();
+        self.kept = 0;
+    }
+}
 
 /// About which tools a person is asked now.
 #[derive(Clone, Copy)]
@@ -319,7 +348,7 @@ impl Verifying {
             Err(error) => (None, Some(error)),
         };
         // What was bound by another answer has to be looked at again.
-        state.tools.clear();
+        state.forget_all();
         let broken = state.possession_error.clone();
         drop(state);
         if let Some(error) = broken {
@@ -419,7 +448,7 @@ impl Verifying {
                 return Ok(review);
             }
         }
-        self.state().tools.remove(name);
+        self.state().forget(name);
         Err(refused("NOT_LISTED", "the server does not list this tool, so it was not approved"))
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mcp_types::{
-    ClientRequest, ErrorObject, ExchangeService, ListToolsResult, Listed, RequestContext,
+    ClientRequest, ErrorObject, ExchangeService, ListToolsResult, Listed, RawText, RequestContext,
     RequestParams, Tool,
 };
 
@@ -247,15 +247,22 @@ impl Verifying {
         generation: u64,
         checked_at: UnixTime,
     ) {
+        let mut state = self.state();
+        let same = state.tools.get(&listed.name).map(|entry| &entry.listed);
+        // A text as it arrived holds on to the whole message that it came in.
+        let text = match same.filter(|same| *same == listed.text()) {
+            Some(same) => same.clone(),
+            None => RawText::of(listed.text()).unwrap_or_else(|_| listed.text().clone()),
+        };
         let entry = Entry {
-            listed: listed.text().clone(),
+            listed: text,
             raw: raw.cloned(),
             standing: standing.clone(),
             review: review.clone(),
             generation,
             checked_at,
         };
-        self.insert(listed.name.clone(), entry);
+        state.keep(listed.name.clone(), entry);
     }
 
     /// Keeps what is no tool at all, so that a host can say so.
@@ -270,23 +277,15 @@ impl Verifying {
             let name = named.map_or_else(|| format!("[{}]", bad.index), str::to_owned);
             let review = Arc::new(Review::unreadable(&name, error));
             let entry = Entry {
-                listed: bad.text.clone(),
+                listed: RawText::of(&bad.text).unwrap_or_else(|_| bad.text.clone()),
                 raw: None,
                 standing: Standing::Unsigned,
                 review,
                 generation: 0,
                 checked_at: now,
             };
-            self.insert(name, entry);
+            self.state().keep(name, entry);
         }
-    }
-
-    fn insert(&self, name: String, entry: Entry) {
-        let mut state = self.state();
-        if state.tools.len() >= MAX_TOOLS && !state.tools.contains_key(&name) {
-            state.tools.clear();
-        }
-        state.tools.insert(name, entry);
     }
 
     pub(super) async fn generation(&self) -> Result<u64, ErrorObject> {
