@@ -143,6 +143,21 @@ pub fn measure(
     Ok(Measurement { executable, digest, program, argv: argv.to_vec(), files })
 }
 
+/// Whether a program is known to run code that its command line or its directory brings along:
+/// interpreters and package runners, by the name of the file without its version. A list of names
+/// is never complete; what it holds is treated with more care.
+pub fn runs_other_code(program: &Path) -> bool {
+    const KNOWN: [&str; 36] = [
+        "ash", "bash", "bun", "bunx", "busybox", "dash", "deno", "dotnet", "env", "fish", "go",
+        "java", "julia", "ksh", "lua", "luajit", "make", "node", "nodejs", "npm", "npx", "perl",
+        "php", "pipx", "pnpm", "poetry", "pypy", "python", "rscript", "ruby", "sh", "uv", "uvx",
+        "yarn", "zsh", "cargo",
+    ];
+    let name = program.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name.trim_end_matches(".exe");
+    KNOWN.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit() || ".-_".contains(c)))
+}
+
 fn find(program: &str, directory: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
     if program.contains(std::path::is_separator) {
         return Some(directory.join(program)).filter(|path| path.is_file());

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use etdi_core::binding::{MeasureError, Measurement, measure};
+use etdi_core::binding::{MeasureError, Measurement, measure, runs_other_code};
 use etdi_core::identity::ServerIdentity;
 use etdi_core::jws::Jws;
 use etdi_core::wire::StatementType;
@@ -46,7 +46,8 @@ impl Program {
         }
     }
 
-    /// Names the server as its attestations do. Without it the exact command line is its name.
+    /// Names the server as its attestations do. Without it the exact command line is its name, and
+    /// with it the directory where an interpreter or package runner looks for what it runs.
     #[must_use]
     pub fn named(mut self, identity: ServerIdentity) -> Self {
         self.identity = Some(identity);
@@ -85,7 +86,23 @@ impl Program {
 
     /// How the server is named.
     pub fn identity(&self) -> ServerIdentity {
-        self.identity.clone().unwrap_or_else(|| ServerIdentity::command(&self.argv))
+        self.identity.clone().unwrap_or_else(|| {
+            let words = self.argv.iter().cloned().chain(self.place());
+            ServerIdentity::command(&words.collect::<Vec<_>>())
+        })
+    }
+
+    /// The directory, where the same command line runs other code in another one. No argument can
+    /// look like it, because none holds a zero.
+    fn place(&self) -> Option<String> {
+        let (program, arguments) = self.argv.split_first()?;
+        let settled = arguments.first().is_some_and(|first| Path::new(first).is_absolute());
+        if settled || !runs_other_code(Path::new(program)) {
+            return None;
+        }
+        let directory = self.directory.as_deref().unwrap_or(Path::new("."));
+        let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
+        Some(format!("\0in {}", directory.display()))
     }
 
     /// The program and its arguments.
@@ -178,6 +195,25 @@ mod tests {
         let program = Program::new(["/bin/sh", "s.sh", "--manifest=m.jws", "m.jws", "n.jws"]);
         let measured = program.current_dir(directory.path()).measure().unwrap();
         assert_eq!(measured.files.keys().collect::<Vec<_>>(), ["n.jws", "s.sh"]);
+    }
+
+    /// What was approved for `python3 -m notes` in one project is not for another's.
+    #[test]
+    fn a_directory_is_part_of_the_name_where_it_decides_what_runs() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let in_both = |argv: &[&str]| {
+            let named = |place: &Path| Program::new(argv.to_vec()).current_dir(place).identity();
+            (named(one.path()), named(other.path()))
+        };
+        for argv in [&["python3", "-m", "notes"][..], &["npx", "notes"], &["node", "notes.js"]] {
+            let (one, other) = in_both(argv);
+            assert_ne!(one, other, "{argv:?}");
+        }
+        for argv in [&["python3.12", "/srv/notes.py"][..], &["notes-server", "--stdio"]] {
+            let (one, other) = in_both(argv);
+            assert_eq!(one, other, "{argv:?}");
+            assert_eq!(one, ServerIdentity::command(argv));
+        }
     }
 
     /// The system passes over what it may not execute and starts the next one of that name, which

@@ -1,9 +1,7 @@
 //! `etdi sign`: signs what a server lists, off line, with a key that the server never sees.
 
-use std::path::Path;
-
 use etdi::core::attestation::Attestation;
-use etdi::core::binding::Measurement;
+use etdi::core::binding::{Measurement, runs_other_code};
 use etdi::core::definition::{DefinitionError, RawTool};
 use etdi::core::identity::ProviderId;
 use etdi::core::manifest;
@@ -94,7 +92,7 @@ fn provenance(measured: &Measurement) -> Result<Provenance, Failure> {
     let files = measured.files.values().copied();
     match measured.script() {
         Some(_) => provenance.scripts = files.collect(),
-        None if is_interpreter(&measured.executable) => {
+        None if runs_other_code(&measured.executable) => {
             let message = format!(
                 "`{}` runs whatever it is given, so its digest alone binds nothing",
                 measured.executable.display()
@@ -104,18 +102,6 @@ fn provenance(measured: &Measurement) -> Result<Provenance, Failure> {
         None => provenance.bin.extend(files),
     }
     Ok(provenance)
-}
-
-/// Whether a program is known to run code that its command line brings along.
-fn is_interpreter(executable: &Path) -> bool {
-    const KNOWN: [&str; 24] = [
-        "ash", "bash", "bun", "busybox", "dash", "deno", "dotnet", "env", "fish", "java", "julia",
-        "ksh", "lua", "luajit", "node", "nodejs", "perl", "php", "pypy", "python", "rscript",
-        "ruby", "sh", "zsh",
-    ];
-    let name = executable.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let name = name.trim_end_matches(".exe");
-    KNOWN.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit() || ".-_".contains(c)))
 }
 
 /// What the server lists: the author's own server, so nothing has to be verified.
