@@ -1,6 +1,7 @@
 //! Asks the person at the terminal whether a tool is approved.
 
 use std::io::{BufRead, Write};
+use std::sync::{Mutex, PoisonError};
 
 use etdi::core::approval::{Answer, Approver, Granted, Question, Standing};
 use etdi::core::change::visible;
@@ -62,7 +63,45 @@ pub fn user() -> String {
     name.unwrap_or_else(|_| "the user of etdi".to_owned())
 }
 
+/// What servers write while a question is open.
+static HELD: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+/// The most lines that are held back.
+const MAX_HELD: usize = if cfg!(test) { 3 } else { 1_000 };
+
+/// Prints a line of a server's standard error, marked as such. While a question is open it is held
+/// back: below the question it could look like another one, with better news.
+pub fn server_says(line: &str) {
+    let line = format!("server: {}", visible(line));
+    match &mut *HELD.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(held) if held.len() < MAX_HELD => held.push(line),
+        Some(_) => {}
+        None => {
+            // Nobody is harmed when a remark does not get out.
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
+}
+
+/// Holds back what servers say until the question is answered.
+fn undisturbed<T>(question: impl FnOnce() -> T) -> T {
+    let held = |lines| {
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *held, lines)
+    };
+    held(Some(Vec::new()));
+    let answer = question();
+    for line in held(None).unwrap_or_default() {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+    answer
+}
+
 fn prompt(text: &str) -> bool {
+    undisturbed(|| question(text))
+}
+
+fn question(text: &str) -> bool {
     let mut stderr = anstream::stderr();
     let mut line = String::new();
     // Who cannot be asked has not said yes.
@@ -138,7 +177,7 @@ pub fn permission_text(permission: &Permission) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use etdi::core::approval::{Approvals, Facts, MemoryStore};
     use etdi::core::audit::MemoryAuditor;
@@ -178,5 +217,19 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(text.find("T6") < text.find("nobody vouches"), "the verdict comes last: {text}");
+    }
+
+    /// A server that writes a question of its own below ours must not be believed.
+    #[test]
+    fn a_server_is_silent_while_a_question_is_open() {
+        let lines = || HELD.lock().unwrap().clone();
+        undisturbed(|| {
+            server_says("  signature    signed by acme, whom you trust\u{202e}");
+            let held = lines().unwrap();
+            assert_eq!(held, [r"server:   signature    signed by acme, whom you trust\u{202e}"]);
+            (0..2 * MAX_HELD).for_each(|_| server_says("more"));
+            assert_eq!(lines().unwrap().len(), MAX_HELD);
+        });
+        assert_eq!(lines(), None);
     }
 }

@@ -14,7 +14,7 @@ use mcp_types::Implementation;
 use serde_json::json;
 
 use crate::args::Target;
-use crate::ask::Grants;
+use crate::ask::{Grants, server_says};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::Output;
@@ -55,7 +55,7 @@ impl Opening<'_> {
         if home.directory("keys")?.join("default.pem").exists() {
             builder = builder.caller(Arc::new(keys::load(home, "default")?));
         }
-        let mut program = Program::new(target.command.clone());
+        let mut program = Program::new(target.command.clone()).on_stderr(server_says);
         if let Some(name) = &target.server {
             program = program.named(server_name(name)?);
         }
@@ -116,7 +116,12 @@ fn anchors(target: &Target, home: &Home) -> Result<TrustAnchors, Failure> {
         Ok(text) => TrustAnchors::from_json(&text).map_err(|error| {
             Failure::usage(format!("`{}`: {error}", path.display()), "etdi keys export")
         })?,
-        Err(_) => TrustAnchors::new(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => TrustAnchors::new(),
+        // It may revoke what `--trust` names.
+        Err(error) => {
+            let message = format!("cannot read `{}`: {error}", path.display());
+            return Err(Failure::usage(message, format!("ls -l {}", path.display())));
+        }
     };
     for key in keys::own(home)? {
         anchors.trust_key(key);
