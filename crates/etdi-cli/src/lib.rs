@@ -1,7 +1,7 @@
 //! The `etdi` command: sign, verify, approve and call the tools of MCP servers.
 //!
 //! The binary is [`run`] and nothing else. Each verb is a function from its arguments to a
-//! [`Report`](output::Report) or a [`Failure`](exit::Failure), so that `--json`, the exit codes
+//! [`Report`] or a [`Failure`], so that `--json`, the exit codes
 //! and the next command to try are the same everywhere. What it does is done by the crate `etdi`;
 //! here is only what a terminal needs.
 
