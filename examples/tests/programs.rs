@@ -1,0 +1,149 @@
+//! Each example is started and does what its first lines say.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use etdi::core::approval::{Answer, Approver, Granted, Question};
+use etdi::core::identity::ServerIdentity;
+use etdi::core::key::{Algorithm, SigningKey};
+use etdi::core::trust::TrustAnchors;
+use etdi::{EtdiClient, Program};
+use mcp_client::types::{BoxFuture, Implementation};
+use mcp_client::{Client, structured, text_of};
+use mcp_transport::Connection;
+use serde_json::{Value, json};
+
+/// The executable of an example, which `cargo test` built beside this test.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).unwrap().join("examples");
+    let program = folder.join(name);
+    assert!(program.exists(), "build it first: cargo build -p examples --example {name}");
+    program
+}
+
+fn connect(name: &str, arguments: &[&str]) -> Client<Connection> {
+    let command = mcp_transport::process::Command::new(example(name)).args(arguments);
+    Client::new(mcp_transport::connect(
+        command.spawn().unwrap(),
+        Implementation::new("test", "1.0.0"),
+    ))
+}
+
+fn run(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(example(name));
+    let Output { status, stdout, stderr } =
+        command.args(arguments).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[tokio::test]
+async fn calculator() {
+    let client = connect("calculator", &[]);
+    let sum = client.call_tool("add", &json!({ "a": 2, "b": 3.5 })).await.unwrap();
+    assert_eq!(structured::<Value>(&sum).unwrap(), json!({ "result": 5.5 }));
+    let failed = client.call_tool("divide", &json!({ "dividend": 1, "divisor": 0 })).await.unwrap();
+    assert_eq!((failed.is_error, text_of(&failed).as_str()), (Some(true), "the divisor is zero"));
+    client.service().close().await;
+}
+
+#[tokio::test]
+async fn bench_server() {
+    let client = connect("bench_server", &["--stdio", "--tools", "10"]);
+    let page = client.list_tools(None).await.unwrap();
+    assert_eq!((page.tools.len(), page.next_cursor), (10, None));
+    let echo = client.call_tool("echo", &json!({ "message": "as it is" })).await.unwrap();
+    assert_eq!(text_of(&echo), "as it is");
+    let sum = client.call_tool("add", &json!({ "a": 2, "b": 0.5 })).await.unwrap();
+    assert_eq!(structured::<Value>(&sum).unwrap(), json!({ "sum": 2.5 }));
+    client.service().close().await;
+    let (code, _, stderr) = run("bench_server", &[]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("`--stdio`"), "{stderr}");
+}
+
+#[test]
+fn interop_client_on_interop_server() {
+    let server = example("interop_server");
+    let (code, stdout, stderr) = run("interop_client", &["--", &server.to_string_lossy()]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert_eq!(stdout.lines().last(), Some("22 passed, 0 failed"));
+}
+
+#[test]
+fn interop_client_fails_on_a_server_that_offers_something_else() {
+    let server = example("calculator");
+    let (code, stdout, _) = run("interop_client", &["--", &server.to_string_lossy()]);
+    assert_eq!(code, Some(1), "{stdout}");
+}
+
+/// Says yes to everything.
+struct Yes;
+
+impl Approver for Yes {
+    fn ask<'a>(&'a self, _: Question<'a>) -> BoxFuture<'a, Answer> {
+        Box::pin(std::future::ready(Answer::approve(Granted::All, "the test")))
+    }
+}
+
+#[tokio::test]
+async fn signed_notes() {
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), key.to_pkcs8_pem().as_bytes()).unwrap();
+    let program = || {
+        let words = [example("signed_notes"), "--key".into(), file.path().to_owned()];
+        Program::new(words.iter().map(|word| word.to_string_lossy().into_owned()))
+            .named(ServerIdentity::package("pkg:cargo/signed-notes").unwrap())
+    };
+    let mut trust = TrustAnchors::new();
+    trust.trust_key(key.verifying_key().clone());
+    let client = EtdiClient::builder().trust(trust).approver(Arc::new(Yes)).build();
+    let session = client.connect(program()).await.unwrap();
+    let verified = session.verify_tool("search_notes").await.unwrap();
+    assert!(verified.verification().is_ok(), "{:?}", verified.verification());
+    let found = session.invoke_tool("search_notes", &json!({ "query": "MILK" })).await.unwrap();
+    let texts: Value = structured(&found).unwrap();
+    assert_eq!(texts["result"][0]["text"], "buy milk");
+    let empty = session.invoke_tool("add_note", &json!({ "text": " " })).await.unwrap();
+    assert_eq!(empty.is_error, Some(true));
+    session.close().await;
+
+    // Whoever does not trust the key gets nothing from the same server.
+    let stranger = EtdiClient::builder().approver(Arc::new(Yes)).build();
+    let session = stranger.connect(program()).await.unwrap();
+    let refused = session.invoke_tool("search_notes", &json!({ "query": "milk" })).await;
+    assert_eq!(refused.unwrap_err().code(), "UNVERIFIED");
+    session.close().await;
+}
+
+#[test]
+fn careful_client_asks_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let approvals = folder.path().join("approvals").to_string_lossy().into_owned();
+    let server = example("calculator").to_string_lossy().into_owned();
+    let arguments = ["--approvals", &approvals, "add", r#"{"a":1,"b":2}"#, "--", &server];
+    let (code, _, stderr) = run("careful_client", &arguments);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("approve? [y/N]") && stderr.contains("NOT_APPROVED"), "{stderr}");
+
+    let program = example("careful_client");
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"y\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("3.0"));
+
+    // The answer was kept: nobody is asked any more.
+    let (code, stdout, _) = run("careful_client", &arguments);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("APPROVED"), "{stdout}");
+}
