@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, table};
 use crate::verbs::target::{
-    Opening, approvals, audit, block_on, failure, next_after, shown_command,
+    Opening, approvals, audit, block_on, failure, next_after, shown_target,
 };
 use crate::verbs::tools;
 
@@ -32,7 +32,7 @@ pub fn approve(
     if !arguments.yes && !output.can_ask() {
         return Err(Failure::usage(
             "there is no terminal to ask on",
-            format!("etdi approve --yes -- {}", shown_command(target)),
+            format!("etdi approve --yes {}", shown_target(target)),
         ));
     }
     let granted = match &arguments.permissions {
@@ -54,7 +54,7 @@ pub fn approve(
                 });
                 return Err(Failure::usage(
                     format!("the server lists no tool `{}`{hint}", visible(name)),
-                    format!("etdi list -- {}", shown_command(target)),
+                    format!("etdi list {}", shown_target(target)),
                 )
                 .with_code("NO_SUCH_TOOL"));
             }
@@ -93,7 +93,7 @@ pub fn approve(
             Some((tool, code)) => Err(Failure::new(
                 Exit::Refused,
                 "not every tool was approved",
-                next_after(code, &tool, &shown_command(target)),
+                next_after(code, &tool, &shown_target(target)),
             )
             .with_code(code)
             .with_details(data, text)),

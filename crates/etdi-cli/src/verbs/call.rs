@@ -15,7 +15,7 @@ use crate::ask::{Asker, Grants};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report};
-use crate::verbs::target::{Opening, block_on, failure, shown_command};
+use crate::verbs::target::{Opening, block_on, failure, shown_target};
 
 /// Calls a tool.
 ///
@@ -59,7 +59,7 @@ async fn call(
             near.map_or_else(String::new, |near| format!(", did you mean `{}`?", visible(near)));
         return Err(Failure::usage(
             format!("the server lists no tool `{}`{hint}", visible(tool)),
-            format!("etdi list -- {}", shown_command(target)),
+            format!("etdi list {}", shown_target(target)),
         )
         .with_code("NO_SUCH_TOOL"));
     };
@@ -85,7 +85,7 @@ async fn call(
         Err(_) => Err(Failure::new(
             Exit::Unreachable,
             format!("`{}` did not answer within {} seconds", visible(tool), arguments.timeout),
-            format!("etdi call {tool} --timeout SECONDS -- {}", shown_command(target)),
+            format!("etdi call {tool} --timeout SECONDS {}", shown_target(target)),
         )
         .with_code("TIMEOUT")),
     }

@@ -56,7 +56,7 @@ fn new(
         }),
         format!(
             "made key `{name}` ({alg})\n  id    {id}\n  file  {}\n\nsign a server's tools with \
-             `etdi sign --key {name} -- COMMAND`",
+             `etdi sign --key {name} --server NAME -- COMMAND`",
             path.display()
         ),
     ))

@@ -9,7 +9,7 @@ use crate::demo::meet::found;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, table};
-use crate::verbs::target::{Opening, block_on, failure, shown_command};
+use crate::verbs::target::{Opening, block_on, failure, shown_command, shown_target};
 use crate::verbs::tools;
 
 /// Lists the tools of a server.
@@ -29,10 +29,7 @@ pub fn list(target: &Target, home: &Home, output: Output) -> Result<Report, Fail
         false => table(tools::HEAD, rows),
     };
     if reviews.iter().any(|review| review.can_be_approved()) {
-        text.push_str(&format!(
-            "\n\nreview and approve: etdi approve -- {}",
-            shown_command(target)
-        ));
+        text.push_str(&format!("\n\nreview and approve: etdi approve {}", shown_target(target)));
     }
     Ok(Report::new(data, text))
 }
@@ -60,11 +57,11 @@ pub fn verify(target: &Target, home: &Home, output: Output) -> Result<Report, Fa
     let code = first.map_or_else(|| "NO_TOOLS".to_owned(), |review| found(review).0);
     let next = match code.as_str() {
         "KEY_UNKNOWN" | "ISSUER_UNTRUSTED" | "NOBODY_TRUSTED" => {
-            format!("etdi verify --trust FILE_WITH_ITS_KEYS -- {}", shown_command(target))
+            format!("etdi verify --trust FILE_WITH_ITS_KEYS {}", shown_target(target))
         }
         "UNSIGNED" => format!("etdi sign --server NAME -- {}", shown_command(target)),
         "WRONG_SERVER" => format!("etdi verify --server NAME -- {}", shown_command(target)),
-        _ => format!("etdi list --json -- {}", shown_command(target)),
+        _ => format!("etdi list --json {}", shown_target(target)),
     };
     let message = format!("{verified} of {} tools are verified", reviews.len());
     Err(Failure::new(Exit::Refused, message, next)

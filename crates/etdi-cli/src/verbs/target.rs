@@ -7,6 +7,7 @@ use etdi::core::audit::{AuditFile, Durability};
 use etdi::core::change::visible;
 use etdi::core::key::KeyRing;
 use etdi::core::layer::AskWhen;
+use etdi::core::level::SecurityLevel;
 use etdi::core::store::FileStore;
 use etdi::core::trust::TrustAnchors;
 use etdi::{Error, EtdiClient, Program, Session};
@@ -165,28 +166,29 @@ fn read_keys(path: &Path) -> Result<KeyRing, Failure> {
 /// What an error of a session means at the terminal.
 pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
     let command = shown_command(target);
+    let again = shown_target(target);
     let code = error.code();
     let (exit, next) = match error {
         Error::Measure(_) | Error::Start(_) => {
             (Exit::Unreachable, format!("which {}", first(target)))
         }
-        Error::ExecutableChanged { .. } => (Exit::Refused, format!("etdi approve -- {command}")),
+        Error::ExecutableChanged { .. } => (Exit::Refused, format!("etdi approve {again}")),
         Error::Store(_) => (Exit::Refused, "etdi approvals list".to_owned()),
-        Error::NoSuchTool { .. } => (Exit::Usage, format!("etdi list -- {command}")),
+        Error::NoSuchTool { .. } => (Exit::Usage, format!("etdi list {again}")),
         Error::Client(client) => match client {
-            mcp_client::Error::Refused(_) => (Exit::Refused, next_after(&code, tool, &command)),
+            mcp_client::Error::Refused(_) => (Exit::Refused, next_after(&code, tool, &again)),
             mcp_client::Error::Connection(_) | mcp_client::Error::Timeout(_) => {
                 (Exit::Unreachable, format!("{command} < /dev/null"))
             }
             mcp_client::Error::Protocol(_) | mcp_client::Error::TooManyPages(_) => {
-                (Exit::ProtocolViolation, format!("etdi list --json -- {command}"))
+                (Exit::ProtocolViolation, format!("etdi list --json {again}"))
             }
             mcp_client::Error::ToolFailed(_) => {
-                (Exit::ToolError, format!("etdi list --json -- {command}"))
+                (Exit::ToolError, format!("etdi list --json {again}"))
             }
-            _ => (Exit::Usage, format!("etdi list -- {command}")),
+            _ => (Exit::Usage, format!("etdi list {again}")),
         },
-        _ => (Exit::Usage, format!("etdi list -- {command}")),
+        _ => (Exit::Usage, format!("etdi list {again}")),
     };
     let failure = Failure::new(exit, sentence(error), next).with_code(code);
     match error {
@@ -219,10 +221,10 @@ fn sentence(error: &Error) -> String {
     }
 }
 
-/// What to try after a refusal with this code.
-pub fn next_after(code: &str, tool: &str, command: &str) -> String {
+/// What to try after a refusal with this code; `again` is what [`shown_target`] made.
+pub fn next_after(code: &str, tool: &str, again: &str) -> String {
     match code {
-        "NOT_LISTED" => format!("etdi list -- {command}"),
+        "NOT_LISTED" => format!("etdi list {again}"),
         "UNVERIFIED"
         | "UNSIGNED"
         | "VERIFICATION_LOST"
@@ -232,19 +234,35 @@ pub fn next_after(code: &str, tool: &str, command: &str) -> String {
         | "ATTESTATION_EXPIRED"
         | "REVOKED"
         | "KEY_UNTRUSTED" => {
-            format!("etdi verify -- {command}")
+            format!("etdi verify {again}")
         }
         "SIGNATURE_REQUIRED" => "etdi keys new default".to_owned(),
         "STORE_FAILED" | "PERMISSION_DENIED" => "etdi approvals list".to_owned(),
         // The name is the server's choice; it must not become an option such as `--yes`.
-        _ if tool.starts_with('-') => format!("etdi approve -- {command}"),
-        _ => format!("etdi approve {} -- {command}", quoted(tool)),
+        _ if tool.starts_with('-') => format!("etdi approve {again}"),
+        _ => format!("etdi approve {} {again}", quoted(tool)),
     }
 }
 
 /// The command line of a target, as it can be typed again.
 pub fn shown_command(target: &Target) -> String {
     target.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// The end of a command about the same target, as it can be typed: without its options it would be
+/// about another server, or trust nobody.
+pub fn shown_target(target: &Target) -> String {
+    let mut options = String::new();
+    if target.level != SecurityLevel::default() {
+        options.push_str(&format!("--level {} ", target.level));
+    }
+    if let Some(server) = &target.server {
+        options.push_str(&format!("--server {} ", quoted(server)));
+    }
+    for source in &target.trust {
+        options.push_str(&format!("--trust {} ", quoted(source)));
+    }
+    format!("{options}-- {}", shown_command(target))
 }
 
 /// A word for a shell's command line, which neither drives the terminal nor ends the word.
@@ -275,7 +293,8 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
 
 #[cfg(test)]
 mod tests {
-    use super::next_after;
+    use super::{next_after, shown_target};
+    use crate::args::Target;
 
     /// What is printed to be typed again must not run what a server put into a tool's name.
     #[test]
@@ -287,7 +306,26 @@ mod tests {
             ("x\u{1b}[2K\ny", r"etdi approve 'x\u{1b}[2K\ny' -- notes"),
             ("--yes", "etdi approve -- notes"),
         ] {
-            assert_eq!(next_after("NOT_APPROVED", name, "notes"), next);
+            assert_eq!(next_after("NOT_APPROVED", name, "-- notes"), next);
         }
+    }
+
+    /// A suggestion without the options would approve another server's tools.
+    #[test]
+    fn a_suggestion_is_about_the_same_target() {
+        let mut target = Target {
+            level: Default::default(),
+            server: None,
+            trust: Vec::new(),
+            command: vec!["./notes".to_owned(), "a b".to_owned()],
+        };
+        assert_eq!(shown_target(&target), "-- ./notes 'a b'");
+        target.server = Some("pkg:cargo/notes".to_owned());
+        target.trust = vec!["https://acme.example=keys.json".to_owned(), "my keys".to_owned()];
+        assert_eq!(
+            shown_target(&target),
+            "--server pkg:cargo/notes --trust https://acme.example=keys.json --trust 'my keys' \
+             -- ./notes 'a b'"
+        );
     }
 }
