@@ -33,12 +33,12 @@ pub(crate) fn placeholder(tool: &ToolModel) -> TokenStream {
         #structure
 
         #(#conditions)*
-        impl<S> #door::Tool<S> for #name {
+        impl<__State> #door::Tool<__State> for #name {
             fn definition(&self) -> #door::Result<#door::ToolDefinition, #door::BuildError> {
                 ::core::unreachable!()
             }
 
-            fn call(&self, _: #door::Call<S>) -> #door::ExchangeFuture {
+            fn call(&self, _: #door::Call<__State>) -> #door::ExchangeFuture {
                 ::core::unreachable!()
             }
         }
@@ -86,15 +86,15 @@ pub(crate) fn set(object: &Type, paths: &Paths, tools: &[ToolModel]) -> TokenStr
         const _: () = {
             #(#each)*
 
-            impl<S> #door::ToolSet<S> for #object
+            impl<__State> #door::ToolSet<__State> for #object
             where
-                S: ::core::marker::Send + ::core::marker::Sync + 'static,
+                __State: ::core::marker::Send + ::core::marker::Sync + 'static,
                 #(#bounds,)*
             {
                 fn tools(
                     self: #door::Shared<Self>,
-                ) -> #door::Vec<#door::Box<dyn #door::Tool<S>>> {
-                    let mut tools: #door::Vec<#door::Box<dyn #door::Tool<S>>> = #door::Vec::new();
+                ) -> #door::Vec<#door::Box<dyn #door::Tool<__State>>> {
+                    let mut tools: #door::Vec<#door::Box<dyn #door::Tool<__State>>> = #door::Vec::new();
                     #(#entries)*
                     tools
                 }
@@ -107,8 +107,8 @@ pub(crate) fn set(object: &Type, paths: &Paths, tools: &[ToolModel]) -> TokenStr
 pub(crate) fn placeholder_set(object: &Type, paths: &Paths) -> TokenStream {
     let door = paths.door();
     quote! {
-        impl<S> #door::ToolSet<S> for #object {
-            fn tools(self: #door::Shared<Self>) -> #door::Vec<#door::Box<dyn #door::Tool<S>>> {
+        impl<__State> #door::ToolSet<__State> for #object {
+            fn tools(self: #door::Shared<Self>) -> #door::Vec<#door::Box<dyn #door::Tool<__State>>> {
                 ::core::unreachable!()
             }
         }
@@ -140,16 +140,16 @@ fn implementation(tool: &ToolModel, type_name: &Ident) -> TokenStream {
 
         #result
 
-        impl<S> #door::Tool<S> for #type_name
+        impl<__State> #door::Tool<__State> for #type_name
         where
-            S: ::core::marker::Send + ::core::marker::Sync + 'static,
+            __State: ::core::marker::Send + ::core::marker::Sync + 'static,
             #(#bounds,)*
         {
             fn definition(&self) -> #door::Result<#door::ToolDefinition, #door::BuildError> {
                 #definition
             }
 
-            fn call(&self, call: #door::Call<S>) -> #door::ExchangeFuture {
+            fn call(&self, call: #door::Call<__State>) -> #door::ExchangeFuture {
                 #call
             }
 
@@ -165,7 +165,7 @@ fn bounds(tool: &ToolModel, door: &TokenStream) -> Vec<TokenStream> {
     let mut bounds: Vec<TokenStream> = Vec::new();
     for extracted in tool.extracted().filter(|extracted| !extracted.stateless) {
         let ty = &extracted.ty;
-        bounds.push(quote!(#ty: #door::FromContext<S>));
+        bounds.push(quote!(#ty: #door::FromContext<__State>));
     }
     bounds
 }
@@ -300,7 +300,7 @@ fn extract(tool: &ToolModel, door: &TokenStream) -> TokenStream {
             return quote!(let #name: #ty = #door::stateless(&__context););
         }
         quote! {
-            let #name = match <#ty as #door::FromContext<S>>::from_context(&__context) {
+            let #name = match <#ty as #door::FromContext<__State>>::from_context(&__context) {
                 #door::Ok(value) => value,
                 #door::Err(error) => return #door::CallOutcome::Err(error),
             };

@@ -27,6 +27,14 @@ async fn shadowed(text: String) -> String {
     text
 }
 
+/// The name that everybody gives to the parameter for a state, and some to the state.
+struct S(u8);
+
+#[server::tool(crate = crate::renamed::server)]
+fn stately(cx: server::Context<S>, n: u8) -> u8 {
+    cx.state().0 + n
+}
+
 struct Object;
 
 #[server::tools(crate = crate::renamed::server)]
@@ -48,4 +56,10 @@ fn expansions_find_their_crates() {
     let server = server.build().unwrap();
     let names: Vec<_> = server.tools().iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(names, ["shadowed", "here"]);
+}
+
+#[test]
+fn a_state_may_have_any_name() {
+    let server = server::Server::new("renamed", "1.0.0").state(S(1)).tool::<stately>();
+    assert_eq!(server.build().unwrap().tools().len(), 1);
 }
