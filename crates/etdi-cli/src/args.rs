@@ -203,9 +203,12 @@ pub struct ApproveArguments {
     /// Grant only these permissions, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "SCOPES")]
     pub permissions: Option<Vec<String>>,
-    /// Approve without asking.
+    /// Approve without asking, except where a change is an alarm.
     #[arg(long)]
     pub yes: bool,
+    /// With `--yes`: also approve what is an alarm, such as a text that changed without a version.
+    #[arg(long, requires = "yes")]
+    pub despite_alarm: bool,
     /// The server.
     #[command(flatten)]
     pub target: Target,

@@ -39,7 +39,9 @@ pub fn approve(
         None => Granted::All,
         Some(scopes) => Granted::Only(scopes.iter().cloned().collect()),
     };
-    let grants = Grants { asker: Asker::Terminal, granted: granted.clone() };
+    // A yes that was said before anybody could see the change is no answer to an alarm.
+    let asker = if arguments.yes { Asker::Yes } else { Asker::Terminal };
+    let grants = Grants { asker, granted: granted.clone() };
     block_on(async {
         let opening =
             Opening { target, home, output, grants, ask: AskWhen::Never, although_changed: true };
@@ -64,7 +66,7 @@ pub fn approve(
         };
         let (mut rows, mut data, mut refused) = (Vec::new(), Vec::new(), None);
         for review in reviews.iter().filter(|review| wanted(review.name())) {
-            let result = match arguments.yes {
+            let result = match arguments.despite_alarm {
                 true => session.approve_tool(review, granted.clone(), &user()).await,
                 false => session.ask_about(review).await,
             };
