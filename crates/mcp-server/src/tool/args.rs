@@ -179,7 +179,10 @@ mod tests {
                 r#"{"query":"x","filter":{}}"#,
                 "the member `tags` of the argument `filter` is missing",
             ),
-            (r#"{"query":"x","query":"y"}"#, "the argument `query` does not fit: duplicate field `query`"),
+            (
+                r#"{"query":"x","query":"y"}"#,
+                "the argument `query` does not fit: duplicate field `query`",
+            ),
         ] {
             assert_eq!(refusal(arguments), reason, "{arguments}");
         }
