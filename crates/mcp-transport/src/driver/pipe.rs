@@ -56,6 +56,13 @@ impl Pipe {
 
     /// Adds a message to what is written next.
     pub(super) fn push(&mut self, message: &[u8]) {
+        // A peer that always has a call in flight never lets the buffer run empty: what was
+        // written is given up as soon as moving the rest costs less than it frees.
+        if self.written > HIGH_WATER && self.written > self.unsent() {
+            self.out.drain(..self.written);
+            self.written = 0;
+            self.out.shrink_to(KEPT.max(self.out.len()));
+        }
         self.out.reserve(message.len() + 1);
         self.out.extend_from_slice(message);
         self.out.push(b'\n');
@@ -95,4 +102,48 @@ impl Pipe {
 pub(super) fn is_gone(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Takes a little less at a time than is pushed, so that there is always something left.
+    struct Behind;
+
+    impl AsyncWrite for Behind {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            match bytes.len() {
+                0..=1_000 => Poll::Pending,
+                len => Poll::Ready(Ok(len - 1_000)),
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_given_up_although_the_output_never_runs_empty() {
+        let reader: Reader = Box::new(tokio::io::empty());
+        let mut pipe = Pipe::new(reader, Box::new(Behind), FrameLimits::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..1_000 {
+            pipe.push(&[b'x'; 100_000]);
+            assert!(pipe.poll_write(&mut cx).is_pending());
+            assert_eq!(pipe.unsent(), 1_000);
+            assert!(pipe.out.capacity() < 4 << 20, "{} bytes are kept", pipe.out.capacity());
+        }
+    }
 }
