@@ -70,6 +70,7 @@ pub fn connect_with(io: Io, options: ConnectOptions) -> Connection {
         on_notification: options.on_notification,
         timer: None,
         input_ended: false,
+        owed: 0,
     };
     tokio::spawn(run(driver, attached, options.frame));
     Connection(Arc::new(Handle(shared)))
@@ -89,6 +90,7 @@ async fn run(mut driver: Driver, mut attached: Option<Box<dyn Attached>>, frame:
         };
         driver.pipe = Pipe::new(io.reader, io.writer, frame);
         driver.input_ended = false;
+        driver.owed = 0;
         driver.shared.lock().conn.start_over();
         if let Some(dead) = std::mem::replace(&mut attached, io.attached) {
             tokio::spawn(dead.end());
@@ -363,7 +365,12 @@ struct Driver {
     on_notification: Option<Arc<dyn Fn(ServerNotification) + Send + Sync>>,
     timer: Option<Pin<Box<Sleep>>>,
     input_ended: bool,
+    /// Bytes of answers to the server that it has not read; at most what is unsent.
+    owed: usize,
 }
+
+/// How much a server may ask for without reading the answers before it is taken for broken.
+const MOST_OWED: usize = 64 << 20;
 
 /// How many lines are handled before other tasks of the runtime get their turn.
 const TURN: usize = 512;
@@ -386,6 +393,9 @@ impl Driver {
             }
             let unrelated = state.run_events();
             while let Some(transmit) = state.conn.poll_transmit() {
+                if transmit.relates_to.is_none() {
+                    self.owed += transmit.message.len() + 1;
+                }
                 self.pipe.push(transmit.message);
             }
             let senders = std::mem::take(&mut state.senders);
@@ -402,6 +412,11 @@ impl Driver {
                 // A server that does not read must not keep us from closing.
                 Poll::Pending if closing => return Poll::Ready(closed()),
                 Poll::Pending => {}
+            }
+            self.owed = self.owed.min(self.pipe.unsent());
+            if self.owed > MOST_OWED {
+                let text = "the server asks on and on and does not read the answers";
+                return Poll::Ready(ErrorObject::local(Origin::Protocol, text));
             }
             if turn == 0 {
                 cx.waker().wake_by_ref();

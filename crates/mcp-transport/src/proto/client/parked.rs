@@ -15,7 +15,7 @@ use mcp_types::{
 
 use super::{ClientConn, Entry, Phase};
 
-/// How many calls may be parked at once.
+/// How many calls may be parked at once, and how many more questions may wait behind one.
 const MOST: usize = 64;
 
 /// A call of which the server waits for an answer, and nobody here waits for the call.
@@ -56,6 +56,9 @@ impl ClientConn {
                 let text = "no call is in flight to which this could belong";
                 return Err(ErrorObject::invalid_request(text));
             };
+            if parked.later.len() >= MOST {
+                return Err(ErrorObject::internal("too many questions wait for an answer already"));
+            }
             parked.later.push((id, question));
             return Ok(());
         };
