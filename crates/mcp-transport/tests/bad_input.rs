@@ -230,3 +230,20 @@ async fn a_flood_is_read_no_faster_than_it_is_answered() {
     }
     flood.await.unwrap();
 }
+
+#[tokio::test]
+async fn cancellations_pings_and_the_end_are_heard_although_no_call_has_room() {
+    let mut lines = opened("legacy").await;
+    for id in 0..300 {
+        lines.send(&call("legacy", &format!("\"n{id}\""), r#""name":"never""#)).await;
+    }
+    let pong = lines.ask(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#).await;
+    assert!(pong.contains(r#""id":"p""#), "{pong}");
+    for id in 0..300 {
+        let params = format!(r#"{{"requestId":"n{id}"}}"#);
+        let cancel =
+            format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
+        lines.send(&cancel).await;
+    }
+    still_serves(&mut lines, "legacy").await;
+}

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use mcp_types::jsonrpc::Message;
 use mcp_types::{
-    ErrorObject, Exchange, ExchangeId, ExchangeService, NotificationSink, Notifier, Outcome,
-    Runtime,
+    ByteString, ErrorObject, Exchange, ExchangeId, ExchangeService, NotificationSink, Notifier,
+    Outcome, Runtime,
 };
 use tokio::time::Sleep;
 
@@ -107,6 +108,8 @@ async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(
         woken: Vec::new(),
         runtime: options.runtime.unwrap_or_else(TokioRuntime::shared),
         drain: options.drain,
+        held: VecDeque::new(),
+        held_bytes: 0,
         end: None,
         timer: None,
         now: Instant::now(),
@@ -123,6 +126,9 @@ async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(
 /// How many lines are handled before other tasks of the runtime get their turn.
 const TURN: usize = 512;
 
+/// How many bytes of requests are held while as many as may be are in flight.
+const MOST_HELD: usize = 256 << 10;
+
 struct Driver {
     conn: ServerConn,
     pipe: Pipe,
@@ -131,6 +137,9 @@ struct Driver {
     free: Vec<usize>,
     /// Exchanges for which the service was not ready.
     waiting: VecDeque<Exchange>,
+    /// Requests that came while as many as may be were in flight, in order.
+    held: VecDeque<ByteString>,
+    held_bytes: usize,
     queue: Arc<Queue>,
     sink: Arc<dyn NotificationSink>,
     wakes: Arc<Wakes>,
@@ -189,12 +198,20 @@ impl Driver {
 
     /// Reads and handles lines until there are none, or no more may be taken in.
     fn read(&mut self, cx: &mut Context<'_>, turn: &mut usize) -> std::io::Result<Read> {
-        if self.end.is_some() {
-            return Ok(Read::Ended);
-        }
-        while self.may_read() && *turn > 0 {
+        loop {
+            self.start_held(cx, turn);
+            if self.end.is_some() {
+                return Ok(Read::Ended);
+            }
+            if !self.may_read() || *turn == 0 {
+                return Ok(Read::Full);
+            }
             match self.pipe.poll_line(cx) {
                 Poll::Pending => return Ok(Read::Empty),
+                Poll::Ready(Ok(Some(Ok(line)))) if self.must_wait(&line) => {
+                    self.held_bytes += line.len();
+                    self.held.push_back(line);
+                }
                 Poll::Ready(Ok(Some(Ok(line)))) => self.conn.handle(self.now, &line),
                 Poll::Ready(Ok(Some(Err(fault)))) => self.conn.handle_fault(&fault),
                 Poll::Ready(Ok(None)) => {
@@ -207,11 +224,40 @@ impl Driver {
             self.run_events(cx);
             self.collect();
         }
-        Ok(Read::Full)
+    }
+
+    /// Handles the requests that were held, as far as there is room.
+    fn start_held(&mut self, cx: &mut Context<'_>, turn: &mut usize) {
+        while self.may_start() && self.pipe.unsent() < HIGH_WATER && *turn > 0 {
+            let Some(line) = self.held.pop_front() else { return };
+            self.held_bytes -= line.len();
+            self.conn.handle(self.now, &line);
+            *turn -= 1;
+            self.run_events(cx);
+            self.collect();
+        }
+    }
+
+    /// Whether another request may be served.
+    fn may_start(&self) -> bool {
+        self.conn.has_room() && self.waiting.is_empty()
+    }
+
+    /// Whether a line is a request for which there is no room. Answers, cancellations and the end of
+    /// the input are what makes room, so these never wait, and neither does a ping.
+    fn must_wait(&self, line: &ByteString) -> bool {
+        if self.may_start() && self.held.is_empty() {
+            return false;
+        }
+        match Message::parse(line) {
+            Ok(Message::Request(request)) => request.method != "ping",
+            Ok(_) => false,
+            Err(_) => line.trim_start().starts_with('['),
+        }
     }
 
     fn may_read(&self) -> bool {
-        self.conn.has_room() && self.waiting.is_empty() && self.pipe.unsent() < HIGH_WATER
+        (self.may_start() || self.held_bytes < MOST_HELD) && self.pipe.unsent() < HIGH_WATER
     }
 
     /// Starts what the protocol wants to be served, and drops what it wants to be dropped.
@@ -322,7 +368,7 @@ impl Driver {
 
     /// Whether the input has ended and everything is said.
     fn is_done(&self, written: bool) -> bool {
-        self.end.is_some() && written && self.conn.in_flight() == 0
+        self.end.is_some() && written && self.conn.in_flight() == 0 && self.held.is_empty()
     }
 
     /// Whether the input has ended and the time for saying the rest is over.
