@@ -85,6 +85,7 @@
 //! Sockets, timers and any runtime (`mcp-transport`), the registry of tools (`mcp-server`), typed
 //! calls (`mcp-client`), signatures (`etdi-core`). Nothing here reads a clock.
 
+mod caller;
 mod content;
 mod envelope;
 pub mod error;
@@ -95,6 +96,7 @@ pub mod json;
 pub mod jsonrpc;
 mod listed;
 mod members;
+mod mirrored;
 mod notifier;
 mod object;
 mod place;
@@ -111,6 +113,7 @@ pub use generated::model::*;
 pub use generated::{legacy, model, tasks};
 pub use object::{Lifted, OneOrMany};
 
+pub use caller::Caller;
 pub use exchange::{
     Exchange, ExchangeFuture, ExchangeId, ExchangeService, InputHandler, Outcome, RequestContext,
 };
@@ -119,6 +122,7 @@ pub use json::DecodeError;
 pub use jsonrpc::{ErrorObject, Origin, ProgressToken, RequestId};
 pub use listed::{BadItem, Items, Listed};
 pub use members::{Members, Meta, keys};
+pub use mirrored::{MirroredParams, Unreadable};
 pub use notifier::{Closed, NotificationSink, Notifier};
 pub use principal::Principal;
 pub use runtime::{BoxFuture, Busy, Runtime};
