@@ -247,3 +247,32 @@ async fn cancellations_pings_and_the_end_are_heard_although_no_call_has_room() {
     }
     still_serves(&mut lines, "legacy").await;
 }
+
+fn cancel(id: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn what_is_given_up_while_it_waits_for_room_is_never_served() {
+    let mut lines = Lines::to_tools();
+    lines.ask(&INITIALIZE.replace("2025-06-18", "2025-03-26")).await;
+    for id in 0..256 {
+        lines.send(&call("legacy", &id.to_string(), r#""name":"never""#)).await;
+    }
+    let echo = |id: &str| call("legacy", id, r#""name":"echo","arguments":{"message":"served"}"#);
+    lines.send(&echo(r#""one""#)).await;
+    lines.send(&format!("[{},{}]", echo(r#""two""#), echo(r#""three""#))).await;
+    lines.send(&format!("[{}]", echo(r#""four""#))).await;
+    lines.send(&echo(r#""five""#)).await;
+    for id in [r#""one""#, r#""two""#, r#""four""#, "0", "1"] {
+        lines.send(&cancel(id)).await;
+    }
+    let batch = lines.next().await.unwrap();
+    assert!(batch.contains(r#""id":"three""#) && !batch.contains(r#""id":"two""#), "{batch}");
+    let last = lines.next().await.unwrap();
+    assert!(last.contains(r#""id":"five""#), "{last}");
+    // The ids are free again.
+    assert!(lines.ask(&echo(r#""one""#)).await.contains(r#""id":"one","result""#));
+}

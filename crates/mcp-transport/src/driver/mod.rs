@@ -6,6 +6,7 @@
 
 mod calls;
 mod client;
+mod held;
 mod notify;
 mod pipe;
 mod server;

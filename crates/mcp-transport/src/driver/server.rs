@@ -15,6 +15,7 @@ use mcp_types::{
 use tokio::time::Sleep;
 
 use super::calls::{Calls, CallsOf};
+use super::held::{Held, cancelled};
 use super::notify::Queue;
 use super::pipe::{HIGH_WATER, Pipe, is_gone};
 use super::wakes::{SlotWake, Wakes};
@@ -108,8 +109,7 @@ async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(
         woken: Vec::new(),
         runtime: options.runtime.unwrap_or_else(TokioRuntime::shared),
         drain: options.drain,
-        held: VecDeque::new(),
-        held_bytes: 0,
+        held: Held::default(),
         end: None,
         timer: None,
         now: Instant::now(),
@@ -138,8 +138,7 @@ struct Driver {
     /// Exchanges for which the service was not ready.
     waiting: VecDeque<Exchange>,
     /// Requests that came while as many as may be were in flight, in order.
-    held: VecDeque<ByteString>,
-    held_bytes: usize,
+    held: Held,
     queue: Arc<Queue>,
     sink: Arc<dyn NotificationSink>,
     wakes: Arc<Wakes>,
@@ -208,11 +207,7 @@ impl Driver {
             }
             match self.pipe.poll_line(cx) {
                 Poll::Pending => return Ok(Read::Empty),
-                Poll::Ready(Ok(Some(Ok(line)))) if self.must_wait(&line) => {
-                    self.held_bytes += line.len();
-                    self.held.push_back(line);
-                }
-                Poll::Ready(Ok(Some(Ok(line)))) => self.conn.handle(self.now, &line),
+                Poll::Ready(Ok(Some(Ok(line)))) => self.take(line),
                 Poll::Ready(Ok(Some(Err(fault)))) => self.conn.handle_fault(&fault),
                 Poll::Ready(Ok(None)) => {
                     self.end = Some(self.now + self.drain);
@@ -229,8 +224,7 @@ impl Driver {
     /// Handles the requests that were held, as far as there is room.
     fn start_held(&mut self, cx: &mut Context<'_>, turn: &mut usize) {
         while self.may_start() && self.pipe.unsent() < HIGH_WATER && *turn > 0 {
-            let Some(line) = self.held.pop_front() else { return };
-            self.held_bytes -= line.len();
+            let Some(line) = self.held.pop() else { return };
             self.conn.handle(self.now, &line);
             *turn -= 1;
             self.run_events(cx);
@@ -243,21 +237,29 @@ impl Driver {
         self.conn.has_room() && self.waiting.is_empty()
     }
 
-    /// Whether a line is a request for which there is no room. Answers, cancellations and the end of
-    /// the input are what makes room, so these never wait, and neither does a ping.
-    fn must_wait(&self, line: &ByteString) -> bool {
+    /// Handles a line, or holds it while there is no room for it. Answers, cancellations and the end
+    /// of the input are what makes room, so these never wait, and neither does a ping.
+    fn take(&mut self, line: ByteString) {
         if self.may_start() && self.held.is_empty() {
-            return false;
+            return self.conn.handle(self.now, &line);
         }
-        match Message::parse(line) {
-            Ok(Message::Request(request)) => request.method != "ping",
-            Ok(_) => false,
-            Err(_) => line.trim_start().starts_with('['),
+        let message = Message::parse(&line).ok();
+        let must_wait = match &message {
+            Some(Message::Request(request)) => request.method != "ping",
+            Some(_) => false,
+            None => line.trim_start().starts_with('['),
+        };
+        if must_wait {
+            return self.held.push(line, message.as_ref(), self.conn.limits().in_flight);
+        }
+        let given_up = message.as_ref().and_then(cancelled);
+        if given_up.is_none_or(|id| self.conn.is_in_flight(&id) || !self.held.cancel(&id)) {
+            self.conn.handle(self.now, &line);
         }
     }
 
     fn may_read(&self) -> bool {
-        (self.may_start() || self.held_bytes < MOST_HELD) && self.pipe.unsent() < HIGH_WATER
+        (self.may_start() || self.held.bytes() < MOST_HELD) && self.pipe.unsent() < HIGH_WATER
     }
 
     /// Starts what the protocol wants to be served, and drops what it wants to be dropped.

@@ -252,6 +252,16 @@ impl ServerConn {
         self.pending.len()
     }
 
+    /// Whether a request of the peer with this id is in flight.
+    pub fn is_in_flight(&self, id: &RequestId) -> bool {
+        self.pending.exchange(id).is_some()
+    }
+
+    /// The bounds of this connection.
+    pub fn limits(&self) -> &ServerLimits {
+        &self.limits
+    }
+
     /// Whether another message may be handled, or the bound of requests in flight is reached.
     pub fn has_room(&self) -> bool {
         self.pending.len() < self.limits.in_flight
