@@ -12,12 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use process::{capture, clip, finish};
-use tools::Tools;
+use crate::process::{capture, clip, finish};
+use crate::tools::Tools;
 
 pub(crate) mod outsider;
-mod process;
-mod tools;
 
 /// Runs all suites from the workspace's root folder.
 ///

@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 mod ci;
 mod codegen;
+mod conformance;
 mod figures;
 mod interop;
 mod long;
+mod process;
 mod tidy;
+mod tools;
 
 const USAGE: &str = "\
 cargo xtask schema --from DIR   describe the published schemas in DIR (kept in xtask/schema)
@@ -18,6 +21,7 @@ cargo xtask ci                  every check that needs nothing but the compiler
 cargo xtask ci --long           the same, and the demo with each verification step taken out
 cargo xtask long [NAME]         the latter alone, or the steps of that name
 cargo xtask interop             others' clients and servers against ours
+cargo xtask conformance         the official suite, both roles and revisions, against the baseline
 cargo xtask figures             crates, size, allocations and instructions, as gates";
 
 fn main() -> ExitCode {
@@ -34,6 +38,8 @@ fn main() -> ExitCode {
         ["long"] => long::run(&root, ""),
         ["long", only] => long::run(&root, only),
         ["interop"] => interop::run(&root),
+        ["conformance"] => conformance::run(&root, ""),
+        ["conformance", only] => conformance::run(&root, only),
         ["figures"] => figures::run(&root),
         _ => Err(USAGE.to_owned()),
     };

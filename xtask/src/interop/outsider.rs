@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process::finish;
-use super::tools::{copy, write};
+use crate::process::finish;
+use crate::tools::{copy, write};
 
 /// The README's server as a package: its folder, and where it is built.
 pub(crate) struct Outsider {

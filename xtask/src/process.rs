@@ -8,20 +8,20 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// The last part of a long text.
-pub(super) fn clip(text: &str) -> String {
+pub(crate) fn clip(text: &str) -> String {
     let kept: Vec<char> = text.trim().chars().rev().take(4000).collect();
     kept.into_iter().rev().collect()
 }
 
 /// What came of a program.
-pub(super) struct Ended {
-    pub(super) code: Option<i32>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs a program to its end, at most [`PATIENCE`]; `etdi` keeps what it learns under `home`.
-pub(super) fn capture(command: &[PathBuf], home: &Path) -> Result<Ended, String> {
+pub(crate) fn capture(command: &[PathBuf], home: &Path) -> Result<Ended, String> {
     let (program, arguments) = command.split_first().ok_or("an empty command")?;
     let mut child = Command::new(program)
         .args(arguments)
@@ -67,7 +67,7 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
 }
 
 /// Runs a program whose output the person at the terminal may see.
-pub(super) fn finish(command: &mut Command) -> Result<(), String> {
+pub(crate) fn finish(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
     let shown = format!("{program} {}", arguments.join(" "));

@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use super::process::finish;
+use crate::process::finish;
 
 /// Interpreters and packages, installed.
-pub(super) struct Tools {
-    pub(super) sources: PathBuf,
-    pub(super) cache: PathBuf,
+pub(crate) struct Tools {
+    pub(crate) sources: PathBuf,
+    pub(crate) cache: PathBuf,
     node: PathBuf,
-    pub(super) python: PathBuf,
+    pub(crate) python: PathBuf,
 }
 
 impl Tools {
-    pub(super) fn install(sources: &Path, cache: &Path) -> Result<Tools, String> {
+    pub(crate) fn install(sources: &Path, cache: &Path) -> Result<Tools, String> {
         let python = install_python(sources, cache)?;
-        let node = install_node(sources, cache)?;
+        let node = install_node(&sources.join("node"), &cache.join("node"))?;
         let files = cache.join("files");
         write(&files.join("greeting.txt"), b"hello from a file\n")?;
         // The published file server compares resolved paths.
@@ -29,19 +29,19 @@ impl Tools {
     }
 
     /// A program of ours on node; it lies beside `node_modules`, where imports are looked up.
-    pub(super) fn node_program(&self, name: &str) -> Vec<PathBuf> {
+    pub(crate) fn node_program(&self, name: &str) -> Vec<PathBuf> {
         vec![self.node.clone(), self.cache.join("node").join(name)]
     }
 
     /// The Inspector's command line.
-    pub(super) fn inspector(&self) -> Vec<PathBuf> {
+    pub(crate) fn inspector(&self) -> Vec<PathBuf> {
         let entry =
             "node/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js";
         vec![self.node.clone(), self.cache.join(entry), "--cli".into()]
     }
 
     /// A server of the protocol's own project, with one argument.
-    pub(super) fn published(&self, name: &str, argument: &OsStr) -> Vec<PathBuf> {
+    pub(crate) fn published(&self, name: &str, argument: &OsStr) -> Vec<PathBuf> {
         let entry = format!("node/node_modules/@modelcontextprotocol/{name}/dist/index.js");
         vec![self.node.clone(), self.cache.join(entry), argument.into()]
     }
@@ -51,7 +51,7 @@ fn install_python(sources: &Path, cache: &Path) -> Result<PathBuf, String> {
     let (venv, lock) = (cache.join("venv"), sources.join("python/requirements.txt"));
     let (python, stamp) = (venv.join("bin/python"), cache.join("venv/requirements.txt"));
     if !same(&lock, &stamp) {
-        println!("interop: installing the Python packages");
+        println!("installing the Python packages of {}", sources.display());
         if venv.exists() {
             fs::remove_dir_all(&venv)
                 .map_err(|error| format!("cannot remove `{}`: {error}", venv.display()))?;
@@ -68,11 +68,12 @@ fn install_python(sources: &Path, cache: &Path) -> Result<PathBuf, String> {
     Ok(python)
 }
 
-fn install_node(sources: &Path, cache: &Path) -> Result<PathBuf, String> {
-    let (from, to) = (sources.join("node"), cache.join("node"));
+/// Installs the npm packages that the folder `from` pins into `to`, beside a copy of its files; gives
+/// the node that runs them.
+pub(crate) fn install_node(from: &Path, to: &Path) -> Result<PathBuf, String> {
     let stamp = to.join("installed.json");
     for entry in
-        fs::read_dir(&from).map_err(|error| format!("cannot read `{}`: {error}", from.display()))?
+        fs::read_dir(from).map_err(|error| format!("cannot read `{}`: {error}", from.display()))?
     {
         let path = entry.map_err(|error| error.to_string())?.path();
         if let Some(name) = path.file_name().filter(|_| path.is_file()) {
@@ -80,10 +81,10 @@ fn install_node(sources: &Path, cache: &Path) -> Result<PathBuf, String> {
         }
     }
     if !same(&from.join("package-lock.json"), &stamp) {
-        println!("interop: installing the npm packages");
+        println!("installing the npm packages of {}", from.display());
         // No package's install script runs here.
         let npm = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-        finish(Command::new("npm").current_dir(&to).args(npm))?;
+        finish(Command::new("npm").current_dir(to).args(npm))?;
         copy(&from.join("package-lock.json"), &stamp)?;
     }
     // The Inspector needs a newer node than many machines have; the lock file brings one.
@@ -104,13 +105,13 @@ fn same(one: &Path, other: &Path) -> bool {
     matches!((fs::read(one), fs::read(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     let bytes =
         fs::read(from).map_err(|error| format!("cannot read `{}`: {error}", from.display()))?;
     write(to, &bytes)
 }
 
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)
             .map_err(|error| format!("cannot create `{}`: {error}", folder.display()))?;

@@ -1,0 +1,259 @@
+//! `cargo xtask conformance`: the official suite against `examples/everything` and
+//! `examples/conformance_client`, both roles, both revisions that it scores.
+//!
+//! Judged by a stricter rule than the suite's own ([`judge`]). `tests/conformance/baseline.txt` names
+//! the scenarios that may fail, each with its reason, and is exact: a scenario that fails without
+//! standing there fails the run, and so does an entry whose scenario passes or is unknown.
+//! `MCP_CONFORMANCE=skip` is the only way to leave it out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use judge::Verdict;
+
+use crate::process::finish;
+use crate::tools::install_node;
+
+mod judge;
+
+const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
+
+/// The limit of the suite for one scenario.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs all four parts, or those whose name, such as `server 2026-07-28`, contains `only`.
+///
+/// # Errors
+///
+/// What could not be installed, built or started, or the differences from the baseline.
+pub(crate) fn run(root: &Path, only: &str) -> Result<(), String> {
+    match env::var("MCP_CONFORMANCE").as_deref() {
+        Ok("skip") => {
+            println!("conformance: skipped, because MCP_CONFORMANCE=skip");
+            return Ok(());
+        }
+        Ok("") | Err(_) => {}
+        Ok(other) => return Err(format!("`MCP_CONFORMANCE={other}` means nothing; use `skip`")),
+    }
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+    let cache = target.join("conformance");
+    let node = install_node(&root.join("tests/conformance"), &cache)?;
+    let suite = Suite {
+        node,
+        package: cache.join("node_modules/@modelcontextprotocol/conformance"),
+        examples: target.join("release/examples"),
+        results: cache.join("results"),
+    };
+    println!("conformance: building both programs in release");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let ends = ["--example", "everything", "--example", "conformance_client"];
+    let mut build = Command::new(&cargo);
+    build.current_dir(root).args(["build", "--release", "--quiet", "-p", "examples"]).args(ends);
+    finish(&mut build)?;
+
+    let baseline = fs::read_to_string(root.join("tests/conformance/baseline.txt"))
+        .map_err(|error| format!("cannot read tests/conformance/baseline.txt: {error}"))?;
+    let mut baseline = read_baseline(&baseline)?;
+    let mut wrong = Vec::new();
+    let mut all = (0, 0);
+    for role in ["server", "client"] {
+        for revision in REVISIONS {
+            let part = format!("{role} {revision}");
+            let expected = baseline.remove(&part).unwrap_or_default();
+            if !part.contains(only) {
+                continue;
+            }
+            let started = Instant::now();
+            let verdicts = suite.run(role, revision)?;
+            all.0 += verdicts.iter().filter(|verdict| verdict.passed()).count();
+            all.1 += verdicts.len();
+            report(&part, &verdicts, &expected, started.elapsed(), &mut wrong);
+        }
+    }
+    wrong.extend(baseline.keys().map(|part| format!("baseline.txt: there is no part `{part}`")));
+    println!("conformance: {} of {} scenarios pass by the strict rule", all.0, all.1);
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+/// Prints one part and adds what differs from the baseline.
+fn report(
+    part: &str,
+    verdicts: &[Verdict],
+    expected: &BTreeMap<String, String>,
+    took: Duration,
+    wrong: &mut Vec<String>,
+) {
+    let mut known: BTreeSet<&str> = expected.keys().map(String::as_str).collect();
+    for verdict in verdicts {
+        let name = verdict.scenario.as_str();
+        let allowed = known.remove(name);
+        match (&verdict.why[..], allowed) {
+            ([], false) => {}
+            ([], true) => wrong.push(format!("{part}: `{name}` passes, take it off the baseline")),
+            (_, true) => println!("  known {name}: {}", expected[name]),
+            (why, false) => {
+                wrong.push(format!("{part}: `{name}` fails:\n      {}", why.join("\n      ")));
+            }
+        }
+    }
+    wrong.extend(known.iter().map(|name| format!("{part}: the suite has no scenario `{name}`")));
+    for (title, scored) in [("required", true), ("besides", false)] {
+        let of: Vec<_> = verdicts.iter().filter(|verdict| verdict.scored == scored).collect();
+        let passed = of.iter().filter(|verdict| verdict.passed()).count();
+        println!("conformance: {part} {title}: {passed}/{}", of.len());
+    }
+    println!("conformance: {part} took {:.1} s", took.as_secs_f64());
+}
+
+/// `ROLE REVISION SCENARIO: REASON` a line; `#` starts a comment.
+fn read_baseline(text: &str) -> Result<BTreeMap<String, BTreeMap<String, String>>, String> {
+    let mut parts: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let bad = || format!("baseline.txt: `{line}` is not `ROLE REVISION SCENARIO: REASON`");
+        let (entry, reason) = line.split_once(": ").ok_or_else(bad)?;
+        let (part, scenario) = entry.rsplit_once(' ').ok_or_else(bad)?;
+        let known = parts.entry(part.to_owned()).or_default();
+        if known.insert(scenario.to_owned(), reason.to_owned()).is_some() {
+            return Err(format!("baseline.txt: `{entry}` stands there twice"));
+        }
+    }
+    Ok(parts)
+}
+
+/// The installed suite and the programs that it judges.
+struct Suite {
+    node: PathBuf,
+    package: PathBuf,
+    examples: PathBuf,
+    results: PathBuf,
+}
+
+impl Suite {
+    fn run(&self, role: &str, revision: &str) -> Result<Vec<Verdict>, String> {
+        let results = self.results.join(format!("{role}-{revision}"));
+        let _ = fs::remove_dir_all(&results);
+        let exits = results.join("exit");
+        fs::create_dir_all(&exits)
+            .map_err(|error| format!("cannot create `{}`: {error}", exits.display()))?;
+        let mut command = Command::new(&self.node);
+        command.arg(self.package.join("dist/index.js")).arg(role);
+        let server = if role == "server" {
+            let server = Running::start(&self.examples.join("everything"))?;
+            command.arg("--url").arg(format!("http://127.0.0.1:{}/mcp", server.port));
+            Some(server)
+        } else {
+            command.arg("--command").arg(self.client(&results, &exits)?);
+            None
+        };
+        let log = fs::File::create(results.join("harness.log")).map_err(|e| e.to_string())?;
+        command
+            .args(["--requirements", revision, "--timeout"])
+            .arg(PATIENCE.as_millis().to_string())
+            .arg("-o")
+            .arg(&results)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(|error| error.to_string())?)
+            .stderr(log);
+        // Its exit code follows its own, laxer rule.
+        command.status().map_err(|error| format!("cannot start the suite: {error}"))?;
+        if let Some(mut server) = server
+            && let Some(status) = server.child.try_wait().map_err(|error| error.to_string())?
+        {
+            return Err(format!("the server ended during the run ({status})"));
+        }
+        judge::all(role, revision, &self.package, &results)
+    }
+
+    /// A script around the client: the suite drops exit codes, and would wait for a client that hangs.
+    fn client(&self, results: &Path, exits: &Path) -> Result<String, String> {
+        let script = results.join("client.sh");
+        let text = format!(
+            "timeout -k 1 {} '{}' \"$@\"\ncode=$?\necho $code > '{}'/\"$(echo \"$MCP_CONFORMANCE_SCENARIO\" | tr / _)\"\nexit $code\n",
+            PATIENCE.as_secs() - 2,
+            self.examples.join("conformance_client").display(),
+            exits.display()
+        );
+        fs::write(&script, text)
+            .map_err(|error| format!("cannot write `{}`: {error}", script.display()))?;
+        Ok(format!("bash '{}'", script.display()))
+    }
+}
+
+/// The server under test; it ends with this value.
+struct Running {
+    child: Child,
+    port: u16,
+}
+
+impl Running {
+    fn start(program: &Path) -> Result<Running, String> {
+        let free =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
+        let address: SocketAddr =
+            free.map_err(|error| format!("there is no free port: {error}"))?;
+        let child = Command::new(program)
+            .args(["--port", &address.port().to_string()])
+            .stdin(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("cannot start `{}`: {error}", program.display()))?;
+        let mut running = Running { child, port: address.port() };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = running.child.try_wait().map_err(|error| error.to_string())? {
+                return Err(format!("`{}` ended at once ({status})", program.display()));
+            }
+            if Instant::now() > deadline {
+                return Err(format!("`{}` does not listen on {address}", program.display()));
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(running)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_baseline_is_read_whole_or_refused() {
+        let text = "# why\n\nclient 2026-07-28 auth/dpop: later\nclient 2026-07-28 x: never\n";
+        let parts = read_baseline(text).unwrap();
+        assert_eq!(parts["client 2026-07-28"]["auth/dpop"], "later");
+        assert_eq!(parts["client 2026-07-28"].len(), 2);
+        assert!(read_baseline("client 2026-07-28 auth/dpop").is_err());
+        assert!(read_baseline("a b c: x\na b c: y").is_err());
+    }
+
+    #[test]
+    fn a_difference_from_the_baseline_is_told() {
+        let verdict = |scenario: &str, why: &[&str]| Verdict {
+            scenario: scenario.into(),
+            scored: true,
+            why: why.iter().map(|&text| text.into()).collect(),
+        };
+        let expected = [("stale", ""), ("known", ""), ("gone", "")];
+        let expected = expected.map(|(name, why)| (name.to_owned(), why.to_owned())).into();
+        let verdicts =
+            [verdict("stale", &[]), verdict("known", &["no"]), verdict("new", &["broken"])];
+        let mut wrong = Vec::new();
+        report("server 1", &verdicts, &expected, Duration::ZERO, &mut wrong);
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
+        assert!(wrong[0].contains("stale") && wrong[1].contains("broken"));
+        assert!(wrong[2].contains("gone"));
+    }
+}
