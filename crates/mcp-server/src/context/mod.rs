@@ -1,0 +1,105 @@
+//! What a running tool can see and do: state, progress, log, questions to the client.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use mcp_types::{ErrorObject, InputRequest, Notifier, RawText, RequestContext};
+
+use crate::tool::Call;
+
+mod input;
+mod report;
+
+/// One call, as its tool sees it. `S` is the server's state.
+///
+/// A clone is another handle to the same call. Cancellation needs no word here: a cancelled call
+/// is a dropped future, so an `async` tool stops at its next `.await`.
+///
+/// ```
+/// use mcp_server::{Context, ToolError, tool, types::LoggingLevel};
+///
+/// /// Counts to `n`.
+/// #[tool]
+/// async fn count(cx: Context, n: u32) -> Result<String, ToolError> {
+///     for step in 1..=n {
+///         cx.progress(step, f64::from(n)).await;
+///     }
+///     cx.log(LoggingLevel::Info, "counted").await;
+///     Ok(format!("counted to {n}"))
+/// }
+/// ```
+pub struct Context<S = ()> {
+    state: Arc<S>,
+    shared: Arc<Shared>,
+}
+
+/// What all handles to one call have in common.
+struct Shared {
+    tool: String,
+    request: RequestContext,
+    notifier: Notifier,
+    /// The last progress as bits of an `f64`: it may only grow.
+    progress: AtomicU64,
+    asked: Mutex<Asked>,
+}
+
+/// What the tool asked of the client, and what went wrong while it asked.
+#[derive(Default)]
+struct Asked {
+    questions: BTreeMap<String, InputRequest>,
+    failure: Option<ErrorObject>,
+}
+
+impl<S> Context<S> {
+    pub(crate) fn new(call: Call<S>) -> (Self, Option<RawText>) {
+        let Call { tool, arguments, request, notifier, state } = call;
+        let progress = AtomicU64::new(f64::NEG_INFINITY.to_bits());
+        let asked = Mutex::default();
+        let shared = Shared { tool, request, notifier, progress, asked };
+        (Self { state, shared: Arc::new(shared) }, arguments)
+    }
+
+    /// The server's state.
+    pub fn state(&self) -> &S {
+        &self.state
+    }
+
+    /// The server's state, shared.
+    pub fn shared_state(&self) -> &Arc<S> {
+        &self.state
+    }
+
+    /// The name under which the tool was called.
+    pub fn tool(&self) -> &str {
+        &self.shared.tool
+    }
+
+    /// The envelope of the request: who asks, what the client can do, what it sent along.
+    pub fn request(&self) -> &RequestContext {
+        &self.shared.request
+    }
+
+    /// What an outer layer put into the exchange, such as the proven identity of the caller.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.shared.request.extensions.get()
+    }
+
+    /// The same call without the state, for tools that serve under any state.
+    pub(crate) fn stateless(&self) -> Context {
+        static NO_STATE: LazyLock<Arc<()>> = LazyLock::new(Arc::default);
+        Context { state: NO_STATE.clone(), shared: self.shared.clone() }
+    }
+}
+
+impl<S> Clone for Context<S> {
+    fn clone(&self) -> Self {
+        Self { state: self.state.clone(), shared: self.shared.clone() }
+    }
+}
+
+impl<S> std::fmt::Debug for Context<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("tool", &self.shared.tool).finish_non_exhaustive()
+    }
+}
