@@ -189,7 +189,7 @@ fn plain(schema: &mut Value, contract: Contract) -> bool {
     if members.get("format").and_then(Value::as_str).is_some_and(|name| !FORMATS.contains(&name)) {
         members.remove("format");
     }
-    let mut optional = optional_properties(members, &contract);
+    let mut optional = !names_its_variant(members) && optional_properties(members, &contract);
     for (name, value) in members.iter_mut() {
         let contract = || contract.clone();
         match (name.as_str(), value) {
@@ -219,6 +219,16 @@ fn plain(schema: &mut Value, contract: Contract) -> bool {
         }
     }
     optional
+}
+
+/// Whether this is an object whose one member says which variant of an enum it is: without the
+/// member nobody could tell, so its value stays `null`.
+fn names_its_variant(members: &Map<String, Value>) -> bool {
+    let properties = members.get("properties").and_then(Value::as_object);
+    let required = members.get("required").and_then(Value::as_array);
+    members.get("additionalProperties") == Some(&Value::Bool(false))
+        && properties.is_some_and(|properties| properties.len() == 1)
+        && required.is_some_and(|required| required.len() == 1)
 }
 
 /// Turns "may be `null`" into "may be absent" for the properties of one object.

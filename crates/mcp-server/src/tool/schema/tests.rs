@@ -157,3 +157,51 @@ fn a_property_may_be_called_title_or_format() {
         )
     );
 }
+
+#[derive(Serialize, schemars::JsonSchema)]
+enum Answer {
+    A,
+    B(Option<u8>),
+    C { c: Option<u8> },
+}
+
+#[derive(Serialize, serde::Deserialize, schemars::JsonSchema)]
+enum Single {
+    B(Option<u8>),
+}
+
+#[derive(Serialize, schemars::JsonSchema)]
+struct Answered {
+    answer: Answer,
+    other: Option<Single>,
+}
+
+#[derive(Serialize, serde::Deserialize, schemars::JsonSchema)]
+struct Question {
+    wanted: Single,
+}
+
+/// The member names the variant; without it nobody could tell which one was meant.
+#[test]
+fn a_variant_without_a_value_keeps_its_name() {
+    let variant = concat!(
+        r#"{"additionalProperties":false,"properties":{"B":{"maximum":255,"minimum":0,"#,
+        r#""type":["integer","null"]}},"required":["B"],"type":"object"}"#
+    );
+    assert!(output::<Answer>().contains(variant), "{}", output::<Answer>());
+    assert!(output::<Single>().contains(variant), "{}", output::<Single>());
+    assert!(input::<Question>().unwrap().text().get().contains(variant));
+    assert_eq!(written(Answer::B(None)), r#"{"result":{"B":null}}"#);
+    assert_eq!(written(Answer::B(Some(1))), r#"{"result":{"B":1}}"#);
+    assert_eq!(written(Answer::A), r#"{"result":"A"}"#);
+    assert_eq!(written(Answer::C { c: None }), r#"{"result":{"C":{}}}"#);
+    assert_eq!(written(Single::B(None)), r#"{"result":{"B":null}}"#);
+    assert_eq!(
+        written(Answered { answer: Answer::B(None), other: None }),
+        r#"{"answer":{"B":null}}"#
+    );
+    assert_eq!(
+        written(Answered { answer: Answer::A, other: Some(Single::B(None)) }),
+        r#"{"answer":"A","other":{"B":null}}"#
+    );
+}
