@@ -34,9 +34,21 @@ pub struct Context<S = ()> {
     shared: Arc<Shared>,
 }
 
+/// What a handler was called for.
+pub(crate) struct Subject {
+    /// The method of the request.
+    #[expect(dead_code, reason = "what is sealed for one method opens for no other")]
+    pub(crate) method: &'static str,
+    /// The name of the tool or prompt, or the resource's URI.
+    pub(crate) name: String,
+    /// The arguments as they came.
+    #[expect(dead_code, reason = "what is sealed for some arguments opens for no others")]
+    pub(crate) arguments: Option<RawText>,
+}
+
 /// What all handles to one call have in common.
 struct Shared {
-    tool: String,
+    subject: Subject,
     request: RequestContext,
     notifier: Notifier,
     /// The last progress as bits of an `f64`: it may only grow.
@@ -54,10 +66,21 @@ struct Asked {
 impl<S> Context<S> {
     pub(crate) fn new(call: Call<S>) -> (Self, Option<RawText>) {
         let Call { tool, arguments, request, notifier, state } = call;
+        let subject = Subject { method: "tools/call", name: tool, arguments: arguments.clone() };
+        (Self::enter(subject, request, notifier, state), arguments)
+    }
+
+    /// The handle for whatever answers a request: a tool, a prompt, a resource.
+    pub(crate) fn enter(
+        subject: Subject,
+        request: RequestContext,
+        notifier: Notifier,
+        state: Arc<S>,
+    ) -> Self {
         let progress = AtomicU64::new(f64::NEG_INFINITY.to_bits());
         let asked = Mutex::default();
-        let shared = Shared { tool, request, notifier, progress, asked };
-        (Self { state, shared: Arc::new(shared) }, arguments)
+        let shared = Shared { subject, request, notifier, progress, asked };
+        Self { state, shared: Arc::new(shared) }
     }
 
     /// The server's state.
@@ -70,9 +93,9 @@ impl<S> Context<S> {
         &self.state
     }
 
-    /// The name under which the tool was called.
+    /// The name under which the tool was called; a prompt's name, or a resource's URI.
     pub fn tool(&self) -> &str {
-        &self.shared.tool
+        &self.shared.subject.name
     }
 
     /// The envelope of the request: who asks, what the client can do, what it sent along.
@@ -100,6 +123,6 @@ impl<S> Clone for Context<S> {
 
 impl<S> std::fmt::Debug for Context<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("tool", &self.shared.tool).finish_non_exhaustive()
+        f.debug_struct("Context").field("tool", &self.shared.subject.name).finish_non_exhaustive()
     }
 }
