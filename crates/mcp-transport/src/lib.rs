@@ -44,9 +44,10 @@
 //!
 //! Whatever a peer sends is answered and the next line is served: garbage, bytes that are no text,
 //! lines without end, nesting without end, ids that are taken. A handler that panics answers an
-//! error. Reading stops while 256 requests are in flight or 256 KiB are unsent, so a peer that
-//! only writes, or only does not read, holds up nobody but itself. The end of the input ends
-//! [`serve`] within half a second, whatever still runs. [`LimitsLayer`] bounds the time of a call.
+//! error. Nothing is served while 256 requests are in flight or 256 KiB are unsent, and reading
+//! stops 256 KiB later, so a peer that only writes, or only does not read, holds up nobody but
+//! itself. The end of the input ends [`serve`] within half a second, whatever still runs, unless
+//! the peer still reads. [`LimitsLayer`] bounds the time of a call.
 //!
 //! # What it leaves out
 //!

@@ -265,3 +265,78 @@ async fn a_peer_that_goes_away_is_no_error() {
     drop(lines);
     served.await.unwrap().unwrap();
 }
+
+/// Sends calls whose answers are more than is kept for a client that does not read.
+async fn send_more_than_is_kept(lines: &mut Lines) {
+    let message = "x".repeat(4_000);
+    for id in 0..100 {
+        let params = format!(r#""name":"echo","arguments":{{"message":"{message}"}}"#);
+        lines.send(&legacy(id, "tools/call", &params)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_input_is_seen_although_nobody_reads() {
+    let (io, mut lines) = Lines::pair();
+    let served = tokio::spawn(mcp_transport::serve(common::Tools, io));
+    lines.ask(INITIALIZE).await;
+    send_more_than_is_kept(&mut lines).await;
+    lines.end().await;
+    let end = tokio::time::timeout(std::time::Duration::from_secs(3), served).await;
+    end.expect("serving ends").unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_gets_all_that_it_asked_for_before_the_end_of_the_input() {
+    let (io, mut lines) = Lines::pair();
+    let served = tokio::spawn(mcp_transport::serve(common::Tools, io));
+    lines.ask(INITIALIZE).await;
+    send_more_than_is_kept(&mut lines).await;
+    lines.end().await;
+    for id in 0..100 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let answer = lines.next().await.expect("an answer");
+        assert!(answer.starts_with(&format!(r#"{{"jsonrpc":"2.0","id":{id},"#)), "{answer}");
+    }
+    assert_eq!(lines.next().await, None);
+    served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_writes_on_and_never_reads_ends_its_connection() {
+    let (io, mut lines) = Lines::pair();
+    let served = tokio::spawn(mcp_transport::serve(common::Tools, io));
+    lines.ask(INITIALIZE).await;
+    let start = tokio::time::Instant::now();
+    let flood = async {
+        loop {
+            send_more_than_is_kept(&mut lines).await;
+        }
+    };
+    let second = std::time::Duration::from_secs(1);
+    assert!(tokio::time::timeout(second, flood).await.is_err(), "reading stops");
+    // The end of the input stands behind what nobody reads.
+    lines.end().await;
+    let end = tokio::time::timeout(100 * second, served).await;
+    let error = end.expect("serving ends").unwrap().unwrap_err();
+    assert!(error.to_string().contains("does not read"), "{error}");
+    assert!(start.elapsed() >= 60 * second, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_given_up_while_nobody_reads_is_never_served() {
+    let (io, mut lines) = Lines::pair();
+    tokio::spawn(mcp_transport::serve(common::Tools, io));
+    lines.ask(INITIALIZE).await;
+    send_more_than_is_kept(&mut lines).await;
+    lines.send(&legacy(200, "tools/call", r#""name":"echo""#)).await;
+    lines.send(&legacy(201, "ping", "")).await;
+    lines
+        .send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":200}}"#)
+        .await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    for id in (0..100).chain([201]) {
+        let answer = lines.next().await.unwrap();
+        assert!(answer.starts_with(&format!(r#"{{"jsonrpc":"2.0","id":{id},"#)), "{answer}");
+    }
+}

@@ -30,6 +30,7 @@ fn main() {
         ("a_stray_print_does_no_harm", || run(a_stray_print_does_no_harm())),
         ("a_stuck_tool_keeps_nothing_waiting", || run(a_stuck_tool_keeps_nothing_waiting())),
         ("sockets_and_files_are_streams_too", sockets_and_files_are_streams_too),
+        ("a_server_whose_answers_nobody_reads_ends", a_server_whose_answers_nobody_reads_ends),
         ("a_child_that_dies_has_last_words", || run(a_child_that_dies_has_last_words())),
         ("a_child_that_dies_of_the_probe_gets_a_handshake", || {
             run(a_child_that_dies_of_the_probe_gets_a_handshake());
@@ -206,6 +207,28 @@ fn sockets_and_files_are_streams_too() {
     assert!(served.wait().unwrap().success());
     check(std::fs::read_to_string(&output).unwrap());
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+fn a_server_whose_answers_nobody_reads_ends() {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.env(SERVER, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut served = command.spawn().unwrap();
+    let mut input = served.stdin.take().unwrap();
+    writeln!(input, "{INITIALIZE}").unwrap();
+    let message = "x".repeat(4_000);
+    for id in 0..100 {
+        let params = format!(r#""name":"echo","arguments":{{"message":"{message}"}}"#);
+        writeln!(input, "{}", legacy(id, "tools/call", &params)).unwrap();
+    }
+    drop(input);
+    let started = Instant::now();
+    while served.try_wait().unwrap().is_none() {
+        if started.elapsed() > Duration::from_secs(5) {
+            served.kill().unwrap();
+            panic!("it goes on");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 async fn a_child_that_dies_has_last_words() {

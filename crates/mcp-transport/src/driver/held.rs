@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use mcp_types::jsonrpc::Message;
 use mcp_types::{ByteString, ClientNotification, RawText, RequestId, json};
 
+use crate::framing::Fault;
+
 /// Lines that were read and not handled yet. What the client gives up meanwhile leaves them.
 #[derive(Debug, Default)]
 pub(super) struct Held {
@@ -14,7 +16,7 @@ pub(super) struct Held {
 
 #[derive(Debug)]
 struct HeldLine {
-    line: ByteString,
+    line: Result<ByteString, Fault>,
     requests: Requests,
 }
 
@@ -32,7 +34,7 @@ impl Held {
         self.lines.is_empty()
     }
 
-    /// Bytes of all lines.
+    /// How much they take.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -44,22 +46,31 @@ impl Held {
             Some(_) => Requests::None,
             None => Requests::Batch(requests_of(&line, most), Vec::new()),
         };
-        self.bytes += line.len();
-        self.lines.push_back(HeldLine { line, requests });
+        self.add(HeldLine { line: Ok(line), requests });
+    }
+
+    /// Adds a line that is no message and will be answered with an error.
+    pub(super) fn push_fault(&mut self, fault: Fault) {
+        self.add(HeldLine { line: Err(fault), requests: Requests::None });
+    }
+
+    fn add(&mut self, held: HeldLine) {
+        self.bytes += held.size();
+        self.lines.push_back(held);
     }
 
     /// The first line, without what was given up.
-    pub(super) fn pop(&mut self) -> Option<ByteString> {
+    pub(super) fn pop(&mut self) -> Option<Result<ByteString, Fault>> {
         loop {
-            let HeldLine { line, requests } = self.lines.pop_front()?;
-            self.bytes -= line.len();
-            match requests {
-                Requests::Batch(_, gone) if !gone.is_empty() => {
+            let held = self.lines.pop_front()?;
+            self.bytes -= held.size();
+            match (held.line, held.requests) {
+                (Ok(line), Requests::Batch(_, gone)) if !gone.is_empty() => {
                     if let Some(rest) = without(&line, &gone) {
-                        return Some(rest);
+                        return Some(Ok(rest));
                     }
                 }
-                _ => return Some(line),
+                (line, _) => return Some(line),
             }
         }
     }
@@ -79,9 +90,16 @@ impl Held {
         if let Some(Some(at)) = found
             && let Some(held) = self.lines.remove(at)
         {
-            self.bytes -= held.line.len();
+            self.bytes -= held.size();
         }
         found.is_some()
+    }
+}
+
+impl HeldLine {
+    /// What it counts for: an empty line of the same kind is not free either.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.line.as_ref().map_or(0, |line| line.len())
     }
 }
 

@@ -23,13 +23,16 @@ pub(super) struct Pipe {
     ended: bool,
     out: Vec<u8>,
     written: usize,
+    /// Bytes that were ever written.
+    sent: u64,
     flushed: bool,
 }
 
 impl Pipe {
     pub(super) fn new(reader: Reader, writer: Writer, limits: FrameLimits) -> Self {
         let lines = LineReader::new(limits);
-        Self { reader, writer, lines, ended: false, out: Vec::new(), written: 0, flushed: true }
+        let (out, written, sent) = (Vec::new(), 0, 0);
+        Self { reader, writer, lines, ended: false, out, written, sent, flushed: true }
     }
 
     /// The next line; `None` at the end of the input.
@@ -73,13 +76,21 @@ impl Pipe {
         self.out.len() - self.written
     }
 
+    /// Bytes that were written so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// Writes all there is.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
             self.flushed = false;
             match ready!(Pin::new(&mut self.writer).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.written += count,
+                count => {
+                    self.written += count;
+                    self.sent += count as u64;
+                }
             }
         }
         if !self.flushed {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mcp_types::jsonrpc::Message;
 use mcp_types::{
     ByteString, ErrorObject, Exchange, ExchangeId, ExchangeService, NotificationSink, Notifier,
-    Outcome, Runtime,
+    Outcome, RequestId, Runtime,
 };
 use tokio::time::Sleep;
 
@@ -19,7 +19,7 @@ use super::held::{Held, cancelled};
 use super::notify::Queue;
 use super::pipe::{HIGH_WATER, Pipe, is_gone};
 use super::wakes::{SlotWake, Wakes};
-use crate::framing::FrameLimits;
+use crate::framing::{Fault, FrameLimits};
 use crate::proto::server::{ServerConn, ServerEvent, ServerLimits};
 use crate::runtime::TokioRuntime;
 use crate::{Error, Io};
@@ -32,8 +32,13 @@ pub struct ServeOptions {
     pub frame: FrameLimits,
     /// How much may be going on at once.
     pub limits: ServerLimits,
-    /// How long calls in flight may go on after the end of the input; half a second by default.
+    /// How long calls in flight may go on, and a client may read nothing of what is left for it, after
+    /// the end of the input; half a second by default.
     pub drain: Duration,
+    /// How long a client may go on writing without reading a single byte of what waits for it, once
+    /// no more can be taken in; a minute by default. The end of its input could not be seen behind
+    /// what it wrote, so the connection ends with an error.
+    pub stall: Duration,
     /// Timers, tasks and threads for the exchanges; tokio's by default.
     pub runtime: Option<Arc<dyn Runtime>>,
 }
@@ -44,6 +49,7 @@ impl Default for ServeOptions {
             frame: FrameLimits::default(),
             limits: ServerLimits::default(),
             drain: Duration::from_millis(500),
+            stall: Duration::from_secs(60),
             runtime: None,
         }
     }
@@ -55,6 +61,7 @@ impl std::fmt::Debug for ServeOptions {
             .field("frame", &self.frame)
             .field("limits", &self.limits)
             .field("drain", &self.drain)
+            .field("stall", &self.stall)
             .finish_non_exhaustive()
     }
 }
@@ -110,7 +117,10 @@ async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(
         runtime: options.runtime.unwrap_or_else(TokioRuntime::shared),
         drain: options.drain,
         held: Held::default(),
+        ahead: Held::default(),
         end: None,
+        stall: options.stall,
+        stalled: None,
         timer: None,
         now: Instant::now(),
     };
@@ -126,7 +136,8 @@ async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(
 /// How many lines are handled before other tasks of the runtime get their turn.
 const TURN: usize = 512;
 
-/// How many bytes of requests are held while as many as may be are in flight.
+/// How many bytes of lines are held while as many calls as may be are in flight, or while the client
+/// does not read what waits for it.
 const MOST_HELD: usize = 256 << 10;
 
 struct Driver {
@@ -139,6 +150,8 @@ struct Driver {
     waiting: VecDeque<Exchange>,
     /// Requests that came while as many as may be were in flight, in order.
     held: Held,
+    /// Lines that came while much was unsent: they are read so that the end of the input is seen.
+    ahead: Held,
     queue: Arc<Queue>,
     sink: Arc<dyn NotificationSink>,
     wakes: Arc<Wakes>,
@@ -147,6 +160,9 @@ struct Driver {
     drain: Duration,
     /// Set at the end of the input: until when calls in flight may go on.
     end: Option<Instant>,
+    stall: Duration,
+    /// Set while nothing can be read nor written: until when, and what was written when it began.
+    stalled: Option<(Instant, u64)>,
     timer: Option<Pin<Box<Sleep>>>,
     now: Instant,
 }
@@ -172,23 +188,30 @@ impl Driver {
                 Err(error) => return Poll::Ready(Err(error.into())),
             };
             self.collect();
+            let before = self.pipe.sent();
             let written = match self.pipe.poll_write(cx) {
                 Poll::Ready(Ok(())) => true,
                 Poll::Ready(Err(error)) if is_gone(&error) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => false,
             };
+            self.renew_drain(before);
             if self.is_done(written) && self.pipe.poll_shutdown(cx).is_ready() || self.is_over() {
                 return Poll::Ready(Ok(()));
+            }
+            if self.is_stalled() {
+                return Poll::Ready(Err(stalled().into()));
             }
             if turn == 0 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             // Writing made room, or a call woke meanwhile: there is more to do right now.
-            let more = (read == Read::Full && written && self.may_read())
-                || !self.wakes.is_empty()
-                || (written && !self.queue.is_empty());
+            let room = (read == Read::Full && self.may_read())
+                || (!self.held.is_empty() && self.may_start())
+                || !self.ahead.is_empty()
+                || !self.queue.is_empty();
+            let more = (written && room) || !self.wakes.is_empty();
             if !more && self.poll_timer(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -199,21 +222,28 @@ impl Driver {
     fn read(&mut self, cx: &mut Context<'_>, turn: &mut usize) -> std::io::Result<Read> {
         loop {
             self.start_held(cx, turn);
-            if self.end.is_some() {
-                return Ok(Read::Ended);
-            }
-            if !self.may_read() || *turn == 0 {
+            if *turn == 0 {
                 return Ok(Read::Full);
             }
-            match self.pipe.poll_line(cx) {
-                Poll::Pending => return Ok(Read::Empty),
-                Poll::Ready(Ok(Some(Ok(line)))) => self.take(line),
-                Poll::Ready(Ok(Some(Err(fault)))) => self.conn.handle_fault(&fault),
-                Poll::Ready(Ok(None)) => {
-                    self.end = Some(self.now + self.drain);
-                    return Ok(Read::Ended);
-                }
-                Poll::Ready(Err(error)) => return Err(error),
+            let has_room = self.pipe.unsent() < HIGH_WATER;
+            let line = match if has_room { self.ahead.pop() } else { None } {
+                Some(line) => line,
+                None if self.end.is_some() => return Ok(Read::Ended),
+                None if !self.may_read() => return Ok(Read::Full),
+                None => match self.pipe.poll_line(cx) {
+                    Poll::Pending => return Ok(Read::Empty),
+                    Poll::Ready(Ok(Some(line))) => line,
+                    Poll::Ready(Ok(None)) => {
+                        self.end = Some(self.now + self.drain);
+                        return Ok(Read::Ended);
+                    }
+                    Poll::Ready(Err(error)) => return Err(error),
+                },
+            };
+            match line {
+                line if !has_room => self.take_ahead(line),
+                Ok(line) => self.take(line),
+                Err(fault) => self.conn.handle_fault(&fault),
             }
             *turn -= 1;
             self.run_events(cx);
@@ -224,8 +254,11 @@ impl Driver {
     /// Handles the requests that were held, as far as there is room.
     fn start_held(&mut self, cx: &mut Context<'_>, turn: &mut usize) {
         while self.may_start() && self.pipe.unsent() < HIGH_WATER && *turn > 0 {
-            let Some(line) = self.held.pop() else { return };
-            self.conn.handle(self.now, &line);
+            match self.held.pop() {
+                Some(Ok(line)) => self.conn.handle(self.now, &line),
+                Some(Err(fault)) => self.conn.handle_fault(&fault),
+                None => return,
+            }
             *turn -= 1;
             self.run_events(cx);
             self.collect();
@@ -252,14 +285,45 @@ impl Driver {
         if must_wait {
             return self.held.push(line, message.as_ref(), self.conn.limits().in_flight);
         }
-        let given_up = message.as_ref().and_then(cancelled);
-        if given_up.is_none_or(|id| self.conn.is_in_flight(&id) || !self.held.cancel(&id)) {
-            self.conn.handle(self.now, &line);
+        self.take_now(&line, message.as_ref());
+    }
+
+    /// Handles a line although others wait; a cancellation may be of one of these.
+    fn take_now(&mut self, line: &ByteString, message: Option<&Message>) {
+        let here = |id: &RequestId| self.held.cancel(id) || self.ahead.cancel(id);
+        let given_up = message.and_then(cancelled).filter(|id| !self.conn.is_in_flight(id));
+        if !given_up.as_ref().is_some_and(here) {
+            self.conn.handle(self.now, line);
+        }
+    }
+
+    /// Puts a line aside that may be answered, because nobody reads the answers.
+    fn take_ahead(&mut self, line: Result<ByteString, Fault>) {
+        let line = match line {
+            Ok(line) => line,
+            Err(fault) => return self.ahead.push_fault(fault),
+        };
+        match Message::parse(&line).ok() {
+            Some(told @ Message::Notification(_)) => self.take_now(&line, Some(&told)),
+            message => self.ahead.push(line, message.as_ref(), self.conn.limits().in_flight),
         }
     }
 
     fn may_read(&self) -> bool {
-        (self.may_start() || self.held.bytes() < MOST_HELD) && self.pipe.unsent() < HIGH_WATER
+        self.held.bytes() + self.ahead.bytes() < MOST_HELD
+    }
+
+    /// Whether the client has neither read nor let itself be read for too long.
+    fn is_stalled(&mut self) -> bool {
+        let sent = self.pipe.sent();
+        let stands = self.pipe.unsent() >= HIGH_WATER && !self.may_read() && self.end.is_none();
+        match self.stalled {
+            Some((until, before)) if stands && before == sent => self.now >= until,
+            _ => {
+                self.stalled = stands.then(|| (self.now + self.stall, sent));
+                false
+            }
+        }
     }
 
     /// Starts what the protocol wants to be served, and drops what it wants to be dropped.
@@ -368,9 +432,21 @@ impl Driver {
         }
     }
 
+    /// Whoever still reads what is left gets all of it, as long as no call can make it more.
+    fn renew_drain(&mut self, before: u64) {
+        let finite = !self.ahead.is_empty() || self.conn.in_flight() == 0;
+        if let Some(end) = &mut self.end
+            && self.pipe.sent() > before
+            && finite
+        {
+            *end = self.now + self.drain;
+        }
+    }
+
     /// Whether the input has ended and everything is said.
     fn is_done(&self, written: bool) -> bool {
-        self.end.is_some() && written && self.conn.in_flight() == 0 && self.held.is_empty()
+        let waits = !self.held.is_empty() || !self.ahead.is_empty();
+        self.end.is_some() && written && self.conn.in_flight() == 0 && !waits
     }
 
     /// Whether the input has ended and the time for saying the rest is over.
@@ -380,13 +456,11 @@ impl Driver {
 
     /// Waits for the protocol's next deadline, or for the end of the drain.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = match (self.conn.poll_timeout(), self.end) {
-            (Some(left), Some(right)) => left.min(right),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => {
-                self.timer = None;
-                return Poll::Pending;
-            }
+        let stall = self.stalled.map(|(until, _)| until);
+        let deadlines = [self.conn.poll_timeout(), self.end, stall];
+        let Some(deadline) = deadlines.into_iter().flatten().min() else {
+            self.timer = None;
+            return Poll::Pending;
         };
         let timer =
             self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
@@ -400,6 +474,12 @@ impl Driver {
         self.conn.handle_timeout(self.now);
         Poll::Ready(())
     }
+}
+
+#[cold]
+fn stalled() -> std::io::Error {
+    let text = "the client writes on and does not read what it is answered";
+    std::io::Error::new(std::io::ErrorKind::TimedOut, text)
 }
 
 /// Why reading stopped.
