@@ -98,6 +98,7 @@ mod context;
 mod error;
 mod extract;
 mod page;
+mod registry;
 mod server;
 mod service;
 mod tool;

@@ -1,44 +1,37 @@
-//! Pages of a listing: opaque cursors over a list that never changes its order.
+//! Pages of a listing: opaque cursors that survive changes of the list.
 
-use std::ops::Range;
-
-/// Cuts a list of `len` entries into pages.
+/// How listings of one kind are cut into pages.
 #[derive(Debug, Clone)]
 pub(crate) struct Pages {
-    len: usize,
-    size: usize,
+    /// Entries on a page.
+    pub(crate) size: usize,
     /// Stands in each cursor, so that a cursor of another list is refused, not misread.
     mark: u64,
 }
 
 impl Pages {
-    /// Pages of `size` entries (0 for one page) over entries with these names.
-    pub(crate) fn new<'n>(names: impl ExactSizeIterator<Item = &'n str>, size: usize) -> Self {
-        let len = names.len();
+    /// Pages of `size` entries (0 for one page) over a list that starts with these names.
+    pub(crate) fn new<'n>(names: impl Iterator<Item = &'n str>, size: usize) -> Self {
         // FNV-1a: the mark must be the same in each process that serves the same list.
         let mark = names.fold(0xcbf2_9ce4_8422_2325_u64, |mark, name| {
             let bytes = name.bytes().chain([0]);
             bytes.fold(mark, |mark, byte| (mark ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
         });
-        Self { len, size: if size == 0 { usize::MAX } else { size }, mark }
+        Self { size: if size == 0 { usize::MAX } else { size }, mark }
     }
 
-    /// The entries of the page at `cursor`, and the cursor of the next; `None` for a bad cursor.
-    pub(crate) fn page(&self, cursor: Option<&str>) -> Option<(Range<usize>, Option<String>)> {
-        let start = match cursor {
-            None => 0,
-            Some(cursor) => self.start(cursor)?,
-        };
-        let end = start.saturating_add(self.size).min(self.len);
-        let next = (end < self.len).then(|| format!("{end:x}.{:016x}", self.mark));
-        Some((start..end, next))
+    /// The cursor of the page that starts at the entry of this place.
+    pub(crate) fn cursor(&self, place: u64) -> String {
+        format!("{place:x}.{:016x}", self.mark)
     }
 
-    fn start(&self, cursor: &str) -> Option<usize> {
+    /// The place at which the page of `cursor` starts; `None` for a cursor that is not ours, which
+    /// one of a place that was never given away (`places` or more) cannot be.
+    pub(crate) fn start(&self, cursor: &str, places: u64) -> Option<u64> {
         let (start, mark) = cursor.split_once('.')?;
-        let start = usize::from_str_radix(start, 16).ok()?;
+        let start = u64::from_str_radix(start, 16).ok()?;
         let ours = u64::from_str_radix(mark, 16).ok()? == self.mark;
-        (ours && start > 0 && start < self.len).then_some(start)
+        (ours && start > 0 && start < places).then_some(start)
     }
 }
 
@@ -47,31 +40,15 @@ mod tests {
     use super::Pages;
 
     #[test]
-    fn pages_cover_the_list_once() {
-        let names = ["a", "b", "c", "d", "e"];
-        let pages = Pages::new(names.iter().copied(), 2);
-        let (mut seen, mut cursor) = (Vec::new(), None);
-        loop {
-            let (range, next) = pages.page(cursor.as_deref()).unwrap();
-            seen.push(range);
-            match next {
-                Some(_) => cursor = next,
-                None => break,
-            }
-        }
-        assert_eq!(seen, [0..2, 2..4, 4..5]);
-        assert_eq!(Pages::new(names.iter().copied(), 0).page(None), Some((0..5, None)));
-        assert_eq!(Pages::new([].into_iter(), 3).page(None), Some((0..0, None)));
-    }
-
-    #[test]
     fn foreign_cursors_are_refused() {
         let pages = Pages::new(["a", "b", "c"].into_iter(), 1);
-        let next = pages.page(None).unwrap().1.unwrap();
+        let next = pages.cursor(1);
+        assert_eq!(pages.start(&next, 3), Some(1));
         let other = Pages::new(["a", "b", "d"].into_iter(), 1);
-        assert!(other.page(Some(&next)).is_none());
+        assert_eq!(other.start(&next, 3), None);
         for bad in ["", "1", ".", "0.0", "zz", "ffffffffffffffffffff.0", "-1.0", "99.0"] {
-            assert!(pages.page(Some(bad)).is_none(), "{bad}");
+            assert_eq!(pages.start(bad, 3), None, "{bad}");
         }
+        assert_eq!(pages.start(&pages.cursor(3), 3), None);
     }
 }

@@ -1,15 +1,14 @@
 //! The server: tools and an identity, checked once, then never changed.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
 use mcp_types::{
-    DiscoverResult, Implementation, Items, ListToolsResult, Listed, ProtocolVersion,
-    ServerCapabilities, ServerCapabilitiesTools, Tool as Definition,
+    DiscoverResult, Implementation, Listed, ProtocolVersion, ServerCapabilities,
+    ServerCapabilitiesTools, Tool as Definition,
 };
 
-use crate::page::Pages;
+use crate::registry::{New, Registry};
 use crate::tool::{Bound, Handler, ToolFn};
 use crate::{BuildError, Context, IntoToolResult, Tool, ToolSet};
 
@@ -37,9 +36,7 @@ pub struct Server(pub(crate) Arc<Inner>);
 /// All that a server knows; built once and shared.
 pub(crate) struct Inner {
     pub(crate) discover: DiscoverResult,
-    listing: Vec<Arc<Listed<Definition>>>,
-    handlers: HashMap<String, Box<dyn Handler>>,
-    pages: Pages,
+    pub(crate) tools: Registry<Definition, dyn Handler>,
 }
 
 impl Server {
@@ -48,87 +45,73 @@ impl Server {
     /// [`server!`](crate::server) takes both from your own crate.
     #[expect(clippy::new_ret_no_self, reason = "a server is checked when it is built")]
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder {
-        ServerBuilder {
+        let parts = Parts {
             info: Implementation::new(name, version),
             instructions: None,
             page_size: 0,
             may_log: false,
             tools: Vec::new(),
-            state: Arc::new(()),
-        }
+        };
+        ServerBuilder { parts, state: Arc::new(()) }
     }
 
     /// The tools in the order in which they were added, each with its text.
-    pub fn tools(&self) -> &[Arc<Listed<Definition>>] {
-        &self.0.listing
+    pub fn tools(&self) -> Vec<Arc<Listed<Definition>>> {
+        self.0.tools.all()
     }
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.0.listing.iter().map(|tool| tool.name.as_str()).collect();
+        let tools = self.tools();
+        let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
         f.debug_struct("Server").field("tools", &names).finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    pub(crate) fn handler(&self, name: &str) -> Option<&dyn Handler> {
-        self.handlers.get(name).map(|handler| &**handler)
-    }
-
-    pub(crate) fn has_tools(&self) -> bool {
-        !self.listing.is_empty()
-    }
-
-    /// The page at `cursor`; `None` when the cursor is not one of ours.
-    pub(crate) fn list(&self, cursor: Option<&str>) -> Option<ListToolsResult> {
-        let (range, next) = self.pages.page(cursor)?;
-        let page: Items<_> = self.listing.get(range)?.to_vec().into();
-        let mut result = ListToolsResult::new(page);
-        result.next_cursor = next;
-        Some(result)
     }
 }
 
 /// A server in the making; tools that are added from now on share the state `S`.
 #[must_use = "a server serves once it is built"]
 pub struct ServerBuilder<S = ()> {
+    parts: Parts,
+    state: Arc<S>,
+}
+
+/// All of a server in the making that does not depend on the type of its state.
+pub(crate) struct Parts {
     info: Implementation,
     instructions: Option<String>,
     page_size: usize,
     may_log: bool,
-    tools: Vec<Described>,
-    state: Arc<S>,
+    tools: Vec<Described<Definition, dyn Handler>>,
 }
 
-/// A tool, or why it has no definition; told by `build`, so that a chain stays a chain.
-type Described = Result<(Definition, Box<dyn Handler>), BuildError>;
+/// What is to be registered, or why it has no definition; told by `build`, so that a chain stays a
+/// chain.
+type Described<T, H> = Result<(T, Box<H>), BuildError>;
 
 impl<S: Send + Sync + 'static> ServerBuilder<S> {
     /// Sets the state that tools added *after* this see, as `Context<S>` or `State<S>`.
     ///
     /// Tools that were added before keep the state that they were added with.
     pub fn state<T: Send + Sync + 'static>(self, state: T) -> ServerBuilder<T> {
-        let Self { info, instructions, page_size, may_log, tools, state: _ } = self;
-        let state = Arc::new(state);
-        ServerBuilder { info, instructions, page_size, may_log, tools, state }
+        ServerBuilder { parts: self.parts, state: Arc::new(state) }
     }
 
     /// Sets what the client may tell the model about using this server.
     pub fn instructions(mut self, instructions: impl Into<String>) -> Self {
-        self.instructions = Some(instructions.into());
+        self.parts.instructions = Some(instructions.into());
         self
     }
 
     /// Changes the server's identity: title, website, icons.
     pub fn describe(mut self, change: impl FnOnce(&mut Implementation)) -> Self {
-        change(&mut self.info);
+        change(&mut self.parts.info);
         self
     }
 
     /// Cuts listings into pages of `size` entries; 0, the default, lists all at once.
     pub fn page_size(mut self, size: usize) -> Self {
-        self.page_size = size;
+        self.parts.page_size = size;
         self
     }
 
@@ -175,10 +158,10 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
     }
 
     fn add_boxed(mut self, tool: Box<dyn Tool<S>>) -> Self {
-        self.may_log |= tool.may_log();
+        self.parts.may_log |= tool.may_log();
         let definition = tool.definition();
         let state = self.state.clone();
-        self.tools.push(definition.map(|definition| {
+        self.parts.tools.push(definition.map(|definition| {
             let handler: Box<dyn Handler> = Box::new(Bound { tool, state });
             (definition, handler)
         }));
@@ -192,26 +175,25 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
     /// [`BuildError`]: the server has no identity, a name breaks the protocol's rules (specification,
     /// "Tool names"), two tools have the same name, or a tool cannot describe itself.
     pub fn build(self) -> Result<Server, BuildError> {
+        self.parts.build()
+    }
+}
+
+impl Parts {
+    fn build(self) -> Result<Server, BuildError> {
         if self.info.name.is_empty() || self.info.version.is_empty() {
             return Err(BuildError::Anonymous);
         }
-        let mut listing = Vec::with_capacity(self.tools.len());
-        let mut handlers = HashMap::with_capacity(self.tools.len());
-        for described in self.tools {
+        let tools = self.tools.into_iter().map(|described| {
             let (definition, handler) = described?;
             let name = definition.name.clone();
             check_name(&name)?;
-            if handlers.insert(name.clone(), handler).is_some() {
-                return Err(BuildError::DuplicateName { name });
-            }
-            let listed = Listed::new(definition).map_err(|source| BuildError::Definition {
-                name: name.into(),
-                source: source.into(),
-            })?;
-            listing.push(Arc::new(listed));
-        }
+            Ok(New { listed: listed(&name, definition)?, name, handler })
+        });
+        let tools = Registry::new(tools.collect::<Result<_, _>>()?, self.page_size)
+            .map_err(|name| BuildError::DuplicateName { name })?;
         let mut capabilities = ServerCapabilities::new();
-        if !listing.is_empty() {
+        if !tools.is_empty() {
             capabilities.tools = Some(ServerCapabilitiesTools::new());
         }
         if self.may_log {
@@ -222,9 +204,16 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
         let mut discover = DiscoverResult::new(capabilities, vec![revision]);
         discover.instructions = self.instructions;
         discover.set_server_info(&self.info).map_err(unwritable)?;
-        let pages = Pages::new(listing.iter().map(|tool| tool.name.as_str()), self.page_size);
-        Ok(Server(Arc::new(Inner { discover, listing, handlers, pages })))
+        Ok(Server(Arc::new(Inner { discover, tools })))
     }
+}
+
+fn listed<T: serde::Serialize>(name: &str, definition: T) -> Result<Listed<T>, BuildError> {
+    let unwritable = |source: serde_json::Error| BuildError::Definition {
+        name: name.to_owned().into(),
+        source: source.into(),
+    };
+    Listed::new(definition).map_err(unwritable)
 }
 
 fn unwritable(error: serde_json::Error) -> BuildError {

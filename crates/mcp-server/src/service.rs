@@ -6,7 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use mcp_types::{ClientRequest, ErrorObject, Exchange, ExchangeFuture, Outcome, ServerResult};
+use mcp_types::{
+    ClientRequest, ErrorObject, Exchange, ExchangeFuture, ListToolsResult, Notifier, Outcome,
+    RequestContext, ServerResult, Tool,
+};
 use tower_service::Service;
 use tracing::Span;
 
@@ -25,40 +28,50 @@ impl Service<Exchange> for Server {
     fn call(&mut self, exchange: Exchange) -> ServerFuture {
         let id = exchange.id();
         let Exchange { request, context, notifier, .. } = exchange;
-        let call = match request {
-            ClientRequest::CallTool(call) => call,
+        let incoming = Incoming { request: context, notifier, server: self.clone() };
+        match request {
+            ClientRequest::CallTool(call) => {
+                let Some(tool) = self.0.tools.find(&call.name) else {
+                    return ServerFuture::ready(Err(no_tool(&call.name)));
+                };
+                let span = tracing::debug_span!("tools/call", tool = call.name, ?id);
+                ServerFuture::start(span, || tool.handler.call(call.name, call.arguments, incoming))
+            }
             other => {
                 let _span = tracing::debug_span!("request", method = other.method(), ?id).entered();
-                return ServerFuture::ready(answer(&self.0, &other));
+                ServerFuture::ready(answer(&self.0, &other).map(Outcome::from))
             }
-        };
-        let Some(handler) = self.0.handler(&call.name) else {
-            return ServerFuture::ready(Err(no_tool(&call.name)));
-        };
-        let span = tracing::debug_span!("tools/call", tool = call.name, ?id);
-        let start = || handler.call(call.name, call.arguments, context, notifier);
-        let started = span.in_scope(|| catch_unwind(AssertUnwindSafe(start)));
-        match started {
-            Ok(future) => ServerFuture(State::Running { future, span }),
-            Err(panic) => ServerFuture::ready(Err(panicked(&*panic, &span))),
         }
     }
 }
 
-fn answer(server: &Inner, request: &ClientRequest) -> Result<Outcome, ErrorObject> {
-    let result = match request {
-        ClientRequest::Discover(_) => server.discover.clone().into(),
-        ClientRequest::ListTools(params) if server.has_tools() => {
-            let page = server.list(params.cursor.as_deref());
-            ServerResult::ListTools(page.ok_or_else(|| {
-                ErrorObject::invalid_params(
-                    "the cursor is not one of this server, list again from the start",
-                )
-            })?)
+/// A request less what it asks for: what every handler gets.
+pub(crate) struct Incoming {
+    pub(crate) request: RequestContext,
+    pub(crate) notifier: Notifier,
+    /// The server that was asked.
+    pub(crate) server: Server,
+}
+
+/// Answers what needs no handler.
+fn answer(server: &Inner, request: &ClientRequest) -> Result<ServerResult, ErrorObject> {
+    let all = |_: &Tool| true;
+    match request {
+        ClientRequest::Discover(_) => Ok(server.discover.clone().into()),
+        ClientRequest::ListTools(params) if !server.tools.is_empty() => {
+            let page = server.tools.page(params.cursor.as_deref(), all);
+            let (page, next_cursor) = page.ok_or_else(bad_cursor)?;
+            let mut result = ListToolsResult::new(page.into());
+            result.next_cursor = next_cursor;
+            Ok(ServerResult::ListTools(result))
         }
-        other => return Err(ErrorObject::method_not_found(other.method())),
-    };
-    Ok(result.into())
+        other => Err(ErrorObject::method_not_found(other.method())),
+    }
+}
+
+#[cold]
+fn bad_cursor() -> ErrorObject {
+    ErrorObject::invalid_params("the cursor is not one of this server, list again from the start")
 }
 
 #[cold]
@@ -83,6 +96,14 @@ enum State {
 }
 
 impl ServerFuture {
+    /// Starts a handler; its panic is an error of this call.
+    fn start(span: Span, start: impl FnOnce() -> ExchangeFuture) -> Self {
+        match span.in_scope(|| catch_unwind(AssertUnwindSafe(start))) {
+            Ok(future) => Self(State::Running { future, span }),
+            Err(panic) => Self::ready(Err(panicked(&*panic, &span))),
+        }
+    }
+
     fn ready(result: Result<Outcome, ErrorObject>) -> Self {
         Self(State::Ready(Box::new(result)))
     }

@@ -6,6 +6,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use mcp_types::{ErrorObject, InputRequest, Notifier, RawText, RequestContext};
 
+use crate::Server;
+use crate::service::Incoming;
 use crate::tool::Call;
 
 mod input;
@@ -51,6 +53,9 @@ struct Shared {
     subject: Subject,
     request: RequestContext,
     notifier: Notifier,
+    /// The server that was asked.
+    #[expect(dead_code, reason = "what it keeps for all calls is reached through it")]
+    server: Server,
     /// The last progress as bits of an `f64`: it may only grow.
     progress: AtomicU64,
     asked: Mutex<Asked>,
@@ -65,21 +70,18 @@ struct Asked {
 
 impl<S> Context<S> {
     pub(crate) fn new(call: Call<S>) -> (Self, Option<RawText>) {
-        let Call { tool, arguments, request, notifier, state } = call;
+        let Call { tool, arguments, request, notifier, state, server } = call;
         let subject = Subject { method: "tools/call", name: tool, arguments: arguments.clone() };
-        (Self::enter(subject, request, notifier, state), arguments)
+        let incoming = Incoming { request, notifier, server };
+        (Self::enter(subject, incoming, state), arguments)
     }
 
     /// The handle for whatever answers a request: a tool, a prompt, a resource.
-    pub(crate) fn enter(
-        subject: Subject,
-        request: RequestContext,
-        notifier: Notifier,
-        state: Arc<S>,
-    ) -> Self {
+    pub(crate) fn enter(subject: Subject, incoming: Incoming, state: Arc<S>) -> Self {
+        let Incoming { request, notifier, server } = incoming;
         let progress = AtomicU64::new(f64::NEG_INFINITY.to_bits());
         let asked = Mutex::default();
-        let shared = Shared { subject, request, notifier, progress, asked };
+        let shared = Shared { subject, request, notifier, server, progress, asked };
         Self { state, shared: Arc::new(shared) }
     }
 

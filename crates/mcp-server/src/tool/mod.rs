@@ -13,7 +13,8 @@ use mcp_types::{
 };
 use tokio::sync::oneshot;
 
-use crate::{BuildError, Context, IntoToolResult, ToolError};
+use crate::service::Incoming;
+use crate::{BuildError, Context, IntoToolResult, Server, ToolError};
 
 /// A tool of a server whose state is `S`.
 ///
@@ -77,6 +78,7 @@ pub struct Call<S = ()> {
     pub notifier: Notifier,
     /// The server's state.
     pub state: Arc<S>,
+    pub(crate) server: Server,
 }
 
 impl<S> Call<S> {
@@ -98,13 +100,7 @@ pub trait ToolSet<S = ()> {
 
 /// A tool together with the state of its server.
 pub(crate) trait Handler: Send + Sync {
-    fn call(
-        &self,
-        tool: String,
-        arguments: Option<RawText>,
-        request: RequestContext,
-        notifier: Notifier,
-    ) -> ExchangeFuture;
+    fn call(&self, tool: String, arguments: Option<RawText>, incoming: Incoming) -> ExchangeFuture;
 }
 
 pub(crate) struct Bound<S> {
@@ -113,15 +109,10 @@ pub(crate) struct Bound<S> {
 }
 
 impl<S: Send + Sync + 'static> Handler for Bound<S> {
-    fn call(
-        &self,
-        tool: String,
-        arguments: Option<RawText>,
-        request: RequestContext,
-        notifier: Notifier,
-    ) -> ExchangeFuture {
+    fn call(&self, tool: String, arguments: Option<RawText>, incoming: Incoming) -> ExchangeFuture {
+        let Incoming { request, notifier, server } = incoming;
         let state = self.state.clone();
-        self.tool.call(Call { tool, arguments, request, notifier, state })
+        self.tool.call(Call { tool, arguments, request, notifier, state, server })
     }
 }
 

@@ -117,7 +117,7 @@ fn functions() -> Server {
 }
 
 fn listed(server: &Server, name: &str) -> String {
-    let tool = server.tools().iter().find(|tool| tool.name == name).unwrap();
+    let tool = server.tools().into_iter().find(|tool| tool.name == name).unwrap();
     tool.text().to_string()
 }
 
