@@ -94,6 +94,7 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private_0_1;
+pub mod checked;
 mod context;
 mod error;
 mod extract;
