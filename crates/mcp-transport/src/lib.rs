@@ -68,6 +68,8 @@ mod duplex;
 #[cfg(feature = "duplex")]
 mod error;
 pub mod framing;
+#[cfg(any(feature = "http-client", feature = "http-server"))]
+pub mod http;
 #[cfg(feature = "duplex")]
 mod io;
 #[cfg(feature = "duplex")]

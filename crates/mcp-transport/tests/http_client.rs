@@ -1,0 +1,1 @@
+//! The client of Streamable HTTP against servers that are scripts.
