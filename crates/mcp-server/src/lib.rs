@@ -102,6 +102,7 @@ mod page;
 mod registry;
 mod server;
 mod service;
+mod template;
 mod tool;
 
 pub use mcp_macros::{tool, tools};
@@ -112,6 +113,7 @@ pub use error::{BuildError, Suspended, ToolError};
 pub use extract::{Extension, FromContext, State};
 pub use server::{Server, ServerBuilder};
 pub use service::ServerFuture;
+pub use template::{TemplateError, UriTemplate};
 pub use tool::result::{IntoToolResult, Json};
 pub use tool::{Call, Tool, ToolSet};
 
