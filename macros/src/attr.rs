@@ -150,6 +150,20 @@ pub(crate) struct ToolsAttr {
     pub(crate) etdi_crate: Option<Path>,
 }
 
+impl ToolsAttr {
+    /// What stands between the parentheses of `#[data(…)]`.
+    pub(crate) fn krate_alone(input: ParseStream) -> syn::Result<Option<Path>> {
+        let attr: Self = match input.is_empty() {
+            true => return Ok(None),
+            false => input.parse()?,
+        };
+        match attr.etdi_crate {
+            Some(path) => Err(syn::Error::new_spanned(path, "data declares nothing to ETDI")),
+            None => Ok(attr.krate),
+        }
+    }
+}
+
 impl Parse for ToolsAttr {
     fn parse(input: ParseStream) -> syn::Result<Self> {
         let mut attr = Self::default();

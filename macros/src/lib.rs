@@ -21,8 +21,7 @@ use proc_macro::TokenStream;
 ///
 /// The function stays as it is; beside it stands a type of the same name, to be registered with
 /// `.tool::<name>()`. The doc comment is what the model reads. Parameters are arguments, except
-/// those whose type is a `Context`, `State`, `Claims` or `Extension`, or that carry
-/// `#[from_context]`.
+/// those whose type is a `Context`, `State` or `Extension`, or that carry `#[from_context]`.
 ///
 /// | attribute | meaning |
 /// |---|---|
@@ -40,13 +39,29 @@ use proc_macro::TokenStream;
 /// | `allowed_callees = [path, "name"]`, `blocked_callees`, `allowed_callers`, `blocked_callers` | whom it may call, who may call it |
 /// | `require_request_signing` | calls must be signed |
 /// | `provider = "https://…"` | who publishes it |
-/// | `etdi_crate = path` | where `etdi_core` is, if not there |
+/// | `etdi_crate = path` | where `etdi_core` is, if not in `etdi` |
 ///
 /// On parameters: a doc comment describes it, `#[arg(default = 10)]` makes it optional,
-/// `#[arg(name = "type")]` renames it, `#[serde(…)]` and `#[schemars(…)]` are passed on.
+/// `#[arg(name = "type")]` renames it, `#[serde(…)]` and `#[schemars(…)]` are passed on. A type of
+/// your own that is an argument or a result carries [`#[data]`](macro@data).
+///
+/// A tool with `etdi` names the crate `etdi`, which also signs the server: add it to your
+/// `Cargo.toml`. A crate that only declares tools can do with `etdi-core` and `etdi_crate =
+/// etdi_core`.
 #[proc_macro_attribute]
 pub fn tool(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::function(attribute.into(), item.into()).into()
+}
+
+/// Makes a struct or an enum data: something that tools take and return.
+///
+/// It derives `Serialize`, `Deserialize` and `JsonSchema` with the `serde` and `schemars` that
+/// `mcp_server` brings along, so that your `Cargo.toml` needs neither. Other derives,
+/// `#[serde(…)]` and `#[schemars(…)]` go below it; doc comments describe the members to the model.
+/// `#[data(crate = path)]` says where `mcp_server` is.
+#[proc_macro_attribute]
+pub fn data(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expand::data(attribute.into(), item.into()).into()
 }
 
 /// Makes the methods of an `impl` block that are marked `#[tool]` tools of one object.

@@ -40,7 +40,8 @@ pub(crate) enum Receiver {
 #[derive(Clone)]
 pub(crate) struct Paths {
     pub(crate) server: Path,
-    pub(crate) etdi: Path,
+    /// Where `etdi_core` is, if not in `etdi`.
+    pub(crate) etdi: Option<Path>,
 }
 
 /// One parameter, in order.

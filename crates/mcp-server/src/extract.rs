@@ -9,8 +9,8 @@ use crate::Context;
 
 /// A parameter that is taken from the exchange of a server with state `S`.
 ///
-/// `#[tool]` takes a parameter this way when the last segment of its type is `Context`, `State`,
-/// `Claims` or `Extension`, or when it carries `#[from_context]`; all others are arguments.
+/// `#[tool]` takes a parameter this way when the last segment of its type is `Context`, `State` or
+/// `Extension`, or when it carries `#[from_context]`; all others are arguments.
 ///
 /// ```
 /// use mcp_server::{Context, FromContext, types::ErrorObject, tool};

@@ -15,7 +15,7 @@ pub use std::result::Result::{self, Err, Ok};
 pub use std::string::String;
 pub use std::vec::Vec;
 
-pub use crate::tool::args::read as arguments;
+pub use crate::tool::args::{Argument, Member, demand, member, read as arguments};
 pub use crate::tool::result::{
     ContentKind, DataKind, NoSplit, PlainKind, Probe, ProtocolSplit, ToolSplit, UnknownKind,
 };

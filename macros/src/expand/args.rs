@@ -1,8 +1,9 @@
 //! The type of a tool's arguments, and their defaults.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Ident, Lit, LitStr};
 
 use crate::model::{Argument, DefaultValue, Parameter, ToolModel};
@@ -12,9 +13,12 @@ pub(crate) fn structure(tool: &ToolModel) -> TokenStream {
     let door = tool.paths.door();
     let path = |name: &str| LitStr::new(&format!("{}::{name}", spelled(&door)), tool.name.span());
     let (serde, schemars) = (path("serde"), path("schemars"));
+    let demands = tool.arguments().filter_map(|argument| demand(argument, &door));
     let fields = tool.arguments().map(field);
     let defaults = tool.arguments().filter_map(default);
     quote! {
+        #(#demands)*
+
         #[derive(#door::serde::Deserialize, #door::schemars::JsonSchema)]
         #[serde(crate = #serde, deny_unknown_fields)]
         #[schemars(crate = #schemars)]
@@ -44,6 +48,16 @@ pub(crate) fn values(tool: &ToolModel) -> Vec<TokenStream> {
         }
     };
     tool.parameters.iter().map(value).collect()
+}
+
+/// Demands of the type of an argument what the derives will want, before they do, so that the first
+/// error says what to do.
+fn demand(argument: &Argument, door: &TokenStream) -> Option<TokenStream> {
+    let plain = |attribute: &syn::Attribute| attribute.path().is_ident("doc");
+    // What is read and described in a way of its own need not be readable by itself.
+    let is_plain = argument.attributes.iter().all(plain);
+    let ty = &argument.ty;
+    is_plain.then(|| quote_spanned!(ty.span()=> const _: () = #door::demand::<#ty>();))
 }
 
 fn field(argument: &Argument) -> TokenStream {
@@ -77,6 +91,6 @@ fn function(argument: &Argument) -> Ident {
 }
 
 /// A path as serde's attribute wants it.
-fn spelled(path: &TokenStream) -> String {
-    path.to_string().replace(' ', "")
+pub(super) fn spelled(path: &impl ToTokens) -> String {
+    path.to_token_stream().to_string().replace(' ', "")
 }

@@ -1,16 +1,25 @@
 //! What `etdi` adds: one constant, and its entry in the tool's `_meta`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 
 use crate::attr::{PermissionAttr, ToolRef};
 use crate::model::{Declaration, ToolModel};
 
+/// The one import through which the rest is named, so that a crate that is not there is one error,
+/// at the word that wants it.
+pub(crate) fn import(tool: &ToolModel) -> Option<TokenStream> {
+    let declaration = tool.declaration.as_ref()?;
+    Some(match &tool.paths.etdi {
+        Some(etdi) => quote!(use #etdi as __etdi;),
+        None => quote_spanned!(declaration.span=> use ::etdi::core as __etdi;),
+    })
+}
+
 /// The constant, as an item of the tool's `impl`.
 pub(crate) fn constant(tool: &ToolModel) -> Option<TokenStream> {
     let declaration = tool.declaration.as_ref()?;
-    let etdi = &tool.paths.etdi;
-    let module = quote!(#etdi::declaration);
+    let module = quote!(__etdi::declaration);
     let version = declaration.version.as_ref()?;
     let provider = declaration
         .provider
@@ -40,10 +49,10 @@ pub(crate) fn constant(tool: &ToolModel) -> Option<TokenStream> {
 /// Writes the declaration into `_meta` of `definition`.
 pub(crate) fn entry(tool: &ToolModel) -> Option<TokenStream> {
     tool.declaration.as_ref()?;
-    let (door, etdi) = (tool.paths.door(), &tool.paths.etdi);
+    let door = tool.paths.door();
     Some(quote! {
         match Self::DECLARATION.block() {
-            #door::Ok(block) => #door::meta(&mut definition, #etdi::wire::TOOL, &block)?,
+            #door::Ok(block) => #door::meta(&mut definition, __etdi::wire::TOOL, &block)?,
             #door::Err(error) => return #door::Err(#door::refused(Self::NAME, error)),
         }
     })

@@ -1,6 +1,7 @@
 //! From a marked item to what it expands to; your item comes out in any case.
 
 mod args;
+mod data;
 mod etdi;
 mod tool;
 
@@ -18,6 +19,8 @@ use crate::ctxt::Ctxt;
 use crate::model::{Declaration, Paths, Receiver, ToolModel, returned};
 use crate::signature::ReplaceSelf;
 use crate::{check, doc, signature};
+
+pub(crate) use data::data;
 
 /// Expands `#[tool]` on a free function.
 pub(crate) fn function(attribute: TokenStream, item: TokenStream) -> TokenStream {
@@ -205,14 +208,14 @@ impl Source<'_> {
 
 impl Default for Paths {
     fn default() -> Self {
-        Self { server: parse_quote!(::mcp_server), etdi: parse_quote!(::etdi_core) }
+        Self { server: parse_quote!(::mcp_server), etdi: None }
     }
 }
 
 impl Paths {
     /// Where the attribute says that they are.
     fn or(self, server: Option<syn::Path>, etdi: Option<syn::Path>) -> Self {
-        Self { server: server.unwrap_or(self.server), etdi: etdi.unwrap_or(self.etdi) }
+        Self { server: server.unwrap_or(self.server), etdi: etdi.or(self.etdi) }
     }
 
     /// The door for generated code; its name carries the version.

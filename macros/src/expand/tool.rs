@@ -123,11 +123,13 @@ fn method_type(tool: &ToolModel) -> Ident {
 fn implementation(tool: &ToolModel, type_name: &Ident) -> TokenStream {
     let door = tool.paths.door();
     let bounds = bounds(tool, &door);
-    let (name, declaration) = (&tool.name, etdi::constant(tool));
+    let (name, import, declaration) = (&tool.name, etdi::import(tool), etdi::constant(tool));
     let (arguments, result) = (args::structure(tool), result(tool, &door));
     let (definition, call) = (definition(tool, &door), call(tool, &door));
     let may_log = tool.extracted().next().is_some();
     quote! {
+        #import
+
         impl #type_name {
             /// The name of the tool.
             #[allow(dead_code)]

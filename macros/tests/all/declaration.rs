@@ -17,7 +17,8 @@ async fn log_access() {}
     max_call_depth = 2,
     allowed_callees = [log_access, "remote_tool"],
     blocked_callers = ["shell"],
-    require_request_signing
+    require_request_signing,
+    etdi_crate = etdi_core
 )]
 async fn search(query: String) -> String {
     query
@@ -28,14 +29,14 @@ async fn scoped() {}
 
 struct Notes;
 
-#[tools]
+#[tools(etdi_crate = etdi_core)]
 impl Notes {
     #[tool(etdi, version = "2.0.0")]
     async fn list(&self) {}
 }
 
 fn meta(server: &Server, name: &str) -> Option<String> {
-    let tool = server.tools().iter().find(|tool| tool.name == name).unwrap();
+    let tool = server.tools().into_iter().find(|tool| tool.name == name).unwrap();
     let meta = tool.meta.as_ref()?;
     Some(Listed::new(meta.clone()).unwrap().text().to_string())
 }

@@ -14,6 +14,42 @@ pub(crate) fn none() -> RawText {
         .unwrap_or_else(|_| mcp_types::JsonSchema::empty_object().text().clone())
 }
 
+/// What can be an argument: what serde can read and schemars can describe.
+///
+/// Generated code demands it before it derives anything, so that the first error about a type that
+/// cannot be one says what to do.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a tool",
+    label = "a model cannot send this",
+    note = "mark your type with `#[mcp_server::data]`, or derive `serde::Deserialize` and `schemars::JsonSchema`",
+    note = "what does not come from the model is taken from the exchange: mark the parameter with `#[from_context]`"
+)]
+pub trait Argument: DeserializeOwned + schemars::JsonSchema {}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned + schemars::JsonSchema> Argument for T {}
+
+/// Compiles for what can be an argument.
+#[doc(hidden)]
+pub const fn demand<T: Argument>() {}
+
+/// What can be a member of data that tools take and return, as [`Argument`] is demanded.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a member of data",
+    label = "tools can neither take nor return this",
+    note = "mark your type with `#[mcp_server::data]`, or derive `serde::Serialize`, `serde::Deserialize` and `schemars::JsonSchema`"
+)]
+pub trait Member: serde::Serialize + DeserializeOwned + schemars::JsonSchema {}
+
+#[diagnostic::do_not_recommend]
+impl<T: serde::Serialize + DeserializeOwned + schemars::JsonSchema> Member for T {}
+
+/// Compiles for what can be a member of data.
+#[doc(hidden)]
+pub const fn member<T: Member>() {}
+
 /// Reads the arguments of a tool whose parameters have these names.
 ///
 /// What does not fit is a result of the tool, because the model can do better with its next call

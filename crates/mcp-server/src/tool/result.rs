@@ -19,7 +19,7 @@ use crate::ToolError;
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`",
     label = "the model cannot read this",
-    note = "derive `Serialize` and `JsonSchema` for it, and the model gets it as JSON",
+    note = "mark it with `#[mcp_server::data]`, or derive `Serialize` and `JsonSchema`: the model gets it as JSON",
     note = "or return text, content blocks, `CallToolResult`, or a `Result` of one of these",
     note = "with `#[tool(structured = false)]`, `Serialize` alone is enough"
 )]
