@@ -127,6 +127,68 @@ fn progress_is_a_sign_of_life() {
     assert!(pair.answers[&id].is_err());
 }
 
+/// Progress of the request with this id, as a server says it.
+fn progress(id: i64) -> ByteString {
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id},"progress":1}}}}"#
+    );
+    text.into()
+}
+
+#[test]
+fn progress_that_nobody_asked_for_is_no_sign_of_life() {
+    for (era, request) in [(Era::Modern, 2), (Era::Legacy, 2)] {
+        let mut pair = opened(Some(era));
+        let id = pair.request(call("never"));
+        pair.settle();
+        pair.pass(200 * SECOND);
+        pair.to_client.push_back(progress(request));
+        pair.settle();
+        assert!(pair.notified.is_empty(), "{:?}", pair.notified);
+        pair.pass(100 * SECOND);
+        assert_eq!(pair.answers[&id].as_ref().unwrap_err().origin, Origin::Timeout);
+    }
+}
+
+#[test]
+fn no_progress_keeps_a_call_alive_for_ever() {
+    for era in [Era::Modern, Era::Legacy] {
+        let mut pair = opened(Some(era));
+        let mut exchange = call("never");
+        exchange.context.progress_token = Some("mine".into());
+        let id = pair.request(exchange);
+        pair.settle();
+        for _ in 0..35 {
+            pair.pass(100 * SECOND);
+            pair.to_client.push_back(progress(2));
+            pair.settle();
+        }
+        assert!(!pair.answers.contains_key(&id), "within the hour");
+        pair.pass(100 * SECOND);
+        assert_eq!(pair.answers[&id].as_ref().unwrap_err().origin, Origin::Timeout);
+        pair.settle();
+        idle(&pair);
+    }
+}
+
+#[test]
+fn the_time_of_the_person_is_not_the_servers() {
+    let mut pair = opened(Some(Era::Legacy));
+    let id = pair.request(call("ask"));
+    pair.settle();
+    let Some(Ok(Outcome::InputRequired(asked))) = pair.answers.remove(&id) else { panic!() };
+    pair.pass(400 * SECOND);
+    let mut again = call("ask");
+    again.context.request_state = asked.request_state;
+    let key = asked.input_requests.unwrap().into_keys().next().unwrap();
+    let answer = RawText::new(r#"{"action":"decline"}"#).unwrap();
+    again.context.input_responses = Some(Members::from_iter([(key, answer)]));
+    let again = pair.request(again);
+    pair.pass(SECOND);
+    pair.settle();
+    assert!(pair.answers[&again].is_ok(), "{:?}", pair.answers);
+}
+
 #[test]
 fn a_cancellation_that_crosses_the_answer_is_nothing() {
     for era in ERAS {

@@ -41,6 +41,9 @@ pub struct ClientConfig {
     pub opening_timeout: Duration,
     /// How long the server may be silent on a request; progress counts as a sign of life.
     pub request_timeout: Option<Duration>,
+    /// How long a request may take in all, whatever the server says meanwhile (2026-07-28,
+    /// "Cancellation", Timeouts); subscriptions, which last by nature, are excepted.
+    pub longest_request: Option<Duration>,
     /// How long a call of a legacy server waits for an answer to what it asked.
     pub parked_timeout: Duration,
 }
@@ -55,6 +58,7 @@ impl ClientConfig {
             probe_timeout: Duration::from_secs(5),
             opening_timeout: Duration::from_secs(90),
             request_timeout: Some(Duration::from_secs(300)),
+            longest_request: Some(Duration::from_secs(3600)),
             parked_timeout: Duration::from_secs(600),
         }
     }
@@ -104,9 +108,11 @@ struct Entry {
     request: RequestId,
     method: ByteString,
     is_subscription: bool,
-    /// The token of the exchange, which on the wire is the request's id.
+    /// The token of the exchange, which on the wire is the request's id; `None` if none was sent.
     token: Option<ProgressToken>,
     deadline: Option<Instant>,
+    /// Beyond this no progress moves the deadline.
+    latest: Option<Instant>,
     /// The server waits for an answer, and nobody here waits for the call.
     parked: bool,
 }
@@ -266,9 +272,10 @@ impl ClientConn {
         let id = exchange.id();
         let request = self.next_id();
         // Tokens have to differ among all that is in flight, and only the id is sure to.
-        let token = exchange.context.progress_token.take();
+        let mut token = exchange.context.progress_token.take();
         if token.is_some() || exchange.notifier.is_connected() {
             exchange.context.progress_token = Some(request.clone());
+            token.get_or_insert_with(|| request.clone());
         }
         let mut written = Ok(());
         self.outbox.push(Some(request.clone()), |out| {
@@ -282,21 +289,20 @@ impl ClientConn {
             return self.completed(id, Err(error));
         }
         let is_subscription = matches!(exchange.request, ClientRequest::SubscriptionsListen(_));
-        let waits = self.config.request_timeout.filter(|_| !is_subscription);
-        let deadline = waits.map(|timeout| now + timeout);
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, id));
-        }
+        let latest = self.config.longest_request.filter(|_| !is_subscription);
+        let latest = latest.map(|longest| now + longest);
         let method = ByteString::from(exchange.request.method());
         let entry = Entry {
             request: request.clone(),
             method,
             is_subscription,
             token,
-            deadline,
+            deadline: None,
+            latest,
             parked: false,
         };
         self.pending.insert(Some(request), id, entry);
+        self.stay(now, id);
     }
 
     fn handle_response(&mut self, now: Instant, response: Response) {
@@ -337,13 +343,15 @@ impl ClientConn {
         };
         let (exchange, notification) = match notification {
             ServerNotification::Progress(mut progress) => {
-                let Some(exchange) = self.pending.exchange(&progress.progress_token) else {
-                    return;
-                };
-                self.stay(now, exchange);
-                let token = self.pending.get(exchange).and_then(|entry| entry.token.clone());
-                progress.progress_token = token.unwrap_or(progress.progress_token);
-                (Some(exchange), ServerNotification::Progress(progress))
+                let exchange = self.pending.exchange(&progress.progress_token);
+                let entry = exchange.and_then(|exchange| self.pending.get(exchange));
+                // Progress is for tokens that were sent; anything else is no sign of life.
+                let Some(token) = entry.and_then(|entry| entry.token.clone()) else { return };
+                if let Some(exchange) = exchange {
+                    self.stay(now, exchange);
+                }
+                progress.progress_token = token;
+                (exchange, ServerNotification::Progress(progress))
             }
             ServerNotification::Cancelled(cancelled) => {
                 return self.server_cancelled(&cancelled);
@@ -399,14 +407,19 @@ impl ClientConn {
         self.outbox.push(None, |out| wire::encode_error(out, Some(&request.id), &refusal));
     }
 
-    /// A sign of life of a call moves its deadline.
+    /// A sign of life of a call moves its deadline, up to its latest.
     fn stay(&mut self, now: Instant, exchange: ExchangeId) {
-        let Some(timeout) = self.config.request_timeout else { return };
+        let timeout = self.config.request_timeout.map(|timeout| now + timeout);
         let Some(entry) = self.pending.get_mut(exchange) else { return };
-        if let Some(deadline) = &mut entry.deadline {
-            self.deadlines.remove(&(*deadline, exchange));
-            *deadline = now + timeout;
-            self.deadlines.insert((*deadline, exchange));
+        if entry.is_subscription || entry.parked {
+            return;
+        }
+        if let Some(before) = entry.deadline.take() {
+            self.deadlines.remove(&(before, exchange));
+        }
+        entry.deadline = timeout.into_iter().chain(entry.latest).min();
+        if let Some(deadline) = entry.deadline {
+            self.deadlines.insert((deadline, exchange));
         }
     }
 

@@ -89,6 +89,7 @@ impl ClientConn {
             is_subscription: false,
             token: None,
             deadline: None,
+            latest: None,
             parked: true,
         };
         let request = entry.request.clone();
@@ -121,7 +122,8 @@ impl ClientConn {
         let answers = exchange.context.input_responses.take().unwrap_or_default();
         self.answer_questions(&parked, &answers);
         let Parked { mut entry, answer, later, .. } = parked;
-        entry.token = exchange.context.progress_token.take().or(entry.token);
+        let token = exchange.context.progress_token.take();
+        entry.token = entry.token.map(|told| token.unwrap_or(told));
         if let Some(other) = self.pending.exchange(&entry.request) {
             self.remove(other);
         }
@@ -131,11 +133,12 @@ impl ClientConn {
                 self.completed(exchange.id(), result);
             }
             None => {
-                if let Some(deadline) = entry.deadline {
-                    self.deadlines.insert((deadline, exchange.id()));
-                }
+                // What the person took to answer is not the server's time.
+                (entry.deadline, entry.latest) =
+                    (None, self.config.longest_request.map(|longest| now + longest));
                 let request = entry.request.clone();
                 self.pending.insert(Some(request), exchange.id(), entry);
+                self.stay(now, exchange.id());
                 for (id, question) in later {
                     if let Err(error) = self.park(now, id.clone(), question) {
                         self.outbox.push(None, |out| wire::encode_error(out, Some(&id), &error));
