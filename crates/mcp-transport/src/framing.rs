@@ -25,6 +25,14 @@ impl Default for FrameLimits {
     }
 }
 
+#[cfg(any(feature = "http-client", feature = "http-server"))]
+impl FrameLimits {
+    /// Holds a message that came whole to the limits; `None` when there is nothing but white space.
+    pub(crate) fn admit(self, text: Bytes) -> Option<Result<ByteString, Fault>> {
+        LineReader::new(self).finish_line(text)
+    }
+}
+
 /// Why a line is no message, with the id to answer under where it could be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {

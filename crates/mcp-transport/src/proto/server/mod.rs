@@ -20,6 +20,11 @@ mod legacy;
 mod modern;
 mod opening;
 
+#[cfg(feature = "http-server")]
+pub(crate) use self::modern::{served, stamped};
+#[cfg(feature = "http-server")]
+pub(crate) use self::opening::has_envelope;
+
 /// Bounds of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -53,13 +53,13 @@ impl ServerConn {
 }
 
 /// The revisions that are served with an envelope, newest first.
-pub(super) fn served() -> Vec<String> {
+pub(crate) fn served() -> Vec<String> {
     ProtocolVersion::of_era(Era::Modern).map(|version| version.as_str().to_owned()).collect()
 }
 
 /// The notification with the id of the subscription to which it belongs (2026-07-28,
 /// "Subscriptions": every notification of a stream carries it).
-pub(super) fn stamped(
+pub(crate) fn stamped(
     mut notification: ServerNotification,
     id: Option<&RequestId>,
 ) -> ServerNotification {

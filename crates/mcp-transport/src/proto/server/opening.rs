@@ -36,7 +36,7 @@ pub(super) fn is_handshake(request: &Request) -> bool {
 }
 
 /// Whether `params._meta` names a revision.
-fn has_envelope(request: &Request) -> bool {
+pub(crate) fn has_envelope(request: &Request) -> bool {
     let named = || {
         let meta: Members =
             request.params.as_ref()?.parse::<Members>().ok()?.get("_meta")?.parse().ok()?;

@@ -1,0 +1,114 @@
+//! Answers: one text whose length is known, or a stream that drives the call it answers.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use mcp_types::{ErrorObject, RequestId, wire};
+
+use super::call::CallStream;
+
+/// The body of an answer of an [`HttpServer`](super::HttpServer).
+///
+/// Where the answer is a stream, reading it is what drives the call: a client that reads slowly
+/// slows its own call down and nothing is heaped up, and a body that is dropped cancels the call
+/// (revisions without a handshake).
+#[must_use = "a body does nothing unless it is read"]
+pub struct ResponseBody(pub(super) Kind);
+
+pub(super) enum Kind {
+    Whole(Option<Bytes>),
+    Call(Box<CallStream>),
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = match &mut self.0 {
+            Kind::Whole(bytes) => bytes.take(),
+            Kind::Call(stream) => std::task::ready!(stream.poll_next(cx)),
+        };
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, Kind::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Kind::Call(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Kind::Whole(_) => "ResponseBody(whole)",
+            Kind::Call(_) => "ResponseBody(stream)",
+        })
+    }
+}
+
+pub(super) type Answer = Response<ResponseBody>;
+
+/// A JSON text as the whole answer.
+pub(super) fn json(status: StatusCode, text: Vec<u8>) -> Answer {
+    whole(status, HeaderValue::from_static("application/json"), text)
+}
+
+/// All events of a stream that has ended already.
+pub(super) fn events(text: Vec<u8>) -> Answer {
+    as_stream(whole(StatusCode::OK, EVENT_STREAM, text))
+}
+
+/// A stream.
+pub(super) fn stream(kind: Kind) -> Answer {
+    let mut answer = Response::new(ResponseBody(kind));
+    answer.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
+    as_stream(answer)
+}
+
+/// An answer that says nothing but its status.
+pub(super) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(ResponseBody(Kind::Whole(None)));
+    *answer.status_mut() = status;
+    answer
+}
+
+/// An error object as the whole answer.
+pub(super) fn error(status: StatusCode, id: Option<&RequestId>, error: &ErrorObject) -> Answer {
+    let mut text = Vec::with_capacity(256);
+    wire::encode_error(&mut text, id, error);
+    json(status, text)
+}
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+fn whole(status: StatusCode, media: HeaderValue, text: Vec<u8>) -> Answer {
+    let mut answer = Response::new(ResponseBody(Kind::Whole(Some(text.into()))));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, media);
+    answer
+}
+
+/// Tells whoever stands between not to keep or to gather events.
+fn as_stream(mut answer: Answer) -> Answer {
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    answer
+}

@@ -1,0 +1,143 @@
+//! The stateless era: one POST is one exchange, and its headers say what its body says.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use http::request::Parts;
+use http::{HeaderName, StatusCode};
+use mcp_types::error::codes;
+use mcp_types::jsonrpc::{Message, Request};
+use mcp_types::version::Era;
+use mcp_types::wire::{Codec, MODERN};
+use mcp_types::{
+    ByteString, ClientRequest, ErrorObject, Exchange, Members, MirroredParams, RequestContext,
+    RequestId, Unreadable, keys,
+};
+
+use super::body::{self, Answer};
+use super::call::{Call, refused};
+use super::shared::Shared;
+use crate::http::headers;
+
+/// Serves one message; a request becomes a call, all else has its answer at once.
+pub(super) fn serve(
+    shared: &Arc<Shared>,
+    parts: Parts,
+    message: Message,
+    cx: &mut Context<'_>,
+) -> Result<Call, Answer> {
+    match message {
+        Message::Request(request) => open(shared, parts, request, cx),
+        // No notification of this era has a meaning over HTTP: closing the answer cancels.
+        Message::Notification(_) => Err(body::empty(StatusCode::ACCEPTED)),
+        _ => {
+            let text = "a client of this revision sends requests and notifications only";
+            Err(body::error(StatusCode::BAD_REQUEST, None, &ErrorObject::invalid_request(text)))
+        }
+    }
+}
+
+fn open(
+    shared: &Arc<Shared>,
+    parts: Parts,
+    request: Request,
+    cx: &mut Context<'_>,
+) -> Result<Call, Answer> {
+    let Request { id, method, params } = request;
+    let named = [(headers::PROTOCOL_VERSION, None), (headers::METHOD, Some(&*method))];
+    for (name, expected) in named {
+        only(&parts, &name, expected).map_err(|error| refused(&id, &error))?;
+    }
+    let incoming = match MODERN.decode_request(&method, params.as_ref()) {
+        Ok(incoming) => incoming,
+        Err(error) => {
+            // Two revisions that differ are a mismatch, whether or not one of them is served.
+            let version = params.and_then(|params| version_in(&params)).unwrap_or_default();
+            let mismatch = (!version.is_empty())
+                .then(|| only(&parts, &headers::PROTOCOL_VERSION, Some(&version)).err())
+                .flatten();
+            return Err(refused(&id, &mismatch.unwrap_or(error)));
+        }
+    };
+    let version = incoming.context.protocol_version().map(|version| version.as_str());
+    only(&parts, &headers::PROTOCOL_VERSION, version).map_err(|error| refused(&id, &error))?;
+    if let Some(name) = headers::name_of(&incoming.request) {
+        only(&parts, &headers::NAME, Some(&name)).map_err(|error| refused(&id, &error))?;
+    }
+    let mut context = incoming.context;
+    if matches!(incoming.request, ClientRequest::CallTool(_)) {
+        context.extensions.insert(mirrored(&parts));
+    }
+    extend(&mut context, parts);
+    Ok(start(shared, id, incoming.request, context, cx))
+}
+
+fn start(
+    shared: &Arc<Shared>,
+    id: RequestId,
+    request: ClientRequest,
+    context: RequestContext,
+    cx: &mut Context<'_>,
+) -> Call {
+    let listens = matches!(request, ClientRequest::SubscriptionsListen(_));
+    let mut exchange = Exchange::new(request);
+    exchange.context = context;
+    Call::start(shared, id, exchange, (&MODERN, Era::Modern, listens), cx)
+}
+
+/// What layers and tools may want to know of the request: its HTTP parts, and who sent it.
+pub(super) fn extend(context: &mut RequestContext, parts: Parts) {
+    if let Some(principal) = parts.extensions.get::<mcp_types::Principal>() {
+        context.extensions.insert(principal.clone());
+    }
+    context.extensions.insert(parts);
+}
+
+/// Refuses a header that is missing, that stands twice, or that does not say `expected`.
+fn only(parts: &Parts, name: &HeaderName, expected: Option<&str>) -> Result<(), ErrorObject> {
+    let mut values = parts.headers.get_all(name).iter();
+    let problem = match (values.next(), values.next()) {
+        (None, _) => "is missing, each request must carry it".to_owned(),
+        (Some(_), Some(_)) => "stands twice".to_owned(),
+        (Some(value), None) => {
+            let Some(expected) = expected else { return Ok(()) };
+            let encoded = *name == headers::NAME;
+            if value.as_bytes() == expected.as_bytes() && !encoded
+                || encoded && headers::says(value, expected)
+            {
+                return Ok(());
+            }
+            let said: String =
+                String::from_utf8_lossy(value.as_bytes()).chars().take(128).collect();
+            let expected: String = expected.chars().take(128).collect();
+            format!(
+                "says `{}` and the body says `{}`",
+                said.escape_debug(),
+                expected.escape_debug()
+            )
+        }
+    };
+    Err(ErrorObject::new(codes::HEADER_MISMATCH, format!("the header `{name}` {problem}")))
+}
+
+/// The revision that an envelope names, whatever else is wrong with the request.
+#[cold]
+fn version_in(params: &mcp_types::RawText) -> Option<String> {
+    let meta: Members = params.parse::<Members>().ok()?.get("_meta")?.parse().ok()?;
+    meta.get(keys::PROTOCOL_VERSION)?.parse().ok()
+}
+
+/// The headers that repeat arguments of a tool.
+fn mirrored(parts: &Parts) -> MirroredParams {
+    let mut mirrored = MirroredParams::new();
+    for (name, value) in &parts.headers {
+        if let Some(name) = name.as_str().strip_prefix(headers::PARAM_PREFIX) {
+            let first = mirrored.get(name).is_none();
+            // A header that stands twice has no one value.
+            let value = if first { headers::decode(value.as_bytes()) } else { Err(Unreadable) };
+            let value = value.map(|text| ByteString::from(&*text));
+            mirrored.push(name.into(), value);
+        }
+    }
+    mirrored
+}

@@ -1,0 +1,124 @@
+//! How an HTTP server serves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcp_types::Runtime;
+
+use super::guard::Guard;
+use crate::framing::FrameLimits;
+
+/// How an [`HttpServer`](super::HttpServer) serves. The defaults are safe for peers that nobody
+/// trusts, and for a server that only programs of the same machine are to reach.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct HttpOptions {
+    /// Where the endpoint is, for [`HttpServer::listen`](super::HttpServer::listen) and
+    /// [`serve_http`](super::serve_http); `/mcp` by default.
+    pub path: String,
+    /// How many connections a listener serves at once; more are closed. 4,096 by default.
+    pub connections: usize,
+    /// How long the head of a request may take to arrive; half a minute by default.
+    pub head_time: Duration,
+    /// How long connections may go on after a shutdown has begun; ten seconds by default.
+    pub drain: Duration,
+    /// How large a message may be; its bound of a line is the bound of a body.
+    pub frame: FrameLimits,
+    /// How long the body of a request may take to arrive; half a minute by default.
+    pub body_time: Duration,
+    /// After how much silence a stream sends a comment, and a call that takes its time becomes a
+    /// stream; 15 seconds by default, `None` for never.
+    pub keep_alive: Option<Duration>,
+    /// Whether each call is answered by one JSON text, and what it says meanwhile is dropped;
+    /// `subscriptions/listen` is a stream all the same. `false` by default.
+    pub json_only: bool,
+    /// Timers, tasks and threads for the exchanges; tokio's by default.
+    pub runtime: Option<Arc<dyn Runtime>>,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    any_host: bool,
+    any_origin: bool,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            path: "/mcp".to_owned(),
+            connections: 4096,
+            head_time: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+            frame: FrameLimits::default(),
+            body_time: Duration::from_secs(30),
+            keep_alive: Some(Duration::from_secs(15)),
+            json_only: false,
+            runtime: None,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            any_host: false,
+            any_origin: false,
+        }
+    }
+}
+
+impl HttpOptions {
+    /// Serves requests whose `Host` is `host`, besides those to `localhost`, `127.0.0.1` and
+    /// `[::1]`. A host without a port stands for every port.
+    #[must_use]
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.hosts.push(host.into());
+        self
+    }
+
+    /// Serves requests of web pages of `origin`, such as `https://app.example.com`, besides those
+    /// of the server's own host. Programs that are no browsers send no origin and need none.
+    #[must_use]
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// Serves requests for any host.
+    ///
+    /// A page in a browser can then reach the server under a name of its own (DNS rebinding), which
+    /// is dangerous wherever a browser can reach the server at all.
+    #[must_use]
+    pub fn dangerously_allow_any_host(mut self) -> Self {
+        self.any_host = true;
+        self
+    }
+
+    /// Serves requests of any web page, which is dangerous unless each request is authorized.
+    #[must_use]
+    pub fn dangerously_allow_any_origin(mut self) -> Self {
+        self.any_origin = true;
+        self
+    }
+
+    pub(super) fn guard(&self) -> Guard {
+        Guard {
+            hosts: self.hosts.clone(),
+            origins: self.origins.clone(),
+            any_host: self.any_host,
+            any_origin: self.any_origin,
+        }
+    }
+}
+
+impl std::fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpOptions")
+            .field("path", &self.path)
+            .field("connections", &self.connections)
+            .field("head_time", &self.head_time)
+            .field("drain", &self.drain)
+            .field("frame", &self.frame)
+            .field("body_time", &self.body_time)
+            .field("keep_alive", &self.keep_alive)
+            .field("json_only", &self.json_only)
+            .field("hosts", &self.hosts)
+            .field("origins", &self.origins)
+            .field("any_host", &self.any_host)
+            .field("any_origin", &self.any_origin)
+            .finish_non_exhaustive()
+    }
+}

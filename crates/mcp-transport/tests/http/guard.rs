@@ -1,0 +1,159 @@
+//! What is refused before anybody looks at the message.
+
+use std::time::Duration;
+
+use mcp_transport::framing::FrameLimits;
+use mcp_transport::http::server::HttpOptions;
+
+use crate::common::modern;
+use crate::raw::{POST, modern_head, tools};
+
+#[tokio::test]
+async fn a_page_that_rebinds_its_name_reaches_nothing() {
+    let served = tools(HttpOptions::default()).await;
+    let body = modern(1, "tools/list", "");
+    let head = modern_head("tools/list", "");
+    let own = format!("{head}Host: {0}\nOrigin: http://{0}\n", served.address);
+    served.ask(&own, &body).await.with_status(200);
+    for line in [
+        "Host: evil.example.com",
+        "Host: evil.example.com\nOrigin: http://evil.example.com",
+        "Host: localhost\nOrigin: http://evil.example.com",
+        "Host: localhost\nOrigin: null",
+        "Host: localhost\nHost: evil.example.com",
+    ] {
+        let reply = served.ask(&format!("{head}{line}\n"), &body).await;
+        assert_eq!((reply.status, reply.code()), (403, -32600), "{line}");
+        assert!(reply.body.starts_with(r#"{"jsonrpc":"2.0","id":null,"#));
+        // Whatever is asked for, and wherever.
+        for target in ["GET /mcp", "DELETE /mcp", "OPTIONS /mcp", "POST /elsewhere", "GET /"] {
+            let head = format!("{target} HTTP/1.1\n{line}\n");
+            assert_eq!(served.ask(&head, "").await.status, 403, "{head}");
+        }
+    }
+    let allowed =
+        HttpOptions::default().allow_host("evil.example.com").allow_origin("http://friend");
+    let served = tools(allowed).await;
+    for line in ["Host: evil.example.com:80", "Host: localhost\nOrigin: http://friend"] {
+        served.ask(&format!("{head}{line}\n"), &body).await.with_status(200);
+    }
+}
+
+#[tokio::test]
+async fn methods_paths_and_media_types_are_held_to_the_protocol() {
+    let served = tools(HttpOptions::default()).await;
+    let body = modern(1, "tools/list", "");
+    let good = modern_head("tools/list", "");
+    for method in ["PUT", "PATCH", "OPTIONS"] {
+        let reply = served.ask(&good.replace("POST", method), "").await;
+        assert_eq!(reply.status, 405, "{method}");
+        assert!(reply.header("allow").is_some_and(|allow| allow.contains("POST")));
+    }
+    for (head, status) in [
+        (good.replace("/mcp", "/"), 404),
+        (good.replace("/mcp", "/mcp/more"), 404),
+        (good.replace("/mcp", "/mcp?query=1"), 200),
+        (good.replace("Content-Type: application/json", "Content-Type: text/plain"), 415),
+        (good.replace("Content-Type: application/json\n", ""), 415),
+        (good.replace(", text/event-stream", ""), 406),
+        (good.replace("application/json, text/event-stream", "text/html"), 406),
+    ] {
+        let reply = served.ask(&head, &body).await;
+        assert_eq!(reply.status, status, "{head}");
+        if status != 200 {
+            assert_eq!(reply.code(), -32600, "{head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_has_a_bound_of_size_however_it_arrives() {
+    let mut options = HttpOptions::default();
+    options.frame = FrameLimits { line: 1000, depth: 8, ..FrameLimits::default() };
+    let served = tools(options).await;
+    let good = modern_head("tools/list", "");
+    let mut raw = served.connect().await;
+    // What is announced is refused before it is sent.
+    let head = format!("{good}Host: localhost\nContent-Length: 1001\n").replace('\n', "\r\n");
+    raw.send(format!("{head}\r\n").as_bytes()).await;
+    assert_eq!(raw.reply().await.status, 413);
+    assert!(raw.is_closed().await);
+    // What is not announced is counted.
+    let mut raw = served.connect().await;
+    let head = format!("{good}Host: localhost\nTransfer-Encoding: chunked\n").replace('\n', "\r\n");
+    raw.send(format!("{head}\r\n").as_bytes()).await;
+    for _ in 0..11 {
+        raw.send(format!("64\r\n{}\r\n", " ".repeat(100)).as_bytes()).await;
+    }
+    assert_eq!(raw.reply().await.status, 413);
+    let deep = format!("{}{}", "[".repeat(9), "]".repeat(9));
+    let reply = served.ask(&good, &format!(r#"{{"id":5,"x":{deep}}}"#)).await;
+    assert_eq!((reply.status, reply.code()), (400, -32600));
+    assert!(reply.body.contains(r#""id":5"#), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn a_body_in_pieces_is_one_body() {
+    let served = tools(HttpOptions::default()).await;
+    let mut raw = served.connect().await;
+    let head =
+        format!("{}Host: localhost\nTransfer-Encoding: chunked\n", modern_head("tools/list", ""));
+    raw.send(format!("{}\r\n", head.replace('\n', "\r\n")).as_bytes()).await;
+    for piece in modern(1, "tools/list", "").as_bytes().chunks(20) {
+        raw.send(format!("{:x}\r\n{}\r\n", piece.len(), str::from_utf8(piece).unwrap()).as_bytes())
+            .await;
+        tokio::task::yield_now().await;
+    }
+    raw.send(b"0\r\n\r\n").await;
+    assert!(raw.reply().await.with_status(200).contains("echo"));
+}
+
+#[tokio::test]
+async fn a_body_has_a_bound_of_time() {
+    let mut options = HttpOptions::default();
+    options.body_time = Duration::from_millis(50);
+    let served = tools(options).await;
+    let mut raw = served.connect().await;
+    raw.send(
+        format!("{POST}Host: localhost\nContent-Length: 100\n\n").replace('\n', "\r\n").as_bytes(),
+    )
+    .await;
+    raw.send(b"{").await;
+    assert_eq!(raw.reply().await.status, 408);
+    assert!(raw.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_head_has_a_bound_of_time() {
+    let mut options = HttpOptions::default();
+    options.head_time = Duration::from_millis(50);
+    let served = tools(options).await;
+    let mut raw = served.connect().await;
+    raw.send(b"POST /mcp HTTP/1.1\r\nHost: local").await;
+    assert!(raw.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_listener_has_a_bound_of_connections() {
+    let mut options = HttpOptions::default();
+    options.connections = 2;
+    let served = tools(options).await;
+    let (mut first, mut second) = (served.connect().await, served.connect().await);
+    let (head, body) = (modern_head("tools/list", ""), modern(1, "tools/list", ""));
+    for raw in [&mut first, &mut second] {
+        raw.request(&head, &body).await;
+        raw.reply().await.with_status(200);
+    }
+    let mut third = served.connect().await;
+    assert!(third.is_closed().await);
+    drop(first);
+    // The end of a connection is noticed when its bytes are looked at, which takes a moment.
+    for _ in 0..100 {
+        let mut raw = served.connect().await;
+        raw.request(&head, &body).await;
+        if !raw.is_closed().await {
+            return;
+        }
+    }
+    panic!("a place that became free was not given to anybody");
+}

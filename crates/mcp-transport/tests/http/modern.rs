@@ -1,0 +1,195 @@
+//! The stateless era: one POST, one exchange.
+
+use std::time::Duration;
+
+use mcp_transport::http::server::HttpOptions;
+
+use crate::common::{modern, same};
+use crate::raw::{modern_head, tools};
+
+fn call(name: &str, arguments: &str) -> (String, String) {
+    let params = format!(r#""name":"{name}","arguments":{arguments}"#);
+    (modern_head("tools/call", name), modern(1, "tools/call", &params))
+}
+
+const ECHOED: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","content":[{"type":"text","text":"hi"}],"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"tools","version":"1.0.0"}}}}"#;
+
+#[tokio::test]
+async fn a_call_is_answered_with_one_json_text() {
+    let served = tools(HttpOptions::default()).await;
+    let (head, body) = call("echo", r#"{"message":"hi"}"#);
+    let reply = served.ask(&head, &body).await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert!(reply.header("content-length").is_some());
+    assert!(reply.header("mcp-session-id").is_none());
+    same(&reply.with_status(200), ECHOED);
+}
+
+#[tokio::test]
+async fn requests_follow_one_another_on_a_connection() {
+    let served = tools(HttpOptions::default()).await;
+    let mut raw = served.connect().await;
+    let (head, body) = call("echo", r#"{"message":"hi"}"#);
+    for _ in 0..3 {
+        raw.request(&head, &body).await;
+    }
+    for _ in 0..3 {
+        same(&raw.reply().await.with_status(200), ECHOED);
+    }
+}
+
+#[tokio::test]
+async fn a_discovery_names_the_revisions_of_this_era() {
+    let served = tools(HttpOptions::default()).await;
+    let head = modern_head("server/discover", "");
+    let body = served.ask(&head, &modern(7, "server/discover", "")).await.with_status(200);
+    assert!(body.contains(r#""supportedVersions":["2026-07-28"]"#), "{body}");
+    assert_eq!(body.matches("serverInfo").count(), 1, "{body}");
+}
+
+#[tokio::test]
+async fn a_header_that_differs_from_the_body_is_refused() {
+    let served = tools(HttpOptions::default()).await;
+    let (good, body) = call("echo", "{}");
+    let without = |line: &str| {
+        let lines = good.lines().filter(|known| !known.starts_with(line));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    for head in [
+        without("Mcp-Method"),
+        without("Mcp-Name"),
+        without("MCP-Protocol-Version"),
+        good.replace("tools/call", "TOOLS/CALL"),
+        good.replace("tools/call", "tools/list"),
+        good.replace("Mcp-Name: echo", "Mcp-Name: Echo"),
+        good.replace("Mcp-Name: echo", "Mcp-Name: =?base64?ZWNob?="),
+        good.replace("2026-07-28", "2025-11-25"),
+        good.replace("2026-07-28", "v999.0.0"),
+        format!("{good}Mcp-Name: echo\n"),
+        format!("{good}Mcp-Method: tools/list\n"),
+    ] {
+        let reply = served.ask(&head, &body).await;
+        assert_eq!((reply.status, reply.code()), (400, -32020), "{head}");
+        assert!(reply.body.contains(r#""id":1"#), "{}", reply.body);
+    }
+    for head in [
+        good.replace("Mcp-Name: echo", "mcp-name:   echo  "),
+        good.replace("Mcp-Name: echo", "MCP-NAME: =?base64?ZWNobw==?="),
+        format!("{good}Mcp-Session-Id: whatever\nLast-Event-ID: 7\n"),
+    ] {
+        served.ask(&head, &body).await.with_status(200);
+    }
+}
+
+#[tokio::test]
+async fn a_revision_that_is_not_served_is_named_with_those_that_are() {
+    let served = tools(HttpOptions::default()).await;
+    let head = modern_head("tools/list", "").replace("2026-07-28", "v999.0.0");
+    let body = modern(1, "tools/list", "").replace("2026-07-28", "v999.0.0");
+    let reply = served.ask(&head, &body).await;
+    assert_eq!((reply.status, reply.code()), (400, -32022));
+    assert!(reply.body.contains(r#""data":{"requested":"v999.0.0","supported":["2026-07-28"]}"#));
+    // The headers say one thing, the body another: that is no question of what is served.
+    let reply = served.ask(&modern_head("tools/list", ""), &body).await;
+    assert_eq!((reply.status, reply.code()), (400, -32020));
+}
+
+#[tokio::test]
+async fn errors_travel_with_the_status_of_their_code() {
+    let served = tools(HttpOptions::default()).await;
+    for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "no/such"] {
+        let reply = served.ask(&modern_head(method, ""), &modern(3, method, "")).await;
+        assert_eq!((reply.status, reply.code()), (404, -32601), "{method}");
+        assert!(reply.body.contains(r#""id":3"#), "{}", reply.body);
+    }
+    let head = modern_head("tools/list", "");
+    for (body, code) in [
+        ("", -32700),
+        ("{", -32700),
+        ("[]", -32600),
+        ("7", -32600),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"tools/list"}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#, -32602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{}}}"#, -32602),
+    ] {
+        let reply = served.ask(&head, body).await;
+        assert_eq!((reply.status, reply.code()), (400, code), "{body}");
+    }
+    let (head, body) = call("panic", "{}");
+    let reply = served.ask(&head, &body).await;
+    assert_eq!((reply.status, reply.code()), (500, -32603));
+    let (head, body) = call("panic later", "{}");
+    let reply = served.ask(&head, &body).await;
+    assert_eq!((reply.status, reply.code()), (500, -32603));
+    let (head, body) = call("echo", r#"{"message":"hi"}"#);
+    same(&served.ask(&head, &body).await.with_status(200), ECHOED);
+}
+
+#[tokio::test]
+async fn a_notification_is_taken_and_not_answered() {
+    let served = tools(HttpOptions::default()).await;
+    let head = modern_head("notifications/cancelled", "");
+    let body = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    assert_eq!(served.ask(&head, body).await.with_status(202), "");
+}
+
+#[tokio::test]
+async fn what_a_call_says_meanwhile_makes_its_answer_a_stream() {
+    let served = tools(HttpOptions::default()).await;
+    let (head, body) = call("progress", "{}");
+    let body = body.replace(r#""_meta":{"#, r#""_meta":{"progressToken":"p","#);
+    let reply = served.ask(&head, &body).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("content-type"), Some("text/event-stream"));
+    assert_eq!(reply.header("x-accel-buffering"), Some("no"));
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    let events = reply.events();
+    assert_eq!(events.len(), 201);
+    same(
+        &events[199],
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"p","progress":200}}"#,
+    );
+    assert!(events[200].contains(r#""text":"done""#));
+}
+
+#[tokio::test]
+async fn log_messages_leave_from_the_level_that_the_client_wants() {
+    let served = tools(HttpOptions::default()).await;
+    let (head, body) = call("log", "{}");
+    let reply = served.ask(&head, &body).await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    let level = r#""_meta":{"io.modelcontextprotocol/logLevel":"error","#;
+    let reply = served.ask(&head, &body.replace(r#""_meta":{"#, level)).await;
+    let events = reply.events();
+    assert_eq!(events.len(), 2);
+    assert!(events[0].contains(r#""level":"error""#));
+}
+
+#[tokio::test]
+async fn a_client_that_wants_one_text_gets_one() {
+    let mut options = HttpOptions::default();
+    options.json_only = true;
+    let served = tools(options).await;
+    let (head, body) = call("progress", "{}");
+    let head = head.replace(", text/event-stream", "");
+    let body = body.replace(r#""_meta":{"#, r#""_meta":{"progressToken":"p","#);
+    let reply = served.ask(&head, &body).await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert!(reply.with_status(200).contains(r#""text":"done""#));
+}
+
+#[tokio::test]
+async fn a_call_that_takes_its_time_becomes_a_stream_that_lives() {
+    let mut options = HttpOptions::default();
+    options.keep_alive = Some(Duration::from_millis(20));
+    let served = tools(options).await;
+    let (head, body) = call("sleep", "{}");
+    let reply = served.ask(&head, &body).await;
+    assert_eq!(reply.header("content-type"), Some("text/event-stream"));
+    assert!(reply.body.starts_with(":\n\n"), "{}", reply.body);
+    assert!(reply.body.contains("slept"));
+    let other = tools(HttpOptions::default()).await;
+    let reply = other.ask(&head, &body).await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+}
