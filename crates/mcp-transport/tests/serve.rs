@@ -340,3 +340,41 @@ async fn what_is_given_up_while_nobody_reads_is_never_served() {
         assert!(answer.starts_with(&format!(r#"{{"jsonrpc":"2.0","id":{id},"#)), "{answer}");
     }
 }
+
+/// 2026-07-28, "Versioning and Compatibility": a request with an envelope is served by its own
+/// revision, a handshake is for the requests without one, and a server may serve both.
+#[tokio::test]
+async fn each_request_is_served_in_the_era_in_which_it_is_asked() {
+    let echo = r#""name":"echo","arguments":{"message":"hi"}"#;
+    for first in ["handshake", "envelope"] {
+        let mut lines = Lines::to_tools();
+        if first == "envelope" {
+            let found = lines.ask(&modern(1, "server/discover", "")).await;
+            assert!(found.contains("supportedVersions"), "{found}");
+            let bare = lines.ask(&legacy(2, "tools/call", echo)).await;
+            assert!(bare.contains("-32602"), "there was no handshake: {bare}");
+        }
+        assert!(lines.ask(INITIALIZE).await.contains(r#""protocolVersion":"2025-06-18""#));
+        for round in 0..2 {
+            let enveloped = lines.ask(&modern(3, "tools/call", echo)).await;
+            for part in [r#""resultType":"complete""#, r#"/serverInfo""#, r#""text":"hi""#] {
+                assert!(enveloped.contains(part), "{first} {round}: {part} in {enveloped}");
+            }
+            let bare = lines.ask(&legacy(4, "tools/call", echo)).await;
+            same(
+                &bare,
+                r#"{"jsonrpc":"2.0","id":4,"result":{"content":[{"type":"text","text":"hi"}]}}"#,
+            );
+        }
+        // No request is written to a client that did not ask in the era that has them.
+        let asked = lines.ask(&modern(5, "tools/call", r#""name":"ask""#)).await;
+        assert!(asked.contains(r#""resultType":"input_required""#), "{first}: {asked}");
+        let question = lines.ask(&legacy(6, "tools/call", r#""name":"ask""#)).await;
+        assert!(question.contains(r#""method":"elicitation/create""#), "{first}: {question}");
+        let found = lines.ask(&modern(7, "server/discover", "")).await;
+        assert!(found.contains("supportedVersions"), "{first}: {found}");
+        let unknown = modern(8, "tools/list", "").replace("2026-07-28", "1900-01-01");
+        assert!(lines.ask(&unknown).await.contains("-32022"), "{first}");
+        assert!(lines.ask(INITIALIZE).await.contains("-32600"), "{first}: one handshake");
+    }
+}

@@ -31,12 +31,13 @@ impl Codec for Legacy {
             return Err(ErrorObject::method_not_found(method));
         }
         let envelope = lifted.meta.unwrap_or_default();
+        let has_envelope = envelope.version.is_some();
         let context = RequestContext {
             progress_token: envelope.progress_token,
             meta: envelope.rest,
             ..RequestContext::default()
         };
-        Ok(Incoming { request, context })
+        Ok(Incoming { request, context, has_envelope })
     }
 
     fn encode_response(

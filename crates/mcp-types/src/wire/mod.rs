@@ -32,6 +32,8 @@ pub struct Incoming {
     pub request: ClientRequest,
     /// Who asks, as far as the message itself says.
     pub context: RequestContext,
+    /// Whether the message names its own revision in `_meta`, whichever codec read it.
+    pub has_envelope: bool,
 }
 
 /// What a server's edge writes on every result of the modern era.

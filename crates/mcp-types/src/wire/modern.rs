@@ -52,7 +52,7 @@ impl Codec for Modern {
             client_capabilities: Some(capabilities),
             ..RequestContext::default()
         };
-        Ok(Incoming { request, context })
+        Ok(Incoming { request, context, has_envelope: true })
     }
 
     fn encode_response(

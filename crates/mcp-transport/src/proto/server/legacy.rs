@@ -18,6 +18,7 @@ use mcp_types::{
     RequestContext, RequestId, RequestParams, ServerNotification, ServerResult, keys,
 };
 
+use super::opening::has_envelope;
 use super::{Entry, Kind, Phase, ServerConn, ServerEvent};
 
 /// What the handshake said, and what came of it.
@@ -179,10 +180,15 @@ impl ServerConn {
                     None => ErrorObject::invalid_params("`logging/setLevel` needs `params.level`"),
                 }
             }
-            "initialize" => {
+            "initialize" if !has_envelope(&request) => {
                 ErrorObject::invalid_request("the connection has its handshake behind it")
             }
             _ => match LEGACY.decode_request(&request.method, request.params.as_ref()) {
+                Ok(incoming) if incoming.has_envelope => {
+                    return self.request_modern(request, batch);
+                }
+                // The method may be one that only the other era has.
+                Err(_) if has_envelope(&request) => return self.request_modern(request, batch),
                 Err(error) => error,
                 Ok(incoming) => {
                     let mut exchange = Exchange::new(incoming.request);
@@ -200,7 +206,7 @@ impl ServerConn {
                         })
                     });
                     let (log_level, request) = (Some(legacy.log_level), Some(request.id));
-                    let kind = Kind::Call;
+                    let kind = Kind::LegacyCall;
                     let entry = Entry { request, codec: &LEGACY, kind, log_level, batch, inputs };
                     return self.start(exchange, entry);
                 }

@@ -57,9 +57,11 @@ pub enum ServerEvent {
 
 /// The protocol of one connection, seen from the server, without I/O.
 ///
-/// Both eras: the first message chooses (see the specification 2026-07-28, "Versioning and
-/// compatibility"). An `initialize` makes the connection a gateway that remembers the handshake and
-/// pastes it on each request; a request with an envelope is served for itself.
+/// Both eras, side by side (2026-07-28, "Versioning and Compatibility", section "Backward
+/// Compatibility with Initialization-Based Versions": what a dual-era server does). A request with
+/// an envelope is served for itself, whatever came before it. An `initialize` without one makes the
+/// connection a gateway for all other requests, which remembers the handshake and pastes it on each;
+/// a client whose probe was answered too late may send one after it, and uses either answer.
 #[derive(Debug)]
 pub struct ServerConn {
     limits: ServerLimits,
@@ -74,7 +76,9 @@ pub struct ServerConn {
 #[derive(Debug)]
 enum Phase {
     Opening,
+    /// Requests with an envelope came, and no handshake.
     Modern,
+    /// There was a handshake, for the requests without an envelope.
     Legacy(Box<Legacy>),
 }
 
@@ -98,6 +102,8 @@ impl std::fmt::Debug for Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Call,
+    /// A call that lives by the handshake.
+    LegacyCall,
     Discover,
     Subscription,
     /// The handshake of a legacy client.
@@ -201,7 +207,7 @@ impl ServerConn {
                 found.supported_versions = modern::served();
                 self.answer(exchange, Ok(&Outcome::Complete(ServerResult::Discover(found))));
             }
-            (_, Ok(Outcome::InputRequired(asked))) if matches!(self.phase, Phase::Legacy(_)) => {
+            (Kind::LegacyCall, Ok(Outcome::InputRequired(asked))) => {
                 self.ask_for_inputs(now, exchange, asked);
             }
             (_, result) => self.answer(exchange, result.as_ref()),
