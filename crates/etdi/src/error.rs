@@ -1,8 +1,11 @@
 //! What went wrong, sorted by what a host can do about it.
 
+use std::fmt;
+
 use etdi_core::approval::{Pin, StoreError};
 use etdi_core::binding::MeasureError;
 use etdi_core::change::visible;
+use etdi_core::layer::StartError;
 use etdi_core::wire;
 use mcp_types::ErrorObject;
 
@@ -73,6 +76,27 @@ impl Error {
                 | Self::Store(_)
                 | Self::Client(mcp_client::Error::Refused(_))
         )
+    }
+}
+
+/// Why a server was not secured, and does not start.
+///
+/// `Debug` writes the sentence of `Display`: a server's `main` that returns the error prints it that
+/// way, to people.
+#[derive(Clone, PartialEq, thiserror::Error)]
+#[error(transparent)]
+pub struct SecureError(#[from] StartError);
+
+impl SecureError {
+    /// The reason, for programs.
+    pub fn reason(&self) -> &StartError {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -77,7 +77,7 @@ mod session;
 pub use etdi_core as core;
 
 pub use client::{EtdiClient, EtdiClientBuilder, system_time};
-pub use error::Error;
+pub use error::{Error, SecureError};
 pub use program::Program;
 pub use secure::{EtdiServerConfig, Secured, secure};
 pub use session::{ApproveError, Session};

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use etdi_core::attestation::Attestation;
 use etdi_core::definition::RawTool;
 use etdi_core::identity::{ProviderId, ServerIdentity};
-use etdi_core::layer::{
-    CallKeys, Clock, GuardLayer, GuardService, SignLayer, SignService, StartError,
-};
+use etdi_core::layer::{CallKeys, Clock, GuardLayer, GuardService, SignLayer, SignService};
 use etdi_core::proof::Signer;
 use etdi_core::request::ReplayStore;
 use etdi_core::time::UnixTime;
 use mcp_types::ExchangeService;
 use tower_layer::Layer;
 
-use crate::system_time;
+use crate::{SecureError, system_time};
 
 /// A server whose listings are signed and whose calls are guarded.
 pub type Secured<S> = GuardService<SignService<S>>;
@@ -116,7 +114,7 @@ impl std::fmt::Debug for EtdiServerConfig {
 pub async fn secure<S: ExchangeService>(
     server: S,
     config: EtdiServerConfig,
-) -> Result<Secured<S>, StartError> {
+) -> Result<Secured<S>, SecureError> {
     let EtdiServerConfig {
         identity,
         clock,
@@ -150,4 +148,48 @@ pub async fn secure<S: ExchangeService>(
         guard = guard.replay_store(replay);
     }
     Ok(guard.layer(sign.layer(server)))
+}
+
+#[cfg(test)]
+mod tests {
+    use etdi_core::key::{Algorithm, SigningKey};
+    use mcp_server::{Server, server, tool};
+
+    use super::*;
+
+    #[tool]
+    fn signed() {}
+
+    #[tool]
+    fn other() {}
+
+    /// What a server says when it does not start is read by people.
+    #[tokio::test]
+    async fn a_server_that_does_not_start_says_why_in_words() {
+        let identity = ServerIdentity::package("pkg:cargo/notes").unwrap();
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let issuer = ProviderId::of_key(key.id());
+        let statement = Attestation::new(issuer, identity.clone(), system_time());
+        let start = |server: Server, manifest: String| {
+            secure(server, EtdiServerConfig::new(identity.clone()).manifest(manifest))
+        };
+        let server = || server!().tool::<signed>();
+        let tools: Vec<_> = server()
+            .build()
+            .unwrap()
+            .tools()
+            .iter()
+            .map(|tool| RawTool::read(tool.text().get()).unwrap())
+            .collect();
+        let definitions = tools.iter().map(RawTool::definition);
+        let manifest = etdi_core::manifest::sign(&statement, definitions, &key).unwrap();
+        assert!(start(server().build().unwrap(), manifest.clone()).await.is_ok());
+        let changed = server().tool::<other>().build().unwrap();
+        let error = start(changed, manifest).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), error.to_string());
+        assert_eq!(
+            error.to_string(),
+            "tool `other` is not the one in the manifest, restore it or sign a new manifest"
+        );
+    }
 }
