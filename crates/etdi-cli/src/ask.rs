@@ -9,6 +9,7 @@ use etdi::core::permission::Permission;
 use etdi::core::proof::Trust;
 use mcp_types::BoxFuture;
 
+use crate::changes;
 use crate::output::style;
 
 /// How questions are answered.
@@ -149,8 +150,8 @@ fn describe(question: &Question<'_>) -> String {
         field("alarm", format!("{bad}an honest publisher does not do this{bad:#}"));
     }
     if !question.changes.is_empty() {
-        lines.push("  what changed since the last approval:".to_owned());
-        lines.extend(question.changes.to_string().lines().map(|line| format!("  {line}")));
+        lines.push(format!("  what changed since the last approval ({}):", changes::LEGEND));
+        lines.extend(changes::lines(question.changes).iter().map(|line| format!("  {line}")));
     }
     lines.join("\n")
 }

@@ -8,6 +8,7 @@
 pub mod args;
 pub mod arguments;
 pub mod ask;
+pub mod changes;
 pub mod demo;
 pub mod exit;
 pub mod home;

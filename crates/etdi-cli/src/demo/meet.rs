@@ -9,6 +9,7 @@ use etdi::{Error, EtdiClient};
 use mcp_client::text_of;
 use serde_json::{Value, json};
 
+use crate::changes;
 use crate::demo::world::{Failed, Launch};
 
 /// What a plain client got.
@@ -145,7 +146,7 @@ impl Meeting {
             } else {
                 evidence.push(format!("the digest is the approved one, {}", refusal.digest));
             }
-            evidence.extend(refusal.changes.to_string().lines().map(str::to_owned));
+            evidence.extend(changes::lines(&refusal.changes));
         }
         evidence
     }

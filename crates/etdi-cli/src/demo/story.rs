@@ -13,6 +13,7 @@ use mcp_client::text_of;
 use serde_json::{Value, json};
 
 use crate::ask::{Asker, permission_text};
+use crate::changes;
 use crate::demo::attacks::{ATTACKS, Attack, Looks, REPLY, Runner, TOOL};
 use crate::demo::line::Line;
 use crate::demo::listing::Listing;
@@ -57,6 +58,7 @@ struct Stage {
 }
 
 struct Installation {
+    name: &'static str,
     launch: Launch,
     program: std::path::PathBuf,
     statement: Attestation,
@@ -95,7 +97,7 @@ impl Teller {
 
     async fn installed(
         &mut self,
-        name: &str,
+        name: &'static str,
         program: std::path::PathBuf,
         statement: Attestation,
     ) -> Result<Installation, Failed> {
@@ -118,7 +120,7 @@ impl Teller {
         }
         line.data(json!({ "tools": tools, "publisher": publisher, "instance": instance }));
         self.say(line);
-        Ok(Installation { launch, program, statement, listing })
+        Ok(Installation { name, launch, program, statement, listing })
     }
 
     /// Discovers, verifies, approves and calls. A person may take all the time there is.
@@ -130,7 +132,8 @@ impl Teller {
             let (code, finding) = meet::found(review);
             let definition = review.definition().ok_or("the honest tool cannot be read")?;
             let block = definition.block().ok_or("the honest tool declares nothing")?;
-            let name = format!("verified {} {}", visible(definition.name()), block.version);
+            let (tool, version) = (visible(definition.name()), &block.version);
+            let name = format!("verified ({}) {tool} {version}", installation.name);
             let mut line = Line::new("honest", name, finding);
             for permission in &block.permissions {
                 line.evidence(format!("permission    {}", permission_text(permission)));
@@ -186,6 +189,7 @@ impl Teller {
     /// Every attack on the signed server.
     async fn attacked(&mut self, stage: &Stage) -> Result<(), Failed> {
         self.heading("Attacks on it: each first meets a client without ETDI, then the ETDI client");
+        self.output.line(&format!("        what changed is marked: {}", changes::LEGEND));
         for attack in ATTACKS {
             let mut line = Line::new("attack", attack.name, attack.tried);
             if let Err(error) = patiently(self.attack(attack, stage, &mut line)).await {
