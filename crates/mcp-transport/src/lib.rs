@@ -81,6 +81,10 @@ pub mod proto;
 mod runtime;
 #[cfg(all(feature = "stdio", unix))]
 mod stdio;
+#[cfg(all(feature = "unix", unix))]
+pub mod unix;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 #[cfg(feature = "duplex")]
 mod workers;
 

@@ -13,5 +13,7 @@ mod server;
 mod wakes;
 
 pub(crate) use calls::guarded;
+#[cfg(feature = "websocket")]
+pub(crate) use pipe::is_gone;
 pub use client::{ConnectOptions, Connection, connect, connect_with};
 pub use server::{ServeOptions, serve, serve_with};

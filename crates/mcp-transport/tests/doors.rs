@@ -1,0 +1,249 @@
+//! Unix sockets, WebSockets and plain HTTP: both eras, who may come in, what a foreign peer may send.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use common::{INITIALIZE, Tools, modern};
+use futures_util::{SinkExt, StreamExt};
+use http::{HeaderMap, HeaderValue};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use mcp_transport::http::server::RestServer;
+use mcp_transport::websocket::{self, WebSocketServer};
+use mcp_transport::{connect, unix};
+use mcp_types::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
+use tower_service::Service;
+
+async fn echo(
+    connection: &mut (impl Service<Exchange, Response = Outcome, Error = ErrorObject> + Clone),
+) {
+    let mut call = CallToolRequestParams::new("echo");
+    call.arguments = Some(RawText::new(r#"{"message":"hi"}"#).unwrap());
+    let outcome = connection.call(Exchange::new(ClientRequest::CallTool(call))).await.unwrap();
+    let Outcome::Complete(ServerResult::CallTool(result)) = outcome else { panic!("{outcome:?}") };
+    assert!(matches!(&result.content[0], ContentBlock::Text(text) if text.text == "hi"));
+}
+
+fn us() -> Implementation {
+    Implementation::new("test", "1.0.0")
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_its_owner_and_leaves_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("door");
+    let door = unix::listen(&path).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    // It is listened on, so nobody takes its place.
+    assert_eq!(unix::listen(&path).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(door.most_connections(2).serve(Tools, async {
+        let _ = stopped.await;
+    }));
+    let mut one = connect(unix::open(&path).await.unwrap(), us());
+    let mut two = connect(unix::open(&path).await.unwrap(), us());
+    echo(&mut one).await;
+    echo(&mut two).await;
+    // A third waits until one leaves.
+    let mut three = connect(unix::open(&path).await.unwrap(), us());
+    let waiting = tokio::time::timeout(Duration::from_millis(100), echo(&mut three)).await;
+    assert!(waiting.is_err());
+    one.close().await;
+    tokio::time::timeout(Duration::from_secs(5), echo(&mut three)).await.unwrap();
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+    assert!(!path.exists());
+    let refused = unix::open(&path).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_socket_that_an_ended_server_left_is_replaced_and_a_file_is_not() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("door");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    drop(unix::listen(&path).unwrap());
+    std::fs::write(&path, "precious").unwrap();
+    assert_eq!(unix::listen(&path).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+/// A WebSocket server on a port of its own.
+async fn door(server: WebSocketServer<Tools>) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(server.clone());
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .with_upgrades(),
+            );
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn both_eras_go_over_a_websocket() {
+    let address = door(WebSocketServer::new(Tools)).await;
+    let url = format!("ws://{address}/mcp");
+    let mut ours = connect(websocket::open(&url, HeaderMap::new()).await.unwrap(), us());
+    echo(&mut ours).await;
+    ours.close().await;
+
+    // A peer that knows nothing of us, with line breaks between its tokens.
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut socket, response) = client_async(&url, stream).await.unwrap();
+    assert!(response.headers().get("sec-websocket-protocol").is_none());
+    for message in [INITIALIZE.replace(",\"", ",\r\n\""), modern(1, "tools/list", "")] {
+        let (mut socket, _) =
+            client_async(&url, TcpStream::connect(address).await.unwrap()).await.unwrap();
+        socket.send(Message::text(message)).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+        assert!(answer.contains(r#""result":{"#), "{answer}");
+    }
+    socket.send(Message::Ping("x".into())).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::Pong("x".into()));
+    // Binary messages are none of the protocol; the connection ends.
+    socket.send(Message::binary("{}")).await.unwrap();
+    assert!(!matches!(socket.next().await, Some(Ok(Message::Text(_) | Message::Binary(_)))));
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_ends_the_websocket() {
+    let address = door(WebSocketServer::new(Tools)).await;
+    let url = format!("ws://{address}/");
+    let (mut socket, _) =
+        client_async(&url, TcpStream::connect(address).await.unwrap()).await.unwrap();
+    let _ = socket.send(Message::text("x".repeat(5 << 20))).await;
+    let next = tokio::time::timeout(Duration::from_secs(5), socket.next()).await.unwrap();
+    assert!(!matches!(next, Some(Ok(Message::Text(_)))), "{next:?}");
+}
+
+#[tokio::test]
+async fn foreign_pages_hosts_and_requests_get_no_websocket() {
+    let address = door(WebSocketServer::new(Tools).allow_origin("https://app.example.com")).await;
+    let good = [
+        ("Host", "localhost"),
+        ("Connection", "keep-alive, Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+    ];
+    let table: &[(&[(&str, &str)], &str)] = &[
+        (&[], "101"),
+        (&[("Origin", "http://localhost")], "101"),
+        (&[("Origin", "https://app.example.com")], "101"),
+        (&[("Origin", "https://evil.example.com")], "403"),
+        (&[("Origin", "null")], "403"),
+        (&[("Host", "evil.example.com")], "403"),
+        (&[("Sec-WebSocket-Version", "8")], "426"),
+        (&[("Upgrade", "h2c")], "426"),
+        (&[("Sec-WebSocket-Key", "short")], "400"),
+        (&[("Sec-WebSocket-Protocol", "chat")], "400"),
+        (&[("Sec-WebSocket-Protocol", "chat, mcp")], "101"),
+    ];
+    for (changed, status) in table {
+        let mut request = String::from("GET /mcp HTTP/1.1\r\n");
+        let kept = good.iter().filter(|(name, _)| !changed.iter().any(|(other, _)| name == other));
+        for (name, value) in kept.chain(*changed) {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{request}\r\n").as_bytes()).await.unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, format!("HTTP/1.1 {status}").as_bytes(), "{changed:?}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_counted_and_refusals_are_told() {
+    let address = door(WebSocketServer::new(Tools).most_connections(1)).await;
+    let url = format!("ws://{address}/mcp");
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", HeaderValue::from_static("Bearer x"));
+    let first = websocket::open(&url, headers).await.unwrap();
+    let refused = websocket::open(&url, HeaderMap::new()).await.unwrap_err().to_string();
+    assert!(refused.contains("503") && refused.contains("too many"), "{refused}");
+    drop(first);
+    let wrong = websocket::open("http://localhost/", HeaderMap::new()).await.unwrap_err();
+    assert_eq!(wrong.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+/// Sends one request to a plain door; gives the status, the media type and the body.
+async fn rest(address: std::net::SocketAddr, head: &str, body: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length =
+        if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let request = format!("{head}\r\n{length}Connection: close\r\n\r\n{body}")
+        .replace(" HTTP\r\n", " HTTP/1.1\r\nHost: localhost\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let media = head.lines().find_map(|line| line.strip_prefix("content-type: "));
+    (head[9..12].parse().unwrap(), media.unwrap_or_default().into(), body.into())
+}
+
+#[tokio::test]
+async fn tools_are_plain_http_resources() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let server = RestServer::new(Tools);
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(server.clone());
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    const JSON: &str = "Content-Type: application/json";
+    let post = |name: &str| format!("POST /tools/{name} HTTP\r\n{JSON}");
+    let ok = |(status, media, body): (u16, String, String)| {
+        assert_eq!((status, &*media), (200, "application/json"), "{body}");
+        body
+    };
+    let echo = ok(rest(address, &post("echo"), r#"{"message":"hi"}"#).await);
+    assert!(echo.contains(r#""text":"hi""#), "{echo}");
+    assert!(ok(rest(address, "POST /tools/who HTTP", "").await).contains("nobody"));
+    let list = ok(rest(address, "GET /tools HTTP", "").await);
+    assert!(list.contains(r#""name":"echo""#), "{list}");
+    assert_eq!(ok(rest(address, "GET /health HTTP", "").await), r#"{"status":"ok"}"#);
+
+    let echo = post("echo");
+    let large = format!("{echo}\r\nContent-Length: 5242880");
+    for (head, body, status, says) in [
+        ("POST /tools/gone HTTP", "", 404, "there is no tool `gone`"),
+        ("POST /tools/panic HTTP", "", 500, ""),
+        ("POST /tools/ask HTTP", "", 400, "speaks MCP"),
+        ("POST /tools/echo HTTP", "{}", 415, "Content-Type"),
+        ("POST /tools/echo HTTP\r\nContent-Type: text/plain", "{}", 415, "Content-Type"),
+        (&echo, "[]", 400, "a JSON object"),
+        (&echo, "{", 400, ""),
+        (&large, "", 413, "larger than"),
+        ("GET /tools/echo HTTP", "", 405, "asked by POST"),
+        ("POST /tools HTTP", "", 405, "asked by GET"),
+        ("GET /elsewhere HTTP", "", 404, "GET /tools"),
+        ("GET /tools HTTP\r\nOrigin: https://evil.example.com", "", 403, "Origin"),
+        ("GET /tools HTTP/1.1\r\nHost: evil.example.com", "", 403, "Host"),
+    ] {
+        let (found, media, body) = rest(address, head, body).await;
+        assert_eq!((found, &*media), (status, "application/problem+json"), "{head}: {body}");
+        assert!(body.contains(says) && body.contains(&format!("\"status\":{status}")), "{body}");
+    }
+}
