@@ -31,9 +31,31 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     for name in ALONE {
         step(root, &["check", "--quiet", "-p", name], &[])?;
         step(root, &["check", "--quiet", "-p", name, "--no-default-features"], &[])?;
+        for feature in features(root, name)? {
+            let only = ["check", "--quiet", "-p", name, "--no-default-features", "--features"];
+            step(root, &[&only[..], &[&feature]].concat(), &[])?;
+        }
     }
     let docs = ["doc", "--workspace", "--no-deps", "--all-features", "--quiet"];
     step(root, &docs, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+/// The features of a crate of ours, but `default`; each must build without the others.
+fn features(root: &Path, name: &str) -> Result<Vec<String>, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["metadata", "--no-deps", "--format-version", "1"];
+    let output = Command::new(cargo).current_dir(root).args(arguments).output();
+    let output = output.map_err(|error| format!("`cargo metadata` cannot run: {error}"))?;
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("`cargo metadata` printed no JSON: {error}"))?;
+    let packages = found
+        .get("packages")
+        .and_then(|all| all.as_array())
+        .ok_or("`cargo metadata` names no packages")?;
+    let package = packages.iter().find(|package| package.get("name").is_some_and(|it| it == name));
+    let features = package.and_then(|package| package.get("features")?.as_object());
+    let features = features.ok_or_else(|| format!("there is no package `{name}`"))?;
+    Ok(features.keys().filter(|feature| *feature != "default").cloned().collect())
 }
 
 /// Runs one cargo command.
