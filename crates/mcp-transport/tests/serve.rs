@@ -378,3 +378,11 @@ async fn each_request_is_served_in_the_era_in_which_it_is_asked() {
         assert!(lines.ask(INITIALIZE).await.contains("-32600"), "{first}: one handshake");
     }
 }
+
+#[tokio::test]
+async fn a_progress_token_of_null_is_none() {
+    let mut lines = Lines::to_tools();
+    lines.ask(INITIALIZE).await;
+    let call = legacy(1, "tools/call", r#""name":"progress","_meta":{"progressToken":null}"#);
+    assert!(lines.ask(&call).await.contains("done"));
+}

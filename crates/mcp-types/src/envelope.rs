@@ -46,7 +46,11 @@ impl<'de> Deserialize<'de> for Envelope {
                         }
                         keys::LOG_LEVEL => envelope.log_level.replace(map.next_value()?).is_none(),
                         keys::PROGRESS_TOKEN => {
-                            envelope.progress_token.replace(map.next_value()?).is_none()
+                            // Some peers write `null` for what the schema wants to be absent.
+                            let token: Option<ProgressToken> = map.next_value()?;
+                            token.is_none_or(|token| {
+                                envelope.progress_token.replace(token).is_none()
+                            })
                         }
                         _ => {
                             envelope.rest.push(key, map.next_value()?);
