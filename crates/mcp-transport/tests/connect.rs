@@ -174,6 +174,94 @@ async fn a_dropped_call_is_cancelled_at_the_server() {
     assert_eq!(said(next.await.unwrap()), "next");
 }
 
+/// A call that is in flight as request 2, and the server's end.
+async fn calling_modern() -> (tokio::task::JoinHandle<Result<Outcome, ErrorObject>>, Lines) {
+    let (mut server, mut lines) = to_lines(Some(Era::Modern));
+    let calling = tokio::spawn(server.call(call("echo")));
+    lines.next().await.unwrap();
+    lines.send(r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}}"#).await;
+    assert!(lines.next().await.unwrap().contains(r#""id":2"#));
+    (calling, lines)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_breaks_the_protocol_fails_its_call() {
+    for answer in [
+        r#"{"jsonrpc":"2.0","id":2,"result":{"content":[]},"error":{"code":1,"message":"x"}}"#,
+        r#"{"jsonrpc":"2.0","id":2}"#,
+        r#"{"jsonrpc":"2.0","id":2,"error":"no"}"#,
+        r#"{"jsonrpc":"1.0","id":2,"result":{"content":[]}}"#,
+        r#"{"jsonrpc":"2.0","id":2.5,"result":{"content":[]}}"#,
+        r#"{"jsonrpc":"2.0","id":null,"result":{"content":[]}}"#,
+        r#"{"jsonrpc":"2.0","id":{"n":2},"result":{"content":[]}}"#,
+        r#"{"jsonrpc":"2.0","id":2,"id":2,"result":{"content":[]}}"#,
+        r#"{"jsonrpc":"2.0","result":{"content":[]}}"#,
+        r#"[{"jsonrpc":"2.0","id":2,"result":{"content":[]}}]"#,
+    ] {
+        let (calling, mut lines) = calling_modern().await;
+        lines.send(answer).await;
+        let error = calling.await.unwrap().unwrap_err();
+        assert_eq!(error.origin, Origin::Protocol, "{answer}: {error}");
+        assert!(error.message.contains("the server"), "{answer}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_answer_fails_nothing() {
+    let (calling, mut lines) = calling_modern().await;
+    for line in [
+        "a stray line",
+        "[INFO] started",
+        "[1,2]",
+        "[{}]",
+        r#"{"level":"info","id":2,"error":"none"}"#,
+        r#"{"jsonrpc":"2.0","id":2,"method":"ping","params":[]}"#,
+        r#"{"jsonrpc":"2.0","id":7,"result":{},"error":{"code":1,"message":"late"}}"#,
+    ] {
+        lines.send(line).await;
+    }
+    lines
+        .send(r#"{"jsonrpc":"2.0","id":2,"result":{"content":[{"type":"text","text":"fine"}]}}"#)
+        .await;
+    assert_eq!(said(calling.await.unwrap()), "fine");
+}
+
+#[tokio::test]
+async fn an_answer_to_one_of_several_calls_that_names_none_fails_the_connection() {
+    let (mut server, mut lines) = to_lines(Some(Era::Legacy));
+    let both = [server.call(call("echo")), server.call(call("echo"))].map(tokio::spawn);
+    lines.next().await.unwrap();
+    lines.send(&HANDSHAKE.replace(r#""id":2"#, r#""id":1"#)).await;
+    for _ in 0..3 {
+        lines.next().await.unwrap();
+    }
+    lines.send(r#"{"jsonrpc":"2.0","id":true,"result":{}}"#).await;
+    for calling in both {
+        assert_eq!(calling.await.unwrap().unwrap_err().origin, Origin::Protocol);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_split_in_the_one_revision_that_has_them() {
+    let (mut server, mut lines) = to_lines(Some(Era::Legacy));
+    let both = [server.call(call("echo")), server.call(call("echo"))].map(tokio::spawn);
+    lines.next().await.unwrap();
+    let handshake = HANDSHAKE.replace(r#""id":2"#, r#""id":1"#);
+    lines.send(&handshake.replace("2024-11-05", "2025-03-26")).await;
+    for _ in 0..3 {
+        lines.next().await.unwrap();
+    }
+    let answer = |id: i64| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"both"}}]}}}}"#
+        )
+    };
+    lines.send(&format!("[{},{}]", answer(3), answer(2))).await;
+    for calling in both {
+        assert_eq!(said(calling.await.unwrap()), "both");
+    }
+}
+
 const HANDSHAKE: &str = r#"{"jsonrpc":"2.0","id":2,"result":{"protocolVersion":"2024-11-05","capabilities":{},"serverInfo":{"name":"old","version":"1"}}}"#;
 
 #[tokio::test]

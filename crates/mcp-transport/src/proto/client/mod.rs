@@ -17,6 +17,7 @@ use super::pending::Pending;
 use super::{Outbox, Transmit};
 use crate::framing::Fault;
 
+mod broken;
 mod legacy;
 mod opening;
 mod parked;
@@ -165,9 +166,9 @@ impl ClientConn {
             Ok(Message::Response(response)) => self.handle_response(now, response),
             Ok(Message::Notification(told)) => self.handle_notification(now, &told),
             Ok(Message::Request(request)) => self.handle_request(now, request),
-            // Nobody can be answered for a line that is no message: a stray line of a server that
-            // prints to its standard output, say. The connection goes on.
-            Ok(_) | Err(_) => {}
+            Err(bad) => self.handle_broken(now, text, bad),
+            // A kind of message that this version does not know is for nobody here.
+            Ok(_) => {}
         }
     }
 
