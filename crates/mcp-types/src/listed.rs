@@ -100,6 +100,26 @@ impl<T> Items<T> {
         &self.bad
     }
 
+    /// Sets aside the entries that `check` refuses, beside those that could not be read.
+    pub fn set_aside(&mut self, mut check: impl FnMut(&Listed<T>) -> Result<(), DecodeError>) {
+        let mut unreadable = std::mem::take(&mut self.bad).into_iter().peekable();
+        let mut index = 0;
+        self.good.retain(|entry| {
+            // Entries were counted with those that had been set aside before.
+            while let Some(bad) = unreadable.next_if(|bad| bad.index == index) {
+                self.bad.push(bad);
+                index += 1;
+            }
+            let refused = check(entry).err();
+            let text = entry.text().clone();
+            let keep = refused.is_none();
+            self.bad.extend(refused.map(|error| BadItem { index, error, text }));
+            index += 1;
+            keep
+        });
+        self.bad.extend(unreadable);
+    }
+
     /// The entries that could be read, as an owned list.
     pub fn into_vec(self) -> Vec<Arc<Listed<T>>> {
         self.good
@@ -180,5 +200,22 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Items<T> {
         }
 
         deserializer.deserialize_seq(ItemsVisitor(std::marker::PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_is_set_aside_keeps_its_place() {
+        let mut items: Items<u8> = serde_json::from_str(r#"[1,"a",2,3,"b","c",4]"#).unwrap();
+        items.set_aside(|entry| match **entry {
+            2 | 4 => Err(DecodeError::new("", "even")),
+            _ => Ok(()),
+        });
+        let bad: Vec<_> = items.bad().iter().map(|bad| (bad.index, bad.text.get())).collect();
+        assert_eq!(bad, [(1, "\"a\""), (2, "2"), (4, "\"b\""), (5, "\"c\""), (6, "4")]);
+        assert_eq!(items.iter().map(|entry| ***entry).collect::<Vec<_>>(), [1, 3]);
     }
 }

@@ -151,6 +151,13 @@ impl Connection {
     }
 }
 
+/// A connection whose messages somebody else carries, and what they need for it.
+#[cfg(feature = "http-client")]
+pub(crate) fn carried(config: ClientConfig) -> (Connection, Arc<Shared>) {
+    let shared = Arc::new(Shared { state: Mutex::new(State::new(ClientConn::new(config))) });
+    (Connection(Arc::new(Handle(shared.clone()))), shared)
+}
+
 impl Service<Exchange> for Connection {
     type Response = Outcome;
     type Error = ErrorObject;
@@ -193,19 +200,19 @@ impl Drop for Handle {
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct State {
-    conn: ClientConn,
+pub(crate) struct State {
+    pub(crate) conn: ClientConn,
     calls: HashMap<ExchangeId, Waiting>,
     /// The task that drives the connection.
-    driver: Option<Waker>,
+    pub(crate) driver: Option<Waker>,
     senders: Vec<Waker>,
     closers: Vec<Waker>,
-    closing: bool,
+    pub(crate) closing: bool,
     finished: bool,
 }
 
@@ -224,7 +231,7 @@ impl State {
     }
 
     /// Hands out what the protocol has to say; gives back what belongs to no exchange.
-    fn run_events(&mut self) -> Vec<ServerNotification> {
+    pub(crate) fn run_events(&mut self) -> Vec<ServerNotification> {
         let mut unrelated = Vec::new();
         while let Some(event) = self.conn.poll_event() {
             let (waiting, answer) = match event {
@@ -254,7 +261,7 @@ impl State {
         unrelated
     }
 
-    fn wake_driver(&mut self) {
+    pub(crate) fn wake_driver(&mut self) {
         if let Some(driver) = self.driver.take() {
             driver.wake();
         }
@@ -262,7 +269,7 @@ impl State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -273,7 +280,7 @@ impl Shared {
     }
 
     /// Fails everything in flight and everything that comes.
-    fn lose(&self, mut error: ErrorObject, words: Option<String>) {
+    pub(crate) fn lose(&self, mut error: ErrorObject, words: Option<String>) {
         if let Some(words) = words {
             error.message = format!("{}: {words}", error.message);
         }
@@ -282,7 +289,7 @@ impl Shared {
         state.run_events();
     }
 
-    fn finish(&self) {
+    pub(crate) fn finish(&self) {
         let mut state = self.lock();
         state.finished = true;
         let (senders, closers) =
@@ -479,6 +486,6 @@ fn lost(error: &std::io::Error) -> ErrorObject {
     ErrorObject::local(Origin::Connection, format!("the connection to the server failed: {error}"))
 }
 
-fn closed() -> ErrorObject {
+pub(crate) fn closed() -> ErrorObject {
     ErrorObject::local(Origin::Connection, "the connection was closed on this side")
 }

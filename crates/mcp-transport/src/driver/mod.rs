@@ -15,5 +15,7 @@ mod wakes;
 pub(crate) use calls::guarded;
 #[cfg(feature = "websocket")]
 pub(crate) use pipe::is_gone;
+#[cfg(feature = "http-client")]
+pub(crate) use client::{Shared, carried, closed};
 pub use client::{ConnectOptions, Connection, connect, connect_with};
 pub use server::{ServeOptions, serve, serve_with};

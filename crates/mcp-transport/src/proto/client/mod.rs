@@ -162,10 +162,15 @@ impl ClientConn {
 
     /// Takes one message of the server.
     pub fn handle(&mut self, now: Instant, text: &ByteString) {
+        self.handle_on(now, text, None);
+    }
+
+    /// Takes one message that came on the stream of a request of ours: what it says is about that.
+    pub fn handle_on(&mut self, now: Instant, text: &ByteString, stream: Option<&RequestId>) {
         match Message::parse(text) {
             Ok(Message::Response(response)) => self.handle_response(now, response),
-            Ok(Message::Notification(told)) => self.handle_notification(now, &told),
-            Ok(Message::Request(request)) => self.handle_request(now, request),
+            Ok(Message::Notification(told)) => self.handle_notification(now, &told, stream),
+            Ok(Message::Request(request)) => self.handle_request(now, request, stream),
             Err(bad) => self.handle_broken(now, text, bad),
             // A kind of message that this version does not know is for nobody here.
             Ok(_) => {}
@@ -227,6 +232,11 @@ impl ClientConn {
             let error = ErrorObject::local(Origin::Timeout, "the server did not answer in time");
             self.completed(exchange, Err(error));
         }
+    }
+
+    /// Whether an answer to this request of ours is still of use to anybody.
+    pub fn awaits(&self, request: &RequestId) -> bool {
+        self.pending.exchange(request).is_some()
     }
 
     /// How many requests are in flight or wait for the opening.
@@ -306,7 +316,8 @@ impl ClientConn {
         self.stay(now, id);
     }
 
-    fn handle_response(&mut self, now: Instant, response: Response) {
+    /// Takes an answer that the transport found, or one that it gives in the server's stead.
+    pub fn handle_response(&mut self, now: Instant, response: Response) {
         let id = response.id.as_ref();
         if self.handle_opening(now, id, &response.result) {
             return;
@@ -336,7 +347,12 @@ impl ClientConn {
         }
     }
 
-    fn handle_notification(&mut self, now: Instant, told: &Notification) {
+    fn handle_notification(
+        &mut self,
+        now: Instant,
+        told: &Notification,
+        stream: Option<&RequestId>,
+    ) {
         let Ok(notification) =
             self.codec().decode_server_notification(&told.method, told.params.as_ref())
         else {
@@ -358,10 +374,11 @@ impl ClientConn {
                 return self.server_cancelled(&cancelled);
             }
             ServerNotification::Message(said) => {
-                // The stream is shared: whose message it is can only be told if one is in flight.
+                // On a shared stream, whose message it is can only be told if one is in flight.
                 let mut all = self.pending.exchanges().into_iter();
                 let only = all.next().filter(|_| all.next().is_none());
-                (only, ServerNotification::Message(said))
+                let exchange = stream.and_then(|stream| self.pending.exchange(stream)).or(only);
+                (exchange, ServerNotification::Message(said))
             }
             other => (self.subscription_of(told.params.as_ref()), other),
         };
@@ -390,7 +407,7 @@ impl ClientConn {
         self.pending.exchange(&id)
     }
 
-    fn handle_request(&mut self, now: Instant, request: Request) {
+    fn handle_request(&mut self, now: Instant, request: Request, stream: Option<&RequestId>) {
         if &*request.method == "ping" {
             return self.outbox.push(None, |out| {
                 let _ = wire::encode_result(out, &request.id, &Members::new());
@@ -400,7 +417,7 @@ impl ClientConn {
         let refusal = match question {
             Err(error) => ErrorObject::invalid_params(error.within("params").to_string()),
             Ok(InputRequest::Extension { method, .. }) => ErrorObject::method_not_found(&method),
-            Ok(question) => match self.park(now, request.id.clone(), question) {
+            Ok(question) => match self.park(now, request.id.clone(), question, stream) {
                 Ok(()) => return,
                 Err(error) => error,
             },

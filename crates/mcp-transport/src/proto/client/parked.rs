@@ -38,21 +38,24 @@ impl ClientConn {
         now: Instant,
         id: RequestId,
         question: InputRequest,
+        stream: Option<&RequestId>,
     ) -> Result<(), ErrorObject> {
         if !matches!(self.phase, Phase::Legacy(..)) {
             return Err(ErrorObject::method_not_found(question.method()));
         }
-        // The stream is shared and a question names no call; the latest that can be asked has it.
+        // On a shared stream a question names no call; the latest that can be asked has it.
+        let named = |entry: &Entry| stream.is_none_or(|stream| entry.request == *stream);
         let asking = self.pending.exchanges().into_iter().filter(|exchange| {
             let method = self
                 .pending
                 .get(*exchange)
-                .filter(|entry| !entry.parked)
+                .filter(|entry| !entry.parked && named(entry))
                 .map(|entry| &*entry.method);
             matches!(method, Some("tools/call" | "prompts/get" | "resources/read"))
         });
         let Some(exchange) = asking.max() else {
-            let Some(parked) = self.parked.values_mut().max_by_key(|parked| parked.deadline) else {
+            let parked = self.parked.values_mut().filter(|parked| named(&parked.entry));
+            let Some(parked) = parked.max_by_key(|parked| parked.deadline) else {
                 let text = "no call is in flight to which this could belong";
                 return Err(ErrorObject::invalid_request(text));
             };
@@ -137,10 +140,11 @@ impl ClientConn {
                 (entry.deadline, entry.latest) =
                     (None, self.config.longest_request.map(|longest| now + longest));
                 let request = entry.request.clone();
-                self.pending.insert(Some(request), exchange.id(), entry);
+                self.pending.insert(Some(request.clone()), exchange.id(), entry);
                 self.stay(now, exchange.id());
                 for (id, question) in later {
-                    if let Err(error) = self.park(now, id.clone(), question) {
+                    let on = Some(&request);
+                    if let Err(error) = self.park(now, id.clone(), question, on) {
                         self.outbox.push(None, |out| wire::encode_error(out, Some(&id), &error));
                     }
                 }
