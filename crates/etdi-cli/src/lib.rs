@@ -13,6 +13,7 @@ pub mod demo;
 pub mod exit;
 pub mod home;
 pub mod output;
+pub mod signals;
 pub mod verbs;
 
 use std::ffi::OsString;

@@ -215,3 +215,36 @@ fn a_yes_said_beforehand_is_no_answer_to_an_alarm() {
     assert_eq!(answer["error"]["details"]["tools"][0]["approved"], false, "{answer}");
     assert_eq!(approve(&["--yes", "--despite-alarm"]).0, 0);
 }
+
+/// A terminal's signal does not reach the server, which has a process group of its own.
+#[test]
+fn a_signal_ends_the_server_and_then_etdi() {
+    // It neither minds the end of its input nor goes before it was told to.
+    let server =
+        r#"trap 'echo told > told; exit 0' TERM; echo $$ > pid; while :; do sleep 0.1; done"#;
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let user = User::new();
+        let mut etdi = Command::new(ETDI)
+            .args(["list", "--", "/bin/sh", "-c", server])
+            .env("ETDI_HOME", user.home().join("etdi"))
+            .current_dir(user.home())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let kill = |words: [&str; 3]| Command::new("kill").args(words).output().unwrap().status;
+        let pid = loop {
+            match std::fs::read_to_string(user.home().join("pid")) {
+                Ok(pid) if pid.ends_with('\n') => break pid.trim().to_owned(),
+                _ => std::thread::sleep(std::time::Duration::from_millis(5)),
+            }
+        };
+        assert!(kill(["-s", signal, &etdi.id().to_string()]).success());
+        assert_eq!(etdi.wait().unwrap().code(), Some(code), "{signal}");
+        let left = kill(["-s", "0", &pid]).success();
+        if left {
+            kill(["-s", "KILL", &pid]);
+        }
+        assert!(!left, "{signal}: the server goes on");
+        assert_eq!(std::fs::read_to_string(user.home().join("told")).unwrap(), "told\n");
+    }
+}

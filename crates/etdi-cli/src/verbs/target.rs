@@ -19,6 +19,7 @@ use crate::ask::{Grants, server_says};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::Output;
+use crate::signals::unless_ended;
 use crate::verbs::keys;
 
 /// How a session is opened.
@@ -278,7 +279,8 @@ fn first(target: &Target) -> &str {
     target.command.first().map_or("COMMAND", String::as_str)
 }
 
-/// A runtime for one command.
+/// A runtime for one command. A signal that ends the command ends its servers first, and then the
+/// process.
 ///
 /// # Errors
 ///
@@ -288,7 +290,14 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
     let runtime = runtime.map_err(|error| {
         Failure::usage(format!("the system gives no event loop: {error}"), "ulimit -n")
     })?;
-    runtime.block_on(future)
+    match runtime.block_on(unless_ended(future)) {
+        Ok(result) => result,
+        Err(code) => {
+            // Not dropped, because whoever reads the keyboard would have to answer first.
+            runtime.shutdown_background();
+            std::process::exit(code)
+        }
+    }
 }
 
 #[cfg(test)]
