@@ -78,6 +78,8 @@ mod limits;
 pub mod process;
 pub mod proto;
 #[cfg(feature = "duplex")]
+mod rate;
+#[cfg(feature = "duplex")]
 mod runtime;
 #[cfg(all(feature = "stdio", unix))]
 mod stdio;
@@ -101,6 +103,8 @@ pub use io::Io;
 #[cfg(feature = "duplex")]
 pub use limits::{Limited, LimitedFuture, LimitsLayer};
 pub use mcp_types::version::Era;
+#[cfg(feature = "duplex")]
+pub use rate::{RateLayer, Rated, RatedFuture, TOO_MANY_REQUESTS};
 #[cfg(feature = "duplex")]
 pub use runtime::TokioRuntime;
 #[cfg(all(feature = "stdio", unix))]

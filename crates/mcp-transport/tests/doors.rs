@@ -14,13 +14,14 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use mcp_transport::http::server::RestServer;
 use mcp_transport::websocket::{self, WebSocketServer};
-use mcp_transport::{connect, unix};
+use mcp_transport::{RateLayer, connect, unix};
 use mcp_types::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
+use tower_layer::Layer;
 use tower_service::Service;
 
 async fn echo(
@@ -203,7 +204,7 @@ async fn tools_are_plain_http_resources() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        let server = RestServer::new(Tools);
+        let server = RestServer::new(RateLayer::new(0.001, 1000).layer(Tools));
         while let Ok((stream, _)) = listener.accept().await {
             let service = TowerToHyperService::new(server.clone());
             tokio::spawn(
@@ -246,4 +247,15 @@ async fn tools_are_plain_http_resources() {
         assert_eq!((found, &*media), (status, "application/problem+json"), "{head}: {body}");
         assert!(body.contains(says) && body.contains(&format!("\"status\":{status}")), "{body}");
     }
+    // Each refusal of an unknown tool asked for the listing too.
+    let mut last = (200, String::new(), String::new());
+    for _ in 0..1000 {
+        last = rest(address, "GET /health HTTP", "").await;
+        if last.0 != 200 {
+            break;
+        }
+    }
+    assert!(last.0 == 503 && last.2.contains("too many requests"), "{last:?}");
+    let (status, _, body) = rest(address, "GET /tools HTTP", "").await;
+    assert!(status == 429 && body.contains(r#""code":429"#), "{body}");
 }

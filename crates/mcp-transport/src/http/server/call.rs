@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 use mcp_types::version::Era;
 use mcp_types::wire::{self, Codec};
 use mcp_types::{
@@ -26,6 +27,7 @@ use super::sink::Sink;
 use crate::driver::guarded;
 use crate::http::sse;
 use crate::proto::server::{served, stamped};
+use crate::rate::{TOO_MANY_REQUESTS, retry_after};
 
 /// A request under way.
 pub(super) struct Call {
@@ -67,8 +69,13 @@ impl Call {
                 let status = call.status(&outcome);
                 if out.is_empty() {
                     out.reserve(256);
+                    let pause = outcome.as_ref().err().and_then(retry_after);
                     call.write_outcome(outcome, &mut out);
-                    return Poll::Ready(body::json(status, out));
+                    let mut answer = body::json(status, out);
+                    if let Some(seconds) = pause {
+                        answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+                    }
+                    return Poll::Ready(answer);
                 }
                 call.write_last_event(outcome, &mut out);
                 Poll::Ready(body::events(out))
@@ -202,6 +209,9 @@ impl Drop for Call {
 
 /// The HTTP status with which an error travels when it is the whole answer.
 pub(super) fn status_of(code: i64) -> StatusCode {
+    if code == TOO_MANY_REQUESTS {
+        return StatusCode::TOO_MANY_REQUESTS;
+    }
     let known = mcp_types::error::CODES.iter().find(|row| row.code == code && row.modern);
     known.and_then(|row| StatusCode::from_u16(row.http_status).ok()).unwrap_or(StatusCode::OK)
 }

@@ -15,7 +15,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -89,11 +89,12 @@ struct Problem {
     /// The error code of MCP, where one stands behind it.
     code: Option<i64>,
     allow: Option<&'static str>,
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), code: None, allow: None }
+        Self { status, detail: detail.into(), code: None, allow: None, retry_after: None }
     }
 
     fn of(error: &ErrorObject) -> Self {
@@ -102,7 +103,8 @@ impl Problem {
             StatusCode::OK => StatusCode::INTERNAL_SERVER_ERROR,
             status => status,
         };
-        Self { code: Some(error.code), ..Self::new(status, &*error.message) }
+        let (code, retry_after) = (Some(error.code), crate::rate::retry_after(error));
+        Self { code, retry_after, ..Self::new(status, &*error.message) }
     }
 
     fn answer(self) -> Answer {
@@ -121,6 +123,9 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
         }
         answer
     }

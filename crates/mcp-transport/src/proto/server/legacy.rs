@@ -64,6 +64,20 @@ impl Legacy {
         self.asked.values().next().map(|asked| asked.deadline)
     }
 
+    /// A handshake that nobody shook: for a message that stands for itself.
+    #[cfg(feature = "http-server")]
+    pub(super) fn assumed(version: ProtocolVersion) -> Self {
+        Self {
+            version,
+            client_info: None,
+            client_capabilities: None,
+            can: ClientCapabilities::default(),
+            log_level: LoggingLevel::Info,
+            asked: BTreeMap::new(),
+            last_id: 0,
+        }
+    }
+
     /// Pastes the envelope that the client did not send.
     fn paste(&self, context: &mut RequestContext) {
         context.set_client(

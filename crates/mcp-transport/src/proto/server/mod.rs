@@ -19,6 +19,8 @@ mod batch;
 mod legacy;
 mod modern;
 mod opening;
+#[cfg(feature = "http-server")]
+mod session;
 
 #[cfg(feature = "http-server")]
 pub(crate) use self::modern::{served, stamped};
