@@ -8,9 +8,9 @@ use tower_service::Service;
 
 use crate::jsonrpc::ProgressToken;
 use crate::{
-    ClientCapabilities, ClientRequest, ErrorObject, Extensions, Implementation, InputRequest,
-    InputRequiredResult, LoggingLevel, Members, Meta, Notifier, ProtocolVersion, RawText, Runtime,
-    ServerResult,
+    ClientCapabilities, ClientCapabilitiesElicitation, ClientRequest, ErrorObject, Extensions,
+    Implementation, InputRequest, InputRequiredResult, LoggingLevel, Members, Meta, Notifier,
+    ProtocolVersion, RawText, Runtime, ServerResult,
 };
 
 /// One request with all that is known about it, and the way back for notifications.
@@ -111,6 +111,41 @@ impl RequestContext {
         declared.unwrap_or_default()
     }
 
+    /// The text of what the client declared, for edges.
+    pub fn declared(&self) -> Option<&RawText> {
+        self.client_capabilities.as_ref()
+    }
+
+    /// Adds to what the client declares on this exchange; what is declared already stands.
+    ///
+    /// For whoever can do something for the server on the client's side, such as the layer that
+    /// answers its questions. `capabilities` is the text of [`ClientCapabilities`]: a text that is
+    /// none adds nothing. Where nothing was declared before this costs a reference count.
+    ///
+    /// ```
+    /// use mcp_types::{ClientRequest, Exchange, RawText, RequestParams};
+    ///
+    /// let mut exchange = Exchange::new(ClientRequest::Discover(RequestParams::new()));
+    /// exchange.context.declare(&RawText::new(r#"{"elicitation":{}}"#)?);
+    /// exchange.context.declare(&RawText::new(r#"{"elicitation":{"url":{}},"roots":{}}"#)?);
+    /// let declared = exchange.context.client_capabilities();
+    /// let elicitation = declared.elicitation.ok_or("none")?;
+    /// assert!(elicitation.form.is_some() && elicitation.url.is_some() && declared.roots.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn declare(&mut self, capabilities: &RawText) {
+        let Some(declared) = &self.client_capabilities else {
+            self.client_capabilities = Some(capabilities.clone());
+            return;
+        };
+        if declared == capabilities {
+            return;
+        }
+        let Ok(more) = capabilities.parse() else { return };
+        let both = self.client_capabilities().with(more);
+        self.client_capabilities = RawText::of(&both).ok();
+    }
+
     /// The revision in which the request came, to show; `None` for an exchange of our own making.
     pub fn protocol_version(&self) -> Option<ProtocolVersion> {
         self.version
@@ -125,6 +160,53 @@ impl RequestContext {
     ) {
         (self.version, self.client_info, self.client_capabilities) =
             (Some(version), info, capabilities);
+    }
+}
+
+impl ClientCapabilities {
+    /// These capabilities, and those of `more` that are not among them.
+    fn with(mut self, more: Self) -> Self {
+        self.elicitation = match (self.elicitation, more.elicitation) {
+            (Some(ours), Some(theirs)) => {
+                let (mut ours, theirs) = (ours.spelled_out(), theirs.spelled_out());
+                ours.form = ours.form.or(theirs.form);
+                ours.url = ours.url.or(theirs.url);
+                Some(ours)
+            }
+            (ours, theirs) => ours.or(theirs),
+        };
+        self.sampling = match (self.sampling, more.sampling) {
+            (Some(mut ours), Some(theirs)) => {
+                ours.context = ours.context.or(theirs.context);
+                ours.tools = ours.tools.or(theirs.tools);
+                Some(ours)
+            }
+            (ours, theirs) => ours.or(theirs),
+        };
+        self.roots = self.roots.or(more.roots);
+        for (ours, theirs) in
+            [(&mut self.extensions, more.extensions), (&mut self.experimental, more.experimental)]
+        {
+            for (id, settings) in theirs.into_iter().flatten() {
+                ours.get_or_insert_default().entry(id).or_insert(settings);
+            }
+        }
+        for (name, value) in more.extra.iter() {
+            if self.extra.get(name).is_none() {
+                self.extra.insert(name, value.clone());
+            }
+        }
+        self
+    }
+}
+
+impl ClientCapabilitiesElicitation {
+    /// An empty declaration means forms (specification, "Elicitation", "Capabilities").
+    fn spelled_out(mut self) -> Self {
+        if self.form.is_none() && self.url.is_none() {
+            self.form = Some(RawText::literal("{}"));
+        }
+        self
     }
 }
 
