@@ -4,13 +4,21 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use mcp_types::{
-    CallToolResult, ClientRequest, DiscoverResult, Exchange, ExchangeService, ListToolsResult,
-    Listed, Outcome, PaginatedRequestParams, RequestParams, ServerResult, Tool,
+    CallToolResult, ClientRequest, CompleteReference, CompleteRequestParams,
+    CompleteRequestParamsArgument, CompleteRequestParamsContext, CompleteResultCompletion,
+    DiscoverResult, Exchange, ExchangeService, GetPromptRequestParams, GetPromptResult,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Listed,
+    Outcome, PaginatedRequestParams, Prompt, ReadResourceRequestParams, ReadResourceResult,
+    RequestParams, Resource, ResourceTemplate, ServerResult, SubscriptionFilter, Tool,
 };
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tower_layer::Layer;
 
-use crate::call::ToolCall;
-use crate::{Error, Pages};
+use crate::call::{ToolCall, structured};
+use crate::stack::Stacked;
+use crate::subscription::{Reopen, Subscription};
+use crate::{Error, Page, Pages};
 
 /// Typed requests over a service of exchanges.
 ///
@@ -21,10 +29,50 @@ pub struct Client<S> {
     service: S,
 }
 
+impl<S: ExchangeService> Client<Stacked<S>> {
+    /// A client on a server in the same program, without a transport between them.
+    ///
+    /// For tests: the server sees what it would see of a client on a wire (a name, the newest
+    /// revision, declared capabilities), and nothing is encoded on the way.
+    ///
+    /// ```
+    /// # futures_executor::block_on(async {
+    /// use mcp_client::Client;
+    /// use mcp_server::{server, tool};
+    ///
+    /// /// Adds two numbers.
+    /// #[tool]
+    /// async fn add(a: i64, b: i64) -> i64 {
+    ///     a + b
+    /// }
+    ///
+    /// let client = Client::stack(server!().tool::<add>().build()?);
+    /// let sum: i64 = client.call("add", &serde_json::json!({"a": 1, "b": 2})).await?;
+    /// assert_eq!(sum, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn stack(server: S) -> Self {
+        Self::new(Stacked::new(server))
+    }
+}
+
 impl<S: ExchangeService> Client<S> {
-    /// A client on `service`.
+    /// A client on `service`: a connection, a server, a stack of layers.
     pub fn new(service: S) -> Self {
         Self { service }
+    }
+
+    /// The client on the same service with `layer` around it; the last layer is the outermost.
+    ///
+    /// ```
+    /// # use mcp_client::{Client, InputLayer, Inputs};
+    /// # fn example(connection: impl mcp_client::types::ExchangeService) {
+    /// let client = Client::new(connection)
+    ///     .layer(InputLayer::new(Inputs::new()));
+    /// # }
+    /// ```
+    pub fn layer<L: Layer<S>>(self, layer: L) -> Client<L::Service> {
+        Client { service: layer.layer(self.service) }
     }
 
     /// The service on which the client stands.
@@ -44,22 +92,91 @@ impl<S: ExchangeService> Client<S> {
         }
     }
 
+    /// One page of a listing; `cursor` is what the page before gave. Which listing, says the type.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; [`Error::Service`] for a cursor that the server does not know.
+    pub async fn list<P: Page>(&self, cursor: Option<String>) -> Result<P, Error> {
+        let mut params = PaginatedRequestParams::new();
+        params.cursor = cursor;
+        let request = P::request(params);
+        let method = request.method().to_owned();
+        P::of(self.request(request).await?).map_err(|other| unexpected(&method, &other))
+    }
+
     /// One page of `tools/list`; `cursor` is what the page before gave.
     ///
     /// # Errors
     ///
-    /// See [`Error`].
+    /// As [`Client::list`].
     pub async fn list_tools(&self, cursor: Option<String>) -> Result<ListToolsResult, Error> {
-        let mut params = PaginatedRequestParams::new();
-        params.cursor = cursor;
-        match self.request(ClientRequest::ListTools(params)).await? {
-            ServerResult::ListTools(result) => Ok(result),
-            other => Err(unexpected("tools/list", &other)),
-        }
+        self.list(cursor).await
+    }
+
+    /// One page of `prompts/list`; `cursor` is what the page before gave.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::list`].
+    pub async fn list_prompts(&self, cursor: Option<String>) -> Result<ListPromptsResult, Error> {
+        self.list(cursor).await
+    }
+
+    /// One page of `resources/list`; `cursor` is what the page before gave.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::list`].
+    pub async fn list_resources(
+        &self,
+        cursor: Option<String>,
+    ) -> Result<ListResourcesResult, Error> {
+        self.list(cursor).await
+    }
+
+    /// One page of `resources/templates/list`; `cursor` is what the page before gave.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::list`].
+    pub async fn list_resource_templates(
+        &self,
+        cursor: Option<String>,
+    ) -> Result<ListResourceTemplatesResult, Error> {
+        self.list(cursor).await
     }
 
     /// All pages of `tools/list`, one after the other.
+    ///
+    /// ```
+    /// # use mcp_client::{Client, Error};
+    /// # use mcp_client::types::ExchangeService;
+    /// # async fn example<S: ExchangeService>(client: Client<S>) -> Result<(), Error> {
+    /// let mut pages = client.tool_pages();
+    /// while let Some(page) = pages.next_page().await? {
+    ///     for tool in page.tools.iter() {
+    ///         println!("{}", mcp_client::display_name(tool));
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn tool_pages(&self) -> Pages<S> {
+        Pages::new(self.clone())
+    }
+
+    /// All pages of `prompts/list`.
+    pub fn prompt_pages(&self) -> Pages<S, ListPromptsResult> {
+        Pages::new(self.clone())
+    }
+
+    /// All pages of `resources/list`.
+    pub fn resource_pages(&self) -> Pages<S, ListResourcesResult> {
+        Pages::new(self.clone())
+    }
+
+    /// All pages of `resources/templates/list`.
+    pub fn resource_template_pages(&self) -> Pages<S, ListResourceTemplatesResult> {
         Pages::new(self.clone())
     }
 
@@ -67,13 +184,121 @@ impl<S: ExchangeService> Client<S> {
     ///
     /// # Errors
     ///
-    /// See [`Error`]; also [`Error::TooManyPages`] for a server that never ends its list.
+    /// As [`Pages::next_page`], within the default [`Budget`](crate::Budget).
     pub async fn all_tools(&self) -> Result<Vec<Arc<Listed<Tool>>>, Error> {
-        let (mut pages, mut tools) = (self.tool_pages(), Vec::new());
-        while let Some(page) = pages.next_page().await? {
-            tools.extend(page.tools.into_vec());
+        self.tool_pages().all().await
+    }
+
+    /// All prompts of all pages; entries that could not be read are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::all_tools`].
+    pub async fn all_prompts(&self) -> Result<Vec<Arc<Listed<Prompt>>>, Error> {
+        self.prompt_pages().all().await
+    }
+
+    /// All resources of all pages; entries that could not be read are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::all_tools`].
+    pub async fn all_resources(&self) -> Result<Vec<Arc<Listed<Resource>>>, Error> {
+        self.resource_pages().all().await
+    }
+
+    /// All resource templates of all pages; entries that could not be read are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::all_tools`].
+    pub async fn all_resource_templates(
+        &self,
+    ) -> Result<Vec<Arc<Listed<ResourceTemplate>>>, Error> {
+        self.resource_template_pages().all().await
+    }
+
+    /// Reads a resource (`resources/read`).
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; [`Error::Service`] for a URI that the server does not know.
+    pub async fn read_resource(&self, uri: &str) -> Result<ReadResourceResult, Error> {
+        let params = ReadResourceRequestParams::new(uri);
+        match self.request(ClientRequest::ReadResource(params)).await? {
+            ServerResult::ReadResource(result) => Ok(result),
+            other => Err(unexpected("resources/read", &other)),
         }
-        Ok(tools)
+    }
+
+    /// The messages of a prompt, with its arguments filled in (`prompts/get`).
+    ///
+    /// ```
+    /// # use mcp_client::{Client, Error};
+    /// # use mcp_client::types::ExchangeService;
+    /// # async fn example<S: ExchangeService>(client: Client<S>) -> Result<(), Error> {
+    /// let review = client.get_prompt("review", [("language", "rust")]).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; [`Error::Service`] for a prompt that is not there or an argument that is
+    /// missing.
+    pub async fn get_prompt<K: Into<String>, V: Into<String>>(
+        &self,
+        name: &str,
+        arguments: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<GetPromptResult, Error> {
+        let mut params = GetPromptRequestParams::new(name);
+        let arguments = arguments.into_iter().map(|(name, value)| (name.into(), value.into()));
+        params.arguments = Some(arguments.collect())
+            .filter(|all: &std::collections::BTreeMap<_, _>| !all.is_empty());
+        match self.request(ClientRequest::GetPrompt(params)).await? {
+            ServerResult::GetPrompt(result) => Ok(result),
+            other => Err(unexpected("prompts/get", &other)),
+        }
+    }
+
+    /// Values that complete what a person types as an argument (`completion/complete`).
+    ///
+    /// `reference` is the prompt or resource template, `known` the arguments that are filled in
+    /// already, by name.
+    ///
+    /// ```
+    /// # use mcp_client::{Client, Error};
+    /// # use mcp_client::types::{CompleteReference, ExchangeService, PromptReference};
+    /// # async fn example<S: ExchangeService>(client: Client<S>) -> Result<(), Error> {
+    /// let prompt = CompleteReference::Prompt(PromptReference::new("review"));
+    /// let known = [("language", "rust")];
+    /// let found = client.complete(prompt, "framework", "to", known).await?;
+    /// assert!(found.values.len() <= 100);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn complete<K: Into<String>, V: Into<String>>(
+        &self,
+        reference: CompleteReference,
+        argument: &str,
+        typed: &str,
+        known: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<CompleteResultCompletion, Error> {
+        let argument = CompleteRequestParamsArgument::new(argument, typed);
+        let mut params = CompleteRequestParams::new(argument, reference);
+        let known = known.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let known: std::collections::BTreeMap<String, String> = known.collect();
+        if !known.is_empty() {
+            let mut context = CompleteRequestParamsContext::new();
+            context.arguments = Some(known);
+            params.context = Some(context);
+        }
+        match self.request(ClientRequest::Complete(Box::new(params))).await? {
+            ServerResult::Complete(result) => Ok(result.completion),
+            other => Err(unexpected("completion/complete", &other)),
+        }
     }
 
     /// Calls a tool. `arguments` is anything that serializes to an object.
@@ -91,9 +316,46 @@ impl<S: ExchangeService> Client<S> {
         self.tool_call(name).arguments(arguments)?.send().await
     }
 
+    /// Calls a tool and reads its result as an `Out`; see [`structured`](crate::structured).
+    ///
+    /// ```
+    /// # use mcp_client::{Client, Error};
+    /// # use mcp_client::types::ExchangeService;
+    /// #[derive(serde::Serialize)]
+    /// struct Place<'a> {
+    ///     city: &'a str,
+    /// }
+    /// #[derive(serde::Deserialize)]
+    /// struct Weather {
+    ///     degrees: f64,
+    /// }
+    /// # async fn example<S: ExchangeService>(client: Client<S>) -> Result<(), Error> {
+    /// let weather: Weather = client.call("get_weather", &Place { city: "Bern" }).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; [`Error::ToolFailed`] when the tool reported an error, [`Error::Result`] with
+    /// the path of the member that does not fit.
+    pub async fn call<A: Serialize + ?Sized, Out: DeserializeOwned>(
+        &self,
+        name: &str,
+        arguments: &A,
+    ) -> Result<Out, Error> {
+        structured(&self.call_tool(name, arguments).await?)
+    }
+
     /// A call of a tool with more to say: metadata, progress.
     pub fn tool_call(&self, name: &str) -> ToolCall<S> {
         ToolCall::new(self.clone(), name)
+    }
+
+    /// Listens to changes (`subscriptions/listen`), as a stream that opens when it is first polled.
+    ///
+    /// It ends with the connection; [`Subscription::reopen`] sets another policy.
+    pub fn subscribe(&self, filter: SubscriptionFilter) -> Subscription<S> {
+        Subscription::new(self.clone(), filter, Reopen::never())
     }
 
     /// Sends any request, and gives its complete result.

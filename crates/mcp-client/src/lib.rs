@@ -32,18 +32,33 @@
 //! # Ok::<(), mcp_client::Error>(()) }).unwrap();
 //! ```
 //!
+//! # What stands around a client
+//!
+//! Everything else is a layer under it, a service of its own, or a stream beside it; take what you
+//! need.
+//!
+//! - [`InputLayer`] answers what a server asks in the middle of a request: a form, a page to open,
+//!   a question to the host's model. [`Inputs`] puts the answers together from functions.
+//!
 //! What it leaves out: connecting (`mcp-transport`), trust (`etdi-core`).
 
 mod call;
 mod client;
 mod display;
 mod error;
+mod inbox;
+mod input;
 mod pages;
+mod stack;
+mod subscription;
 
 pub use mcp_types as types;
 
-pub use call::{ToolCall, structured, text_of};
+pub use call::{RunningCall, ToolCall, structured, text_of};
 pub use client::Client;
-pub use display::display_name;
+pub use display::{DisplayName, display_name};
 pub use error::Error;
-pub use pages::Pages;
+pub use input::{Answering, Form, InputLayer, Inputs};
+pub use pages::{Budget, Page, Pages};
+pub use stack::Stacked;
+pub use subscription::{Change, Reopen, Subscription};

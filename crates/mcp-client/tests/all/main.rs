@@ -1,0 +1,7 @@
+//! The client against servers in the same program, real ones and scripted ones.
+
+mod calls;
+mod input;
+mod listing;
+mod script;
+mod subscription;
