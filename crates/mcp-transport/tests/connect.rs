@@ -31,6 +31,8 @@ fn to_lines(era: Option<Era>) -> (Connection, Lines) {
     (connect_with(io, options(era)), lines)
 }
 
+type Answered = Result<Outcome, ErrorObject>;
+
 fn discover() -> Exchange {
     Exchange::new(ClientRequest::Discover(RequestParams::new()))
 }
@@ -175,7 +177,7 @@ async fn a_dropped_call_is_cancelled_at_the_server() {
 }
 
 /// A call that is in flight as request 2, and the server's end.
-async fn calling_modern() -> (tokio::task::JoinHandle<Result<Outcome, ErrorObject>>, Lines) {
+async fn calling_modern() -> (tokio::task::JoinHandle<Answered>, Lines) {
     let (mut server, mut lines) = to_lines(Some(Era::Modern));
     let calling = tokio::spawn(server.call(call("echo")));
     lines.next().await.unwrap();
@@ -397,4 +399,74 @@ async fn an_answer_that_does_not_fit_names_the_place() {
     let error = calling.await.unwrap().unwrap_err();
     assert_eq!(error.origin, Origin::Protocol);
     assert!(error.message.contains("`result.content`"), "{error}");
+}
+
+/// A call that is in flight as request 2 at a server with a handshake, and the server's end. The
+/// connection is open as long as the call's future is kept.
+async fn calling_legacy() -> (tokio::task::JoinHandle<(Connection, Answered)>, Lines) {
+    let (mut server, mut lines) = to_lines(Some(Era::Legacy));
+    let calling = tokio::spawn(async move {
+        let answered = server.call(call("echo")).await;
+        (server, answered)
+    });
+    lines.next().await.unwrap();
+    lines.send(&HANDSHAKE.replace(r#""id":2"#, r#""id":1"#)).await;
+    for _ in 0..2 {
+        lines.next().await.unwrap();
+    }
+    (calling, lines)
+}
+
+/// A question of a server, as long as `text` makes it.
+fn question(id: &str, text: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":"{id}","method":"elicitation/create","params":{{"mode":"form","message":"{text}","requestedSchema":{{"type":"object","properties":{{}}}}}}}}"#
+    )
+}
+
+/// The server asks and never reads the answers: they must not pile up in the client.
+#[tokio::test]
+async fn a_server_that_asks_and_never_reads_loses_its_connection() {
+    let id = "x".repeat(60_000);
+    let ping = format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"ping"}}"#);
+    for asks in ["ping", "nobody/knows"] {
+        let (calling, mut lines) = calling_legacy().await;
+        let line = ping.replace("ping", asks);
+        let mut taken = 0;
+        while taken < 100 << 20 && lines.try_send(&line).await {
+            taken += line.len();
+        }
+        assert!(taken < 70 << 20, "{asks}: the client took {taken} bytes");
+        let error = calling.await.unwrap().1.unwrap_err();
+        assert_eq!(error.origin, Origin::Protocol, "{asks}: {error}");
+        assert!(error.message.contains("does not read"), "{asks}: {error}");
+    }
+}
+
+/// Questions that wait for an answer are kept in the client, so there is an end to them.
+#[tokio::test]
+async fn a_server_asks_only_so_much_at_once() {
+    for (text, count, kept) in [("more".to_owned(), 1_000, 65), ("x".repeat(1 << 20), 60, 16)] {
+        let (calling, lines) = calling_legacy().await;
+        let (mut reads, mut writes) = lines.split();
+        let asking = tokio::spawn(async move {
+            for id in 0..count {
+                writes.send(&question(&id.to_string(), &text)).await;
+            }
+            writes.send(r#"{"jsonrpc":"2.0","id":"last","method":"ping"}"#).await;
+            writes
+        });
+        let mut refused = 0;
+        loop {
+            let line = reads.next().await.unwrap();
+            if line.contains(r#""id":"last""#) {
+                break;
+            }
+            assert!(line.contains("wait for an answer already"), "{line}");
+            refused += 1;
+        }
+        assert_eq!(refused, count - kept);
+        assert!(matches!(calling.await.unwrap().1, Ok(Outcome::InputRequired(_))));
+        asking.await.unwrap();
+    }
 }

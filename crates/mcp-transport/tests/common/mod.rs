@@ -161,6 +161,12 @@ impl Lines {
         self.send_bytes(format!("{line}\n").as_bytes()).await;
     }
 
+    /// Sends a line; says whether the other end still takes it.
+    pub async fn try_send(&mut self, line: &str) -> bool {
+        let writer = self.writer.as_mut().unwrap();
+        writer.write_all(format!("{line}\n").as_bytes()).await.is_ok()
+    }
+
     /// The two directions, for two tasks.
     pub fn split(self) -> (Self, Self) {
         let Self { reader, writer } = self;

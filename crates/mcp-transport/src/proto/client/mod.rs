@@ -24,7 +24,7 @@ mod parked;
 mod probe;
 
 use self::opening::Opening;
-use self::parked::Parked;
+use self::parked::{Asked, Parked};
 
 /// Who we are and how long we wait, for one connection.
 #[derive(Debug, Clone)]
@@ -417,10 +417,14 @@ impl ClientConn {
         let refusal = match question {
             Err(error) => ErrorObject::invalid_params(error.within("params").to_string()),
             Ok(InputRequest::Extension { method, .. }) => ErrorObject::method_not_found(&method),
-            Ok(question) => match self.park(now, request.id.clone(), question, stream) {
-                Ok(()) => return,
-                Err(error) => error,
-            },
+            Ok(question) => {
+                let bytes = request.params.as_ref().map_or(0, |params| params.get().len());
+                let asked = Asked { id: request.id.clone(), question, bytes };
+                match self.park(now, asked, stream) {
+                    Ok(()) => return,
+                    Err(error) => error,
+                }
+            }
         };
         self.outbox.push(None, |out| wire::encode_error(out, Some(&request.id), &refusal));
     }

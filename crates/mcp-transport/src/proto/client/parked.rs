@@ -18,6 +18,9 @@ use super::{ClientConn, Entry, Phase};
 /// How many calls may be parked at once, and how many more questions may wait behind one.
 const MOST: usize = 64;
 
+/// How many bytes all questions that wait behind others may have together.
+const MOST_BYTES: usize = 16 << 20;
+
 /// A call of which the server waits for an answer, and nobody here waits for the call.
 #[derive(Debug)]
 pub(super) struct Parked {
@@ -25,10 +28,19 @@ pub(super) struct Parked {
     /// The server's requests, by the key under which their answers come.
     questions: Vec<(String, RequestId)>,
     /// What the server asked while the call was parked already; asked in the next round.
-    later: Vec<(RequestId, InputRequest)>,
+    later: Vec<Asked>,
     /// The call's own answer, if it came while nobody waited.
     answer: Option<Result<RawText, ErrorObject>>,
     pub(super) deadline: Instant,
+}
+
+/// A question of the server.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) id: RequestId,
+    pub(super) question: InputRequest,
+    /// How long it is.
+    pub(super) bytes: usize,
 }
 
 impl ClientConn {
@@ -36,13 +48,14 @@ impl ClientConn {
     pub(super) fn park(
         &mut self,
         now: Instant,
-        id: RequestId,
-        question: InputRequest,
+        asked: Asked,
         stream: Option<&RequestId>,
     ) -> Result<(), ErrorObject> {
         if !matches!(self.phase, Phase::Legacy(..)) {
-            return Err(ErrorObject::method_not_found(question.method()));
+            return Err(ErrorObject::method_not_found(asked.question.method()));
         }
+        let later = self.parked.values().flat_map(|parked| &parked.later);
+        let kept = later.map(|asked| asked.bytes).sum::<usize>();
         // On a shared stream a question names no call; the latest that can be asked has it.
         let named = |entry: &Entry| stream.is_none_or(|stream| entry.request == *stream);
         let asking = self.pending.exchanges().into_iter().filter(|exchange| {
@@ -59,16 +72,17 @@ impl ClientConn {
                 let text = "no call is in flight to which this could belong";
                 return Err(ErrorObject::invalid_request(text));
             };
-            if parked.later.len() >= MOST {
+            if parked.later.len() >= MOST || kept + asked.bytes > MOST_BYTES {
                 return Err(ErrorObject::internal("too many questions wait for an answer already"));
             }
-            parked.later.push((id, question));
+            parked.later.push(asked);
             return Ok(());
         };
         if self.parked.len() >= MOST {
             return Err(ErrorObject::internal("too many calls wait for an answer already"));
         }
         let Some(entry) = self.remove(exchange) else { return Ok(()) };
+        let Asked { id, question, .. } = asked;
         let key = format!("{}-{}", question.method(), id);
         let state = nonce();
         let mut asked = InputRequiredResult::new();
@@ -142,9 +156,9 @@ impl ClientConn {
                 let request = entry.request.clone();
                 self.pending.insert(Some(request.clone()), exchange.id(), entry);
                 self.stay(now, exchange.id());
-                for (id, question) in later {
-                    let on = Some(&request);
-                    if let Err(error) = self.park(now, id.clone(), question, on) {
+                for asked in later {
+                    let id = asked.id.clone();
+                    if let Err(error) = self.park(now, asked, Some(&request)) {
                         self.outbox.push(None, |out| wire::encode_error(out, Some(&id), &error));
                     }
                 }
@@ -171,7 +185,7 @@ impl ClientConn {
     pub(super) fn question_withdrawn(&mut self, id: &RequestId) {
         for parked in self.parked.values_mut() {
             parked.questions.retain(|(_, question)| question != id);
-            parked.later.retain(|(question, _)| question != id);
+            parked.later.retain(|asked| asked.id != *id);
         }
     }
 
