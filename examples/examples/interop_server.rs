@@ -1,14 +1,9 @@
 //! What `tests/interop/README.md` asks of every server, over stdio; others' clients are run
 //! against it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mcp_server::types::{
-    ElicitAction, ElicitRequestFormParams, ElicitRequestFormParamsRequestedSchema,
-    PrimitiveSchemaDefinition, StringSchema,
-};
-use mcp_server::{Context, ToolError, server, tool};
+use mcp_server::{Context, Elicited, ToolError, data, server, tool};
 
 /// Gives its message back.
 #[tool]
@@ -37,20 +32,20 @@ async fn slow(
     format!("slow done: {steps}")
 }
 
+/// Who is asked.
+#[data]
+struct Person {
+    name: String,
+}
+
 /// Asks the user for a name.
 #[tool]
 async fn ask(cx: Context) -> Result<String, ToolError> {
-    let name = PrimitiveSchemaDefinition::String(StringSchema::new());
-    let mut schema =
-        ElicitRequestFormParamsRequestedSchema::new(BTreeMap::from([("name".into(), name)]));
-    schema.required = Some(vec!["name".into()]);
-    let answer = cx.elicit("name", ElicitRequestFormParams::new("What is your name?", schema))?;
-    if answer.action != ElicitAction::Accept {
-        return Ok(format!("ask {}", answer.action));
-    }
-    let content = answer.content.unwrap_or_default();
-    let name = content.get("name").ok_or("the answer has no `name`")?;
-    Ok(format!("hello {}", name.parse::<String>()?))
+    Ok(match cx.elicit::<Person>("name", "What is your name?")? {
+        Elicited::Accepted(person) => format!("hello {}", person.name),
+        Elicited::Declined => "ask decline".into(),
+        Elicited::Cancelled => "ask cancel".into(),
+    })
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -83,6 +83,9 @@ pub struct Suspended;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
+    /// The operating system gives no random numbers, which a key for request states needs.
+    #[error("the server cannot make a key for its request states")]
+    Seal(#[from] crate::SealError),
     /// The server has no name or no version.
     #[error("a server needs a name and a version, and one of them is empty")]
     Anonymous,

@@ -100,19 +100,25 @@ mod error;
 mod extract;
 mod page;
 mod registry;
+mod request_state;
 mod server;
 mod service;
+mod subscription;
 mod template;
 mod tool;
 
 pub use mcp_macros::{tool, tools};
 pub use mcp_types as types;
 
-pub use context::Context;
+pub use context::{Context, Elicited, FormError, Questions, requested_schema};
 pub use error::{BuildError, Suspended, ToolError};
 pub use extract::{Extension, FromContext, State};
+#[cfg(feature = "sealed-state")]
+pub use request_state::AeadSealer;
+pub use request_state::{SealError, StateSealer};
 pub use server::{Server, ServerBuilder};
 pub use service::ServerFuture;
+pub use subscription::Changes;
 pub use template::{TemplateError, UriTemplate};
 pub use tool::result::{IntoToolResult, Json};
 pub use tool::{Call, Tool, ToolSet};

@@ -9,8 +9,9 @@ use mcp_types::{
 };
 
 use crate::registry::{New, Registry};
+use crate::request_state::{Seal, StateSealer};
 use crate::tool::{Bound, Handler, ToolFn};
-use crate::{BuildError, Context, IntoToolResult, Tool, ToolSet};
+use crate::{BuildError, Changes, Context, IntoToolResult, Tool, ToolSet};
 
 /// A server, ready to be called: a `Service<Exchange>` that is cheap to clone.
 ///
@@ -37,6 +38,8 @@ pub struct Server(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) discover: DiscoverResult,
     pub(crate) tools: Registry<Definition, dyn Handler>,
+    pub(crate) seal: Option<Arc<Seal>>,
+    pub(crate) changes: Changes,
 }
 
 impl Server {
@@ -50,9 +53,16 @@ impl Server {
             instructions: None,
             page_size: 0,
             may_log: false,
+            sealer: None,
+            list_changes: false,
             tools: Vec::new(),
         };
         ServerBuilder { parts, state: Arc::new(()) }
+    }
+
+    /// Where changes are announced to the clients that subscribed to them.
+    pub fn changes(&self) -> Changes {
+        self.0.changes.clone()
     }
 
     /// The tools in the order in which they were added, each with its text.
@@ -82,6 +92,9 @@ pub(crate) struct Parts {
     instructions: Option<String>,
     page_size: usize,
     may_log: bool,
+    sealer: Option<Arc<dyn StateSealer>>,
+    /// Whether the author announces changes of the lists.
+    list_changes: bool,
     tools: Vec<Described<Definition, dyn Handler>>,
 }
 
@@ -112,6 +125,23 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
     /// Cuts listings into pages of `size` entries; 0, the default, lists all at once.
     pub fn page_size(mut self, size: usize) -> Self {
         self.parts.page_size = size;
+        self
+    }
+
+    /// Declares that the server tells its clients when a list of it changes, so that they may
+    /// subscribe to that. You announce it by [`Server::changes`] or [`Context::changes`].
+    pub fn list_changes(mut self) -> Self {
+        self.parts.list_changes = true;
+        self
+    }
+
+    /// Seals what the server hands to its clients between two rounds of one request, its
+    /// `requestState`, so that it can also keep what [`Context::once`] did.
+    ///
+    /// With the feature `sealed-state` every server does, with a key that ends with the process; set
+    /// a sealer with a key of your own when several nodes serve the same clients.
+    pub fn seal_state(mut self, sealer: impl StateSealer) -> Self {
+        self.parts.sealer = Some(Arc::new(sealer));
         self
     }
 
@@ -194,17 +224,28 @@ impl Parts {
             .map_err(|name| BuildError::DuplicateName { name })?;
         let mut capabilities = ServerCapabilities::new();
         if !tools.is_empty() {
-            capabilities.tools = Some(ServerCapabilitiesTools::new());
+            let mut can = ServerCapabilitiesTools::new();
+            can.list_changed = self.list_changes.then_some(true);
+            capabilities.tools = Some(can);
         }
         if self.may_log {
             capabilities.logging =
                 Some(mcp_types::RawText::of(&mcp_types::Members::new()).map_err(unwritable)?);
         }
+        #[cfg(feature = "sealed-state")]
+        let sealer = match self.sealer {
+            Some(sealer) => Some(sealer),
+            None => Some(Arc::new(crate::AeadSealer::ephemeral()?) as Arc<dyn StateSealer>),
+        };
+        #[cfg(not(feature = "sealed-state"))]
+        let sealer = self.sealer;
+        let server = self.info.name.clone();
+        let seal = sealer.map(|sealer| Arc::new(Seal { server, sealer }));
         let revision = ProtocolVersion::NEWEST.to_string();
         let mut discover = DiscoverResult::new(capabilities, vec![revision]);
         discover.instructions = self.instructions;
         discover.set_server_info(&self.info).map_err(unwritable)?;
-        Ok(Server(Arc::new(Inner { discover, tools })))
+        Ok(Server(Arc::new(Inner { discover, tools, seal, changes: Changes::default() })))
     }
 }
 

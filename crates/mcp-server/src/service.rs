@@ -7,14 +7,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use mcp_types::{
-    ClientRequest, ErrorObject, Exchange, ExchangeFuture, ListToolsResult, Notifier, Outcome,
-    RequestContext, ServerResult, Tool,
+    ClientRequest, ErrorObject, Exchange, ExchangeFuture, ExchangeId, ListToolsResult, Notifier,
+    Outcome, RequestContext, ServerResult, Tool,
 };
 use tower_service::Service;
 use tracing::Span;
 
 use crate::Server;
+use crate::request_state::Sealed;
 use crate::server::Inner;
+use crate::subscription::listen;
 
 impl Service<Exchange> for Server {
     type Response = Outcome;
@@ -27,7 +29,24 @@ impl Service<Exchange> for Server {
 
     fn call(&mut self, exchange: Exchange) -> ServerFuture {
         let id = exchange.id();
-        let Exchange { request, context, notifier, .. } = exchange;
+        let Exchange { request, mut context, notifier, .. } = exchange;
+        let sealed = match Sealed::open(self.0.seal.as_ref(), &request, &mut context) {
+            Ok(sealed) => sealed,
+            Err(error) => return ServerFuture::ready(Err(error)),
+        };
+        ServerFuture { sealed, ..self.dispatch(id, request, context, notifier) }
+    }
+}
+
+impl Server {
+    /// Starts what answers a request.
+    fn dispatch(
+        &self,
+        id: ExchangeId,
+        request: ClientRequest,
+        context: RequestContext,
+        notifier: Notifier,
+    ) -> ServerFuture {
         let incoming = Incoming { request: context, notifier, server: self.clone() };
         match request {
             ClientRequest::CallTool(call) => {
@@ -36,6 +55,10 @@ impl Service<Exchange> for Server {
                 };
                 let span = tracing::debug_span!("tools/call", tool = call.name, ?id);
                 ServerFuture::start(span, || tool.handler.call(call.name, call.arguments, incoming))
+            }
+            ClientRequest::SubscriptionsListen(params) => {
+                let span = tracing::debug_span!("subscriptions/listen", ?id);
+                ServerFuture::start(span, || Box::pin(listen(params.notifications, incoming)))
             }
             other => {
                 let _span = tracing::debug_span!("request", method = other.method(), ?id).entered();
@@ -87,7 +110,11 @@ fn no_tool(name: &str) -> ErrorObject {
 ///
 /// A panic of the tool ends this call with an internal error, and nothing else.
 #[must_use = "a call does nothing unless it is polled"]
-pub struct ServerFuture(State);
+pub struct ServerFuture {
+    state: State,
+    /// Where the server seals request states: for what it seals this one.
+    sealed: Option<Box<Sealed>>,
+}
 
 enum State {
     Ready(Box<Result<Outcome, ErrorObject>>),
@@ -99,13 +126,13 @@ impl ServerFuture {
     /// Starts a handler; its panic is an error of this call.
     fn start(span: Span, start: impl FnOnce() -> ExchangeFuture) -> Self {
         match span.in_scope(|| catch_unwind(AssertUnwindSafe(start))) {
-            Ok(future) => Self(State::Running { future, span }),
+            Ok(future) => Self { state: State::Running { future, span }, sealed: None },
             Err(panic) => Self::ready(Err(panicked(&*panic, &span))),
         }
     }
 
     fn ready(result: Result<Outcome, ErrorObject>) -> Self {
-        Self(State::Ready(Box::new(result)))
+        Self { state: State::Ready(Box::new(result)), sealed: None }
     }
 }
 
@@ -113,24 +140,28 @@ impl Future for ServerFuture {
     type Output = Result<Outcome, ErrorObject>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Running { future, span } = &mut self.0 {
+        let this = &mut *self;
+        if let State::Running { future, span } = &mut this.state {
             let poll = || span.in_scope(|| future.as_mut().poll(cx));
             // A future that panicked is never polled again, so nobody sees its broken state.
             return match catch_unwind(AssertUnwindSafe(poll)) {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(outcome)) => {
-                    self.0 = State::Done;
-                    Poll::Ready(outcome)
+                    this.state = State::Done;
+                    Poll::Ready(match this.sealed.take() {
+                        Some(sealed) => sealed.close(outcome),
+                        None => outcome,
+                    })
                 }
                 Err(panic) => {
                     let error = panicked(&*panic, span);
-                    let broken = std::mem::replace(&mut self.0, State::Done);
+                    let broken = std::mem::replace(&mut this.state, State::Done);
                     let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
                     Poll::Ready(Err(error))
                 }
             };
         }
-        match std::mem::replace(&mut self.0, State::Done) {
+        match std::mem::replace(&mut this.state, State::Done) {
             State::Ready(result) => Poll::Ready(*result),
             _ => Poll::Pending,
         }
@@ -139,7 +170,7 @@ impl Future for ServerFuture {
 
 impl std::fmt::Debug for ServerFuture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.state {
             State::Ready(_) => "ServerFuture(ready)",
             State::Running { .. } => "ServerFuture(running)",
             State::Done => "ServerFuture(done)",

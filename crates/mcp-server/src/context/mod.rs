@@ -2,16 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
-use mcp_types::{ErrorObject, InputRequest, Notifier, RawText, RequestContext};
+use mcp_types::{ErrorObject, InputRequest, Members, Notifier, RawText, RequestContext};
 
-use crate::Server;
 use crate::service::Incoming;
 use crate::tool::Call;
+use crate::{Changes, Server};
 
+mod elicit;
+mod form;
 mod input;
+mod kept;
+mod once;
 mod report;
+
+pub use elicit::Elicited;
+pub use form::{FormError, requested_schema};
+pub use input::Questions;
+use kept::Kept;
 
 /// One call, as its tool sees it. `S` is the server's state.
 ///
@@ -39,12 +48,12 @@ pub struct Context<S = ()> {
 /// What a handler was called for.
 pub(crate) struct Subject {
     /// The method of the request.
-    #[expect(dead_code, reason = "what is sealed for one method opens for no other")]
+    #[expect(dead_code, reason = "spans and inner calls name it")]
     pub(crate) method: &'static str,
     /// The name of the tool or prompt, or the resource's URI.
     pub(crate) name: String,
     /// The arguments as they came.
-    #[expect(dead_code, reason = "what is sealed for some arguments opens for no others")]
+    #[expect(dead_code, reason = "spans and inner calls name it")]
     pub(crate) arguments: Option<RawText>,
 }
 
@@ -54,11 +63,12 @@ struct Shared {
     request: RequestContext,
     notifier: Notifier,
     /// The server that was asked.
-    #[expect(dead_code, reason = "what it keeps for all calls is reached through it")]
     server: Server,
     /// The last progress as bits of an `f64`: it may only grow.
     progress: AtomicU64,
     asked: Mutex<Asked>,
+    /// What earlier rounds left, read when it is first needed.
+    kept: OnceLock<Kept>,
 }
 
 /// What the tool asked of the client, and what went wrong while it asked.
@@ -66,6 +76,10 @@ struct Shared {
 struct Asked {
     questions: BTreeMap<String, InputRequest>,
     failure: Option<ErrorObject>,
+    /// Results of this round that the next one must not make again.
+    done: Members,
+    /// The states of inner calls that wait for answers.
+    calls: Members,
 }
 
 impl<S> Context<S> {
@@ -81,7 +95,8 @@ impl<S> Context<S> {
         let Incoming { request, notifier, server } = incoming;
         let progress = AtomicU64::new(f64::NEG_INFINITY.to_bits());
         let asked = Mutex::default();
-        let shared = Shared { subject, request, notifier, server, progress, asked };
+        let kept = OnceLock::new();
+        let shared = Shared { subject, request, notifier, server, progress, asked, kept };
         Self { state, shared: Arc::new(shared) }
     }
 
@@ -108,6 +123,11 @@ impl<S> Context<S> {
     /// What an outer layer put into the exchange, such as the proven identity of the caller.
     pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.shared.request.extensions.get()
+    }
+
+    /// Where changes are announced to the clients that subscribed to them.
+    pub fn changes(&self) -> Changes {
+        self.shared.server.changes()
     }
 
     /// The same call without the state, for tools that serve under any state.

@@ -1,6 +1,6 @@
 //! What a tool can do while it runs: report, log, ask.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -72,9 +72,9 @@ fn progress_and_log_are_sent_to_who_asked() {
 /// Removes what the user confirms.
 #[tool]
 async fn remove(cx: Context, id: u32) -> Result<String, ToolError> {
-    let confirm = cx.elicit("confirm", form("Really?"))?;
-    let reason = cx.elicit("reason", form("Why?"))?;
-    Ok(format!("{id} {} {}", confirm.action.as_str(), reason.action.as_str()))
+    let confirm = cx.elicit_form("confirm", form("Really?"))?;
+    let reason = cx.elicit_form("reason", form("Why?"))?;
+    Ok(format!("{id} {confirm:?} {reason:?}"))
 }
 
 fn form(message: &str) -> ElicitRequestFormParams {
@@ -86,7 +86,9 @@ fn removal(
     state: Option<String>,
     answers: &[(&'static str, &str)],
 ) -> Result<Outcome, ErrorObject> {
-    let mut server: Server = server!().tool::<remove>().build().unwrap();
+    static SERVER: LazyLock<Server> =
+        LazyLock::new(|| server!().tool::<remove>().build().unwrap());
+    let mut server = SERVER.clone();
     let mut exchange = Exchange::new(request("remove", r#"{"id":5}"#));
     let capabilities = RawText::new(r#"{"elicitation":{}}"#).unwrap();
     exchange.context.set_client(ProtocolVersion::NEWEST, None, Some(capabilities));
@@ -110,7 +112,7 @@ fn a_tool_that_asks_runs_again_with_the_answers() {
     let (questions, state) = asked(removal(state, &[("confirm", r#"{"action":"accept"}"#)]));
     assert_eq!(questions, ["reason"]);
     let outcome = removal(state, &[("reason", r#"{"action":"decline"}"#)]).unwrap();
-    assert!(format!("{outcome:?}").contains("5 accept decline"), "{outcome:?}");
+    assert!(format!("{outcome:?}").contains("5 Accepted({}) Declined"), "{outcome:?}");
 }
 
 #[test]

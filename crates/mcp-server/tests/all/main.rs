@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod context;
+mod input;
+#[cfg(feature = "sealed-state")]
+mod sealed;
 mod service;
+mod subscription;
 mod tool;
 
 use futures_executor::block_on;

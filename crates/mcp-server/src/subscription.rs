@@ -1,0 +1,323 @@
+//! The hub of change notifications: who announces on one side, who listens on the other
+//! (specification, "Subscriptions").
+//!
+//! A subscription is one long exchange. It first tells what it will tell of, then sleeps until
+//! something changes. Changes that come faster than a client reads are told once: what waits for a
+//! client is a set, never longer than what the client asked for, so nothing is queued without
+//! bound, and no task is needed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use mcp_types::{
+    ErrorObject, NotificationParams, Outcome, ResourceUpdatedNotificationParams,
+    ServerCapabilities, ServerNotification, ServerResult, SubscriptionFilter,
+    SubscriptionsAcknowledgedNotificationParams, SubscriptionsListenResult,
+};
+
+use crate::service::Incoming;
+
+/// How many resources one subscription may name.
+const MAX_RESOURCES: usize = 1_024;
+
+/// How many subscriptions a server keeps at once.
+const MAX_SUBSCRIPTIONS: usize = 65_536;
+
+/// Announces changes to all clients that subscribed to them.
+///
+/// [`Server::changes`](crate::Server::changes) gives one to the program around the server, and
+/// [`Context::changes`](crate::Context::changes) to a handler. A clone is another handle to the
+/// same hub. Announcing never waits: clients that read slowly hear once of several changes.
+///
+/// ```
+/// use mcp_server::{Context, server, tool};
+///
+/// /// Stores a note.
+/// #[tool]
+/// async fn store(cx: Context, name: String) -> String {
+///     cx.changes().resource_updated(&format!("note:///{name}"));
+///     format!("stored {name}")
+/// }
+///
+/// let server = server!().list_changes().tool::<store>().build()?;
+/// // From anywhere else, such as whoever watches the files:
+/// server.changes().resource_list_changed();
+/// # Ok::<(), mcp_server::BuildError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Changes(Arc<Mutex<Hub>>);
+
+#[derive(Default)]
+struct Hub {
+    listeners: BTreeMap<u64, Listener>,
+    next: u64,
+    closed: bool,
+}
+
+/// One subscription: what it wants to hear of, and what it was not told yet.
+struct Listener {
+    wants: Lists,
+    news: Lists,
+    /// The resources, with whether there is news of each.
+    resources: BTreeMap<String, bool>,
+    waker: Option<Waker>,
+}
+
+/// The three lists of a server, as flags.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Lists {
+    tools: bool,
+    prompts: bool,
+    resources: bool,
+}
+
+impl Changes {
+    /// The list of tools is another one.
+    pub fn tool_list_changed(&self) {
+        self.announce_list(|lists| &mut lists.tools);
+    }
+
+    /// The list of prompts is another one.
+    pub fn prompt_list_changed(&self) {
+        self.announce_list(|lists| &mut lists.prompts);
+    }
+
+    /// The list of resources, or of templates, is another one.
+    pub fn resource_list_changed(&self) {
+        self.announce_list(|lists| &mut lists.resources);
+    }
+
+    /// The content of this resource is another one.
+    pub fn resource_updated(&self, uri: &str) {
+        let mut woken = Vec::new();
+        for listener in self.lock().listeners.values_mut() {
+            if let Some(news) = listener.resources.get_mut(uri) {
+                *news = true;
+                woken.extend(listener.waker.take());
+            }
+        }
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    fn announce_list(&self, list: impl Fn(&mut Lists) -> &mut bool) {
+        let mut woken = Vec::new();
+        for listener in self.lock().listeners.values_mut() {
+            if *list(&mut listener.wants) {
+                *list(&mut listener.news) = true;
+                woken.extend(listener.waker.take());
+            }
+        }
+        // Outside the lock, because waking may run foreign code.
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// How many subscriptions are open.
+    pub fn listeners(&self) -> usize {
+        self.lock().listeners.len()
+    }
+
+    /// Ends all subscriptions, and those to come.
+    pub(crate) fn close(&self) {
+        let mut hub = self.lock();
+        hub.closed = true;
+        let woken: Vec<_> =
+            hub.listeners.values_mut().filter_map(|listener| listener.waker.take()).collect();
+        drop(hub);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    fn subscribe(
+        self,
+        wanted: SubscriptionFilter,
+        can: &ServerCapabilities,
+    ) -> Result<(SubscriptionFilter, Subscription), ErrorObject> {
+        let resources = wanted.resource_subscriptions.unwrap_or_default();
+        if resources.len() > MAX_RESOURCES {
+            return Err(ErrorObject::invalid_params(format!(
+                "a subscription names at most {MAX_RESOURCES} resources, open several"
+            )));
+        }
+        let tools = can.tools.as_ref().and_then(|tools| tools.list_changed);
+        let prompts = can.prompts.as_ref().and_then(|prompts| prompts.list_changed);
+        let listed = can.resources.as_ref().and_then(|resources| resources.list_changed);
+        let updated = can.resources.as_ref().and_then(|resources| resources.subscribe);
+        let both =
+            |wanted: Option<bool>, can: Option<bool>| wanted == Some(true) && can == Some(true);
+        let wants = Lists {
+            tools: both(wanted.tools_list_changed, tools),
+            prompts: both(wanted.prompts_list_changed, prompts),
+            resources: both(wanted.resources_list_changed, listed),
+        };
+        let resources: BTreeMap<_, _> = match updated {
+            Some(true) => resources.into_iter().map(|uri| (uri, false)).collect(),
+            _ => BTreeMap::new(),
+        };
+        let mut granted = SubscriptionFilter::new();
+        granted.tools_list_changed = wants.tools.then_some(true);
+        granted.prompts_list_changed = wants.prompts.then_some(true);
+        granted.resources_list_changed = wants.resources.then_some(true);
+        granted.resource_subscriptions =
+            (!resources.is_empty()).then(|| resources.keys().cloned().collect());
+        let mut hub = self.lock();
+        if hub.listeners.len() >= MAX_SUBSCRIPTIONS {
+            return Err(ErrorObject::internal(
+                "the server has as many subscriptions as it keeps, try again later",
+            ));
+        }
+        let id = hub.next;
+        hub.next += 1;
+        let listener = Listener { wants, news: Lists::default(), resources, waker: None };
+        hub.listeners.insert(id, listener);
+        drop(hub);
+        Ok((granted, Subscription { changes: self, id }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hub> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves one subscription until the server stops; dropping the future ends it as well.
+pub(crate) async fn listen(
+    wanted: SubscriptionFilter,
+    incoming: Incoming,
+) -> Result<Outcome, ErrorObject> {
+    let Incoming { notifier, server, .. } = incoming;
+    let can = &server.0.discover.capabilities;
+    let (granted, subscription) = server.changes().subscribe(wanted, can)?;
+    // It counts from here, so nothing that changes after the acknowledgement is missed.
+    let acknowledged = SubscriptionsAcknowledgedNotificationParams::new(granted);
+    let mut next = ServerNotification::SubscriptionsAcknowledged(acknowledged);
+    while notifier.notify(next).await.is_ok() {
+        match subscription.next().await {
+            Some(notification) => next = notification,
+            None => break,
+        }
+    }
+    Ok(ServerResult::SubscriptionsListen(SubscriptionsListenResult::new()).into())
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes").field("listeners", &self.listeners()).finish_non_exhaustive()
+    }
+}
+
+/// A place among the listeners, given up when it is dropped.
+struct Subscription {
+    changes: Changes,
+    id: u64,
+}
+
+impl Subscription {
+    /// The next change; `None` once the server stops.
+    async fn next(&self) -> Option<ServerNotification> {
+        poll_fn(|cx| {
+            let mut hub = self.changes.lock();
+            if hub.closed {
+                return Poll::Ready(None);
+            }
+            let Some(listener) = hub.listeners.get_mut(&self.id) else { return Poll::Ready(None) };
+            match listener.take() {
+                Some(notification) => Poll::Ready(Some(notification)),
+                None => {
+                    listener.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Listener {
+    fn take(&mut self) -> Option<ServerNotification> {
+        let params = NotificationParams::new;
+        if std::mem::take(&mut self.news.tools) {
+            return Some(ServerNotification::ToolListChanged(params()));
+        }
+        if std::mem::take(&mut self.news.prompts) {
+            return Some(ServerNotification::PromptListChanged(params()));
+        }
+        if std::mem::take(&mut self.news.resources) {
+            return Some(ServerNotification::ResourceListChanged(params()));
+        }
+        let (uri, news) = self.resources.iter_mut().find(|(_, news)| **news)?;
+        *news = false;
+        let params = ResourceUpdatedNotificationParams::new(uri.clone());
+        Some(ServerNotification::ResourceUpdated(params))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.changes.lock().listeners.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcp_types::{ServerCapabilitiesResources, ServerCapabilitiesTools};
+
+    use super::*;
+
+    fn capable() -> ServerCapabilities {
+        let mut can = ServerCapabilities::new();
+        let mut tools = ServerCapabilitiesTools::new();
+        tools.list_changed = Some(true);
+        can.tools = Some(tools);
+        let mut resources = ServerCapabilitiesResources::new();
+        resources.subscribe = Some(true);
+        can.resources = Some(resources);
+        can
+    }
+
+    fn wanted(uris: &[&str]) -> SubscriptionFilter {
+        let mut filter = SubscriptionFilter::new();
+        filter.tools_list_changed = Some(true);
+        filter.prompts_list_changed = Some(true);
+        filter.resource_subscriptions = Some(uris.iter().map(|uri| (*uri).to_owned()).collect());
+        filter
+    }
+
+    #[test]
+    fn what_waits_is_a_set_of_what_was_asked_for() {
+        let changes = Changes::default();
+        let (granted, subscription) =
+            changes.clone().subscribe(wanted(&["note:///b", "note:///a"]), &capable()).unwrap();
+        // The server has no prompts, so it does not agree to tell of them.
+        assert_eq!(granted.prompts_list_changed, None);
+        for _ in 0..1_000 {
+            changes.tool_list_changed();
+            changes.prompt_list_changed();
+            changes.resource_updated("note:///b");
+            changes.resource_updated("note:///elsewhere");
+        }
+        let mut hub = changes.lock();
+        let listener = hub.listeners.get_mut(&subscription.id).unwrap();
+        assert!(matches!(listener.take(), Some(ServerNotification::ToolListChanged(_))));
+        match listener.take() {
+            Some(ServerNotification::ResourceUpdated(params)) => {
+                assert_eq!(params.uri, "note:///b");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(listener.take().is_none());
+        drop(hub);
+        drop(subscription);
+        assert_eq!(changes.listeners(), 0);
+    }
+
+    #[test]
+    fn a_subscription_names_a_bounded_number_of_resources() {
+        let many: Vec<_> = (0..=MAX_RESOURCES).map(|n| format!("note:///{n}")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        let changes = Changes::default();
+        assert!(changes.clone().subscribe(wanted(&many[1..]), &capable()).is_ok());
+        let error = changes.subscribe(wanted(&many), &capable()).err().unwrap();
+        assert_eq!(error.code, mcp_types::error::codes::INVALID_PARAMS);
+    }
+}
