@@ -85,7 +85,7 @@ pub struct Suspended;
 pub enum BuildError {
     /// The operating system gives no random numbers, which a key for request states needs.
     #[error("the server cannot make a key for its request states")]
-    Seal(#[from] crate::SealError),
+    Seal(#[source] crate::SealError),
     /// The server has no name or no version.
     #[error("a server needs a name and a version, and one of them is empty")]
     Anonymous,

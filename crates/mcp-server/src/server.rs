@@ -235,7 +235,10 @@ impl Parts {
         #[cfg(feature = "sealed-state")]
         let sealer = match self.sealer {
             Some(sealer) => Some(sealer),
-            None => Some(Arc::new(crate::AeadSealer::ephemeral()?) as Arc<dyn StateSealer>),
+            None => {
+                let sealer = crate::AeadSealer::ephemeral().map_err(BuildError::Seal)?;
+                Some(Arc::new(sealer) as Arc<dyn StateSealer>)
+            }
         };
         #[cfg(not(feature = "sealed-state"))]
         let sealer = self.sealer;
