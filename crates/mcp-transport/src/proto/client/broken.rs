@@ -19,7 +19,9 @@ impl ClientConn {
             return self.handle_batch(now, text);
         }
         // A stray line of a server that prints to its standard output is nobody's answer.
-        if bad.error.code == codes::PARSE_ERROR || !json::decode(text).is_ok_and(Shape::is_answer) {
+        if bad.error.code == codes::PARSE_ERROR
+            || !json::decode(text).is_ok_and(|shape: Shape| shape.is_answer())
+        {
             return;
         }
         let reason = format!("the server's answer breaks the protocol: {}", bad.error.message);
@@ -62,7 +64,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn is_answer(self) -> bool {
+    fn is_answer(&self) -> bool {
         self.version && self.answer && !self.method
     }
 }
