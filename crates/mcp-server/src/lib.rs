@@ -75,6 +75,40 @@
 //! can be displayed: the model reads it. [`ToolError`] keeps the text for the model apart from the
 //! text for the log.
 //!
+//! [`#[data]`](data) makes a type of your own one that tools take and return, with no other crate
+//! in your `Cargo.toml`:
+//!
+//! ```
+//! use mcp_server::{data, server, tool};
+//!
+//! /// Where to look.
+//! #[data]
+//! struct Filter {
+//!     /// Only notes that carry all of these.
+//!     tags: Vec<String>,
+//!     year: Option<u16>,
+//! }
+//!
+//! #[data]
+//! #[derive(Debug, PartialEq)]
+//! struct Hit {
+//!     line: u32,
+//!     text: String,
+//! }
+//!
+//! /// Searches the notes.
+//! #[tool]
+//! async fn search(word: String, filter: Option<Filter>) -> Vec<Hit> {
+//!     let tag = filter.and_then(|filter| filter.tags.into_iter().next());
+//!     vec![Hit { line: 7, text: format!("{word} {}", tag.unwrap_or_default()) }]
+//! }
+//!
+//! let server = server!().tool::<search>().build()?;
+//! let schema = server.tools()[0].output_schema.as_ref().map(|schema| schema.text().to_string());
+//! assert!(schema.is_some_and(|schema| schema.contains(r#""line":"#)));
+//! # Ok::<(), mcp_server::BuildError>(())
+//! ```
+//!
 //! # Sync and async
 //!
 //! An `async` tool is polled where its connection lives, so it must not block. A sync tool runs on
@@ -107,7 +141,7 @@ mod subscription;
 mod template;
 mod tool;
 
-pub use mcp_macros::{tool, tools};
+pub use mcp_macros::{data, tool, tools};
 pub use mcp_types as types;
 
 pub use context::{Context, Elicited, FormError, Questions, requested_schema};
@@ -123,5 +157,9 @@ pub use template::{TemplateError, UriTemplate};
 pub use tool::result::{IntoToolResult, Json};
 pub use tool::{Call, Tool, ToolSet};
 
-#[doc(hidden)]
-pub use {schemars, serde};
+/// What [`#[data]`](data) derives `JsonSchema` with, for types that derive it by themselves: add
+/// `#[schemars(crate = "mcp_server::schemars")]` to them.
+pub use schemars;
+/// What [`#[data]`](data) derives `Serialize` and `Deserialize` with, for types that derive them by
+/// themselves: add `#[serde(crate = "mcp_server::serde")]` to them.
+pub use serde;
