@@ -65,9 +65,10 @@ impl<S: ExchangeService> Client<S> {
     /// The client on the same service with `layer` around it; the last layer is the outermost.
     ///
     /// ```
-    /// # use mcp_client::{Client, InputLayer, Inputs};
+    /// # use mcp_client::{CacheLayer, Client, InputLayer, Inputs};
     /// # fn example(connection: impl mcp_client::types::ExchangeService) {
     /// let client = Client::new(connection)
+    ///     .layer(CacheLayer::new(std::time::Instant::now))
     ///     .layer(InputLayer::new(Inputs::new()));
     /// # }
     /// ```

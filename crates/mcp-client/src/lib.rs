@@ -39,9 +39,11 @@
 //!
 //! - [`InputLayer`] answers what a server asks in the middle of a request: a form, a page to open,
 //!   a question to the host's model. [`Inputs`] puts the answers together from functions.
+//! - [`CacheLayer`] keeps what the server says may be kept.
 //!
 //! What it leaves out: connecting (`mcp-transport`), trust (`etdi-core`).
 
+mod cache;
 mod call;
 mod client;
 mod display;
@@ -54,6 +56,7 @@ mod subscription;
 
 pub use mcp_types as types;
 
+pub use cache::{CacheLayer, Cached};
 pub use call::{RunningCall, ToolCall, structured, text_of};
 pub use client::Client;
 pub use display::{DisplayName, display_name};

@@ -1,5 +1,7 @@
 //! The client against servers in the same program, real ones and scripted ones.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod cache;
 mod calls;
 mod input;
 mod listing;

@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use mcp_client::types::{
-    BoxFuture, ErrorObject, Exchange, ExchangeFuture, Outcome, RawText, ServerResult,
-};
+use mcp_client::types::{BoxFuture, ErrorObject, Exchange, ExchangeFuture, Outcome, RawText};
 use tower_service::Service;
 
 pub(crate) type Answer = Result<Outcome, ErrorObject>;
@@ -33,10 +31,6 @@ impl Script {
     pub(crate) fn seen(&self) -> Vec<Exchange> {
         self.seen.lock().unwrap().clone()
     }
-
-    pub(crate) fn methods(&self) -> Vec<String> {
-        self.seen().iter().map(|exchange| exchange.request.method().to_owned()).collect()
-    }
 }
 
 impl Service<Exchange> for Script {
@@ -57,9 +51,4 @@ impl Service<Exchange> for Script {
 
 pub(crate) fn raw(text: &str) -> RawText {
     RawText::new(text).unwrap()
-}
-
-/// A complete result.
-pub(crate) fn done(result: impl Into<ServerResult>) -> Answer {
-    Ok(Outcome::Complete(result.into()))
 }
