@@ -1,5 +1,6 @@
 //! Asks the person at the terminal whether a tool is approved.
 
+use std::collections::HashSet;
 use std::io::{BufRead, Write};
 use std::sync::{Mutex, PoisonError};
 
@@ -70,10 +71,33 @@ static HELD: Mutex<Option<Vec<String>>> = Mutex::new(None);
 /// The most lines that are held back.
 const MAX_HELD: usize = if cfg!(test) { 3 } else { 1_000 };
 
+/// What servers said while a session was being opened.
+static OPENING: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+
+/// Says each line once until the session is open: a server that ends at once is started a second
+/// time, because some end of a question that only newer clients ask.
+pub async fn while_opening<T>(opening: impl Future<Output = T>) -> T {
+    let said = || OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    *said() = Some(HashSet::new());
+    let opened = opening.await;
+    *said() = None;
+    opened
+}
+
+fn was_said(line: &str) -> bool {
+    match &mut *OPENING.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(said) if said.len() < MAX_HELD => !said.insert(line.to_owned()),
+        _ => false,
+    }
+}
+
 /// Prints a line of a server's standard error, marked as such. While a question is open it is held
 /// back: below the question it could look like another one, with better news.
 pub fn server_says(line: &str) {
     let line = format!("server: {}", visible(line));
+    if was_said(&line) {
+        return;
+    }
     match &mut *HELD.lock().unwrap_or_else(PoisonError::into_inner) {
         Some(held) if held.len() < MAX_HELD => held.push(line),
         Some(_) => {}

@@ -2,6 +2,7 @@
 
 pub mod approve;
 pub mod call;
+pub mod ended;
 pub mod keys;
 pub mod list;
 pub mod sign;

@@ -15,12 +15,12 @@ use mcp_types::Implementation;
 use serde_json::json;
 
 use crate::args::Target;
-use crate::ask::{Grants, server_says};
+use crate::ask::{Grants, server_says, while_opening};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::Output;
 use crate::signals::unless_ended;
-use crate::verbs::keys;
+use crate::verbs::{ended, keys};
 
 /// How a session is opened.
 pub struct Opening<'a> {
@@ -65,8 +65,9 @@ impl Opening<'_> {
             program = program.start_although_changed();
         }
         output.progress(&format!("starting {}", visible(&target.command.join(" "))));
-        let session = builder.build().connect(program).await;
-        session.map_err(|error| failure(&error, "TOOL", target))
+        let session = while_opening(builder.build().connect(program)).await;
+        session
+            .map_err(|error| ended::before_it_answered(failure(&error, "", target), &error, target))
     }
 }
 
@@ -90,7 +91,7 @@ pub fn approvals(home: &Home) -> Result<FileStore, Failure> {
 pub fn audit(home: &Home) -> Result<AuditFile, Failure> {
     let path = home.directory("audit")?.join("events.jsonl");
     AuditFile::open(&path, Durability::Written).map_err(|error| {
-        let next = format!("mv {0} {0}.kept", path.display());
+        let next = format!("mv {0} {0}.kept", shown_path(&path));
         Failure::new(Exit::Refused, error.to_string(), next).with_code("AUDIT_FAILED")
     })
 }
@@ -106,7 +107,7 @@ pub fn server_name(name: &str) -> Result<etdi::core::identity::ServerIdentity, F
     full.parse().map_err(|error: etdi::core::identity::IdentityError| {
         Failure::usage(
             format!("`{}` names no server: {error}", name.escape_debug()),
-            "etdi list --server pkg:cargo/NAME -- COMMAND",
+            "etdi list --help",
         )
     })
 }
@@ -116,13 +117,16 @@ fn anchors(target: &Target, home: &Home) -> Result<TrustAnchors, Failure> {
     let path = home.path().join("trust.json");
     let mut anchors = match std::fs::read_to_string(&path) {
         Ok(text) => TrustAnchors::from_json(&text).map_err(|error| {
-            Failure::usage(format!("`{}`: {error}", path.display()), "etdi keys export")
+            Failure::usage(
+                format!("`{}`: {error}", path.display()),
+                format!("cat {}", shown_path(&path)),
+            )
         })?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => TrustAnchors::new(),
         // It may revoke what `--trust` names.
         Err(error) => {
             let message = format!("cannot read `{}`: {error}", path.display());
-            return Err(Failure::usage(message, format!("ls -l {}", path.display())));
+            return Err(Failure::usage(message, format!("ls -l {}", shown_path(&path))));
         }
     };
     for key in keys::own(home)? {
@@ -139,10 +143,7 @@ fn anchors(target: &Target, home: &Home) -> Result<TrustAnchors, Failure> {
                 Some(origin) => {
                     let provider = origin.parse().map_err(|error| {
                         let message = format!("`{}`: {error}", origin.escape_debug());
-                        Failure::usage(
-                            message,
-                            "etdi verify --trust https://acme.example=FILE -- COMMAND",
-                        )
+                        Failure::usage(message, "etdi verify --help")
                     })?;
                     anchors.trust(provider, key.clone())
                 }
@@ -154,7 +155,10 @@ fn anchors(target: &Target, home: &Home) -> Result<TrustAnchors, Failure> {
 
 fn read_keys(path: &Path) -> Result<KeyRing, Failure> {
     let unreadable = |why: String| {
-        Failure::usage(format!("`{}`: {why}", path.display()), "etdi keys export > FILE")
+        Failure::usage(
+            format!("`{}`: {why}", path.display()),
+            format!("ls -l {}", shown_path(path)),
+        )
     };
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let ring = KeyRing::from_jwks(&text).map_err(|error| unreadable(error.to_string()))?;
@@ -171,7 +175,7 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
     let code = error.code();
     let (exit, next) = match error {
         Error::Measure(_) | Error::Start(_) => {
-            (Exit::Unreachable, format!("which {}", first(target)))
+            (Exit::Unreachable, format!("which {}", quoted(first(target))))
         }
         Error::ExecutableChanged { .. } => (Exit::Refused, format!("etdi approve {again}")),
         Error::Store(_) => (Exit::Refused, "etdi approvals list".to_owned()),
@@ -192,6 +196,7 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
         _ => (Exit::Usage, format!("etdi list {again}")),
     };
     let failure = Failure::new(exit, sentence(error), next).with_code(code);
+    let failure = ended::retold(failure, error, target);
     match error {
         Error::ExecutableChanged { approved, found } => {
             failure.with_details(json!({ "approved": approved, "found": found }), "")
@@ -240,7 +245,7 @@ pub fn next_after(code: &str, tool: &str, again: &str) -> String {
         "SIGNATURE_REQUIRED" => "etdi keys new default".to_owned(),
         "STORE_FAILED" | "PERMISSION_DENIED" => "etdi approvals list".to_owned(),
         // The name is the server's choice; it must not become an option such as `--yes`.
-        _ if tool.starts_with('-') => format!("etdi approve {again}"),
+        _ if tool.is_empty() || tool.starts_with('-') => format!("etdi approve {again}"),
         _ => format!("etdi approve {} {again}", quoted(tool)),
     }
 }
@@ -267,12 +272,17 @@ pub fn shown_target(target: &Target) -> String {
 }
 
 /// A word for a shell's command line, which neither drives the terminal nor ends the word.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@+,%".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),
         false => format!("'{}'", visible(word).replace('\'', r"'\''")),
     }
+}
+
+/// A path for a shell's command line.
+pub fn shown_path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
 }
 
 fn first(target: &Target) -> &str {
@@ -314,6 +324,7 @@ mod tests {
             ("x'y", r"etdi approve 'x'\''y' -- notes"),
             ("x\u{1b}[2K\ny", r"etdi approve 'x\u{1b}[2K\ny' -- notes"),
             ("--yes", "etdi approve -- notes"),
+            ("", "etdi approve -- notes"),
         ] {
             assert_eq!(next_after("NOT_APPROVED", name, "-- notes"), next);
         }
