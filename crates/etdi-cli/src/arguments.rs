@@ -1,10 +1,11 @@
 //! Arguments of a call as they are typed: `key=value` pairs, read by the tool's own schema.
 
+use etdi::core::change::visible;
 use serde_json::{Map, Value};
 
 use crate::exit::Failure;
 
-/// Reads `key=value` pairs.
+/// Reads `key=value` pairs; `next` is what to try where they are wrong.
 ///
 /// A value is read as the type that `schema` gives the property: a string as it stands, anything
 /// else as JSON. Where the schema gives no type, a value that is JSON is taken as such, and any
@@ -14,41 +15,54 @@ use crate::exit::Failure;
 ///
 /// When a pair has no `=`, a property is not in the schema (the nearest is suggested), is named
 /// twice, or has a value of another type.
-pub fn from_pairs(pairs: &[String], schema: &Value, tool: &str) -> Result<Value, Failure> {
+pub fn from_pairs(
+    pairs: &[String],
+    schema: &Value,
+    tool: &str,
+    next: &str,
+) -> Result<Value, Failure> {
     let properties = schema.get("properties").and_then(Value::as_object);
     let mut arguments = Map::new();
     for pair in pairs {
         let Some((key, text)) = pair.split_once('=') else {
             return Err(Failure::usage(
                 format!("`{pair}` is no argument, write `key=value`"),
-                format!("etdi call {tool} {pair}=VALUE -- COMMAND"),
+                next,
             ));
         };
         let property = properties.and_then(|properties| properties.get(key));
         let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
         if property.is_none() && closed {
-            let names = properties.into_iter().flatten().map(|(name, _)| name.as_str());
-            let hint = nearest(key, names)
-                .map_or_else(String::new, |name| format!(", did you mean `{name}`?"));
-            return Err(Failure::usage(
-                format!("`{tool}` takes no argument `{key}`{hint}"),
-                format!("etdi list --json -- COMMAND   # shows the schema of `{tool}`"),
-            ));
+            let names = || properties.into_iter().flatten().map(|(name, _)| name.as_str());
+            let hint = match nearest(key, names()) {
+                Some(name) => format!(", did you mean `{name}`?"),
+                None => all(names()),
+            };
+            return Err(Failure::usage(format!("`{tool}` takes no argument `{key}`{hint}"), next));
         }
         let value = read(text, property).ok_or_else(|| {
             Failure::usage(
                 format!("`{key}` of `{tool}` must be {}, `{text}` is not", expected(property)),
-                format!("etdi call {tool} --args JSON -- COMMAND"),
+                next,
             )
         })?;
         if arguments.insert(key.to_owned(), value).is_some() {
             return Err(Failure::usage(
                 format!("argument `{key}` is given twice, leave one out"),
-                format!("etdi call {tool} {key}=VALUE -- COMMAND"),
+                next,
             ));
         }
     }
     Ok(Value::Object(arguments))
+}
+
+/// What there is instead.
+fn all<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{}`", visible(name))).collect();
+    match names.is_empty() {
+        true => ", it takes none".to_owned(),
+        false => format!(", it takes {}", names.join(", ")),
+    }
 }
 
 fn types(property: Option<&Value>) -> Vec<&str> {
@@ -107,7 +121,7 @@ mod tests {
             "tags": {"type": "array"}, "either": {"type": ["integer", "string"]}, "free": {},
         }});
         let pairs: Vec<String> = pairs.iter().map(|pair| (*pair).to_owned()).collect();
-        from_pairs(&pairs, &schema, "search").map_err(|failure| failure.message)
+        from_pairs(&pairs, &schema, "search", "etdi list").map_err(|failure| failure.message)
     }
 
     #[test]
@@ -125,7 +139,10 @@ mod tests {
             ("text", "`text` is no argument, write `key=value`"),
             ("count=many", "`count` of `search` must be integer, `many` is not"),
             ("coutn=1", "`search` takes no argument `coutn`, did you mean `count`?"),
-            ("zzz=1", "`search` takes no argument `zzz`"),
+            (
+                "zzz=1",
+                "`search` takes no argument `zzz`, it takes `all`, `count`, `either`, `free`, `tags`, `text`",
+            ),
         ] {
             assert_eq!(read_all(&[pair]).unwrap_err(), message);
         }

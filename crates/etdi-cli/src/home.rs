@@ -28,7 +28,7 @@ impl Home {
             .ok_or_else(|| {
                 Failure::usage(
                     "neither `ETDI_HOME` nor `HOME` is set, so there is no place for keys and approvals",
-                    "ETDI_HOME=DIRECTORY etdi keys list",
+                    "ETDI_HOME=\"$PWD/etdi\" etdi keys list",
                 )
             })
     }
@@ -53,7 +53,7 @@ impl Home {
         create_private_directory(&path).map_err(|error| {
             Failure::usage(
                 format!("cannot make `{}`: {error}", path.display()),
-                "ETDI_HOME=DIRECTORY etdi keys list",
+                "ETDI_HOME=\"$PWD/etdi\" etdi keys list",
             )
         })?;
         Ok(path)

@@ -50,7 +50,11 @@ impl User {
         assert_eq!(envelope["exit"], exit);
         assert_eq!(envelope["ok"], exit == 0);
         if exit != 0 && exit != 2 {
-            assert!(!envelope["error"]["next"].as_str().unwrap().is_empty(), "{envelope}");
+            let next = envelope["error"]["next"].as_str().unwrap();
+            let is_blank = |word: &str| {
+                word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+            };
+            assert!(!next.is_empty() && !next.split(' ').any(is_blank), "to be filled in: {next}");
         }
         (exit, envelope)
     }
@@ -246,5 +250,132 @@ fn a_signal_ends_the_server_and_then_etdi() {
         }
         assert!(!left, "{signal}: the server goes on");
         assert_eq!(std::fs::read_to_string(user.home().join("told")).unwrap(), "told\n");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_program_that_is_no_server_is_told_apart() {
+    let user = User::new();
+    let told = |words: &[&str]| {
+        let (exit, envelope) = user.json(&[&["list", "--"], words].concat());
+        (exit, envelope["error"]["message"].as_str().unwrap().to_owned())
+    };
+    let ended = "`/bin/echo` ended before it answered (exit status: 0); is it an MCP server?";
+    assert_eq!(told(&["/bin/echo"]), (4, ended.to_owned()));
+    let failed = "`/bin/sh` ended before it answered (exit status: 3)";
+    assert_eq!(told(&["/bin/sh", "-c", "exit 3"]), (4, failed.to_owned()));
+    let echoed = "`/bin/cat` sends our own requests back: it is not an MCP server";
+    assert_eq!(told(&["/bin/cat"]), (5, echoed.to_owned()));
+}
+
+/// It is started twice, and its end is part of the failure as well.
+#[test]
+#[cfg(unix)]
+fn the_last_words_of_a_server_are_said_once() {
+    let user = User::new();
+    let script = "echo 'the manifest is missing' >&2; read -r line; exit 7";
+    let output = user.run(&["list", "--", "/bin/sh", "-c", script]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let (words, told) = said.split_once("error:").unwrap();
+    assert_eq!(words, "server: the manifest is missing\n");
+    assert!(told.contains("(exit status: 7)") && !told.contains("last words"), "{told}");
+    let (_, envelope) = user.json(&["list", "--", "/bin/sh", "-c", script]);
+    let words = &envelope["error"]["details"]["last_words"];
+    assert_eq!(*words, serde_json::json!(["the manifest is missing"]), "{envelope}");
+}
+
+/// Which check failed, and what to do about it.
+#[test]
+fn a_tool_that_cannot_be_verified_says_why() {
+    let user = User::new();
+    let directory = user.home().join("server");
+    std::fs::create_dir(&directory).unwrap();
+    let path = directory.to_str().unwrap();
+    let target = ["--server", "pkg:cargo/signed-notes", "--", ETDI, "__demo-server", "notes", path];
+    assert_eq!(user.run(&["keys", "new"]).status.code(), Some(0));
+    let manifest = directory.join("etdi.manifest.jws");
+    let out = ["sign", "--out", manifest.to_str().unwrap()];
+    assert_eq!(user.json(&[&out[..], &target].concat()).0, 0);
+
+    let stranger = User::new();
+    let call = ["call", "search_notes", "query=milk", "--yes"];
+    let (exit, called) = stranger.json(&[&call[..], &target].concat());
+    let error = &called["error"];
+    assert_eq!((exit, error["code"].as_str()), (6, Some("UNVERIFIED")));
+    assert_eq!(error["details"]["verification"], "KEY_UNKNOWN", "{called}");
+    let (exit, approved) = stranger.json(&[&["approve", "--yes"][..], &target].concat());
+    assert_eq!(exit, 6);
+    let outcome = &approved["error"]["details"]["tools"][0]["message"];
+    for message in [&error["message"], outcome] {
+        let message = message.as_str().unwrap();
+        for part in ["which is not trusted here", "`--trust FILE`"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+
+    // For people too.
+    let output = stranger.run(&[&call[..], &target].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("which is not trusted here"), "{said}");
+}
+
+/// Whatever is printed behind `try:` is typed as it stands.
+#[test]
+#[cfg(unix)]
+fn what_is_suggested_can_be_typed() {
+    let user = User::new();
+    let program = Path::new(ETDI).parent().unwrap().to_str().unwrap();
+    let search = format!("{program}:{}", std::env::var("PATH").unwrap());
+    let bad_key = user.home().join("bad keys.json");
+    std::fs::write(&bad_key, "{}").unwrap();
+    let bad_key = bad_key.to_str().unwrap();
+    let named = ["--server", "pkg:cargo/the-shelf"];
+    let failures: &[Vec<&str>] = &[
+        vec!["dance"],
+        vec!["keys", "export"],
+        vec!["keys", "new", "../escape"],
+        vec!["approvals", "remove", "nothing"],
+        with_weather(&["call", "weather_today", "city=Oslo"]),
+        with_weather(&["call", "wether_today", "city=Oslo"]),
+        with_weather(&["call", "weather_today", "town=Oslo"]),
+        with_weather(&["call", "weather_today", "Oslo"]),
+        with_weather(&["call", "weather_today", "--args", "Oslo"]),
+        with_weather(&["call", "weather_today", "city=Oslo", named[0], named[1]]),
+        with_weather(&["verify"]),
+        with_weather(&["verify", named[0], named[1], "--level", "strict"]),
+        with_weather(&["verify", "--trust", bad_key]),
+        with_weather(&["list", "--server", "no name"]),
+        with_weather(&["approve"]),
+        with_weather(&["approve", "nothing"]),
+        with_weather(&["sign", named[0], named[1], "--issuer", "nobody"]),
+        vec!["sign", named[0], named[1], "--", "/bin/sh", "-c", "exit 3"],
+        vec!["list", "--", "/bin/cat"],
+        vec!["list", "--", "/bin/echo", "it's one"],
+    ];
+    assert_eq!(user.run(&["keys", "new", "other"]).status.code(), Some(0));
+    for words in failures {
+        let (exit, envelope) = user.json(words);
+        assert_ne!(exit, 0, "{words:?}");
+        let next = envelope["error"]["next"].as_str().unwrap();
+        let tried = Command::new("/bin/sh")
+            .args(["-c", next])
+            .env("PATH", &search)
+            .env("ETDI_HOME", user.home().join("etdi"))
+            .current_dir(user.home())
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&tried.stderr);
+        // Here nobody sits who could be asked; that is all that may be wrong.
+        let fits = match next.starts_with("etdi ") {
+            true => tried.status.code() != Some(1) || said.contains("there is no terminal to ask"),
+            false => tried.status.code().is_some_and(|code| code < 126),
+        };
+        assert!(fits, "{words:?} suggests `{next}`: {said}");
+        for option in [named[0], named[1], "--level"] {
+            let about_target = next.contains(" -- ") && words.contains(&option);
+            assert!(!about_target || next.contains(option) || words[0] == "sign", "{next}");
+        }
     }
 }

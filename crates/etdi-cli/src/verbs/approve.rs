@@ -47,7 +47,7 @@ pub fn approve(
             Opening { target, home, output, grants, ask: AskWhen::Never, although_changed: true };
         let session = opening.open().await?;
         let reviews = session.discover_tools().await;
-        let reviews = reviews.map_err(|error| failure(&error, "TOOL", target))?;
+        let reviews = reviews.map_err(|error| failure(&error, "", target))?;
         for name in &arguments.tools {
             if !reviews.iter().any(|review| review.name() == name) {
                 let near = nearest(name, reviews.iter().map(|review| review.name()));
@@ -77,12 +77,17 @@ pub fn approve(
                 }
                 Err(error) => {
                     let code = error.code();
+                    let cause = tools::cause(review, code);
+                    let message = match &cause {
+                        Some(cause) => format!("{error}: {cause}"),
+                        None => error.to_string(),
+                    };
                     data.push(json!({
                         "name": review.name(), "approved": false, "code": code,
-                        "message": error.to_string(), "tool": tools::data(review),
+                        "message": message, "tool": tools::data(review),
                     }));
                     refused.get_or_insert((review.name().to_owned(), code));
-                    error.to_string()
+                    message
                 }
             };
             rows.push([visible(review.name()).into_owned(), outcome]);

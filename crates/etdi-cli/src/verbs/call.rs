@@ -9,13 +9,14 @@ use etdi::core::layer::AskWhen;
 use mcp_types::{CallToolResult, ContentBlock, RawText};
 use serde_json::{Value, json};
 
-use crate::args::CallArguments;
+use crate::args::{CallArguments, Target};
 use crate::arguments::{from_pairs, nearest};
 use crate::ask::{Asker, Grants};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report};
-use crate::verbs::target::{Opening, block_on, failure, shown_target};
+use crate::verbs::target::{Opening, block_on, failure, quoted, shown_target};
+use crate::verbs::tools;
 
 /// Calls a tool.
 ///
@@ -67,8 +68,11 @@ async fn call(
     let definition = definition.and_then(|text| serde_json::from_str::<Value>(text).ok());
     let schema = definition.as_ref().and_then(|one| one.get("inputSchema"));
     let given = match &arguments.args {
-        Some(text) => whole(text, tool)?,
-        None => from_pairs(&arguments.pairs, schema.unwrap_or(&Value::Null), tool)?,
+        Some(text) => whole(text, target)?,
+        None => {
+            let next = format!("etdi list --json {}", shown_target(target));
+            from_pairs(&arguments.pairs, schema.unwrap_or(&Value::Null), tool, &next)?
+        }
     };
 
     let call =
@@ -81,19 +85,41 @@ async fn call(
     output.progress(&format!("calling {}", visible(tool)));
     let patience = Duration::from_secs(arguments.timeout);
     match tokio::time::timeout(patience, call.send()).await {
-        Ok(result) => result.map_err(|error| fail(error.into())),
+        Ok(result) => result.map_err(|error| {
+            let review = session.review(tool);
+            let failure = fail(error.into());
+            match review {
+                Some(review) => tools::because(failure, &review),
+                None => failure,
+            }
+        }),
         Err(_) => Err(Failure::new(
             Exit::Unreachable,
             format!("`{}` did not answer within {} seconds", visible(tool), arguments.timeout),
-            format!("etdi call {tool} --timeout SECONDS {}", shown_target(target)),
+            again(arguments, arguments.timeout.saturating_mul(2).max(1)),
         )
         .with_code("TIMEOUT")),
     }
 }
 
+/// The same call with more patience, as it can be typed.
+fn again(arguments: &CallArguments, timeout: u64) -> String {
+    let mut words = vec!["etdi call".to_owned(), quoted(&arguments.tool)];
+    words.extend(arguments.pairs.iter().map(|pair| quoted(pair)));
+    if let Some(text) = &arguments.args {
+        words.push(format!("--args={}", quoted(text)));
+    }
+    if arguments.yes {
+        words.push("--yes".to_owned());
+    }
+    words.push(format!("--timeout {timeout}"));
+    words.push(shown_target(&arguments.target));
+    words.join(" ")
+}
+
 /// All arguments in one JSON object.
-fn whole(text: &str, tool: &str) -> Result<Value, Failure> {
-    let next = || format!("etdi call {tool} --args '{{}}' -- COMMAND");
+fn whole(text: &str, target: &Target) -> Result<Value, Failure> {
+    let next = || format!("etdi list --json {}", shown_target(target));
     let read = match (text, text.strip_prefix('@')) {
         ("-", _) => {
             let mut read = String::new();

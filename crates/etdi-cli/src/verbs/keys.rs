@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use etdi::core::change::visible;
 use etdi_core::key::{Algorithm, KeyRing, SigningKey, VerifyingKey};
 use serde_json::json;
 
@@ -9,6 +10,7 @@ use crate::args::{KeyAlgorithm, KeysCommand};
 use crate::exit::Failure;
 use crate::home::{Home, is_exposed, write_private};
 use crate::output::{Output, Report, table};
+use crate::verbs::target::shown_path;
 
 const NOT_ENCRYPTED: &str =
     "private keys are stored unencrypted (mode 0600); encryption comes with a later release";
@@ -42,8 +44,10 @@ fn new(
     write_private(&path, key.to_pkcs8_pem().as_bytes()).map_err(|error| {
         let taken = error.kind() == std::io::ErrorKind::AlreadyExists;
         let (why, next) = match taken {
-            true => ("there is a key of that name".to_owned(), "etdi keys new ANOTHER_NAME"),
-            false => (error.to_string(), "ETDI_HOME=DIRECTORY etdi keys new NAME"),
+            true => {
+                ("there is a key of that name, choose another".to_owned(), "etdi keys list".into())
+            }
+            false => (error.to_string(), format!("ls -ld {}", shown_path(home.path()))),
         };
         Failure::usage(format!("cannot write `{}`: {why}", path.display()), next)
     })?;
@@ -67,7 +71,7 @@ fn names(home: &Home) -> Result<Vec<String>, Failure> {
     let directory = home.directory("keys")?;
     let entries = std::fs::read_dir(&directory).map_err(|error| {
         let message = format!("cannot read `{}`: {error}", directory.display());
-        Failure::usage(message, "ETDI_HOME=DIRECTORY etdi keys list")
+        Failure::usage(message, format!("ls -ld {}", shown_path(&directory)))
     })?;
     let mut names: Vec<String> = entries
         .flatten()
@@ -106,7 +110,7 @@ fn list(home: &Home) -> Result<Report, Failure> {
         rows.push([name, algorithm.to_owned(), id, problem.unwrap_or_default()]);
     }
     let text = match rows.is_empty() {
-        true => "no keys yet, make one with `etdi keys new NAME`".to_owned(),
+        true => "no keys yet, make one with `etdi keys new`".to_owned(),
         false => table(["name", "algorithm", "id", "problem"], rows),
     };
     Ok(Report::new(json!({ "keys": data, "encrypted": false }), text))
@@ -147,17 +151,21 @@ pub fn load(home: &Home, name: &str) -> Result<SigningKey, Failure> {
     if is_exposed(&path) {
         return Err(Failure::usage(
             format!("key file `{shown}` is open to other users, so it may not be secret any more"),
-            format!("chmod 600 {shown}"),
+            format!("chmod 600 {}", shown_path(&path)),
         ));
     }
     let pem = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            Failure::usage(format!("there is no key `{name}`"), format!("etdi keys new {name}"))
+            let next = match path_of(home, name) {
+                Ok(_) => format!("etdi keys new {name}"),
+                Err(_) => "etdi keys list".to_owned(),
+            };
+            Failure::usage(format!("there is no key `{}`", visible(name)), next)
         }
         _ => Failure::usage(format!("cannot read `{shown}`: {error}"), "etdi keys list"),
     })?;
     SigningKey::from_pkcs8_pem(&pem)
-        .map_err(|error| Failure::usage(format!("`{shown}`: {error}"), "etdi keys new NAME"))
+        .map_err(|error| Failure::usage(format!("`{shown}`: {error}"), "etdi keys list"))
 }
 
 fn path_of(home: &Home, name: &str) -> Result<PathBuf, Failure> {

@@ -9,7 +9,7 @@ use crate::demo::meet::found;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, table};
-use crate::verbs::target::{Opening, block_on, failure, shown_command, shown_target};
+use crate::verbs::target::{Opening, block_on, failure, shown_target};
 use crate::verbs::tools;
 
 /// Lists the tools of a server.
@@ -56,14 +56,14 @@ pub fn verify(target: &Target, home: &Home, output: Output) -> Result<Report, Fa
     let first = reviews.iter().find(|review| !holds(review));
     let code = first.map_or_else(|| "NO_TOOLS".to_owned(), |review| found(review).0);
     let next = match code.as_str() {
-        "KEY_UNKNOWN" | "ISSUER_UNTRUSTED" | "NOBODY_TRUSTED" => {
-            format!("etdi verify --trust FILE_WITH_ITS_KEYS {}", shown_target(target))
+        "KEY_UNKNOWN" | "ISSUER_UNTRUSTED" | "NOBODY_TRUSTED" | "WRONG_SERVER" => {
+            "etdi verify --help".to_owned()
         }
-        "UNSIGNED" => format!("etdi sign --server NAME -- {}", shown_command(target)),
-        "WRONG_SERVER" => format!("etdi verify --server NAME -- {}", shown_command(target)),
+        "UNSIGNED" => format!("etdi list {}", shown_target(target)),
         _ => format!("etdi list --json {}", shown_target(target)),
     };
-    let message = format!("{verified} of {} tools are verified", reviews.len());
+    let message =
+        format!("{verified} of {} tools are verified{}", reviews.len(), tools::remedy(&code));
     Err(Failure::new(Exit::Refused, message, next)
         .with_code(code)
         .with_details(data, details.join("\n")))
@@ -83,6 +83,6 @@ fn reviews(
         let reviews = session.discover_tools().await;
         let server = session.peer().identity.to_string();
         session.close().await;
-        Ok((reviews.map_err(|error| failure(&error, "TOOL", target))?, server))
+        Ok((reviews.map_err(|error| failure(&error, "", target))?, server))
     })
 }

@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, table};
 use crate::verbs::keys;
-use crate::verbs::target::{block_on, server_name};
+use crate::verbs::target::{block_on, quoted, server_name, shown_path};
 
 /// Signs the tools of a server.
 ///
@@ -30,10 +30,7 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         None => ProviderId::of_key(key.id()),
         Some(origin) => origin.parse().map_err(|error| {
             let message = format!("`{}`: {error}", origin.escape_debug());
-            Failure::usage(
-                message,
-                "etdi sign --issuer https://acme.example --server NAME -- COMMAND",
-            )
+            Failure::usage(message, "etdi sign --help")
         })?,
     };
     let now = system_time();
@@ -47,7 +44,10 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         Failure::new(
             Exit::Unreachable,
             error.to_string(),
-            "etdi sign --server NAME -- PATH_OF_PROGRAM",
+            format!(
+                "which {}",
+                arguments.command.first().map_or_else(String::new, |one| quoted(one))
+            ),
         )
     })?;
     if !arguments.any_executable {
@@ -66,7 +66,7 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
     let jws = jws.map_err(|error| Failure::usage(error.to_string(), "etdi keys list"))?;
     std::fs::write(&arguments.out, format!("{jws}\n")).map_err(|error| {
         let message = format!("cannot write `{}`: {error}", arguments.out.display());
-        Failure::usage(message, "etdi sign --out FILE --server NAME -- COMMAND")
+        Failure::usage(message, format!("ls -ld {}", shown_path(&arguments.out)))
     })?;
     let tools = definitions.iter().map(|one| json!({ "name": one.name(), "digest": one.digest() }));
     let data = json!({
@@ -97,7 +97,7 @@ fn provenance(measured: &Measurement) -> Result<Provenance, Failure> {
                 "`{}` runs whatever it is given, so its digest alone binds nothing",
                 measured.executable.display()
             );
-            return Err(Failure::usage(message, "etdi sign --server NAME -- INTERPRETER SCRIPT"));
+            return Err(Failure::usage(message, "etdi sign --help"));
         }
         None => provenance.bin.extend(files),
     }
@@ -106,12 +106,15 @@ fn provenance(measured: &Measurement) -> Result<Provenance, Failure> {
 
 /// What the server lists: the author's own server, so nothing has to be verified.
 async fn list(arguments: &SignArguments, output: Output) -> Result<Vec<RawTool>, Failure> {
+    let words: Vec<_> = arguments.command.iter().map(|word| quoted(word)).collect();
+    let command = words.join(" ");
     output.progress(&format!("listing the tools of {}", arguments.command.join(" ")));
     let unreachable =
-        |error: String| Failure::new(Exit::Unreachable, error, "etdi list -- COMMAND");
-    let (program, rest) = arguments.command.split_first().ok_or_else(|| {
-        Failure::usage("no command is given", "etdi sign --server NAME -- COMMAND")
-    })?;
+        |error: String| Failure::new(Exit::Unreachable, error, format!("etdi list -- {command}"));
+    let (program, rest) = arguments
+        .command
+        .split_first()
+        .ok_or_else(|| Failure::usage("no command is given", "etdi sign --help"))?;
     let io = mcp_transport::process::Command::new(program).args(rest).spawn();
     let io = io.map_err(|error| unreachable(error.to_string()))?;
     let info = Implementation::new("etdi", env!("CARGO_PKG_VERSION"));
@@ -122,7 +125,7 @@ async fn list(arguments: &SignArguments, output: Output) -> Result<Vec<RawTool>,
     let read = tools.iter().map(|tool| {
         RawTool::from_listed(tool).map_err(|error: DefinitionError| {
             let message = format!("tool `{}` cannot be signed: {error}", tool.name.escape_debug());
-            Failure::new(Exit::Refused, message, "etdi list --json -- COMMAND")
+            Failure::new(Exit::Refused, message, format!("etdi list --json -- {command}"))
                 .with_code("DEFINITION_INVALID")
         })
     });

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::ask::permission_text;
 use crate::demo::meet::found;
+use crate::exit::Failure;
 use crate::output::style;
 
 /// A tool for programs.
@@ -31,6 +32,55 @@ pub fn data(review: &Review) -> Value {
         "permissions": block.map(|block| &block.permissions),
         "refusal": refusal, "definition": canonical,
     })
+}
+
+/// What to do about what verification found, to be added to a sentence.
+pub fn remedy(verification: &str) -> &'static str {
+    match verification {
+        "KEY_UNKNOWN" | "ISSUER_UNTRUSTED" | "NOBODY_TRUSTED" => {
+            "; get the publisher's public keys as a file and name it with `--trust FILE`"
+        }
+        "WRONG_SERVER" => "; name the server as its publisher does, with `--server NAME`",
+        "UNSIGNED" => "; whoever publishes it signs it with `etdi sign`",
+        _ => "",
+    }
+}
+
+/// Why the signature of a tool does not hold, and what to do, where `code` refuses it for that.
+pub fn cause(review: &Review, code: &str) -> Option<String> {
+    let about_the_signature = matches!(
+        code,
+        "UNVERIFIED"
+            | "UNSIGNED"
+            | "VERIFICATION_LOST"
+            | "SIGNATURE_REMOVED"
+            | "SIGNATURE_INVALID"
+            | "DIGEST_MISMATCH"
+            | "ATTESTATION_EXPIRED"
+            | "ATTESTATION_NOT_YET_VALID"
+            | "ATTESTATION_INVALID"
+            | "TOKEN_INVALID"
+            | "KEY_UNTRUSTED"
+            | "REVOKED"
+            | "DEFINITION_INVALID"
+    );
+    if !about_the_signature || review.verification().is_ok() {
+        return None;
+    }
+    let (verification, finding) = found(review);
+    Some(format!("{finding}{}", remedy(&verification)))
+}
+
+/// A refusal with its cause.
+pub fn because(mut failure: Failure, review: &Review) -> Failure {
+    let Some(cause) = cause(review, &failure.code) else { return failure };
+    failure.message = format!("{}: {cause}", failure.message);
+    if let Some(data) = failure.details.as_mut().and_then(|details| details.data.as_object_mut()) {
+        let (verification, finding) = found(review);
+        data.insert("verification".to_owned(), verification.into());
+        data.insert("finding".to_owned(), finding.into());
+    }
+    failure
 }
 
 /// The head of [`row`].
