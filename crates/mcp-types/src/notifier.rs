@@ -44,6 +44,17 @@ impl Notifier {
         Self(Some((sink, id)))
     }
 
+    /// The same way for log messages alone; what else is sent there is dropped.
+    ///
+    /// For an exchange within this one, whose progress is not this one's.
+    #[must_use]
+    pub fn logs_only(&self) -> Self {
+        match &self.0 {
+            Some((sink, id)) => Self(Some((Arc::new(LogsOnly(sink.clone())), *id))),
+            None => Self(None),
+        }
+    }
+
     /// Whether anybody listens.
     pub fn is_connected(&self) -> bool {
         self.0.is_some()
@@ -55,9 +66,44 @@ impl Notifier {
     ///
     /// [`Closed`] when the peer is gone; the exchange is about to be dropped then.
     pub async fn notify(&self, notification: ServerNotification) -> Result<(), Closed> {
-        let Some((sink, id)) = &self.0 else { return Ok(()) };
         let mut notification = Some(notification);
-        poll_fn(|cx| sink.poll_notify(cx, *id, &mut notification)).await
+        poll_fn(|cx| self.poll_notify(cx, &mut notification)).await
+    }
+
+    /// Takes `notification` out once there is room for it; for sinks that pass on to another.
+    ///
+    /// # Errors
+    ///
+    /// As [`Notifier::notify`], when it is ready.
+    pub fn poll_notify(
+        &self,
+        cx: &mut Context<'_>,
+        notification: &mut Option<ServerNotification>,
+    ) -> Poll<Result<(), Closed>> {
+        let Some((sink, id)) = &self.0 else {
+            *notification = None;
+            return Poll::Ready(Ok(()));
+        };
+        sink.poll_notify(cx, *id, notification)
+    }
+}
+
+struct LogsOnly(Arc<dyn NotificationSink>);
+
+impl NotificationSink for LogsOnly {
+    fn poll_notify(
+        &self,
+        cx: &mut Context<'_>,
+        exchange: ExchangeId,
+        notification: &mut Option<ServerNotification>,
+    ) -> Poll<Result<(), Closed>> {
+        match notification {
+            Some(ServerNotification::Message(_)) => self.0.poll_notify(cx, exchange, notification),
+            _ => {
+                notification.take();
+                Poll::Ready(Ok(()))
+            }
+        }
     }
 }
 
