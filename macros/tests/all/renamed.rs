@@ -54,7 +54,8 @@ impl Object {
 fn expansions_find_their_crates() {
     let server = server::Server::new("renamed", "1.0.0").tool::<shadowed>().tools(Object);
     let server = server.build().unwrap();
-    let names: Vec<_> = server.tools().iter().map(|tool| tool.name.as_str()).collect();
+    let tools = server.tools();
+    let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(names, ["shadowed", "here"]);
 }
 
