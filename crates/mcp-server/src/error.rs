@@ -103,6 +103,12 @@ pub enum BuildError {
         /// The name that both have.
         name: String,
     },
+    /// A tool is always a task, and the server keeps none.
+    #[error("the tool `{name}` is always a task, say with `tasks(...)` where tasks are kept")]
+    NoTasks {
+        /// The tool.
+        name: String,
+    },
     /// A tool cannot describe itself.
     #[error("the tool `{name}` cannot describe itself")]
     Definition {

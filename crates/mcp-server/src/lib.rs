@@ -138,6 +138,7 @@ mod request_state;
 mod server;
 mod service;
 mod subscription;
+pub mod task;
 mod template;
 mod tool;
 

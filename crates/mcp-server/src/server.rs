@@ -10,6 +10,7 @@ use mcp_types::{
 
 use crate::registry::{New, Registry};
 use crate::request_state::{Seal, StateSealer};
+use crate::task::{Engine, TaskSupport, Tasks};
 use crate::tool::{Bound, Handler, ToolFn};
 use crate::{BuildError, Changes, Context, IntoToolResult, Tool, ToolSet};
 
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) tools: Registry<Definition, dyn Handler>,
     pub(crate) seal: Option<Arc<Seal>>,
     pub(crate) changes: Changes,
+    pub(crate) tasks: Option<Arc<Engine>>,
 }
 
 impl Server {
@@ -53,11 +55,20 @@ impl Server {
             instructions: None,
             page_size: 0,
             may_log: false,
+            tasks: None,
             sealer: None,
             list_changes: false,
             tools: Vec::new(),
         };
         ServerBuilder { parts, state: Arc::new(()) }
+    }
+
+    /// Ends the tasks that run in this process, for a server that stops: those whose tools may run
+    /// twice are left to be begun again, all others are reported as failed.
+    pub async fn stop_tasks(&self) {
+        if let Some(tasks) = &self.0.tasks {
+            tasks.stop(self).await;
+        }
     }
 
     /// Where changes are announced to the clients that subscribed to them.
@@ -92,6 +103,7 @@ pub(crate) struct Parts {
     instructions: Option<String>,
     page_size: usize,
     may_log: bool,
+    tasks: Option<Tasks>,
     sealer: Option<Arc<dyn StateSealer>>,
     /// Whether the author announces changes of the lists.
     list_changes: bool,
@@ -125,6 +137,13 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
     /// Cuts listings into pages of `size` entries; 0, the default, lists all at once.
     pub fn page_size(mut self, size: usize) -> Self {
         self.parts.page_size = size;
+        self
+    }
+
+    /// Keeps tasks: calls that outlive their request (see [`task`](crate::task)). The server then
+    /// declares the Tasks extension.
+    pub fn tasks(mut self, tasks: Tasks) -> Self {
+        self.parts.tasks = Some(tasks);
         self
     }
 
@@ -192,7 +211,8 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
         let definition = tool.definition();
         let state = self.state.clone();
         self.parts.tools.push(definition.map(|definition| {
-            let handler: Box<dyn Handler> = Box::new(Bound { tool, state });
+            let task = tool.task();
+            let handler: Box<dyn Handler> = Box::new(Bound { tool, state, task });
             (definition, handler)
         }));
         self
@@ -218,6 +238,9 @@ impl Parts {
             let (definition, handler) = described?;
             let name = definition.name.clone();
             check_name(&name)?;
+            if self.tasks.is_none() && handler.task() == TaskSupport::Required {
+                return Err(BuildError::NoTasks { name });
+            }
             Ok(New { listed: listed(&name, definition)?, name, handler })
         });
         let tools = Registry::new(tools.collect::<Result<_, _>>()?, self.page_size)
@@ -231,6 +254,14 @@ impl Parts {
         if self.may_log {
             capabilities.logging =
                 Some(mcp_types::RawText::of(&mcp_types::Members::new()).map_err(unwritable)?);
+        }
+        let tasks = self.tasks.map(Engine::new).transpose().map_err(|source| {
+            BuildError::Definition { name: mcp_types::tasks::EXTENSION.into(), source: source.into() }
+        })?;
+        if tasks.is_some() {
+            let settings = mcp_types::RawText::of(&mcp_types::Members::new()).map_err(unwritable)?;
+            let extensions = capabilities.extensions.get_or_insert_default();
+            extensions.insert(mcp_types::tasks::EXTENSION.to_owned(), settings);
         }
         #[cfg(feature = "sealed-state")]
         let sealer = match self.sealer {
@@ -248,7 +279,7 @@ impl Parts {
         let mut discover = DiscoverResult::new(capabilities, vec![revision]);
         discover.instructions = self.instructions;
         discover.set_server_info(&self.info).map_err(unwritable)?;
-        Ok(Server(Arc::new(Inner { discover, tools, seal, changes: Changes::default() })))
+        Ok(Server(Arc::new(Inner { discover, tools, seal, changes: Changes::default(), tasks })))
     }
 }
 

@@ -54,11 +54,31 @@ impl Server {
                     return ServerFuture::ready(Err(no_tool(&call.name)));
                 };
                 let span = tracing::debug_span!("tools/call", tool = call.name, ?id);
+                let support = tool.handler.task();
+                if let Some(tasks) = &self.0.tasks
+                    && tasks.concern(support, &incoming.request)
+                {
+                    let tasks = tasks.clone();
+                    return ServerFuture::start(span, || {
+                        Box::pin(tasks.call(support, call, incoming))
+                    });
+                }
                 ServerFuture::start(span, || tool.handler.call(call.name, call.arguments, incoming))
             }
             ClientRequest::SubscriptionsListen(params) => {
                 let span = tracing::debug_span!("subscriptions/listen", ?id);
                 ServerFuture::start(span, || Box::pin(listen(params.notifications, incoming)))
+            }
+            ClientRequest::Extension { method, params } if method.starts_with("tasks/") => {
+                let span = tracing::debug_span!("request", method, ?id);
+                match &self.0.tasks {
+                    Some(tasks) => {
+                        let tasks = tasks.clone();
+                        let answer = || Box::pin(tasks.answer(method, params, incoming)) as _;
+                        ServerFuture::start(span, answer)
+                    }
+                    None => ServerFuture::ready(Err(ErrorObject::method_not_found(&method))),
+                }
             }
             other => {
                 let _span = tracing::debug_span!("request", method = other.method(), ?id).entered();
@@ -124,14 +144,14 @@ enum State {
 
 impl ServerFuture {
     /// Starts a handler; its panic is an error of this call.
-    fn start(span: Span, start: impl FnOnce() -> ExchangeFuture) -> Self {
+    pub(crate) fn start(span: Span, start: impl FnOnce() -> ExchangeFuture) -> Self {
         match span.in_scope(|| catch_unwind(AssertUnwindSafe(start))) {
             Ok(future) => Self { state: State::Running { future, span }, sealed: None },
             Err(panic) => Self::ready(Err(panicked(&*panic, &span))),
         }
     }
 
-    fn ready(result: Result<Outcome, ErrorObject>) -> Self {
+    pub(crate) fn ready(result: Result<Outcome, ErrorObject>) -> Self {
         Self { state: State::Ready(Box::new(result)), sealed: None }
     }
 }

@@ -19,6 +19,7 @@ use mcp_types::{
 };
 
 use crate::service::Incoming;
+use crate::task::watch_tasks;
 
 /// How many resources one subscription may name.
 const MAX_RESOURCES: usize = 1_024;
@@ -185,14 +186,22 @@ pub(crate) async fn listen(
     wanted: SubscriptionFilter,
     incoming: Incoming,
 ) -> Result<Outcome, ErrorObject> {
-    let Incoming { notifier, server, .. } = incoming;
+    let Incoming { notifier, server, request } = incoming;
     let can = &server.0.discover.capabilities;
-    let (granted, subscription) = server.changes().subscribe(wanted, can)?;
+    let mut tasks = watch_tasks(&server, &wanted, &request).await?;
+    let (mut granted, subscription) = server.changes().subscribe(wanted, can)?;
+    if let Some(tasks) = &tasks {
+        tasks.grant(&mut granted);
+    }
     // It counts from here, so nothing that changes after the acknowledgement is missed.
     let acknowledged = SubscriptionsAcknowledgedNotificationParams::new(granted);
     let mut next = ServerNotification::SubscriptionsAcknowledged(acknowledged);
     while notifier.notify(next).await.is_ok() {
-        match subscription.next().await {
+        let news = match &mut tasks {
+            None => subscription.next().await,
+            Some(tasks) => tasks.next_or(subscription.next()).await,
+        };
+        match news {
             Some(notification) => next = notification,
             None => break,
         }

@@ -10,6 +10,7 @@ use crate::service::Incoming;
 use crate::tool::Call;
 use crate::{Changes, Server};
 
+pub(crate) mod answer;
 mod elicit;
 mod form;
 mod input;

@@ -14,6 +14,7 @@ use mcp_types::{
 use tokio::sync::oneshot;
 
 use crate::service::Incoming;
+use crate::task::TaskSupport;
 use crate::{BuildError, Context, IntoToolResult, Server, ToolError};
 
 /// A tool of a server whose state is `S`.
@@ -63,6 +64,12 @@ pub trait Tool<S = ()>: Send + Sync + 'static {
     fn may_log(&self) -> bool {
         true
     }
+
+    /// Whether calls become tasks, where the server keeps tasks. Asked once, when the server is
+    /// built.
+    fn task(&self) -> TaskSupport {
+        TaskSupport::Forbidden
+    }
 }
 
 /// One call of a tool, unread.
@@ -101,11 +108,15 @@ pub trait ToolSet<S = ()> {
 /// A tool together with the state of its server.
 pub(crate) trait Handler: Send + Sync {
     fn call(&self, tool: String, arguments: Option<RawText>, incoming: Incoming) -> ExchangeFuture;
+
+    /// Whether calls become tasks.
+    fn task(&self) -> TaskSupport;
 }
 
 pub(crate) struct Bound<S> {
     pub(crate) tool: Box<dyn Tool<S>>,
     pub(crate) state: Arc<S>,
+    pub(crate) task: TaskSupport,
 }
 
 impl<S: Send + Sync + 'static> Handler for Bound<S> {
@@ -113,6 +124,10 @@ impl<S: Send + Sync + 'static> Handler for Bound<S> {
         let Incoming { request, notifier, server } = incoming;
         let state = self.state.clone();
         self.tool.call(Call { tool, arguments, request, notifier, state, server })
+    }
+
+    fn task(&self) -> TaskSupport {
+        self.task
     }
 }
 

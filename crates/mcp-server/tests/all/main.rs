@@ -8,6 +8,7 @@ mod input;
 mod sealed;
 mod service;
 mod subscription;
+mod task;
 mod tool;
 
 use futures_executor::block_on;

@@ -1,0 +1,241 @@
+//! What is kept of a task: enough to show it, and to enter its tool again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use mcp_types::tasks::{
+    CancelledTask, CompletedTask, CreateTaskResult, DetailedTask, FailedTask, InputRequiredTask,
+    TaskStatus, WorkingTask,
+};
+use mcp_types::version::ProtocolVersion;
+use mcp_types::{ErrorObject, InputRequest, Members, Meta, RawText, RequestContext};
+use serde::{Deserialize, Serialize};
+
+use super::store::KeptTask;
+
+/// A task, as its body in a store reads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) tool: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) arguments: Option<RawText>,
+    caller: Envelope,
+    /// Milliseconds since 1970.
+    pub(super) created: u64,
+    pub(super) updated: u64,
+    /// Milliseconds from `created`.
+    pub(super) ttl: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
+    /// What the tool finds when it is entered: the answers of the last round.
+    #[serde(default)]
+    pub(super) answers: Members,
+    /// What the tool wanted back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) state: Option<String>,
+    /// All keys under which the client was ever asked.
+    #[serde(default)]
+    pub(super) used: BTreeSet<String>,
+    /// How many times the task was begun anew because its worker was gone.
+    #[serde(default)]
+    pub(super) restarts: u32,
+    pub(super) phase: Phase,
+}
+
+/// How a task stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Phase {
+    /// A process works on it.
+    Working {
+        /// Which one.
+        runner: String,
+        /// Until when it is believed to be alive (milliseconds since 1970).
+        lease: u64,
+    },
+    /// It waits for the client.
+    InputRequired {
+        /// What is open, by the key that the client sees.
+        open: BTreeMap<String, Question>,
+    },
+    /// It has its result.
+    Completed(RawText),
+    /// It ended with an error of the protocol.
+    Failed(ErrorObject),
+    /// It was stopped by the client.
+    Cancelled,
+}
+
+/// One question to the client.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Question {
+    /// The key by which the tool knows it.
+    pub(super) key: String,
+    pub(super) request: InputRequest,
+}
+
+/// Who called, as far as the message itself said.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Envelope {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    info: Option<RawText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    capabilities: Option<RawText>,
+    #[serde(default)]
+    meta: Meta,
+}
+
+impl Record {
+    /// A task that begins at `now` with what the request brought.
+    pub(super) fn begin(
+        tool: String,
+        arguments: Option<RawText>,
+        request: &RequestContext,
+        (now, ttl): (u64, u64),
+        phase: Phase,
+    ) -> Self {
+        let caller = Envelope {
+            version: request.protocol_version().map(|version| version.as_str().to_owned()),
+            info: request.client_info().and_then(|info| RawText::of(&info).ok()),
+            capabilities: RawText::of(&request.client_capabilities()).ok(),
+            meta: request.meta.clone(),
+        };
+        Self {
+            tool,
+            arguments,
+            caller,
+            created: now,
+            updated: now,
+            ttl,
+            message: None,
+            answers: request.input_responses.clone().unwrap_or_default(),
+            state: request.request_state.clone(),
+            used: BTreeSet::new(),
+            restarts: 0,
+            phase,
+        }
+    }
+
+    /// Reads what [`Record::kept`] wrote.
+    pub(super) fn read(task: &KeptTask) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(&task.body)
+    }
+
+    /// The task as a store keeps it. One that did not end in time is kept for `grace` more, so that
+    /// the client can be told.
+    pub(super) fn kept(&self, owner: &str, grace: u64) -> Result<KeptTask, serde_json::Error> {
+        let grace = if self.is_over() { 0 } else { grace };
+        let end = self.end().saturating_add(grace);
+        Ok(KeptTask::new(owner, Some(end), serde_json::to_vec(self)?))
+    }
+
+    /// When the time that the client was told is over.
+    pub(super) fn end(&self) -> u64 {
+        self.created.saturating_add(self.ttl)
+    }
+
+    /// Whether it should have ended by `now`.
+    pub(super) fn is_overdue(&self, now: u64) -> bool {
+        !self.is_over() && self.end() <= now
+    }
+
+    /// Why a task that is overdue failed.
+    pub(super) fn overdue(&self) -> ErrorObject {
+        let seconds = Duration::from_millis(self.ttl).as_secs_f64();
+        ErrorObject::internal(format!("the task did not end within the {seconds} s that it had"))
+    }
+
+    /// The envelope with which the tool is entered.
+    pub(super) fn context(&self) -> RequestContext {
+        let mut context = RequestContext::default();
+        let version = self.caller.version.as_deref().and_then(ProtocolVersion::parse);
+        let (info, capabilities) = (self.caller.info.clone(), self.caller.capabilities.clone());
+        context.set_client(version.unwrap_or(ProtocolVersion::NEWEST), info, capabilities);
+        context.meta = self.caller.meta.clone();
+        context.input_responses = (!self.answers.is_empty()).then(|| self.answers.clone());
+        context.request_state = self.state.clone();
+        context
+    }
+
+    /// Whether the task is over.
+    pub(super) fn is_over(&self) -> bool {
+        !matches!(self.phase, Phase::Working { .. } | Phase::InputRequired { .. })
+    }
+
+    /// Asks the client `questions`. A key that was used before gets a number behind it: the client
+    /// may have put the earlier question away for good (Tasks extension, "Task Update Requests").
+    pub(super) fn ask(&mut self, questions: BTreeMap<String, InputRequest>, state: Option<String>) {
+        let mut open = BTreeMap::new();
+        for (key, request) in questions {
+            let mut shown = key.clone();
+            for number in 2_u32.. {
+                if self.used.insert(shown.clone()) {
+                    break;
+                }
+                shown = format!("{key}-{number}");
+            }
+            open.insert(shown, Question { key, request });
+        }
+        (self.answers, self.state) = (Members::new(), state);
+        self.phase = Phase::InputRequired { open };
+    }
+
+    /// The task as the client is told of it first.
+    pub(super) fn created(&self, id: &str, poll_interval: u64) -> CreateTaskResult {
+        let ttl = Some(number(self.ttl));
+        let (created, updated) = (date(self.created), date(self.updated));
+        let mut task = CreateTaskResult::new(created, updated, TaskStatus::Working, id, ttl);
+        task.poll_interval_ms = Some(number(poll_interval));
+        task
+    }
+
+    /// The task with all that its status brings along; `message` goes before the record's own.
+    pub(super) fn shown(
+        &self,
+        id: &str,
+        poll_interval: u64,
+        message: Option<String>,
+        extra: Members,
+    ) -> DetailedTask {
+        let (created, updated) = (date(self.created), date(self.updated));
+        let (ttl, poll) = (Some(number(self.ttl)), Some(number(poll_interval)));
+        let message = message.or_else(|| self.message.clone());
+        macro_rules! shown {
+            ($variant:ident, $task:expr) => {{
+                let mut task = $task;
+                (task.status_message, task.poll_interval_ms, task.extra) = (message, poll, extra);
+                DetailedTask::$variant(task)
+            }};
+        }
+        match &self.phase {
+            Phase::Working { .. } => shown!(Working, WorkingTask::new(created, updated, id, ttl)),
+            Phase::InputRequired { open } => {
+                let open = open.iter().map(|(key, asked)| (key.clone(), asked.request.clone()));
+                let open = open.collect();
+                shown!(InputRequired, InputRequiredTask::new(created, open, updated, id, ttl))
+            }
+            Phase::Completed(result) => {
+                let result = result.clone();
+                shown!(Completed, CompletedTask::new(created, updated, result, id, ttl))
+            }
+            Phase::Failed(error) => {
+                shown!(Failed, FailedTask::new(created, error.clone(), updated, id, ttl))
+            }
+            Phase::Cancelled => shown!(Cancelled, CancelledTask::new(created, updated, id, ttl)),
+        }
+    }
+}
+
+/// The time as the protocol writes it (RFC 3339).
+fn date(milliseconds: u64) -> String {
+    // The last second of the year 9999 is the last that the format has.
+    let time = Duration::from_millis(milliseconds.min(253_402_300_799_000));
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + time).to_string()
+}
+
+fn number(value: u64) -> i64 {
+    // Readers keep numbers as doubles, which are exact up to here.
+    i64::try_from(value.min((1 << 53) - 1)).unwrap_or(i64::MAX)
+}

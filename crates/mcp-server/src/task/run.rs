@@ -1,0 +1,337 @@
+//! A task at work: begun by a call, entered again with each answer, ended once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mcp_types::{
+    CallToolRequestParams, ErrorObject, Exchange, ExchangeId, InputRequiredResult, Notifier,
+    Outcome, RawText, RequestContext, RequestId, Runtime, ServerResult,
+};
+
+use super::TaskSupport;
+use super::engine::{
+    Engine, Verdict, broken, complete, milliseconds, no_runtime, random_id, unwritable,
+};
+use super::live::Run;
+use super::race::{Either, first_of};
+use super::record::{Phase, Record};
+use super::store::TaskStoreError;
+use crate::Server;
+use crate::service::{Incoming, ServerFuture};
+
+/// How often a worker says that it is alive, to others that share its store.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// How many times in a row a tool may leave without a question, only to be entered again.
+const MAX_IDLE_ROUNDS: u32 = 16;
+
+/// How many times the end of a task is written before it is given up.
+const MAX_WRITES: u32 = 5;
+
+/// Where a call stands between a request and a task; found in the call's extensions.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// The call is answered within its request, and may become a task when this is set.
+    Request(Arc<AtomicBool>),
+    /// The call is the task of this id.
+    Task(String),
+}
+
+impl Engine {
+    /// Whether a call can become a task, or has to be refused because it cannot.
+    pub(crate) fn concern(&self, support: TaskSupport, context: &RequestContext) -> bool {
+        support != TaskSupport::Forbidden || super::is_declared(context)
+    }
+
+    /// Serves a call of a tool, as a task where tool and client want one.
+    pub(crate) async fn call(
+        self: Arc<Self>,
+        support: TaskSupport,
+        call: CallToolRequestParams,
+        incoming: Incoming,
+    ) -> Result<Outcome, ErrorObject> {
+        let Incoming { request: mut context, notifier, server } = incoming;
+        if !super::is_declared(&context) {
+            if support == TaskSupport::Required {
+                return Err(super::engine::undeclared());
+            }
+            return enter(&server, call, context, notifier).await;
+        }
+        if support != TaskSupport::Forbidden {
+            return match self.begin(&server, &call, &context).await {
+                Ok(task) => Ok(task),
+                Err(Refusal::NoRoom(_)) if support == TaskSupport::Optional => {
+                    enter(&server, call, context, notifier).await
+                }
+                Err(Refusal::NoRoom(error) | Refusal::Broken(error)) => Err(error),
+            };
+        }
+        let becomes = Arc::new(AtomicBool::new(false));
+        context.extensions.insert(Place::Request(becomes.clone()));
+        let outcome = enter(&server, call.clone(), context.clone(), notifier.clone()).await;
+        if !becomes.load(Ordering::Acquire) {
+            return outcome;
+        }
+        match self.begin(&server, &call, &context).await {
+            Ok(task) => Ok(task),
+            Err(Refusal::NoRoom(_)) => {
+                // Set for good, it lets the tool pass: the call is answered here after all.
+                enter(&server, call, context, notifier).await
+            }
+            Err(Refusal::Broken(error)) => Err(error),
+        }
+    }
+
+    /// Makes a task of a call, and tells of it once it can be asked for.
+    async fn begin(
+        self: &Arc<Self>,
+        server: &Server,
+        call: &CallToolRequestParams,
+        context: &RequestContext,
+    ) -> Result<Outcome, Refusal> {
+        let runtime = self.runtime(context).ok_or_else(|| Refusal::NoRoom(no_runtime()))?;
+        let owner = super::engine::owner(context);
+        let id = random_id().map_err(|error| {
+            tracing::error!(%error, "the system gives no random numbers");
+            Refusal::Broken(ErrorObject::internal("the server cannot name the task"))
+        })?;
+        let now = (self.clock)();
+        self.live.sweep(now);
+        let times = (now, milliseconds(self.ttl));
+        let (tool, arguments) = (call.name.clone(), call.arguments.clone());
+        let record = Record::begin(tool, arguments, context, times, self.working());
+        let run = self.live.enter(&id, record.end(), |_| context.extensions.clone());
+        let kept = record
+            .kept(&owner, milliseconds(self.keep))
+            .map_err(|error| Refusal::Broken(unwritable(error)))?;
+        if let Err(error) = self.store.insert(&id, kept, &self.quota, now).await {
+            self.live.leave(run);
+            return Err(match error {
+                TaskStoreError::Full { .. } => Refusal::NoRoom(broken(error)),
+                error => Refusal::Broken(broken(error)),
+            });
+        }
+        let task = complete(&record.created(&id, milliseconds(self.poll_interval)));
+        let task = task.map_err(Refusal::Broken)?;
+        self.start(server.clone(), id, owner, run, runtime);
+        Ok(task)
+    }
+
+    /// Starts the work on a task whose record says that we work on it.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        server: Server,
+        id: String,
+        owner: String,
+        run: Run,
+        runtime: Arc<dyn Runtime>,
+    ) {
+        let engine = self.clone();
+        let on = runtime.clone();
+        runtime.spawn(Box::pin(async move {
+            let work =
+                Work { engine: &engine, server: &server, id: &id, owner: &owner, runtime: on };
+            if work.run(&run).await {
+                engine.live.leave(run);
+            }
+        }));
+    }
+}
+
+/// Why no task was made of a call.
+enum Refusal {
+    /// There is no room or no runtime; the call can still be answered in its request.
+    NoRoom(ErrorObject),
+    /// The store is out of order.
+    Broken(ErrorObject),
+}
+
+/// What ended a wait.
+enum Event {
+    Outcome(Result<Outcome, ErrorObject>),
+    Stopped,
+    Expired,
+}
+
+struct Work<'a> {
+    engine: &'a Arc<Engine>,
+    server: &'a Server,
+    id: &'a str,
+    owner: &'a str,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl Work<'_> {
+    /// Works until the task is over or waits for the client; says whether it is over.
+    async fn run(&self, run: &Run) -> bool {
+        for _ in 0..MAX_IDLE_ROUNDS {
+            // Whoever ends a task removes or changes it first, so what we load is what to do.
+            let Ok((_, record)) = self.engine.load(self.id, self.owner).await else { return true };
+            if !self.is_mine(&record) {
+                return record.is_over();
+            }
+            let outcome = match self.enter(run, &record).await {
+                Event::Outcome(outcome) => outcome,
+                Event::Stopped => return true,
+                Event::Expired => Err(record.overdue()),
+            };
+            let again = matches!(&outcome, Ok(Outcome::InputRequired(asked)) if is_idle(asked));
+            match self.settle(run, outcome).await {
+                Some(record) if again && self.is_mine(&record) => {}
+                Some(record) => return record.is_over(),
+                None => return true,
+            }
+        }
+        let error = ErrorObject::internal("the tool asks to be run again and asks for nothing");
+        self.settle(run, Err(error)).await;
+        true
+    }
+
+    fn is_mine(&self, record: &Record) -> bool {
+        matches!(&record.phase, Phase::Working { runner, .. } if *runner == self.engine.instance)
+    }
+
+    /// Enters the tool, and waits for the first of its end, a stop, and the end of the task's time.
+    async fn enter(&self, run: &Run, record: &Record) -> Event {
+        let mut context = record.context();
+        context.extensions = run.extensions();
+        context.extensions.insert(Place::Task(self.id.to_owned()));
+        context.runtime = Some(self.runtime.clone());
+        // Progress is wanted: it becomes the status message. Log messages have no way to the client.
+        context.progress_token = Some(RequestId::from(self.id));
+        let mut call = CallToolRequestParams::new(record.tool.clone());
+        call.arguments = record.arguments.clone();
+        let notifier = Notifier::new((**run).clone(), exchange_id());
+        let work = enter(self.server, call, context, notifier);
+        let left = record.end().saturating_sub((self.engine.clock)());
+        let deadline = self.runtime.now().checked_add(Duration::from_millis(left));
+        let time = async {
+            match deadline {
+                Some(deadline) => self.runtime.sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        // The stop comes first: a task that is stopped before it begins is never entered.
+        let stop = first_of(run.stop.notified(), self.beat(run));
+        match first_of(stop, first_of(work, time)).await {
+            Either::First(_) => Event::Stopped,
+            Either::Second(Either::First(outcome)) => Event::Outcome(outcome),
+            Either::Second(Either::Second(())) => Event::Expired,
+        }
+    }
+
+    /// Says from time to time that the worker is alive, where others share the store. Ready when
+    /// the task was taken away: stopped on another node, or taken over by one.
+    async fn beat(&self, run: &Run) {
+        if !self.engine.store.is_shared() {
+            return std::future::pending().await;
+        }
+        loop {
+            self.runtime.sleep_until(self.runtime.now() + BEAT).await;
+            let beat = self.engine.change(self.id, self.owner, |record| {
+                if !self.is_mine(record) {
+                    return Verdict::Leave(false);
+                }
+                record.phase = self.engine.working();
+                record.message = run.message().or(record.message.take());
+                Verdict::Write(true)
+            });
+            match beat.await {
+                Ok((_, true)) => {}
+                Ok((_, false)) => return,
+                // A store that cannot be reached for a moment is no reason to stop the work.
+                Err(error) => tracing::warn!(%error, "a task could not say that it is alive"),
+            }
+        }
+    }
+
+    /// Writes down what the run came to. `None` when the task is not ours any more, or could not
+    /// be written.
+    async fn settle(&self, run: &Run, outcome: Result<Outcome, ErrorObject>) -> Option<Record> {
+        let mut outcome = outcome.and_then(|outcome| match outcome {
+            Outcome::Complete(result) => match result {
+                ServerResult::Extension(text) => Ok(Settled::Completed(text)),
+                result => RawText::of(&result).map(Settled::Completed).map_err(unwritable),
+            },
+            Outcome::InputRequired(asked) => Ok(Settled::Asked(asked)),
+            _ => Err(ErrorObject::internal("the tool ended in a form that no task can keep")),
+        });
+        for attempt in 0..MAX_WRITES {
+            let message = run.message();
+            let settled = self.engine.change(self.id, self.owner, |record| {
+                if !self.is_mine(record) {
+                    return Verdict::Leave(());
+                }
+                match &outcome {
+                    Ok(Settled::Completed(result)) => {
+                        record.message = message.clone();
+                        record.phase = Phase::Completed(result.clone());
+                        self.engine.keep_on(record);
+                    }
+                    Ok(Settled::Asked(asked)) if is_idle(asked) => {
+                        record.answers = Default::default();
+                        record.state = asked.request_state.clone();
+                    }
+                    Ok(Settled::Asked(asked)) => {
+                        record.message = None;
+                        let questions = asked.input_requests.clone().unwrap_or_default();
+                        record.ask(questions, asked.request_state.clone());
+                    }
+                    Err(error) => self.engine.fail(record, error.clone()),
+                }
+                Verdict::Write(())
+            });
+            match settled.await {
+                Ok((record, ())) => {
+                    run.take_message();
+                    return Some(record);
+                }
+                // The first error may be that the result is too large; the second error is small.
+                Err(error) if attempt == 0 && outcome.is_ok() => {
+                    tracing::warn!(%error, "a task's end could not be written");
+                    outcome = Err(ErrorObject::internal("the task's result could not be kept"));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, attempt, "a task's end could not be written");
+                    let pause = Duration::from_millis(100 << attempt);
+                    self.runtime.sleep_until(self.runtime.now() + pause).await;
+                }
+            }
+        }
+        None
+    }
+}
+
+/// What a run came to, ready to be written.
+enum Settled {
+    Completed(RawText),
+    Asked(InputRequiredResult),
+}
+
+/// Whether nobody is asked: the tool only wants to be entered again.
+fn is_idle(asked: &InputRequiredResult) -> bool {
+    asked.input_requests.as_ref().is_none_or(|questions| questions.is_empty())
+}
+
+/// Calls the tool itself.
+fn enter(
+    server: &Server,
+    call: CallToolRequestParams,
+    request: RequestContext,
+    notifier: Notifier,
+) -> ServerFuture {
+    let Some(tool) = server.0.tools.find(&call.name) else {
+        let text = format!("the tool `{}` is not served any more", call.name.escape_debug());
+        return ServerFuture::ready(Err(ErrorObject::invalid_params(text)));
+    };
+    let span = tracing::debug_span!("tools/call", tool = call.name);
+    let incoming = Incoming { request, notifier, server: server.clone() };
+    ServerFuture::start(span, || tool.handler.call(call.name, call.arguments, incoming))
+}
+
+/// Names the run for its notifier, which has only one and does not look.
+fn exchange_id() -> ExchangeId {
+    let request = mcp_types::ClientRequest::CallTool(CallToolRequestParams::new(""));
+    Exchange::new(request).id()
+}

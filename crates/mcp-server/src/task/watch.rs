@@ -1,0 +1,151 @@
+//! Changes of tasks, for whoever subscribed to them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use mcp_types::tasks::{DetailedTask, STATUS};
+use mcp_types::{
+    ErrorObject, RawText, RequestContext, Runtime, ServerNotification, SubscriptionFilter,
+};
+use tokio::sync::Notify;
+
+use super::engine::Engine;
+use super::live::lock;
+use super::race::{Either, first_of};
+use crate::Server;
+
+/// The tasks that one subscription watches, and which of them changed.
+#[derive(Default)]
+pub(super) struct Watching {
+    changed: Mutex<BTreeSet<String>>,
+    notify: Notify,
+}
+
+impl Watching {
+    pub(super) fn changed(&self, id: &str) {
+        lock(&self.changed).insert(id.to_owned());
+        self.notify.notify_one();
+    }
+
+    fn next(&self) -> Option<String> {
+        lock(&self.changed).pop_first()
+    }
+}
+
+/// A subscription to tasks: `notifications/tasks`, one for each change that is still news when it
+/// is read, so that a slow reader hears of the last word and not of all.
+pub(crate) struct TaskWatch {
+    engine: Arc<Engine>,
+    watching: Arc<Watching>,
+    owner: String,
+    ids: Vec<String>,
+    /// The task at which we were looking.
+    looking: Option<String>,
+    /// What was told last of each.
+    told: HashMap<String, RawText>,
+    runtime: Option<Arc<dyn Runtime>>,
+}
+
+impl TaskWatch {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        owner: String,
+        ids: Vec<String>,
+        runtime: Option<Arc<dyn Runtime>>,
+    ) -> Self {
+        let watching = Arc::new(Watching::default());
+        engine.live.watch(&watching, &ids);
+        // What happened before the subscription is told at once: a task that is over by now would
+        // never change again.
+        for id in &ids {
+            watching.changed(id);
+        }
+        Self { engine, watching, owner, ids, looking: None, told: HashMap::new(), runtime }
+    }
+
+    /// Says in the acknowledgement which tasks are watched: those of the caller among the ones that
+    /// were asked for.
+    pub(crate) fn grant(&self, granted: &mut SubscriptionFilter) {
+        if let Ok(ids) = RawText::of(&self.ids) {
+            granted.extra.insert(TASK_IDS, ids);
+        }
+    }
+
+    /// The next change, or what comes of `other` if that is ready before.
+    pub(crate) async fn next_or(
+        &mut self,
+        other: impl Future<Output = Option<ServerNotification>>,
+    ) -> Option<ServerNotification> {
+        match first_of(other, self.next()).await {
+            Either::First(other) => other,
+            Either::Second(change) => Some(change),
+        }
+    }
+
+    /// The next change; never ready again once all tasks are over and told of. Dropped before it is
+    /// ready, it has lost nothing.
+    async fn next(&mut self) -> ServerNotification {
+        loop {
+            while let Some(id) = self.looking.take().or_else(|| self.watching.next()) {
+                if !self.ids.contains(&id) {
+                    continue;
+                }
+                self.looking = Some(id.clone());
+                let task = self.engine.show(&id, &self.owner).await;
+                self.looking = None;
+                let Some(task) = task else { continue };
+                let over =
+                    !matches!(task, DetailedTask::Working(_) | DetailedTask::InputRequired(_));
+                if over {
+                    self.ids.retain(|known| *known != id);
+                }
+                let Ok(params) = RawText::of(&task) else { continue };
+                if self.told.get(&id) != Some(&params) {
+                    self.told.insert(id, params.clone());
+                    let method = STATUS.to_owned();
+                    return ServerNotification::Extension { method, params: Some(params) };
+                }
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Waits for a change. What another node changes in a shared store is seen by looking.
+    async fn wait(&self) {
+        let changed = self.watching.notify.notified();
+        let runtime = self.runtime.as_ref().filter(|_| self.engine.store.is_shared());
+        let Some(runtime) = runtime.filter(|_| !self.ids.is_empty()) else {
+            return changed.await;
+        };
+        let again = runtime.sleep_until(runtime.now() + self.engine.poll_interval);
+        if let Either::Second(()) = first_of(changed, again).await {
+            for id in &self.ids {
+                self.watching.changed(id);
+            }
+        }
+    }
+}
+
+/// The tasks that a subscription asks for, if it asks for any and the server has some.
+///
+/// # Errors
+///
+/// `-32021` when the client did not declare the extension, `-32602` when the ids are no ids.
+pub(crate) async fn watch_tasks(
+    server: &Server,
+    wanted: &SubscriptionFilter,
+    request: &RequestContext,
+) -> Result<Option<TaskWatch>, ErrorObject> {
+    let Some(engine) = &server.0.tasks else { return Ok(None) };
+    let Some(ids) = wanted.extra.get(TASK_IDS).filter(|ids| !ids.is_null()) else {
+        return Ok(None);
+    };
+    let ids: Vec<String> = ids.parse().map_err(|error| {
+        let error = error.within(TASK_IDS).within("notifications").within("params");
+        ErrorObject::invalid_params(error.to_string())
+    })?;
+    engine.watch(&ids, request).await.map(Some)
+}
+
+/// The member of a subscription's filter that the extension adds.
+const TASK_IDS: &str = "taskIds";
