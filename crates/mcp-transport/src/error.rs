@@ -19,6 +19,13 @@ pub enum Error {
     },
     /// Ours: the standard streams of this process cannot be served.
     StandardStreams(io::Error),
+    /// Ours: this URL cannot be asked.
+    Url {
+        /// The URL.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
     /// The stream failed while reading or writing.
     Io(io::Error),
 }
@@ -32,6 +39,7 @@ impl fmt::Display for Error {
             Self::StandardStreams(source) => {
                 write!(f, "cannot serve on the standard streams of this process: {source}")
             }
+            Self::Url { url, reason } => write!(f, "cannot connect to `{url}`: {reason}"),
             Self::Io(source) => write!(f, "the connection failed: {source}"),
         }
     }
@@ -43,6 +51,7 @@ impl std::error::Error for Error {
             Self::Spawn { source, .. } | Self::StandardStreams(source) | Self::Io(source) => {
                 Some(source)
             }
+            Self::Url { .. } => None,
         }
     }
 }

@@ -151,6 +151,14 @@ impl Connection {
     }
 }
 
+#[cfg(feature = "http-client")]
+impl Connection {
+    /// Whether every exchange fails from now on.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.0.lock().conn.failure().is_some()
+    }
+}
+
 /// A connection whose messages somebody else carries, and what they need for it.
 #[cfg(feature = "http-client")]
 pub(crate) fn carried(config: ClientConfig) -> (Connection, Arc<Shared>) {

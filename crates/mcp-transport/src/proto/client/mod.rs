@@ -21,7 +21,7 @@ mod broken;
 mod legacy;
 mod opening;
 mod parked;
-mod probe;
+pub(crate) mod probe;
 
 use self::opening::Opening;
 use self::parked::{Asked, Parked};
@@ -237,6 +237,14 @@ impl ClientConn {
     /// Whether an answer to this request of ours is still of use to anybody.
     pub fn awaits(&self, request: &RequestId) -> bool {
         self.pending.exchange(request).is_some()
+    }
+
+    /// Why the connection is lost, if it is.
+    pub fn failure(&self) -> Option<&ErrorObject> {
+        match &self.phase {
+            Phase::Failed(error) => Some(error),
+            _ => None,
+        }
     }
 
     /// How many requests are in flight or wait for the opening.

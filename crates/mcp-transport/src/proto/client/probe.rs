@@ -11,7 +11,7 @@ use mcp_types::{DiscoverResult, ErrorObject, ProtocolVersion, RawText};
 
 /// What to do after the answer to the probe.
 #[derive(Debug, PartialEq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// The server is modern, and speaks this revision of ours.
     Modern(ProtocolVersion, Box<DiscoverResult>),
     /// The server is modern; ask again in this revision.
@@ -23,7 +23,7 @@ pub(super) enum Verdict {
 }
 
 /// Judges the answer to a discovery that was sent in the revision `sent`.
-pub(super) fn judge(sent: ProtocolVersion, answer: &Result<RawText, ErrorObject>) -> Verdict {
+pub(crate) fn judge(sent: ProtocolVersion, answer: &Result<RawText, ErrorObject>) -> Verdict {
     match answer {
         Ok(text) => match text.parse::<DiscoverResult>() {
             Ok(found) => match choose(&found.supported_versions) {
@@ -66,7 +66,8 @@ fn choose(supported: &[String]) -> Choice {
     }
 }
 
-fn supported(error: &ErrorObject) -> Vec<String> {
+/// The revisions that the server names in an error.
+pub(crate) fn supported(error: &ErrorObject) -> Vec<String> {
     #[derive(serde::Deserialize)]
     struct Data {
         supported: Vec<String>,
