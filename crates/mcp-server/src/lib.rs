@@ -145,7 +145,9 @@ mod tool;
 pub use mcp_macros::{data, tool, tools};
 pub use mcp_types as types;
 
-pub use context::{Context, Elicited, FormError, Questions, requested_schema};
+pub use context::{
+    CallError, Context, Elicited, FormError, Questions, TraceContext, requested_schema,
+};
 pub use error::{BuildError, Suspended, ToolError};
 pub use extract::{Extension, FromContext, State};
 #[cfg(feature = "sealed-state")]

@@ -27,7 +27,8 @@ impl Service<Exchange> for Server {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, exchange: Exchange) -> ServerFuture {
+    fn call(&mut self, mut exchange: Exchange) -> ServerFuture {
+        exchange.forget_foreign_caller();
         let id = exchange.id();
         let Exchange { request, mut context, notifier, .. } = exchange;
         let sealed = match Sealed::open(self.0.seal.as_ref(), &request, &mut context) {

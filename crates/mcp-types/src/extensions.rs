@@ -19,11 +19,23 @@ impl Extensions {
 
     /// Puts `value` in, in place of an earlier value of its type.
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
-        let (id, value) = (TypeId::of::<T>(), Arc::new(value));
+        self.insert_shared(Arc::new(value));
+    }
+
+    /// Puts a value in that others hold as well, in place of an earlier value of its type.
+    pub fn insert_shared<T: Send + Sync + 'static>(&mut self, value: Arc<T>) {
+        let id = TypeId::of::<T>();
         match self.0.iter_mut().find(|(known, _)| *known == id) {
             Some((_, place)) => *place = value,
             None => self.0.push((id, value)),
         }
+    }
+
+    /// Takes the value of type `T` out; whether there was one.
+    pub fn remove<T: Send + Sync + 'static>(&mut self) -> bool {
+        let (id, before) = (TypeId::of::<T>(), self.0.len());
+        self.0.retain(|(known, _)| *known != id);
+        self.0.len() < before
     }
 
     /// The value of type `T`.

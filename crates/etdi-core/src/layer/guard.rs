@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use mcp_types::{
-    CallToolRequestParams, ClientRequest, ErrorObject, Exchange, ExchangeFuture, ExchangeService,
-    Listed, Outcome, ServerResult, Tool,
+    CallToolRequestParams, Caller, ClientRequest, ErrorObject, Exchange, ExchangeFuture,
+    ExchangeService, Listed, Outcome, ServerResult, Tool,
 };
 use serde_json::json;
 use tower_layer::Layer;
@@ -152,7 +152,12 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
                     Ok(outcome)
                 })
             }
-            ClientRequest::CallTool(params) => {
+            ClientRequest::CallTool(_) => {
+                // A tool that calls another passes this guard again, with its own frame.
+                exchange.offer_caller(|| Caller::new(self.clone()));
+                let ClientRequest::CallTool(params) = &exchange.request else {
+                    return Box::pin(self.inner.call(exchange));
+                };
                 // The common case: the tool is known, and the check is done in place.
                 if let Some(known) = self.guarding.known(&params.name) {
                     return match self.guarding.admit(&mut exchange, Some(&known)) {
@@ -259,9 +264,15 @@ impl Guarding {
         let caller = exchange.context.extensions.get::<Frame>();
         let frame = Frame::enter(caller, definition.name(), definition.digest(), constraints)
             .map_err(CallRefusal::ChainDenied)?;
+        let caller_is_a_tool = frame.caller().is_some();
         exchange.context.extensions.insert(frame);
-        if let Some(signed) = signed {
-            exchange.context.extensions.insert(signed);
+        match signed {
+            Some(signed) => exchange.context.extensions.insert(signed),
+            // What the client signed was the call of the tool that calls this one.
+            None if caller_is_a_tool => {
+                exchange.context.extensions.remove::<SignedCall>();
+            }
+            None => {}
         }
         Ok(())
     }

@@ -11,17 +11,21 @@ use crate::tool::Call;
 use crate::{Changes, Server};
 
 pub(crate) mod answer;
+mod call;
 mod elicit;
 mod form;
 mod input;
 mod kept;
 mod once;
 mod report;
+pub(crate) mod trace;
 
+pub use call::CallError;
 pub use elicit::Elicited;
 pub use form::{FormError, requested_schema};
 pub use input::Questions;
 use kept::Kept;
+pub use trace::TraceContext;
 
 /// One call, as its tool sees it. `S` is the server's state.
 ///
@@ -81,6 +85,8 @@ struct Asked {
     done: Members,
     /// The states of inner calls that wait for answers.
     calls: Members,
+    /// How many times each name was called in this round.
+    called: BTreeMap<String, u32>,
 }
 
 impl<S> Context<S> {

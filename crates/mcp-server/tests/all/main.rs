@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod call;
 mod context;
 mod input;
 #[cfg(feature = "sealed-state")]

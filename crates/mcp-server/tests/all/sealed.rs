@@ -65,7 +65,7 @@ fn a_state_is_good_for_its_own_request_alone() {
     assert!(caller.shown("pay", r#"{"cents":5}"#, &[]).starts_with("sure? "));
     let state = caller.state.clone().unwrap();
     assert!(!state.contains("charge"), "nobody can read it: {state}");
-    let mut with = |change: &dyn Fn(&mut Caller), name: &str, arguments: &str| {
+    let with = |change: &dyn Fn(&mut Caller), name: &str, arguments: &str| {
         let mut other = Caller::new(server.clone(), ELICITS);
         other.principal = Some(ada.clone());
         other.state = Some(state.clone());
