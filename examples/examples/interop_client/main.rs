@@ -1,7 +1,8 @@
 //! Our client on a server that somebody else wrote.
 //!
-//! `interop_client [--era legacy|modern|both|auto] [--server contract|everything|filesystem] --
-//! COMMAND ARGS...` starts the server (`auto` takes whatever era the two agree on), takes every step, prints one JSON object with the evidence and
+//! `interop_client [--era legacy|modern|both|auto] [--server contract|everything|filesystem]
+//! (--url URL | -- COMMAND ARGS...)` connects to the server or starts it (`auto` takes whatever era
+//! the two agree on), takes every step, prints one JSON object with the evidence and
 //! `N passed, M failed`, and exits 0 only when nothing failed.
 
 mod contract;
@@ -13,7 +14,10 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail, ensure};
 use mcp_client::Client;
-use mcp_client::types::{ClientCapabilitiesElicitation, Implementation};
+use mcp_client::types::{
+    ClientCapabilitiesElicitation, ExchangeService, Implementation, ProtocolVersion,
+};
+use mcp_transport::http::{HttpConnectOptions, HttpConnection, connect_http_with};
 use mcp_transport::process::Command;
 use mcp_transport::{ConnectOptions, Connection, Era};
 use serde_json::{Map, Value, json};
@@ -42,41 +46,77 @@ async fn main() -> anyhow::Result<ExitCode> {
 /// One connection from its opening to its end.
 async fn run(arguments: &Arguments, era: Option<Era>) -> Report {
     let mut report = Report::default();
-    let connection = match connect(arguments, era) {
-        Ok(connection) => connection,
-        Err(error) => {
-            report.step("connection", async { Err(error) }).await;
-            return report;
-        }
+    let refused = match &arguments.target {
+        Target::Url(url) => match reach(url, era) {
+            Ok(connection) => {
+                let client = Client::new(connection.clone());
+                take_steps(arguments, client, era, || connection.version(), &mut report).await;
+                report.step("connection", closed(connection.close())).await;
+                return report;
+            }
+            Err(error) => error,
+        },
+        Target::Command { program, arguments: words } => match start(program, words, era) {
+            Ok(connection) => {
+                let client = Client::new(connection.clone());
+                take_steps(arguments, client, era, || connection.version(), &mut report).await;
+                report.step("connection", closed(connection.close())).await;
+                return report;
+            }
+            Err(error) => error,
+        },
     };
-    let client = Client::new(connection.clone());
-    report.step("negotiate", negotiate(&client, era)).await;
-    match arguments.server {
-        Server::Contract => contract::run(&client, &mut report).await,
-        Server::Everything => published::everything(&client, &mut report).await,
-        Server::Filesystem => published::filesystem(&client, &mut report).await,
-    }
-    let closing = async {
-        connection.close().await;
-        Ok("opened and closed".into())
-    };
-    report.step("connection", closing).await;
+    report.step("connection", async { Err(refused) }).await;
     report
 }
 
-fn connect(arguments: &Arguments, era: Option<Era>) -> anyhow::Result<Connection> {
-    let mut options =
-        ConnectOptions::new(Implementation::new("interop_client", env!("CARGO_PKG_VERSION")));
+async fn take_steps<S: ExchangeService>(
+    arguments: &Arguments,
+    client: Client<S>,
+    era: Option<Era>,
+    version: impl Fn() -> Option<ProtocolVersion>,
+    report: &mut Report,
+) {
+    report.step("negotiate", negotiate(&client, era, version)).await;
+    match arguments.server {
+        Server::Contract => contract::run(&client, report).await,
+        Server::Everything => published::everything(&client, report).await,
+        Server::Filesystem => published::filesystem(&client, report).await,
+    }
+}
+
+async fn closed(closing: impl Future<Output = ()>) -> anyhow::Result<Value> {
+    closing.await;
+    Ok("opened and closed".into())
+}
+
+fn us() -> Implementation {
+    Implementation::new("interop_client", env!("CARGO_PKG_VERSION"))
+}
+
+fn start(program: &str, words: &[String], era: Option<Era>) -> anyhow::Result<Connection> {
+    let mut options = ConnectOptions::new(us());
     // The modern era is what a client of ours finds by itself.
     options.config.era = era.filter(|era| *era == Era::Legacy);
     options.config.client_capabilities.elicitation = Some(ClientCapabilitiesElicitation::new());
-    let server = Command::new(&arguments.program).args(&arguments.arguments).spawn()?;
+    let server = Command::new(program).args(words).spawn()?;
     Ok(mcp_transport::connect_with(server, options))
 }
 
-async fn negotiate(client: &Client<Connection>, era: Option<Era>) -> anyhow::Result<Value> {
+fn reach(url: &str, era: Option<Era>) -> anyhow::Result<HttpConnection> {
+    let mut options = HttpConnectOptions::new(us());
+    options.config.era = era.filter(|era| *era == Era::Legacy);
+    options.config.client_capabilities.elicitation = Some(ClientCapabilitiesElicitation::new());
+    Ok(connect_http_with(url, options)?)
+}
+
+async fn negotiate<S: ExchangeService>(
+    client: &Client<S>,
+    era: Option<Era>,
+    version: impl Fn() -> Option<ProtocolVersion>,
+) -> anyhow::Result<Value> {
     let discovered = client.discover().await?;
-    let version = client.service().version().context("no revision was negotiated")?;
+    let version = version().context("no revision was negotiated")?;
     ensure!(era.is_none_or(|era| version.era() == era), "negotiated {version}");
     let server = discovered.server_info().context("the server does not say who it is")?;
     Ok(
@@ -88,8 +128,13 @@ async fn negotiate(client: &Client<Connection>, era: Option<Era>) -> anyhow::Res
 struct Arguments {
     eras: Vec<(&'static str, Option<Era>)>,
     server: Server,
-    program: String,
-    arguments: Vec<String>,
+    target: Target,
+}
+
+/// Where the server is.
+enum Target {
+    Url(String),
+    Command { program: String, arguments: Vec<String> },
 }
 
 /// What the server offers.
@@ -104,11 +149,13 @@ impl Arguments {
     fn read() -> anyhow::Result<Self> {
         let mut words = std::env::args().skip(1);
         let (mut era, mut server) = ("both".to_owned(), Server::Contract);
-        loop {
+        let mut url = None;
+        while url.is_none() {
             let word = words.next().context(USAGE)?;
             match word.as_str() {
                 "--era" => era = words.next().context(USAGE)?,
                 "--server" => server = words.next().context(USAGE)?.parse()?,
+                "--url" => url = Some(words.next().context(USAGE)?),
                 "--" => break,
                 other => bail!("unknown argument `{other}`; {USAGE}"),
             }
@@ -121,8 +168,14 @@ impl Arguments {
             "auto" => vec![("auto", None)],
             other => bail!("unknown era `{other}`; {USAGE}"),
         };
-        let program = words.next().context(USAGE)?;
-        Ok(Self { eras, server, program, arguments: words.collect() })
+        let target = match url {
+            Some(url) => Target::Url(url),
+            None => {
+                let program = words.next().context(USAGE)?;
+                Target::Command { program, arguments: words.collect() }
+            }
+        };
+        Ok(Self { eras, server, target })
     }
 }
 
@@ -140,4 +193,4 @@ impl FromStr for Server {
 }
 
 const USAGE: &str = "usage: interop_client [--era legacy|modern|both|auto] \
-[--server contract|everything|filesystem] -- COMMAND ARGS...";
+[--server contract|everything|filesystem] (--url URL | -- COMMAND ARGS...)";
