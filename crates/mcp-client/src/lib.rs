@@ -40,6 +40,7 @@
 //! - [`InputLayer`] answers what a server asks in the middle of a request: a form, a page to open,
 //!   a question to the host's model. [`Inputs`] puts the answers together from functions.
 //! - [`CacheLayer`] keeps what the server says may be kept.
+//! - [`TraceLayer`] opens a span for each request, and sends the trace context along.
 //!
 //! What it leaves out: connecting (`mcp-transport`), trust (`etdi-core`).
 
@@ -53,6 +54,7 @@ mod input;
 mod pages;
 mod stack;
 mod subscription;
+mod trace;
 
 pub use mcp_types as types;
 
@@ -65,3 +67,4 @@ pub use input::{Answering, Form, InputLayer, Inputs};
 pub use pages::{Budget, Page, Pages};
 pub use stack::Stacked;
 pub use subscription::{Change, Reopen, Subscription};
+pub use trace::{TraceContext, TraceLayer, Traced};

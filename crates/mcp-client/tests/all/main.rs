@@ -7,3 +7,4 @@ mod input;
 mod listing;
 mod script;
 mod subscription;
+mod trace;
