@@ -13,12 +13,18 @@ use tower_service::Service;
 
 use super::{Context, trace};
 use crate::Suspended;
+use crate::task::Place;
 
 /// How many calls may be under way within each other, the client's own included.
 const MAX_DEPTH: u32 = 16;
 
 /// How many calls lead to this exchange; in its extensions, so that no detour hides them.
 struct Depth(u32);
+
+/// Whether the request is one that a handler makes of its own server.
+pub(crate) fn is_inner(context: &RequestContext) -> bool {
+    context.extensions.get::<Depth>().is_some()
+}
 
 impl<S> Context<S> {
     /// Calls another tool of this server, as the same client, and gives its result.
@@ -172,6 +178,7 @@ impl<S> Context<S> {
         context.progress_token = None;
         // The headers of the request repeat the outer arguments.
         context.extensions.remove::<MirroredParams>();
+        context.extensions.remove::<Place>();
         context.meta = Meta::new();
         for (name, value) in outer.meta.iter().filter(|(name, _)| trace::KEYS.contains(name)) {
             context.meta.insert(name.to_owned(), value.clone());

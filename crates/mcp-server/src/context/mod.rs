@@ -21,6 +21,7 @@ mod report;
 pub(crate) mod trace;
 
 pub use call::CallError;
+pub(crate) use call::is_inner;
 pub use elicit::Elicited;
 pub use form::{FormError, requested_schema};
 pub use input::Questions;

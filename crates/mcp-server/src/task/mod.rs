@@ -83,7 +83,7 @@ pub use redb::RedbTaskStore;
 pub use store::{KeptTask, Quota, StoredTask, TaskStore, TaskStoreError};
 
 pub(crate) use engine::Engine;
-use run::Place;
+pub(crate) use run::Place;
 pub(crate) use watch::watch_tasks;
 
 use crate::{Context, Suspended};

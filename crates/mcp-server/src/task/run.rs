@@ -41,7 +41,9 @@ pub(crate) enum Place {
 impl Engine {
     /// Whether a call can become a task, or has to be refused because it cannot.
     pub(crate) fn concern(&self, support: TaskSupport, context: &RequestContext) -> bool {
-        support != TaskSupport::Forbidden || super::is_declared(context)
+        // A tool that calls another waits for its result.
+        !crate::context::is_inner(context)
+            && (support != TaskSupport::Forbidden || super::is_declared(context))
     }
 
     /// Serves a call of a tool, as a task where tool and client want one.
