@@ -18,6 +18,7 @@ pub(crate) struct ToolAttr {
     pub(crate) icons: Option<Vec<LitStr>>,
     pub(crate) structured: Option<LitBool>,
     pub(crate) inline: Option<Span>,
+    pub(crate) task: Option<TaskAttr>,
     pub(crate) scopes: Option<Vec<LitStr>>,
     pub(crate) krate: Option<Path>,
     pub(crate) etdi_crate: Option<Path>,
@@ -41,6 +42,12 @@ pub(crate) struct DeclarationAttr {
     pub(crate) keys: Vec<Ident>,
 }
 
+/// `task`, or `task = "…"`.
+pub(crate) struct TaskAttr {
+    pub(crate) span: Span,
+    pub(crate) support: Option<LitStr>,
+}
+
 /// One hint of `annotations(…)`.
 pub(crate) struct Hint {
     pub(crate) name: Ident,
@@ -61,7 +68,7 @@ pub(crate) enum ToolRef {
 }
 
 const KEYS: &str = "`name`, `title`, `description`, `annotations(…)`, `icons`, `structured`, \
-    `inline`, `scopes`, `crate`; with `etdi`: `version`, `permissions`, `provider`, \
+    `inline`, `task`, `scopes`, `crate`; with `etdi`: `version`, `permissions`, `provider`, \
     `max_call_depth`, `allowed_callees`, `blocked_callees`, `allowed_callers`, `blocked_callers`, \
     `require_request_signing`, `etdi_crate`";
 
@@ -105,6 +112,10 @@ impl ToolAttr {
             "icons" => set(&mut self.icons, &key, list(input)?, ctxt),
             "structured" => set(&mut self.structured, &key, value(input)?, ctxt),
             "inline" => set(&mut self.inline, &key, key.span(), ctxt),
+            "task" => {
+                let support = input.peek(Token![=]).then(|| value(input)).transpose()?;
+                set(&mut self.task, &key, TaskAttr { span: key.span(), support }, ctxt);
+            }
             "scopes" => set(&mut self.scopes, &key, list(input)?, ctxt),
             "crate" => set(&mut self.krate, &key, path(input)?, ctxt),
             "etdi_crate" => set(&mut self.etdi_crate, &key, path(input)?, ctxt),

@@ -35,6 +35,11 @@ pub(crate) fn tool(tool: &ToolModel, ctxt: &Ctxt) {
     {
         ctxt.error_at(span, "an `async` tool is always polled in place, remove `inline`");
     }
+    if let Some(support) = tool.task.as_ref().and_then(|task| task.support.as_ref())
+        && !matches!(support.value().as_str(), "optional" | "required")
+    {
+        ctxt.error(support, "a tool is a task as \"optional\" or as \"required\"");
+    }
     check_arguments(tool, ctxt);
     check_unique("scope", tool.scopes.iter(), ctxt);
     if let Some(declaration) = &tool.declaration {

@@ -31,6 +31,7 @@ use proc_macro::TokenStream;
 /// | `icons = ["https://…"]` | icons, `https:` or `data:` |
 /// | `structured = false` | the result as text alone, without output schema |
 /// | `inline` | a function without `async` that only computes for a moment: no thread of its own |
+/// | `task`, `task = "required"` | calls become tasks where the client can follow them; or always |
 /// | `scopes = ["…"]` | what an OAuth token must hold to call it |
 /// | `crate = path` | where `mcp_server` is, if not there |
 /// | `etdi`, `version = "1.0.0"` | a declaration that can be signed, and its version |

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Expr, Ident, LitStr, Pat, Path, ReturnType, Type, Visibility};
 
-use crate::attr::{Hint, PermissionAttr, ToolRef};
+use crate::attr::{Hint, PermissionAttr, TaskAttr, ToolRef};
 
 /// One tool.
 pub(crate) struct ToolModel {
@@ -14,6 +14,7 @@ pub(crate) struct ToolModel {
     pub(crate) conditions: Vec<Attribute>,
     pub(crate) is_async: bool,
     pub(crate) inline: Option<Span>,
+    pub(crate) task: Option<TaskAttr>,
     pub(crate) receiver: Receiver,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) returns: Type,

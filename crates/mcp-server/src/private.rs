@@ -19,6 +19,7 @@ pub use crate::tool::args::{Argument, Member, demand, member, read as arguments}
 pub use crate::tool::result::{
     ContentKind, DataKind, NoSplit, PlainKind, Probe, ProtocolSplit, ToolSplit, UnknownKind,
 };
+pub use crate::task::TaskSupport;
 pub use crate::{BuildError, Call, Context, FromContext, Tool, ToolError, ToolSet};
 
 /// The definition type, apart from the trait of the same name.

@@ -186,6 +186,7 @@ impl Source<'_> {
             conditions: self.attributes.iter().filter(is_condition).cloned().collect(),
             is_async: signature.asyncness.is_some(),
             inline: attr.inline,
+            task: attr.task,
             receiver: match self.object {
                 None => Receiver::None,
                 Some(object) => Receiver::Method { object: Box::new(object.clone()), takes_self },

@@ -127,6 +127,7 @@ fn implementation(tool: &ToolModel, type_name: &Ident) -> TokenStream {
     let (arguments, result) = (args::structure(tool), result(tool, &door));
     let (definition, call) = (definition(tool, &door), call(tool, &door));
     let may_log = tool.extracted().next().is_some();
+    let task = task(tool, &door);
     quote! {
         #import
 
@@ -158,8 +159,22 @@ fn implementation(tool: &ToolModel, type_name: &Ident) -> TokenStream {
             fn may_log(&self) -> bool {
                 #may_log
             }
+
+            #task
         }
     }
+}
+
+/// Whether calls become tasks, where the author said so.
+fn task(tool: &ToolModel, door: &TokenStream) -> Option<TokenStream> {
+    let asked = tool.task.as_ref()?;
+    let required = asked.support.as_ref().is_some_and(|support| support.value() == "required");
+    let support = format_ident!("{}", if required { "Required" } else { "Optional" });
+    Some(quote_spanned! { asked.span =>
+        fn task(&self) -> #door::TaskSupport {
+            #door::TaskSupport::#support
+        }
+    })
 }
 
 /// What the state must be able to give.

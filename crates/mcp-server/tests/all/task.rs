@@ -125,7 +125,7 @@ async fn work(cx: &Context<Counters>) {
 }
 
 /// Ends when the test says so.
-#[tool]
+#[tool(task)]
 async fn slow(cx: Context<Counters>, label: String) -> String {
     cx.progress_with(1, 2.0, "half").await;
     cx.log(LoggingLevel::Error, "no way to the client").await;
@@ -134,14 +134,14 @@ async fn slow(cx: Context<Counters>, label: String) -> String {
 }
 
 /// The same, and may run twice.
-#[tool(annotations(idempotent))]
+#[tool(task = "optional", annotations(idempotent))]
 async fn again(cx: Context<Counters>) -> &'static str {
     work(&cx).await;
     "done"
 }
 
 /// Fails for the model to read.
-#[tool]
+#[tool(task = "required")]
 async fn fails() -> Result<String, ToolError> {
     Err("no paper".into())
 }
@@ -211,9 +211,9 @@ impl World {
             .tasks(tasks)
             .tool::<late>()
             .state(counters.clone())
-            .add_tool(as_task(slow::default(), TaskSupport::Optional))
-            .add_tool(as_task(again::default(), TaskSupport::Optional))
-            .add_tool(as_task(fails::default(), TaskSupport::Required))
+            .tool::<slow>()
+            .tool::<again>()
+            .tool::<fails>()
             .add_tool(as_task(panics::default(), TaskSupport::Optional))
             .add_tool(as_task(asks::default(), TaskSupport::Optional))
             .build()
@@ -390,7 +390,8 @@ fn only_the_methods_of_the_extension_are_served() {
         let error = world.ask(method, "{}", &caller()).unwrap_err();
         assert_eq!(error.code, codes::METHOD_NOT_FOUND, "{method}");
     }
-    let mut none = server!().tool::<fails>().build().unwrap();
+    assert!(server!().tool::<fails>().build().is_err(), "nobody keeps its tasks");
+    let mut none = server!().tool::<late>().build().unwrap();
     let params = Some(RawText::new(r#"{"taskId":"x"}"#).unwrap());
     let get = ClientRequest::Extension { method: "tasks/get".into(), params };
     let error = block_on(none.call(Exchange::new(get))).unwrap_err();
