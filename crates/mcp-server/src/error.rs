@@ -1,7 +1,10 @@
 //! What goes wrong, sorted by who reads it: the model, the operator, or the author at start-up.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::{self, Display};
+
+use mcp_types::ErrorObject;
 
 /// A tool's failure, with the text for the model apart from the text for the log.
 ///
@@ -71,6 +74,20 @@ impl fmt::Debug for ToolError {
     }
 }
 
+/// The error of the protocol for a failure that no model reads, such as a prompt's: what already is
+/// one stays as it is, and the part for the operator is logged.
+pub(crate) fn protocol_error<E: Into<ToolError> + 'static>(error: E) -> ErrorObject {
+    let mut error = Some(error);
+    let any: &mut dyn Any = &mut error;
+    if let Some(error) = any.downcast_mut::<Option<ErrorObject>>().and_then(Option::take) {
+        return error;
+    }
+    let Some(error) = error else { return ErrorObject::internal("the server failed") };
+    let error: ToolError = error.into();
+    tracing::warn!(message = error.message(), detail = error.detail(), "the request failed");
+    ErrorObject::internal(error.message())
+}
+
 /// A tool left because it waits for the client's answer; the caller is asked for it.
 ///
 /// The fact stands in the tool's [`Context`](crate::Context), so this may turn into any other
@@ -109,13 +126,58 @@ pub enum BuildError {
         /// The tool.
         name: String,
     },
-    /// A tool cannot describe itself.
-    #[error("the tool `{name}` cannot describe itself")]
+    /// Something cannot describe itself.
+    #[error("`{name}` cannot describe itself")]
     Definition {
-        /// The tool.
+        /// The tool, prompt or resource.
         name: Cow<'static, str>,
         /// What is wrong with its schema, or with what its author declared.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A prompt's name, or the name of one of its arguments, cannot be.
+    #[error("the prompt `{}` is refused: {reason}", .name.escape_debug())]
+    InvalidPrompt {
+        /// The name as it was given.
+        name: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// Two prompts have the same name.
+    #[error("two prompts are named `{name}`, give one of them another name")]
+    DuplicatePrompt {
+        /// The name that both have.
+        name: String,
+    },
+    /// A resource has no URI that could be asked for.
+    #[error("the resource `{}` is refused: {reason}", .uri.escape_debug())]
+    InvalidResource {
+        /// The URI or template as it was given.
+        uri: String,
+        /// The rule that it breaks.
+        reason: String,
+    },
+    /// Two resources have the same URI or template.
+    #[error("two resources have the URI `{uri}`, remove one of them")]
+    DuplicateResource {
+        /// The URI or template that both have.
+        uri: String,
+    },
+    /// A completion is for an argument or a variable that is not there.
+    #[error("nothing to complete: {target} has no argument `{argument}`")]
+    NothingToComplete {
+        /// The prompt or template.
+        target: String,
+        /// The argument that it lacks.
+        argument: String,
+    },
+    /// Something was added to a running server whose list it declared to stay as it is.
+    #[error(
+        "the server did not declare that the list may change: call `.changing({listing:?})` before \
+         you build it"
+    )]
+    Unchanging {
+        /// The list.
+        listing: crate::Listing,
     },
 }

@@ -128,13 +128,18 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private_0_1;
+mod catalog;
 pub mod checked;
+mod completion;
 mod context;
 mod error;
 mod extract;
+mod listing;
 mod page;
+mod prompt;
 mod registry;
 mod request_state;
+mod resource;
 mod server;
 mod service;
 mod subscription;
@@ -145,14 +150,21 @@ mod tool;
 pub use mcp_macros::{data, tool, tools};
 pub use mcp_types as types;
 
+pub use catalog::Editor;
+pub use completion::{Complete, Completing, CompletionFuture, IntoCompletion};
 pub use context::{
     CallError, Context, Elicited, FormError, Questions, TraceContext, requested_schema,
 };
 pub use error::{BuildError, Suspended, ToolError};
 pub use extract::{Extension, FromContext, State};
+pub use listing::{CacheHint, Listing, Offer};
+pub use prompt::{IntoPromptResult, Prompt, PromptArguments, PromptFuture};
 #[cfg(feature = "sealed-state")]
 pub use request_state::AeadSealer;
 pub use request_state::{SealError, StateSealer};
+pub use resource::{
+    Cached, IntoResourceResult, Read, Resource, ResourceDefinition, ResourceFuture,
+};
 pub use server::{Server, ServerBuilder};
 pub use service::ServerFuture;
 pub use subscription::Changes;

@@ -29,6 +29,9 @@ struct Table<T, H: ?Sized> {
     next_place: u64,
 }
 
+/// A page of a listing, and the cursor of the next.
+pub(crate) type Page<T> = (Vec<Arc<Listed<T>>>, Option<String>);
+
 /// What is to be registered: its name, what a listing says about it, and what serves it.
 pub(crate) struct New<T, H: ?Sized> {
     pub(crate) name: String,
@@ -59,6 +62,38 @@ impl<T, H: ?Sized> Registry<T, H> {
         table.by_name.get(name).cloned()
     }
 
+    /// The first entry of which `found` makes something, in order.
+    pub(crate) fn search<R>(
+        &self,
+        mut found: impl FnMut(&Entry<T, H>) -> Option<R>,
+    ) -> Option<(Arc<Entry<T, H>>, R)> {
+        let table = self.now();
+        let mut hits = table.order.iter().filter_map(|entry| Some((entry.clone(), found(entry)?)));
+        hits.next()
+    }
+
+    /// Adds an entry behind all others.
+    ///
+    /// # Errors
+    ///
+    /// Its name, when there is an entry of that name.
+    pub(crate) fn add(&self, new: New<T, H>) -> Result<(), String> {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        *table = Arc::new(table.copy().with(new)?);
+        Ok(())
+    }
+
+    /// Takes the entry of this name away, if there is one.
+    pub(crate) fn remove(&self, name: &str) -> bool {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(gone) = table.by_name.get(name) else { return false };
+        let mut less = table.copy();
+        less.by_name.remove(name);
+        less.order.retain(|entry| !Arc::ptr_eq(entry, gone));
+        *table = Arc::new(less);
+        true
+    }
+
     /// What the listing says about all entries.
     pub(crate) fn all(&self) -> Vec<Arc<Listed<T>>> {
         self.now().order.iter().map(|entry| entry.listed.clone()).collect()
@@ -71,11 +106,7 @@ impl<T, H: ?Sized> Registry<T, H> {
 
     /// The page at `cursor`, of the entries that `shows` lets through, and the cursor of the next.
     /// `None` when the cursor is not one of ours.
-    pub(crate) fn page(
-        &self,
-        cursor: Option<&str>,
-        shows: impl Fn(&T) -> bool,
-    ) -> Option<(Vec<Arc<Listed<T>>>, Option<String>)> {
+    pub(crate) fn page(&self, cursor: Option<&str>, shows: impl Fn(&T) -> bool) -> Option<Page<T>> {
         let table = self.now();
         let start = match cursor {
             None => 0,
@@ -94,6 +125,11 @@ impl<T, H: ?Sized> Registry<T, H> {
 }
 
 impl<T, H: ?Sized> Table<T, H> {
+    fn copy(&self) -> Self {
+        let Self { order, by_name, next_place } = self;
+        Self { order: order.clone(), by_name: by_name.clone(), next_place: *next_place }
+    }
+
     fn with(mut self, new: New<T, H>) -> Result<Self, String> {
         let New { name, listed, handler } = new;
         let place = self.next_place;

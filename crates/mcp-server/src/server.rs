@@ -4,10 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use mcp_types::{
-    DiscoverResult, Implementation, Listed, ProtocolVersion, ServerCapabilities,
-    ServerCapabilitiesTools, Tool as Definition,
+    DiscoverResult, Implementation, Listed, ProtocolVersion, ServerCapabilities, Tool as Definition,
 };
 
+use crate::catalog::{Catalog, Draft};
+use crate::listing::Listing;
 use crate::registry::{New, Registry};
 use crate::request_state::{Seal, StateSealer};
 use crate::task::{Engine, TaskSupport, Tasks};
@@ -39,6 +40,7 @@ pub struct Server(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) discover: DiscoverResult,
     pub(crate) tools: Registry<Definition, dyn Handler>,
+    pub(crate) catalog: Catalog,
     pub(crate) seal: Option<Arc<Seal>>,
     pub(crate) changes: Changes,
     pub(crate) tasks: Option<Arc<Engine>>,
@@ -59,6 +61,7 @@ impl Server {
             sealer: None,
             list_changes: false,
             tools: Vec::new(),
+            draft: Draft::default(),
         };
         ServerBuilder { parts, state: Arc::new(()) }
     }
@@ -90,11 +93,11 @@ impl std::fmt::Debug for Server {
     }
 }
 
-/// A server in the making; tools that are added from now on share the state `S`.
+/// A server in the making; what is added from now on shares the state `S`.
 #[must_use = "a server serves once it is built"]
 pub struct ServerBuilder<S = ()> {
-    parts: Parts,
-    state: Arc<S>,
+    pub(crate) parts: Parts,
+    pub(crate) state: Arc<S>,
 }
 
 /// All of a server in the making that does not depend on the type of its state.
@@ -102,22 +105,22 @@ pub(crate) struct Parts {
     info: Implementation,
     instructions: Option<String>,
     page_size: usize,
-    may_log: bool,
+    pub(crate) may_log: bool,
     tasks: Option<Tasks>,
     sealer: Option<Arc<dyn StateSealer>>,
     /// Whether the author announces changes of the lists.
     list_changes: bool,
-    tools: Vec<Described<Definition, dyn Handler>>,
+    /// What went wrong is told by `build`, so that a chain stays a chain.
+    tools: Vec<Result<NewTool, BuildError>>,
+    pub(crate) draft: Draft,
 }
 
-/// What is to be registered, or why it has no definition; told by `build`, so that a chain stays a
-/// chain.
-type Described<T, H> = Result<(T, Box<H>), BuildError>;
+type NewTool = New<Definition, dyn Handler>;
 
 impl<S: Send + Sync + 'static> ServerBuilder<S> {
-    /// Sets the state that tools added *after* this see, as `Context<S>` or `State<S>`.
+    /// Sets the state that what is added *after* this sees, as `Context<S>` or `State<S>`.
     ///
-    /// Tools that were added before keep the state that they were added with.
+    /// What was added before keeps the state that it was added with.
     pub fn state<T: Send + Sync + 'static>(self, state: T) -> ServerBuilder<T> {
         ServerBuilder { parts: self.parts, state: Arc::new(state) }
     }
@@ -148,7 +151,9 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
     }
 
     /// Declares that the server tells its clients when a list of it changes, so that they may
-    /// subscribe to that. You announce it by [`Server::changes`] or [`Context::changes`].
+    /// subscribe to that: each list that is not empty when the server is built. An
+    /// [`Editor`](crate::Editor) makes such changes and announces them; others you announce by
+    /// [`Server::changes`] or [`Context::changes`].
     pub fn list_changes(mut self) -> Self {
         self.parts.list_changes = true;
         self
@@ -208,13 +213,7 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
 
     fn add_boxed(mut self, tool: Box<dyn Tool<S>>) -> Self {
         self.parts.may_log |= tool.may_log();
-        let definition = tool.definition();
-        let state = self.state.clone();
-        self.parts.tools.push(definition.map(|definition| {
-            let task = tool.task();
-            let handler: Box<dyn Handler> = Box::new(Bound { tool, state, task });
-            (definition, handler)
-        }));
+        self.parts.tools.push(tooled(tool, &self.state));
         self
     }
 
@@ -234,32 +233,24 @@ impl Parts {
         if self.info.name.is_empty() || self.info.version.is_empty() {
             return Err(BuildError::Anonymous);
         }
-        let tools = self.tools.into_iter().map(|described| {
-            let (definition, handler) = described?;
-            let name = definition.name.clone();
-            check_name(&name)?;
-            if self.tasks.is_none() && handler.task() == TaskSupport::Required {
-                return Err(BuildError::NoTasks { name });
-            }
-            Ok(New { listed: listed(&name, definition)?, name, handler })
-        });
+        let tools = self.tools.into_iter().map(|tool| servable(tool?, self.tasks.is_some()));
         let tools = Registry::new(tools.collect::<Result<_, _>>()?, self.page_size)
             .map_err(|name| BuildError::DuplicateName { name })?;
+        let catalog = self.draft.build(self.page_size, self.list_changes, !tools.is_empty())?;
         let mut capabilities = ServerCapabilities::new();
-        if !tools.is_empty() {
-            let mut can = ServerCapabilitiesTools::new();
-            can.list_changed = self.list_changes.then_some(true);
-            capabilities.tools = Some(can);
-        }
+        catalog.declare(!tools.is_empty(), &mut capabilities)?;
         if self.may_log {
             capabilities.logging =
                 Some(mcp_types::RawText::of(&mcp_types::Members::new()).map_err(unwritable)?);
         }
-        let tasks = self.tasks.map(Engine::new).transpose().map_err(|source| {
-            BuildError::Definition { name: mcp_types::tasks::EXTENSION.into(), source: source.into() }
-        })?;
+        let tasks =
+            self.tasks.map(Engine::new).transpose().map_err(|source| BuildError::Definition {
+                name: mcp_types::tasks::EXTENSION.into(),
+                source: source.into(),
+            })?;
         if tasks.is_some() {
-            let settings = mcp_types::RawText::of(&mcp_types::Members::new()).map_err(unwritable)?;
+            let settings =
+                mcp_types::RawText::of(&mcp_types::Members::new()).map_err(unwritable)?;
             let extensions = capabilities.extensions.get_or_insert_default();
             extensions.insert(mcp_types::tasks::EXTENSION.to_owned(), settings);
         }
@@ -279,11 +270,53 @@ impl Parts {
         let mut discover = DiscoverResult::new(capabilities, vec![revision]);
         discover.instructions = self.instructions;
         discover.set_server_info(&self.info).map_err(unwritable)?;
-        Ok(Server(Arc::new(Inner { discover, tools, seal, changes: Changes::default(), tasks })))
+        if let Some(hint) = catalog.general_hint() {
+            (discover.ttl_ms, discover.cache_scope) = (Some(hint.ttl_ms()), Some(hint.scope()));
+        }
+        let changes = Changes::default();
+        Ok(Server(Arc::new(Inner { discover, tools, catalog, seal, changes, tasks })))
     }
 }
 
-fn listed<T: serde::Serialize>(name: &str, definition: T) -> Result<Listed<T>, BuildError> {
+impl Inner {
+    /// Tells whoever subscribed that a listing is another one.
+    pub(crate) fn list_changed(&self, listing: Listing) {
+        match listing {
+            Listing::Tools => self.changes.tool_list_changed(),
+            Listing::Prompts => self.changes.prompt_list_changed(),
+            Listing::Resources | Listing::ResourceTemplates => {
+                self.changes.resource_list_changed();
+            }
+        }
+    }
+}
+
+/// A tool with the state of its server, checked by itself.
+pub(crate) fn tooled<S: Send + Sync + 'static>(
+    tool: Box<dyn Tool<S>>,
+    state: &Arc<S>,
+) -> Result<NewTool, BuildError> {
+    let definition = tool.definition()?;
+    let name = definition.name.clone();
+    check_name(&name)?;
+    let (state, task) = (state.clone(), tool.task());
+    let listed = listed(&name, definition)?;
+    Ok(New { name, listed, handler: Box::new(Bound { tool, state, task }) })
+}
+
+/// The tool, unless it needs tasks and there are none.
+pub(crate) fn servable(tool: NewTool, keeps_tasks: bool) -> Result<NewTool, BuildError> {
+    match !keeps_tasks && tool.handler.task() == TaskSupport::Required {
+        true => Err(BuildError::NoTasks { name: tool.name }),
+        false => Ok(tool),
+    }
+}
+
+/// A definition beside its text.
+pub(crate) fn listed<T: serde::Serialize>(
+    name: &str,
+    definition: T,
+) -> Result<Listed<T>, BuildError> {
     let unwritable = |source: serde_json::Error| BuildError::Definition {
         name: name.to_owned().into(),
         source: source.into(),
@@ -291,7 +324,7 @@ fn listed<T: serde::Serialize>(name: &str, definition: T) -> Result<Listed<T>, B
     Listed::new(definition).map_err(unwritable)
 }
 
-fn unwritable(error: serde_json::Error) -> BuildError {
+pub(crate) fn unwritable(error: serde_json::Error) -> BuildError {
     BuildError::Definition { name: "server/discover".into(), source: error.into() }
 }
 

@@ -7,15 +7,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use mcp_types::{
-    ClientRequest, ErrorObject, Exchange, ExchangeFuture, ExchangeId, ListToolsResult, Notifier,
-    Outcome, RequestContext, ServerResult, Tool,
+    ClientRequest, ErrorObject, Exchange, ExchangeFuture, ExchangeId, Notifier, Outcome,
+    RequestContext,
 };
 use tower_service::Service;
 use tracing::Span;
 
 use crate::Server;
 use crate::request_state::Sealed;
-use crate::server::Inner;
 use crate::subscription::listen;
 
 impl Service<Exchange> for Server {
@@ -51,7 +50,11 @@ impl Server {
         let incoming = Incoming { request: context, notifier, server: self.clone() };
         match request {
             ClientRequest::CallTool(call) => {
-                let Some(tool) = self.0.tools.find(&call.name) else {
+                let visibility = &self.0.catalog.visibility;
+                let tool = self.0.tools.find(&call.name);
+                let Some(tool) =
+                    tool.filter(|tool| visibility.shows(&incoming.request, &**tool.listed))
+                else {
                     return ServerFuture::ready(Err(no_tool(&call.name)));
                 };
                 let span = tracing::debug_span!("tools/call", tool = call.name, ?id);
@@ -81,10 +84,7 @@ impl Server {
                     None => ServerFuture::ready(Err(ErrorObject::method_not_found(&method))),
                 }
             }
-            other => {
-                let _span = tracing::debug_span!("request", method = other.method(), ?id).entered();
-                ServerFuture::ready(answer(&self.0, &other).map(Outcome::from))
-            }
+            other => self.serve(id, other, incoming),
         }
     }
 }
@@ -97,39 +97,26 @@ pub(crate) struct Incoming {
     pub(crate) server: Server,
 }
 
-/// Answers what needs no handler.
-fn answer(server: &Inner, request: &ClientRequest) -> Result<ServerResult, ErrorObject> {
-    let all = |_: &Tool| true;
-    match request {
-        ClientRequest::Discover(_) => Ok(server.discover.clone().into()),
-        ClientRequest::ListTools(params) if !server.tools.is_empty() => {
-            let page = server.tools.page(params.cursor.as_deref(), all);
-            let (page, next_cursor) = page.ok_or_else(bad_cursor)?;
-            let mut result = ListToolsResult::new(page.into());
-            result.next_cursor = next_cursor;
-            Ok(ServerResult::ListTools(result))
-        }
-        other => Err(ErrorObject::method_not_found(other.method())),
-    }
-}
-
-#[cold]
-fn bad_cursor() -> ErrorObject {
-    ErrorObject::invalid_params("the cursor is not one of this server, list again from the start")
-}
-
 #[cold]
 fn no_tool(name: &str) -> ErrorObject {
-    let name: String = name.chars().take(128).collect();
-    ErrorObject::invalid_params(format!(
-        "there is no tool `{}`, see `tools/list`",
-        name.escape_debug()
-    ))
+    ErrorObject::invalid_params(format!("there is no tool `{}`, see `tools/list`", shown(name)))
 }
 
-/// The answer to one exchange, under way. Dropping it cancels the tool.
+/// A name from outside, as an error may repeat it.
+pub(crate) fn shown(name: &str) -> String {
+    let start: String = name.chars().take(128).collect();
+    start.escape_debug().to_string()
+}
+
+/// An error that is there at once.
+#[cold]
+pub(crate) fn refused(error: ErrorObject) -> ExchangeFuture {
+    Box::pin(std::future::ready(Err(error)))
+}
+
+/// The answer to one exchange, under way. Dropping it cancels the call.
 ///
-/// A panic of the tool ends this call with an internal error, and nothing else.
+/// A panic of a handler ends this call with an internal error, and nothing else.
 #[must_use = "a call does nothing unless it is polled"]
 pub struct ServerFuture {
     state: State,
@@ -203,6 +190,6 @@ impl std::fmt::Debug for ServerFuture {
 fn panicked(panic: &(dyn Any + Send), span: &Span) -> ErrorObject {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    span.in_scope(|| tracing::error!(panic = text, "the tool panicked"));
-    ErrorObject::internal("the tool failed by a fault of the server")
+    span.in_scope(|| tracing::error!(panic = text, "the call panicked"));
+    ErrorObject::internal("the call failed by a fault of the server")
 }

@@ -5,8 +5,9 @@ use std::fmt::Display;
 use serde::Serialize;
 
 use crate::{
-    AudioContent, CallToolResult, ContentBlock, DiscoverResult, ImageContent, Implementation, Meta,
-    RawText, ServerResult, TextContent, keys,
+    AudioContent, BlobResourceContents, CallToolResult, ContentBlock, DiscoverResult, ImageContent,
+    Implementation, Meta, PromptMessage, RawText, ResourceContents, Role, ServerResult,
+    TextContent, TextResourceContents, keys,
 };
 
 impl ContentBlock {
@@ -23,6 +24,42 @@ impl ContentBlock {
     /// A sound: base64 `data` and its media type, such as `audio/wav`.
     pub fn audio(data: impl Into<String>, mime_type: impl Into<String>) -> Self {
         Self::Audio(AudioContent::new(data, mime_type))
+    }
+}
+
+impl From<String> for ContentBlock {
+    fn from(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<&str> for ContentBlock {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl PromptMessage {
+    /// A message of the user: text, or a content block.
+    pub fn user(content: impl Into<ContentBlock>) -> Self {
+        Self::new(content.into(), Role::User)
+    }
+
+    /// A message of the assistant: text, or a content block.
+    pub fn assistant(content: impl Into<ContentBlock>) -> Self {
+        Self::new(content.into(), Role::Assistant)
+    }
+}
+
+impl ResourceContents {
+    /// Text under a URI.
+    pub fn text(text: impl Into<String>, uri: impl Into<String>) -> Self {
+        Self::Text(TextResourceContents::new(text, uri))
+    }
+
+    /// Base64 bytes under a URI.
+    pub fn blob(base64: impl Into<String>, uri: impl Into<String>) -> Self {
+        Self::Blob(BlobResourceContents::new(base64, uri))
     }
 }
 

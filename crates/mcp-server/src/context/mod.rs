@@ -113,6 +113,11 @@ impl<S> Context<S> {
         &self.state
     }
 
+    /// The server that was asked.
+    pub(crate) fn server(&self) -> &Server {
+        &self.shared.server
+    }
+
     /// The server's state, shared.
     pub fn shared_state(&self) -> &Arc<S> {
         &self.state

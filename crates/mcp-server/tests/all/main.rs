@@ -5,6 +5,9 @@
 mod call;
 mod context;
 mod input;
+mod listing;
+mod prompt;
+mod resource;
 #[cfg(feature = "sealed-state")]
 mod sealed;
 mod service;

@@ -361,7 +361,7 @@ fn failures_of_the_tool_and_of_the_protocol_are_told_apart() {
     let broken = world.begin("panics", "{}");
     assert_eq!(
         line(&world.get(&broken.task_id)),
-        "failed -32603 the tool failed by a fault of the server"
+        "failed -32603 the call failed by a fault of the server"
     );
 }
 

@@ -1,0 +1,226 @@
+//! Requests about prompts, resources, completions and listings.
+
+use std::collections::BTreeMap;
+
+use mcp_types::{
+    ClientRequest, CompleteReference, CompleteRequestParams, ErrorObject, ExchangeId,
+    GetPromptRequestParams, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, Outcome, RequestContext, ServerResult,
+};
+
+use super::{Catalog, has_argument};
+use crate::Server;
+use crate::completion::{self, Completions};
+use crate::listing::{Listing, Offer};
+use crate::registry::{Page, Registry};
+use crate::resource::not_found;
+use crate::service::{Incoming, ServerFuture, shown};
+
+impl Server {
+    /// Starts what answers a request that is no call of a tool.
+    pub(crate) fn serve(
+        &self,
+        id: ExchangeId,
+        request: ClientRequest,
+        incoming: Incoming,
+    ) -> ServerFuture {
+        match request {
+            ClientRequest::GetPrompt(params) => self.get_prompt(id, params, incoming),
+            ClientRequest::ReadResource(params) => self.read_resource(id, params.uri, incoming),
+            ClientRequest::Complete(params) => self.complete(id, *params, incoming),
+            other => {
+                let _span = tracing::debug_span!("request", method = other.method(), ?id).entered();
+                ServerFuture::ready(self.list(&other, &incoming.request).map(Outcome::from))
+            }
+        }
+    }
+
+    fn get_prompt(
+        &self,
+        id: ExchangeId,
+        params: GetPromptRequestParams,
+        incoming: Incoming,
+    ) -> ServerFuture {
+        let catalog = &self.0.catalog;
+        let GetPromptRequestParams { name, arguments, .. } = params;
+        let prompt = catalog.prompts.find(&name);
+        let visible = |listed: &_| catalog.visibility.shows(&incoming.request, listed);
+        let Some(prompt) = prompt.filter(|prompt| visible(&**prompt.listed)) else {
+            return ServerFuture::ready(Err(no_prompt(&name)));
+        };
+        let span = tracing::debug_span!("prompts/get", prompt = name, ?id);
+        let arguments = arguments.unwrap_or_default();
+        ServerFuture::start(span, || prompt.handler.handler.get(name, arguments, incoming))
+    }
+
+    fn read_resource(&self, id: ExchangeId, uri: String, incoming: Incoming) -> ServerFuture {
+        let Catalog { resources, templates, visibility, .. } = &self.0.catalog;
+        let request = &incoming.request;
+        let span = tracing::debug_span!("resources/read", uri, ?id);
+        let one = resources.find(&uri);
+        if let Some(one) = one.filter(|one| visibility.shows(request, &**one.listed)) {
+            let read = || one.handler.read(uri, BTreeMap::new(), incoming);
+            return ServerFuture::start(span, read);
+        }
+        let found = templates.search(|entry| {
+            let shown = visibility.shows(request, &**entry.listed);
+            if shown { entry.handler.template.matches(&uri) } else { None }
+        });
+        match found {
+            Some((entry, variables)) => {
+                let read = || entry.handler.handler.read(uri, variables, incoming);
+                ServerFuture::start(span, read)
+            }
+            None => ServerFuture::ready(Err(not_found(&uri))),
+        }
+    }
+
+    fn complete(
+        &self,
+        id: ExchangeId,
+        params: CompleteRequestParams,
+        incoming: Incoming,
+    ) -> ServerFuture {
+        let Catalog { prompts, resources, templates, visibility, completes, .. } = &self.0.catalog;
+        if !completes {
+            return ServerFuture::ready(Err(ErrorObject::method_not_found("completion/complete")));
+        }
+        let request = &incoming.request;
+        let argument = params.argument.name.clone();
+        let span = tracing::debug_span!("completion/complete", argument, ?id);
+        match &params.r#ref {
+            CompleteReference::Prompt(reference) => {
+                let prompt = prompts.find(&reference.name);
+                let Some(prompt) = prompt.filter(|it| visibility.shows(request, &**it.listed))
+                else {
+                    return ServerFuture::ready(Err(no_prompt(&reference.name)));
+                };
+                let is_known = has_argument(&prompt.listed, &argument);
+                suggest(span, &prompt.handler.completions, is_known, params, incoming)
+            }
+            CompleteReference::Resource(reference) => {
+                let uri = &reference.uri;
+                let is_meant = |template: &crate::UriTemplate| {
+                    template.as_str() == uri || template.matches(uri).is_some()
+                };
+                let template = templates.search(|entry| {
+                    let shown = visibility.shows(request, &**entry.listed);
+                    (shown && is_meant(&entry.handler.template)).then_some(())
+                });
+                if let Some((entry, ())) = template {
+                    let is_known = entry.handler.template.variables().any(|name| name == argument);
+                    return suggest(span, &entry.handler.completions, is_known, params, incoming);
+                }
+                let one = resources.find(uri);
+                ServerFuture::ready(Err(
+                    match one.filter(|one| visibility.shows(request, &**one.listed)) {
+                        Some(_) => no_argument(&argument),
+                        None => not_found(uri),
+                    },
+                ))
+            }
+            _ => ServerFuture::ready(Err(ErrorObject::invalid_params(
+                "the reference is none of `ref/prompt` and `ref/resource`",
+            ))),
+        }
+    }
+
+    fn list(
+        &self,
+        request: &ClientRequest,
+        context: &RequestContext,
+    ) -> Result<ServerResult, ErrorObject> {
+        let (tools, catalog) = (&self.0.tools, &self.0.catalog);
+        let declared = &self.0.discover.capabilities;
+        match request {
+            ClientRequest::Discover(_) => Ok(self.0.discover.clone().into()),
+            ClientRequest::ListTools(params) if declared.tools.is_some() => {
+                let (page, next) = catalog.page(tools, params.cursor.as_deref(), context)?;
+                let mut result = ListToolsResult::new(page.into());
+                result.next_cursor = next;
+                if let Some(hint) = catalog.hints.of(Listing::Tools) {
+                    (result.ttl_ms, result.cache_scope) = (Some(hint.ttl_ms()), Some(hint.scope()));
+                }
+                Ok(ServerResult::ListTools(result))
+            }
+            ClientRequest::ListPrompts(params) if declared.prompts.is_some() => {
+                let (page, next) =
+                    catalog.page(&catalog.prompts, params.cursor.as_deref(), context)?;
+                let mut result = ListPromptsResult::new(page.into());
+                result.next_cursor = next;
+                if let Some(hint) = catalog.hints.of(Listing::Prompts) {
+                    (result.ttl_ms, result.cache_scope) = (Some(hint.ttl_ms()), Some(hint.scope()));
+                }
+                Ok(ServerResult::ListPrompts(result))
+            }
+            ClientRequest::ListResources(params) if declared.resources.is_some() => {
+                let (page, next) =
+                    catalog.page(&catalog.resources, params.cursor.as_deref(), context)?;
+                let mut result = ListResourcesResult::new(page.into());
+                result.next_cursor = next;
+                if let Some(hint) = catalog.hints.of(Listing::Resources) {
+                    (result.ttl_ms, result.cache_scope) = (Some(hint.ttl_ms()), Some(hint.scope()));
+                }
+                Ok(ServerResult::ListResources(result))
+            }
+            ClientRequest::ListResourceTemplates(params) if declared.resources.is_some() => {
+                let (page, next) =
+                    catalog.page(&catalog.templates, params.cursor.as_deref(), context)?;
+                let mut result = ListResourceTemplatesResult::new(page.into());
+                result.next_cursor = next;
+                if let Some(hint) = catalog.hints.of(Listing::ResourceTemplates) {
+                    (result.ttl_ms, result.cache_scope) = (Some(hint.ttl_ms()), Some(hint.scope()));
+                }
+                Ok(ServerResult::ListResourceTemplates(result))
+            }
+            other => Err(ErrorObject::method_not_found(other.method())),
+        }
+    }
+}
+
+impl Catalog {
+    /// One page of a listing, as the request may see it.
+    fn page<T, H: ?Sized>(
+        &self,
+        registry: &Registry<T, H>,
+        cursor: Option<&str>,
+        request: &RequestContext,
+    ) -> Result<Page<T>, ErrorObject>
+    where
+        for<'d> Offer<'d>: From<&'d T>,
+    {
+        let page = registry.page(cursor, |definition| self.visibility.shows(request, definition));
+        page.ok_or_else(bad_cursor)
+    }
+}
+
+fn suggest(
+    span: tracing::Span,
+    completions: &Completions,
+    is_known: bool,
+    params: CompleteRequestParams,
+    incoming: Incoming,
+) -> ServerFuture {
+    match completions.get(&params.argument.name) {
+        Some(handler) => ServerFuture::start(span, || handler.complete(params, incoming)),
+        None if is_known => ServerFuture::ready(Ok(completion::nothing().into())),
+        None => ServerFuture::ready(Err(no_argument(&params.argument.name))),
+    }
+}
+
+#[cold]
+fn bad_cursor() -> ErrorObject {
+    ErrorObject::invalid_params("the cursor is not one of this server, list again from the start")
+}
+
+#[cold]
+fn no_prompt(name: &str) -> ErrorObject {
+    let message = format!("there is no prompt `{}`, see `prompts/list`", shown(name));
+    ErrorObject::invalid_params(message)
+}
+
+#[cold]
+fn no_argument(name: &str) -> ErrorObject {
+    let message = format!("there is no argument `{}` to complete", shown(name));
+    ErrorObject::invalid_params(message)
+}
