@@ -1,9 +1,12 @@
 //! Streamable HTTP over real sockets, with raw bytes.
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::field_reassign_with_default)]
 
 #[path = "../common/mod.rs"]
 mod common;
 mod guard;
 mod modern;
 mod raw;
+mod sessions;

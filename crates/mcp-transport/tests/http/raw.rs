@@ -38,7 +38,11 @@ pub async fn served(service: impl ExchangeService, options: HttpOptions) -> Serv
 
 impl Served {
     pub async fn connect(&self) -> Raw {
-        Raw { stream: TcpStream::connect(self.address).await.unwrap(), read: Vec::new() }
+        Raw {
+            stream: TcpStream::connect(self.address).await.unwrap(),
+            read: Vec::new(),
+            events: String::new(),
+        }
     }
 
     /// One request on a connection of its own.
@@ -100,6 +104,7 @@ impl Reply {
 pub struct Raw {
     pub stream: TcpStream,
     read: Vec<u8>,
+    events: String,
 }
 
 impl Raw {
@@ -159,16 +164,19 @@ impl Raw {
 
     /// The data of the next event that has some, with its id; comments are passed over.
     pub async fn event(&mut self) -> Option<(Option<String>, String)> {
-        let mut text = String::new();
         loop {
-            text += &self.chunk().await?;
-            assert!(text.ends_with("\n\n"), "an event is written at once: {text:?}");
-            let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
-            if let Some(data) = line("data: ") {
-                assert_eq!(text.matches("data: ").count(), 1, "{text}");
-                return Some((line("id: ").map(str::to_owned), data.to_owned()));
+            while let Some((event, after)) = self.events.split_once("\n\n") {
+                let line = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+                let found =
+                    line("data: ").map(|data| (line("id: ").map(str::to_owned), data.to_owned()));
+                self.events = after.to_owned();
+                if let Some(found) = found.filter(|(_, data)| !data.is_empty()) {
+                    return Some(found);
+                }
             }
-            text.clear();
+            let chunk = self.chunk().await?;
+            assert!(chunk.ends_with("\n\n"), "an event is written at once: {chunk:?}");
+            self.events += &chunk;
         }
     }
 

@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use mcp_types::{ErrorObject, RequestId, wire};
 
 use super::call::CallStream;
+use super::get::GetStream;
+use super::post::PostStream;
 
 /// The body of an answer of an [`HttpServer`](super::HttpServer).
 ///
@@ -23,6 +25,8 @@ pub struct ResponseBody(pub(super) Kind);
 pub(super) enum Kind {
     Whole(Option<Bytes>),
     Call(Box<CallStream>),
+    Post(Box<PostStream>),
+    Get(Box<GetStream>),
 }
 
 impl Body for ResponseBody {
@@ -36,6 +40,8 @@ impl Body for ResponseBody {
         let bytes = match &mut self.0 {
             Kind::Whole(bytes) => bytes.take(),
             Kind::Call(stream) => std::task::ready!(stream.poll_next(cx)),
+            Kind::Post(stream) => std::task::ready!(stream.poll_next(cx)),
+            Kind::Get(stream) => std::task::ready!(stream.poll_next(cx)),
         };
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -49,7 +55,7 @@ impl Body for ResponseBody {
             Kind::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Kind::Call(_) => SizeHint::default(),
+            _ => SizeHint::default(),
         }
     }
 }
@@ -58,7 +64,7 @@ impl std::fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {
             Kind::Whole(_) => "ResponseBody(whole)",
-            Kind::Call(_) => "ResponseBody(stream)",
+            _ => "ResponseBody(stream)",
         })
     }
 }
@@ -66,13 +72,13 @@ impl std::fmt::Debug for ResponseBody {
 pub(super) type Answer = Response<ResponseBody>;
 
 /// A JSON text as the whole answer.
-pub(super) fn json(status: StatusCode, text: Vec<u8>) -> Answer {
-    whole(status, HeaderValue::from_static("application/json"), text)
+pub(super) fn json(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    whole(status, HeaderValue::from_static("application/json"), text.into())
 }
 
 /// All events of a stream that has ended already.
 pub(super) fn events(text: Vec<u8>) -> Answer {
-    as_stream(whole(StatusCode::OK, EVENT_STREAM, text))
+    as_stream(whole(StatusCode::OK, EVENT_STREAM, text.into()))
 }
 
 /// A stream.
@@ -96,10 +102,17 @@ pub(super) fn error(status: StatusCode, id: Option<&RequestId>, error: &ErrorObj
     json(status, text)
 }
 
+/// An answer to a request for which there is no room.
+pub(super) fn unavailable(id: Option<&RequestId>, why: &ErrorObject) -> Answer {
+    let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, id, why);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+    answer
+}
+
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
-fn whole(status: StatusCode, media: HeaderValue, text: Vec<u8>) -> Answer {
-    let mut answer = Response::new(ResponseBody(Kind::Whole(Some(text.into()))));
+fn whole(status: StatusCode, media: HeaderValue, text: Bytes) -> Answer {
+    let mut answer = Response::new(ResponseBody(Kind::Whole(Some(text))));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, media);
     answer

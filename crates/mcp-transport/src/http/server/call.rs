@@ -16,13 +16,13 @@ use http::header::RETRY_AFTER;
 use mcp_types::version::Era;
 use mcp_types::wire::{self, Codec};
 use mcp_types::{
-    ErrorObject, Exchange, ExchangeFuture, LoggingLevel, Notifier, Outcome, RequestId,
-    ServerNotification, ServerResult,
+    BoxFuture, ErrorObject, Exchange, ExchangeFuture, LoggingLevel, Notifier, Outcome, RawText,
+    RequestId, ServerNotification, ServerResult, SubscriptionsListenResult, keys,
 };
 use tokio::time::Sleep;
 
 use super::body::{self, Answer, Kind};
-use super::shared::Shared;
+use super::shared::{Place, Shared};
 use super::sink::Sink;
 use crate::driver::guarded;
 use crate::http::sse;
@@ -39,6 +39,8 @@ pub(super) struct Call {
     era: Era,
     listens: bool,
     log_level: Option<LoggingLevel>,
+    /// For a call that lasts: when all such have to end, and its place among them.
+    lasting: Option<(BoxFuture<'static, ()>, Place)>,
     /// When silence has lasted long enough; made when the call is not ready at its first poll.
     silence: Option<Pin<Box<Sleep>>>,
 }
@@ -56,7 +58,15 @@ impl Call {
         exchange.notifier = Notifier::new(sink.clone(), exchange.id());
         let log_level = exchange.context.log_level;
         let future = Some(shared.start(exchange, cx));
-        Self { future, sink, shared: shared.clone(), codec, era, listens, log_level, silence: None }
+        let shared = shared.clone();
+        let (lasting, silence) = (None, None);
+        Self { future, sink, shared, codec, era, listens, log_level, lasting, silence }
+    }
+
+    /// The same call, which ends when the server does.
+    pub(super) fn lasting(mut self, place: Place) -> Self {
+        self.lasting = Some((self.shared.closing(), place));
+        self
     }
 
     /// Polls for the answer's head; a call that became a stream is taken out of its place.
@@ -105,7 +115,16 @@ impl Call {
         if let Err(error) = guarded(|| outcome = future.as_mut().poll(cx)) {
             outcome = Poll::Ready(Err(error));
         }
+        if outcome.is_pending()
+            && let Some((closing, _)) = &mut self.lasting
+            && closing.as_mut().poll(cx).is_ready()
+        {
+            // 2026-07-28, "Subscriptions", "Graceful Closure".
+            let ended = ServerResult::SubscriptionsListen(SubscriptionsListenResult::new());
+            outcome = Poll::Ready(Ok(ended.into()));
+        }
         if outcome.is_ready() {
+            self.lasting = None;
             let future = self.future.take();
             // A future that panics while it is dropped is gone all the same.
             let _ = guarded(|| drop(future));
@@ -168,6 +187,11 @@ impl Call {
         if let Ok(Outcome::Complete(ServerResult::Discover(found))) = &mut outcome {
             self.shared.learn_identity(found);
             found.supported_versions = served();
+        }
+        if let Ok(Outcome::Complete(ServerResult::SubscriptionsListen(ended))) = &mut outcome
+            && let Ok(id) = RawText::of(self.sink.request())
+        {
+            ended.meta.get_or_insert_default().insert(keys::SUBSCRIPTION_ID, id);
         }
         if self.era == Era::Legacy && matches!(outcome, Ok(Outcome::InputRequired(_))) {
             outcome = Err(ErrorObject::invalid_request(

@@ -84,6 +84,7 @@ pub async fn serve_http(
         connections.spawn(async move { drop(connection.await) });
     }
     drop(listener);
+    door.0.close_streams();
     let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
     Ok(())
 }

@@ -20,6 +20,8 @@
 //! that panics answers an error. Who may ask for what is a layer's business: whatever it puts into
 //! the extensions of the HTTP request travels with the exchange, as the request's parts do.
 
+#![allow(clippy::result_large_err, reason = "a refusal is an answer, which is moved once")]
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,14 +37,18 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 pub use self::body::ResponseBody;
+pub use self::event_store::{EventPlace, EventStore, EventStoreError, MemoryEventStore};
 pub use self::listen::serve_http;
 pub use self::options::HttpOptions;
+pub use self::post::AnswerStream;
 #[cfg(feature = "rest")]
 pub use self::rest::RestServer;
 
 use self::body::Answer;
 use self::call::Call;
 use self::classify::{Door, Named, Said, classify};
+use self::legacy::Opening;
+use self::post::Held;
 use self::read::{Gathered, Unread};
 use self::shared::Shared;
 use super::headers;
@@ -51,15 +57,22 @@ use crate::proto::server::has_envelope;
 mod body;
 mod call;
 mod classify;
+mod event_store;
+mod get;
 pub(crate) mod guard;
+mod legacy;
 mod listen;
 mod modern;
 mod options;
+mod outlet;
+mod post;
 mod read;
 #[cfg(feature = "rest")]
 mod rest;
+mod session;
 mod shared;
 mod sink;
+mod standalone;
 
 /// A service of exchanges behind HTTP. Cheap to clone; all clones are one server.
 ///
@@ -78,17 +91,16 @@ impl HttpServer {
         Self(Arc::new(Shared::new(service, options)))
     }
 
+    /// Ends all streams that would last, as [`serve_http`] does when it is shut down:
+    /// subscriptions end with their result, streams of GET just end, and new ones end at once.
+    pub fn close_streams(&self) {
+        self.0.close_streams();
+    }
+
     /// Answers one request. The answer's body, where it is a stream, drives the call.
     pub fn serve<B: Body>(&self, request: Request<B>) -> ResponseFuture<B> {
         let (parts, body) = request.into_parts();
-        let state = match self.0.admit(&parts) {
-            Err(answer) => State::Answered { answer: Some(answer) },
-            Ok(()) => State::Reading {
-                shared: self.0.clone(),
-                parts: Some(parts),
-                gathered: Gathered::default(),
-            },
-        };
+        let state = self.0.admit(parts).unwrap_or_else(State::answered);
         ResponseFuture { body: Some(body), state }
     }
 }
@@ -137,6 +149,14 @@ enum State {
     Answered { answer: Option<Answer> },
     Reading { shared: Arc<Shared>, parts: Option<Parts>, gathered: Gathered },
     Calling { call: Option<Call> },
+    Posting { post: Held },
+    Opening { opening: Box<Opening> },
+}
+
+impl State {
+    fn answered(answer: Answer) -> Self {
+        Self::Answered { answer: Some(answer) }
+    }
 }
 
 impl<B: Body> Future for ResponseFuture<B> {
@@ -158,10 +178,12 @@ impl<B: Body> Future for ResponseFuture<B> {
                     this.body.set(None);
                     *this.state = match read {
                         Ok(bytes) => shared.post(parts, bytes, cx),
-                        Err(why) => State::Answered { answer: Some(unread(why, most)) },
+                        Err(why) => State::answered(unread(why, most)),
                     };
                 }
                 State::Calling { call } => return Call::poll_answer(call, cx).map(Ok),
+                State::Posting { post } => return post.poll_answer(cx).map(Ok),
+                State::Opening { opening } => return opening.poll(cx).map(Ok),
             }
         }
     }
@@ -174,26 +196,30 @@ impl<B> std::fmt::Debug for ResponseFuture<B> {
 }
 
 impl Shared {
-    /// Refuses a request before its body is read.
-    fn admit(&self, parts: &Parts) -> Result<(), Answer> {
+    /// Refuses a request before its body is read, or answers it if it has none.
+    fn admit(self: &Arc<Self>, parts: Parts) -> Result<State, Answer> {
         let refuse = |refusal: guard::Refusal| {
             let error = ErrorObject::invalid_request(refusal.text());
             body::error(refusal.status(), None, &error)
         };
         self.guard.check(&parts.uri, &parts.headers).map_err(refuse)?;
         if parts.method != Method::POST {
-            let error = ErrorObject::invalid_request("a message is sent by POST");
-            let mut answer = body::error(StatusCode::METHOD_NOT_ALLOWED, None, &error);
-            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-            return Err(answer);
+            // No revision without a handshake has any other method.
+            let sessions = !self.options.stateless && !is_modern(&parts);
+            return match parts.method {
+                Method::GET if sessions => legacy::get(self, &parts),
+                Method::DELETE if sessions => Err(legacy::delete(self, &parts)),
+                _ => Err(wrong_method(sessions)),
+            };
         }
-        guard::check_media(&parts.headers, !self.options.json_only).map_err(refuse)
+        guard::check_media(&parts.headers, !self.options.json_only).map_err(refuse)?;
+        let gathered = Gathered::default();
+        Ok(State::Reading { shared: self.clone(), parts: Some(parts), gathered })
     }
 
     /// Serves one message.
     fn post(self: &Arc<Self>, parts: Parts, text: Bytes, cx: &mut Context<'_>) -> State {
-        self.try_post(parts, text, cx)
-            .unwrap_or_else(|answer| State::Answered { answer: Some(answer) })
+        self.try_post(parts, text, cx).unwrap_or_else(State::answered)
     }
 
     fn try_post(
@@ -204,18 +230,11 @@ impl Shared {
     ) -> Result<State, Answer> {
         let text = match self.options.frame.admit(text) {
             Some(Ok(text)) => text,
-            Some(Err(fault)) => {
-                return Err(body::error(
-                    StatusCode::BAD_REQUEST,
-                    fault.id.as_ref(),
-                    &fault.to_error(),
-                ));
-            }
+            Some(Err(fault)) => return Err(bad(fault.id.as_ref(), &fault.to_error())),
             None => return Err(bad(None, &ErrorObject::parse_error("the body is empty"))),
         };
-        let mut versions = parts.headers.get_all(headers::PROTOCOL_VERSION).iter();
-        let named = Named::of(versions.next().map(HeaderValue::as_bytes));
-        let session = parts.headers.contains_key(headers::SESSION_ID);
+        let named = named(&parts);
+        let session = !self.options.stateless && parts.headers.contains_key(headers::SESSION_ID);
         let message = Message::parse(&text);
         let said = match &message {
             Ok(Message::Request(request)) => Said::Request {
@@ -225,15 +244,49 @@ impl Shared {
             _ => Said::Other,
         };
         let door = classify(named, session, said);
+        if message.is_err() && text.trim_start().starts_with('[') {
+            // Batches are split by whoever knows the revision.
+            match door {
+                Door::Session => return legacy::batch_in_session(self, parts, &text, cx),
+                Door::Alone(version) => {
+                    return legacy::batch_alone(self, parts, version, &text, cx);
+                }
+                _ => {}
+            }
+        }
         let message = message.map_err(|BadMessage { id, error, .. }| bad(id.as_ref(), &error))?;
-        match door {
-            Door::Modern => {
+        match (door, &message) {
+            (Door::Modern, _) => {
                 let call = modern::serve(self, parts, message, cx)?;
                 Ok(State::Calling { call: Some(call) })
             }
-            _ => Err(bad(None, &ErrorObject::invalid_request("no session is served here"))),
+            (Door::Handshake, Message::Request(request)) => {
+                legacy::handshake(self, parts, request, &text, cx)
+            }
+            (Door::Session | Door::Handshake, _) => {
+                legacy::in_session(self, parts, &message, &text, cx)
+            }
+            (Door::Alone(version), _) => legacy::alone(self, parts, (version, &message), &text, cx),
+            (Door::UnknownVersion, _) => Err(modern::unknown_version(&parts, &message)),
         }
     }
+}
+
+fn named(parts: &Parts) -> Named {
+    let mut versions = parts.headers.get_all(headers::PROTOCOL_VERSION).iter();
+    Named::of(versions.next().map(HeaderValue::as_bytes))
+}
+
+fn is_modern(parts: &Parts) -> bool {
+    classify(named(parts), false, Said::Other) == Door::Modern
+}
+
+fn wrong_method(sessions: bool) -> Answer {
+    let error = ErrorObject::invalid_request("a message is sent by POST");
+    let mut answer = body::error(StatusCode::METHOD_NOT_ALLOWED, None, &error);
+    let allowed = if sessions { "GET, POST, DELETE" } else { "POST" };
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    answer
 }
 
 /// Whether the text may hold an envelope; few messages without one pass this first look.

@@ -10,13 +10,14 @@ use mcp_types::jsonrpc::{Message, Request};
 use mcp_types::version::Era;
 use mcp_types::wire::{Codec, MODERN};
 use mcp_types::{
-    ByteString, ClientRequest, ErrorObject, Exchange, Members, MirroredParams, RequestContext,
-    RequestId, Unreadable, keys,
+    ByteString, ClientRequest, ErrorObject, Exchange, Extensions, Members, MirroredParams,
+    Principal, ProtocolVersion, RequestContext, RequestId, Unreadable, keys,
 };
+use serde::Serialize;
 
-use super::body::{self, Answer};
+use super::body::{self, Answer, unavailable};
 use super::call::{Call, refused};
-use super::shared::Shared;
+use super::shared::{Place, Shared};
 use crate::http::headers;
 
 /// Serves one message; a request becomes a call, all else has its answer at once.
@@ -68,8 +69,8 @@ fn open(
     if matches!(incoming.request, ClientRequest::CallTool(_)) {
         context.extensions.insert(mirrored(&parts));
     }
-    extend(&mut context, parts);
-    Ok(start(shared, id, incoming.request, context, cx))
+    extend(&mut context.extensions, parts);
+    start(shared, id, incoming.request, context, cx)
 }
 
 fn start(
@@ -78,19 +79,28 @@ fn start(
     request: ClientRequest,
     context: RequestContext,
     cx: &mut Context<'_>,
-) -> Call {
+) -> Result<Call, Answer> {
     let listens = matches!(request, ClientRequest::SubscriptionsListen(_));
+    let place = if listens { Some(Place::take(shared)) } else { None };
+    if let Some(None) = place {
+        let text = "there are as many streams open as there may be, try again later";
+        return Err(unavailable(Some(&id), &ErrorObject::internal(text)));
+    }
     let mut exchange = Exchange::new(request);
     exchange.context = context;
-    Call::start(shared, id, exchange, (&MODERN, Era::Modern, listens), cx)
+    let call = Call::start(shared, id, exchange, (&MODERN, Era::Modern, listens), cx);
+    Ok(match place.flatten() {
+        Some(place) => call.lasting(place),
+        None => call,
+    })
 }
 
 /// What layers and tools may want to know of the request: its HTTP parts, and who sent it.
-pub(super) fn extend(context: &mut RequestContext, parts: Parts) {
-    if let Some(principal) = parts.extensions.get::<mcp_types::Principal>() {
-        context.extensions.insert(principal.clone());
+pub(super) fn extend(extensions: &mut Extensions, parts: Parts) {
+    if let Some(principal) = parts.extensions.get::<Principal>() {
+        extensions.insert(principal.clone());
     }
-    context.extensions.insert(parts);
+    extensions.insert(parts);
 }
 
 /// Refuses a header that is missing, that stands twice, or that does not say `expected`.
@@ -118,6 +128,29 @@ fn only(parts: &Parts, name: &HeaderName, expected: Option<&str>) -> Result<(), 
         }
     };
     Err(ErrorObject::new(codes::HEADER_MISMATCH, format!("the header `{name}` {problem}")))
+}
+
+/// The answer to a message of a revision that nobody knows.
+#[cold]
+pub(super) fn unknown_version(parts: &Parts, message: &Message) -> Answer {
+    let id = match message {
+        Message::Request(request) => Some(&request.id),
+        _ => None,
+    };
+    let named = parts.headers.get(headers::PROTOCOL_VERSION);
+    let named = named.map_or_else(Default::default, |v| String::from_utf8_lossy(v.as_bytes()));
+    let named: String = named.chars().take(128).collect();
+    let supported = ProtocolVersion::ALL.iter().rev().map(|version| version.as_str()).collect();
+    let text = format!("the protocol version `{named}` is not served here");
+    let error = ErrorObject::new(codes::UNSUPPORTED_PROTOCOL_VERSION, text)
+        .with_data(&Versions { requested: &named, supported });
+    body::error(StatusCode::BAD_REQUEST, id, &error)
+}
+
+#[derive(Serialize)]
+struct Versions<'a> {
+    requested: &'a str,
+    supported: Vec<&'static str>,
 }
 
 /// The revision that an envelope names, whatever else is wrong with the request.

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use mcp_types::Runtime;
 
+use super::event_store::{EventStore, MemoryEventStore};
 use super::guard::Guard;
 use crate::framing::FrameLimits;
+use crate::proto::server::ServerLimits;
 
 /// How an [`HttpServer`](super::HttpServer) serves. The defaults are safe for peers that nobody
 /// trusts, and for a server that only programs of the same machine are to reach.
@@ -32,6 +34,24 @@ pub struct HttpOptions {
     /// Whether each call is answered by one JSON text, and what it says meanwhile is dropped;
     /// `subscriptions/listen` is a stream all the same. `false` by default.
     pub json_only: bool,
+    /// Whether clients of the revisions with a handshake are served without sessions: each of their
+    /// messages stands for itself, and a server cannot ask them anything. `false` by default.
+    pub stateless: bool,
+    /// How many sessions there are at once; one that is idle longest makes room for a new one.
+    /// 16,384 by default.
+    pub sessions: usize,
+    /// After how much idleness a session ends; half an hour by default. A session with a call in
+    /// flight or a stream open is not idle.
+    pub session_idle: Duration,
+    /// What one session may have going on at once.
+    pub limits: ServerLimits,
+    /// How many streams that last (`subscriptions/listen`, GET) are open at once; 1,024 by default.
+    pub streams: usize,
+    /// How many streams of GET one session has open at once; four by default.
+    pub streams_per_session: usize,
+    /// Keeps events of sessions for clients that come back; in memory by default, `None` for a
+    /// server whose broken streams are lost.
+    pub event_store: Option<Arc<dyn EventStore>>,
     /// Timers, tasks and threads for the exchanges; tokio's by default.
     pub runtime: Option<Arc<dyn Runtime>>,
     hosts: Vec<String>,
@@ -51,6 +71,13 @@ impl Default for HttpOptions {
             body_time: Duration::from_secs(30),
             keep_alive: Some(Duration::from_secs(15)),
             json_only: false,
+            stateless: false,
+            sessions: 16_384,
+            session_idle: Duration::from_secs(30 * 60),
+            limits: ServerLimits::default(),
+            streams: 1024,
+            streams_per_session: 4,
+            event_store: Some(Arc::new(MemoryEventStore::default())),
             runtime: None,
             hosts: Vec::new(),
             origins: Vec::new(),
@@ -115,6 +142,12 @@ impl std::fmt::Debug for HttpOptions {
             .field("body_time", &self.body_time)
             .field("keep_alive", &self.keep_alive)
             .field("json_only", &self.json_only)
+            .field("stateless", &self.stateless)
+            .field("sessions", &self.sessions)
+            .field("session_idle", &self.session_idle)
+            .field("limits", &self.limits)
+            .field("streams", &self.streams)
+            .field("streams_per_session", &self.streams_per_session)
             .field("hosts", &self.hosts)
             .field("origins", &self.origins)
             .field("any_host", &self.any_host)

@@ -1,17 +1,21 @@
 //! What all requests of one server share.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use mcp_types::wire::Stamp;
 use mcp_types::{
-    ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeFuture, ExchangeService,
-    Extensions, Outcome, RawText, RequestParams, Runtime, ServerResult, keys,
+    BoxFuture, ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeFuture,
+    ExchangeService, Extensions, Outcome, RawText, RequestParams, Runtime, ServerResult, keys,
 };
+
+use tokio::sync::watch;
 
 use super::guard::Guard;
 use super::options::HttpOptions;
+use super::session::Sessions;
 use crate::driver::guarded;
 use crate::runtime::TokioRuntime;
 
@@ -22,6 +26,10 @@ pub(super) struct Shared {
     /// Who the server says it is; asked once, when the first request comes.
     stamp: OnceLock<Stamp>,
     runtime: OnceLock<Arc<dyn Runtime>>,
+    pub(super) sessions: Sessions,
+    /// Streams that last, of which there is a bound.
+    streams: AtomicUsize,
+    closing: watch::Sender<bool>,
 }
 
 static NOBODY: Stamp = Stamp { server_info: None };
@@ -34,7 +42,33 @@ impl Shared {
             options,
             stamp: OnceLock::new(),
             runtime: OnceLock::new(),
+            sessions: Sessions::default(),
+            streams: AtomicUsize::new(0),
+            closing: watch::Sender::new(false),
         }
+    }
+
+    /// Ends all streams that would last.
+    pub(super) fn close_streams(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Completes once streams are to end.
+    pub(super) fn closing(&self) -> BoxFuture<'static, ()> {
+        let mut closing = self.closing.subscribe();
+        Box::pin(async move {
+            let _ = closing.wait_for(|closing| *closing).await;
+        })
+    }
+
+    /// Calls the service behind, for an era that does not want to know who it is.
+    pub(super) fn start_plainly(
+        &self,
+        mut exchange: Exchange,
+        cx: &mut Context<'_>,
+    ) -> ExchangeFuture {
+        exchange.context.runtime = Some(self.runtime());
+        self.service.start(exchange, cx)
     }
 
     /// Calls the service behind.
@@ -99,6 +133,24 @@ impl Shared {
             })
             .await;
         }));
+    }
+}
+
+/// One of the streams that may be open at once.
+pub(super) struct Place(Arc<Shared>);
+
+impl Place {
+    /// A place, unless all are taken.
+    pub(super) fn take(shared: &Arc<Shared>) -> Option<Self> {
+        let taken = shared.streams.fetch_add(1, Ordering::AcqRel);
+        let place = Self(shared.clone());
+        (taken < shared.options.streams).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -1,0 +1,343 @@
+//! Sessions of the revisions with a handshake: who has one, and what leaves it by which stream.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use mcp_types::jsonrpc::Message;
+use mcp_types::{ByteString, Exchange, ExchangeId, Principal, ProtocolVersion, RequestId};
+
+use super::outlet::{Leave, Outlet};
+use super::shared::Shared;
+use super::standalone::Standalone;
+use crate::proto::server::{ServerConn, ServerEvent};
+
+/// One session.
+pub(super) struct Session {
+    pub(super) id: Arc<str>,
+    /// Issuer and subject of whoever began it; nobody else may use it.
+    owner: Option<Box<(String, String)>>,
+    state: Mutex<State>,
+    pub(super) standalone: Standalone,
+    /// Streams that are open or go on without a reader.
+    busy: AtomicUsize,
+    /// When it was last used, in milliseconds since `START`.
+    used: AtomicU64,
+    last_stream: AtomicU64,
+}
+
+struct State {
+    conn: ServerConn,
+    routes: Vec<Route>,
+    /// Streams to which a client may come back.
+    streams: Vec<Arc<Outlet>>,
+    closed: bool,
+}
+
+/// By which stream leaves what belongs to an exchange.
+struct Route {
+    exchange: ExchangeId,
+    request: Option<RequestId>,
+    outlet: Arc<Outlet>,
+}
+
+/// What came of some work on a session.
+#[derive(Default)]
+pub(super) struct Worked {
+    /// Exchanges to be served by whoever asked for the work.
+    pub(super) started: Vec<Exchange>,
+    /// Exchanges that belong to no request, each with a stream of its own.
+    pub(super) internal: Vec<(Exchange, Arc<Outlet>)>,
+    /// When the session wants to be looked at again.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Session {
+    pub(super) fn new(id: Arc<str>, owner: Option<&Principal>, conn: ServerConn) -> Arc<Self> {
+        let owner = owner.map(|who| Box::new((who.issuer.clone(), who.subject.clone())));
+        let (routes, streams) = (Vec::new(), Vec::new());
+        Arc::new(Self {
+            id,
+            owner,
+            state: Mutex::new(State { conn, routes, streams, closed: false }),
+            standalone: Standalone::default(),
+            busy: AtomicUsize::new(0),
+            used: AtomicU64::new(now()),
+            last_stream: AtomicU64::new(0),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn belongs_to(&self, who: Option<&Principal>) -> bool {
+        match (&self.owner, who) {
+            (None, None) => true,
+            (Some(owner), Some(who)) => owner.0 == who.issuer && owner.1 == who.subject,
+            _ => false,
+        }
+    }
+
+    /// A new stream of this session.
+    pub(super) fn outlet(&self) -> Arc<Outlet> {
+        Arc::new(Outlet::new(self.last_stream.fetch_add(1, Ordering::Relaxed) + 1))
+    }
+
+    /// Works on the connection, and hands out what comes of it: messages to the streams of their
+    /// requests, those that belong to none to `outlet`, which is who does the work.
+    pub(super) fn work(
+        &self,
+        outlet: Option<&Arc<Outlet>>,
+        to_standalone: bool,
+        act: impl FnOnce(&mut ServerConn, Instant),
+    ) -> Worked {
+        let mut state = self.lock();
+        let mut worked = Worked::default();
+        if state.closed {
+            return worked;
+        }
+        act(&mut state.conn, tokio::time::Instant::now().into_std());
+        self.hand_out(&mut state, outlet, to_standalone, &mut worked);
+        let State { conn, routes, .. } = &mut *state;
+        routes.retain(|route| conn.is_pending(route.exchange));
+        worked.deadline = conn.poll_timeout();
+        if routes.is_empty() {
+            state.routes = Vec::new();
+            state.conn.rest();
+        }
+        worked
+    }
+
+    fn hand_out(
+        &self,
+        state: &mut State,
+        own: Option<&Arc<Outlet>>,
+        to_standalone: bool,
+        worked: &mut Worked,
+    ) {
+        let State { conn, routes, .. } = state;
+        while let Some(event) = conn.poll_event() {
+            match event {
+                ServerEvent::Exchange(exchange) => {
+                    let id = exchange.id();
+                    if let Some(route) = routes.iter().find(|route| route.exchange == id) {
+                        route.outlet.enter_again(exchange);
+                        continue;
+                    }
+                    let request = conn.peer_id(id);
+                    let outlet = match own {
+                        Some(own) if request.is_some() => {
+                            worked.started.push(exchange);
+                            own.clone()
+                        }
+                        _ => {
+                            let outlet = self.outlet();
+                            worked.internal.push((exchange, outlet.clone()));
+                            outlet
+                        }
+                    };
+                    routes.push(Route { exchange: id, request, outlet });
+                }
+                ServerEvent::Cancelled(id) => {
+                    if let Some(route) = routes.iter().find(|route| route.exchange == id) {
+                        route.outlet.cancel(id);
+                    }
+                }
+            }
+        }
+        while let Some(transmit) = conn.poll_transmit() {
+            let message = Bytes::copy_from_slice(transmit.message);
+            let related = transmit
+                .relates_to
+                .and_then(|id| routes.iter().find(|route| route.request.as_ref() == Some(id)));
+            let outlet = related.map(|route| &route.outlet).or(own);
+            match outlet {
+                // A stream that is one JSON text has room for the answer alone.
+                Some(outlet) if !to_standalone || is_answer(&message) => outlet.send(message),
+                _ => self.standalone.send(message),
+            }
+        }
+    }
+
+    /// Whether something that leaves by `outlet` is still to be answered.
+    pub(super) fn is_open(&self, outlet: &Arc<Outlet>) -> bool {
+        self.lock().routes.iter().any(|route| Arc::ptr_eq(&route.outlet, outlet))
+    }
+
+    /// Whether the client has a request under way with this id.
+    pub(super) fn is_taken(&self, id: &RequestId) -> bool {
+        self.lock().routes.iter().any(|route| route.request.as_ref() == Some(id))
+    }
+
+    /// The revision that the handshake agreed on.
+    pub(super) fn version(&self) -> Option<ProtocolVersion> {
+        self.lock().conn.version()
+    }
+
+    /// Whether the client may have another request under way.
+    pub(super) fn has_room(&self) -> bool {
+        self.lock().conn.has_room()
+    }
+
+    /// From here on a client may come back to the stream.
+    pub(super) fn keep_stream(&self, outlet: &Arc<Outlet>) {
+        self.lock().streams.push(outlet.clone());
+    }
+
+    pub(super) fn forget_stream(&self, outlet: &Arc<Outlet>) {
+        let mut state = self.lock();
+        state.streams.retain(|known| !Arc::ptr_eq(known, outlet));
+        if state.streams.is_empty() {
+            state.streams = Vec::new();
+        }
+    }
+
+    /// Takes over a stream that has not ended, from whoever reads it.
+    pub(super) fn take_over(&self, number: u64) -> Option<(Arc<Outlet>, u64)> {
+        let state = self.lock();
+        let outlet = state.streams.iter().find(|outlet| outlet.number == number)?.clone();
+        drop(state);
+        let reader = outlet.attach();
+        outlet.leave(Leave::Taken);
+        Some((outlet, reader))
+    }
+
+    /// Ends everything that the session does.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let routes = std::mem::take(&mut state.routes);
+        let streams = std::mem::take(&mut state.streams);
+        drop(state);
+        routes.iter().for_each(|route| route.outlet.close());
+        streams.iter().for_each(|outlet| outlet.close());
+        self.standalone.close();
+    }
+
+    fn is_idle(&self, pause: Duration) -> bool {
+        let idle = now().saturating_sub(self.used.load(Ordering::Relaxed));
+        self.busy.load(Ordering::Acquire) == 0 && u128::from(idle) >= pause.as_millis()
+    }
+}
+
+/// Held by whatever keeps a session from being idle.
+pub(super) struct Busy(pub(super) Arc<Session>);
+
+impl Busy {
+    pub(super) fn new(session: Arc<Session>) -> Self {
+        session.busy.fetch_add(1, Ordering::AcqRel);
+        session.used.store(now(), Ordering::Relaxed);
+        Self(session)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.used.store(now(), Ordering::Relaxed);
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn is_answer(message: &Bytes) -> bool {
+    let text = ByteString::try_from(message.clone());
+    let parsed = text.map(|text| (text.starts_with('['), Message::parse(&text)));
+    matches!(parsed, Ok((true, _) | (_, Ok(Message::Response(_)))))
+}
+
+/// Milliseconds since the first call; by tokio's clock, which a test may stop.
+fn now() -> u64 {
+    static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
+    let start = *START.get_or_init(tokio::time::Instant::now);
+    let passed = tokio::time::Instant::now().saturating_duration_since(start);
+    u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// All sessions of one server.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    sessions: HashMap<Arc<str>, Arc<Session>>,
+    /// Whether somebody looks for idle ones.
+    watched: bool,
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session with this id, if it is the caller's.
+    pub(super) fn find(&self, id: &str, who: Option<&Principal>) -> Option<Busy> {
+        // The place is taken while the list is locked, so that the session is not idle any more.
+        let held = self.lock();
+        held.sessions.get(id).filter(|found| found.belongs_to(who)).cloned().map(Busy::new)
+    }
+
+    /// Adds a session; one that is idle longest makes room. `false` when all are busy.
+    pub(super) fn insert(&self, shared: &Arc<Shared>, session: Arc<Session>) -> bool {
+        let mut held = self.lock();
+        let mut gone = None;
+        if held.sessions.len() >= shared.options.sessions {
+            let idle = held.sessions.values().filter(|session| session.is_idle(Duration::ZERO));
+            let oldest = idle.min_by_key(|session| session.used.load(Ordering::Relaxed));
+            let Some(id) = oldest.map(|session| session.id.clone()) else { return false };
+            gone = held.sessions.remove(&id);
+        }
+        held.sessions.insert(session.id.clone(), session);
+        let first = !std::mem::replace(&mut held.watched, true);
+        drop(held);
+        if let Some(session) = gone {
+            shared.end_session(&session);
+        }
+        if first {
+            let shared = Arc::downgrade(shared);
+            tokio::spawn(async move { watch(&shared).await });
+        }
+        true
+    }
+
+    /// Takes a session out.
+    pub(super) fn remove(&self, id: &str) -> Option<Arc<Session>> {
+        self.lock().sessions.remove(id)
+    }
+
+    /// Takes out those that were idle for so long; `None` when nobody needs to look again.
+    fn remove_idle(&self, pause: Duration) -> Option<Vec<Arc<Session>>> {
+        let mut held = self.lock();
+        let idle = held.sessions.extract_if(|_, session| session.is_idle(pause));
+        let idle: Vec<_> = idle.map(|(_, session)| session).collect();
+        if idle.is_empty() && held.sessions.is_empty() {
+            held.watched = false;
+            return None;
+        }
+        Some(idle)
+    }
+}
+
+/// Ends idle sessions, as long as there are any at all.
+async fn watch(shared: &Weak<Shared>) {
+    loop {
+        let Some(pause) = shared.upgrade().map(|shared| shared.options.session_idle) else {
+            return;
+        };
+        let step = (pause / 4).clamp(Duration::from_millis(10), Duration::from_secs(60));
+        tokio::time::sleep(step).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let Some(idle) = shared.sessions.remove_idle(pause) else { return };
+        idle.iter().for_each(|session| shared.end_session(session));
+    }
+}
+
+/// An id that nobody guesses: 192 random bits in 32 visible letters.
+pub(super) fn fresh_id() -> Option<Arc<str>> {
+    let mut bytes = [0_u8; 24];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(bytes).into())
+}

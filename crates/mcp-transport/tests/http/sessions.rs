@@ -1,0 +1,582 @@
+//! The revisions with a handshake: sessions, streams, and coming back.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mcp_transport::http::server::{AnswerStream, HttpOptions};
+use mcp_types::*;
+
+use crate::common::{INITIALIZE, INITIALIZED, legacy, same, text};
+use crate::raw::{POST, Raw, Reply, Served, served, tools};
+
+/// The head of a POST in a session.
+fn post(session: &str) -> String {
+    format!("{POST}MCP-Protocol-Version: 2025-11-25\nMcp-Session-Id: {session}\n")
+}
+
+fn get(session: &str) -> String {
+    format!("GET /mcp HTTP/1.1\nAccept: text/event-stream\nMcp-Session-Id: {session}\n")
+}
+
+fn call(id: u32, name: &str) -> String {
+    legacy(id, "tools/call", &format!(r#""name":"{name}","arguments":{{"message":"hi"}}"#))
+}
+
+const NEW: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"lines","version":"1"}}}"#;
+
+/// Begins a session.
+async fn begin(served: &Served) -> String {
+    let reply = served.ask(POST, NEW).await;
+    let id = reply.header("mcp-session-id").expect("a session").to_owned();
+    reply.with_status(200);
+    assert_eq!(served.ask(&post(&id), INITIALIZED).await.with_status(202), "");
+    id
+}
+
+const ECHOED: &str =
+    r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hi"}]}}"#;
+
+#[tokio::test]
+async fn a_session_begins_serves_and_ends() {
+    let served = tools(HttpOptions::default()).await;
+    let reply = served.ask(POST, INITIALIZE).await;
+    let id = reply.header("mcp-session-id").unwrap().to_owned();
+    assert_eq!(id.len(), 32);
+    assert!(id.bytes().all(|byte| byte.is_ascii_graphic()));
+    same(
+        &reply.with_status(200),
+        r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"tools","version":"1.0.0"},"instructions":"call a tool"}}"#,
+    );
+    assert_ne!(begin(&served).await, begin(&served).await);
+    let reply = served.ask(&post(&id), &call(1, "echo")).await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    same(&reply.with_status(200), ECHOED);
+    let who = served.ask(&post(&id), &call(2, "who")).await.with_status(200);
+    assert!(who.contains(r#""text":"lines""#), "{who}");
+    same(
+        &served.ask(&post(&id), &legacy(3, "ping", "")).await.with_status(200),
+        r#"{"jsonrpc":"2.0","id":3,"result":{}}"#,
+    );
+    // A header of a revision that this client may speak is as good as none.
+    let without = post(&id).replace("MCP-Protocol-Version: 2025-11-25\n", "");
+    same(&served.ask(&without, &call(1, "echo")).await.with_status(200), ECHOED);
+
+    let end = get(&id).replace("GET", "DELETE");
+    assert_eq!(served.ask(&end, "").await.with_status(204), "");
+    for head in [post(&id), get(&id), end] {
+        let reply = served.ask(&head, &call(1, "echo")).await;
+        assert_eq!((reply.status, reply.code()), (404, -32600), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn what_names_no_session_is_refused() {
+    let served = tools(HttpOptions::default()).await;
+    for head in [POST.to_owned(), get("x").replace("Mcp-Session-Id: x\n", "")] {
+        let reply = served.ask(&head, &call(1, "echo")).await;
+        assert_eq!((reply.status, reply.code()), (400, -32600), "{head}");
+    }
+    let id = begin(&served).await;
+    for (head, status) in [
+        (post(&id).replace("2025-11-25", "1900-01-01"), 400),
+        (post("no-such-session"), 404),
+        (get(&id).replace("text/event-stream", "text/html"), 406),
+        (get(&id).replace("GET", "PUT"), 405),
+        (get(&id) + "MCP-Protocol-Version: 2026-07-28\n", 405),
+    ] {
+        assert_eq!(served.ask(&head, &call(1, "echo")).await.status, status, "{head}");
+    }
+    let bad = r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#;
+    let reply = served.ask(POST, bad).await;
+    assert_eq!((reply.header("mcp-session-id"), reply.code()), (None, -32602));
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_whoever_began_it() {
+    let server = mcp_transport::http::server::HttpServer::new(crate::common::Tools);
+    let ask = async |who: Option<&str>, session: Option<&str>, body: &str| {
+        let mut request = http::Request::post("/mcp")
+            .header("host", "localhost")
+            .header("content-type", "application/json");
+        if let Some(session) = session {
+            request = request.header("mcp-session-id", session);
+        }
+        if let Some(who) = who {
+            request = request.extension(Principal::new("https://issuer", who));
+        }
+        server.serve(request.body(body.to_owned()).unwrap()).await.unwrap()
+    };
+    for owner in [Some("alice"), None] {
+        let reply = ask(owner, None, NEW).await;
+        let id = reply.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        for who in [Some("alice"), Some("bob"), None] {
+            let status = ask(who, Some(&id), &call(1, "echo")).await.status();
+            assert_eq!(status, if who == owner { 200 } else { 404 }, "{owner:?} {who:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn progress_makes_a_stream_with_numbers() {
+    let served = tools(HttpOptions::default()).await;
+    let id = begin(&served).await;
+    let body = call(1, "progress").replace(r#""name""#, r#""_meta":{"progressToken":"p"},"name""#);
+    let mut raw = served.connect().await;
+    raw.request(&post(&id), &body).await;
+    let head = raw.head().await;
+    assert_eq!(head.header("content-type"), Some("text/event-stream"));
+    let mut all = String::new();
+    while let Some(chunk) = raw.chunk().await {
+        all += &chunk;
+    }
+    let events: Vec<_> = all.split_terminator("\n\n").collect();
+    assert_eq!(events.len(), 202, "{all}");
+    assert!(events[0].ends_with("\nretry: 1000\ndata: "), "{}", events[0]);
+    let ids: std::collections::BTreeSet<_> =
+        events.iter().map(|event| event.lines().next().unwrap()).collect();
+    assert_eq!(ids.len(), 202, "no number is given twice");
+    assert!(events[201].contains(r#""text":"done""#));
+}
+
+#[tokio::test]
+async fn a_question_travels_on_the_stream_of_its_request() {
+    let served = tools(HttpOptions::default()).await;
+    let id = begin(&served).await;
+    let mut raw = served.connect().await;
+    raw.request(&post(&id), &call(7, "ask")).await;
+    assert_eq!(raw.head().await.status, 200);
+    let (_, question) = raw.event().await.unwrap();
+    assert!(question.contains(r#""id":1,"method":"elicitation/create""#), "{question}");
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"action":"accept","content":{"name":"x"}}}"#;
+    assert_eq!(served.ask(&post(&id), answer).await.with_status(202), "");
+    let (_, result) = raw.event().await.unwrap();
+    assert!(result.contains("kept attempt 1"), "{result}");
+    assert_eq!(raw.chunk().await, None);
+}
+
+#[tokio::test]
+async fn a_cancelled_call_ends_without_an_answer() {
+    let served = tools(HttpOptions::default()).await;
+    let id = begin(&served).await;
+    let mut raw = served.connect().await;
+    raw.request(&post(&id), &call(7, "never")).await;
+    // The same id is taken as long as the call lasts.
+    let mut reply = served.ask(&post(&id), &call(7, "echo")).await;
+    while reply.status == 200 {
+        reply = served.ask(&post(&id), &call(7, "echo")).await;
+    }
+    assert_eq!((reply.status, reply.code()), (400, -32600));
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
+    assert_eq!(served.ask(&post(&id), cancel).await.with_status(202), "");
+    assert_eq!(raw.reply().await.with_status(200), "");
+    same(
+        &served.ask(&post(&id), &call(7, "echo")).await.with_status(200),
+        &ECHOED.replace(r#""id":1"#, r#""id":7"#),
+    );
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_ends_what_it_does() {
+    let served = tools(HttpOptions::default()).await;
+    let id = begin(&served).await;
+    let (mut raw, mut stream) = (served.connect().await, served.connect().await);
+    raw.request(&post(&id), &call(7, "never")).await;
+    stream.request(&get(&id), "").await;
+    assert_eq!(stream.head().await.status, 200);
+    while served.ask(&post(&id), &call(7, "echo")).await.status == 200 {}
+    served.ask(&get(&id).replace("GET", "DELETE"), "").await.with_status(204);
+    assert_eq!(raw.reply().await.with_status(200), "");
+    while stream.chunk().await.is_some() {}
+}
+
+/// Counts the calls that ran to their end, and can be told to let them.
+#[derive(Clone)]
+struct Slow {
+    ran: std::sync::Arc<AtomicUsize>,
+    dropped: std::sync::Arc<AtomicUsize>,
+    go: std::sync::Arc<tokio::sync::Semaphore>,
+}
+
+impl Default for Slow {
+    fn default() -> Self {
+        let (ran, dropped) = Default::default();
+        Self { ran, dropped, go: std::sync::Arc::new(tokio::sync::Semaphore::new(0)) }
+    }
+}
+
+struct Dropped(std::sync::Arc<AtomicUsize>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl tower_service::Service<Exchange> for Slow {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), ErrorObject>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+        let this = self.clone();
+        Box::pin(async move {
+            let ClientRequest::CallTool(params) = &exchange.request else {
+                return Ok(ServerResult::from(DiscoverResult::new(
+                    ServerCapabilities::new(),
+                    Vec::new(),
+                ))
+                .into());
+            };
+            let _dropped = Dropped(this.dropped.clone());
+            let say = async |n: u32| {
+                let token = exchange.context.progress_token.clone();
+                let progress =
+                    ProgressNotificationParams::new(f64::from(n), token.unwrap_or(0.into()));
+                exchange.notifier.notify(ServerNotification::Progress(progress)).await.unwrap();
+            };
+            if params.name == "quiet" {
+                this.go.acquire().await.unwrap().forget();
+            } else {
+                say(1).await;
+                if params.name == "leave" {
+                    let stream = exchange.context.extensions.get::<AnswerStream>().unwrap();
+                    stream.close(Duration::from_millis(30));
+                }
+                this.go.acquire().await.unwrap().forget();
+                say(2).await;
+                say(3).await;
+            }
+            this.ran.fetch_add(1, Ordering::SeqCst);
+            text("slow")
+        })
+    }
+}
+
+/// Waits for a count, for as long as a test may take.
+async fn until(count: &AtomicUsize, expected: usize) {
+    let waits = async {
+        while count.load(Ordering::SeqCst) < expected {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waits).await.expect("a count");
+    assert_eq!(count.load(Ordering::SeqCst), expected);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_cancels_a_modern_call() {
+    let slow = Slow::default();
+    let served = served(slow.clone(), HttpOptions::default()).await;
+    for name in ["quiet", "loud"] {
+        let mut raw = served.connect().await;
+        let head = crate::raw::modern_head("tools/call", name);
+        raw.request(&head, &crate::common::modern(1, "tools/call", &format!(r#""name":"{name}""#)))
+            .await;
+        if name == "loud" {
+            assert_eq!(raw.head().await.header("content-type"), Some("text/event-stream"));
+        } else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        drop(raw);
+    }
+    until(&slow.dropped, 2).await;
+    assert_eq!(slow.ran.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_cancels_nothing_in_a_session() {
+    let slow = Slow::default();
+    let mut options = HttpOptions::default();
+    options.session_idle = Duration::from_millis(200);
+    let served = served(slow.clone(), options).await;
+    let id = begin(&served).await;
+    for name in ["quiet", "loud"] {
+        let mut raw = served.connect().await;
+        raw.request(&post(&id), &call(1 + u32::from(name == "loud"), name)).await;
+        if name == "loud" {
+            assert_eq!(raw.head().await.header("content-type"), Some("text/event-stream"));
+        } else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        drop(raw);
+    }
+    // A call in flight keeps its session alive, however long it takes.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(slow.dropped.load(Ordering::SeqCst), 0);
+    slow.go.add_permits(2);
+    until(&slow.ran, 2).await;
+    // And an idle session ends.
+    until_gone(&served, &id).await;
+}
+
+async fn until_gone(served: &Served, id: &str) {
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        if served.ask(&post(id), INITIALIZED).await.status == 404 {
+            return;
+        }
+    }
+    panic!("the session is still there");
+}
+
+/// Reads a stream to its end: the ids and the data of its events that have data.
+async fn rest(raw: &mut Raw) -> Vec<(String, String)> {
+    let mut events = Vec::new();
+    let mut all = String::new();
+    while let Some(chunk) = raw.chunk().await {
+        all += &chunk;
+    }
+    for event in all.split_terminator("\n\n") {
+        let line = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+        if let (Some(id), Some(data)) = (line("id: "), line("data: ")) {
+            events.push((id.to_owned(), data.to_owned()));
+        }
+    }
+    events
+}
+
+async fn come_back(served: &Served, id: &str, last: &str) -> (Raw, Reply) {
+    let mut raw = served.connect().await;
+    raw.request(&format!("{}Last-Event-ID: {last}\n", get(id)), "").await;
+    let head = raw.head().await;
+    (raw, head)
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_misses_nothing() {
+    let slow = Slow::default();
+    let served = served(slow.clone(), HttpOptions::default()).await;
+    let id = begin(&served).await;
+    let mut raw = served.connect().await;
+    raw.request(&post(&id), &call(1, "loud")).await;
+    raw.head().await;
+    let first = raw.chunk().await.unwrap();
+    let prime = first.strip_prefix("id: ").unwrap().split('\n').next().unwrap().to_owned();
+    drop(raw);
+    // Back before the call is done: what was missed, then what comes.
+    let (mut back, head) = come_back(&served, &id, &prime).await;
+    assert_eq!(head.status, 200);
+    let early = back.chunk().await.unwrap();
+    assert!(early.contains(r#""progress":1"#), "{early}");
+    slow.go.add_permits(1);
+    let events = rest(&mut back).await;
+    let data: Vec<_> = events.iter().map(|(_, data)| data.as_str()).collect();
+    assert_eq!(data.len(), 3, "{data:?}");
+    assert!(data[0].contains(r#""progress":2"#) && data[2].contains("slow"), "{data:?}");
+    // Back after the end: the rest, and the end.
+    let (mut back, _) = come_back(&served, &id, &events[0].0).await;
+    assert_eq!(rest(&mut back).await, events[1..]);
+    let (mut back, _) = come_back(&served, &id, &events[2].0).await;
+    assert_eq!(rest(&mut back).await, []);
+    // Nobody else gets it, and nothing is made up.
+    let other = begin(&served).await;
+    for (session, last) in [(&other, prime.as_str()), (&id, "9-9"), (&id, "x"), (&id, "1-99")] {
+        let mut raw = served.connect().await;
+        raw.request(&format!("{}Last-Event-ID: {last}\n", get(session)), "").await;
+        assert_eq!(raw.reply().await.status, 400, "{last}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_takes_over_from_a_connection_that_hangs() {
+    let slow = Slow::default();
+    let served = served(slow.clone(), HttpOptions::default()).await;
+    let id = begin(&served).await;
+    let mut raw = served.connect().await;
+    raw.request(&post(&id), &call(1, "loud")).await;
+    raw.head().await;
+    let first = raw.chunk().await.unwrap();
+    let prime = first.strip_prefix("id: ").unwrap().split('\n').next().unwrap().to_owned();
+    let (mut back, _) = come_back(&served, &id, &prime).await;
+    slow.go.add_permits(1);
+    let events = rest(&mut back).await;
+    assert_eq!(events.len(), 4, "{events:?}");
+    assert!(events[3].1.contains("slow"));
+    // The one that was left behind has ended without an answer.
+    let left = rest(&mut raw).await;
+    assert!(left.iter().all(|(_, data)| !data.contains("slow")), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_tool_may_send_its_client_away_for_a_while() {
+    let slow = Slow::default();
+    let served = served(slow.clone(), HttpOptions::default()).await;
+    let id = begin(&served).await;
+    let mut raw = served.connect().await;
+    raw.request(&post(&id), &call(1, "leave")).await;
+    raw.head().await;
+    let mut all = String::new();
+    while let Some(chunk) = raw.chunk().await {
+        all += &chunk;
+    }
+    assert!(all.ends_with("retry: 30\n\n"), "{all}");
+    let prime = all.strip_prefix("id: ").unwrap().split('\n').next().unwrap().to_owned();
+    slow.go.add_permits(1);
+    let (mut back, _) = come_back(&served, &id, &prime).await;
+    let events = rest(&mut back).await;
+    assert!(events.last().unwrap().1.contains("slow"), "{events:?}");
+}
+
+#[tokio::test]
+async fn without_a_store_nobody_is_told_to_come_back() {
+    let mut options = HttpOptions::default();
+    options.event_store = None;
+    let slow = Slow::default();
+    let served = served(slow.clone(), options).await;
+    slow.go.add_permits(1);
+    let id = begin(&served).await;
+    let reply = served.ask(&post(&id), &call(1, "leave")).await;
+    assert!(!reply.body.contains("id: ") && !reply.body.contains("retry"), "{}", reply.body);
+    assert!(reply.body.contains("slow"));
+}
+
+#[tokio::test]
+async fn there_are_so_many_sessions_and_no_more() {
+    let mut options = HttpOptions::default();
+    options.sessions = 2;
+    let slow = Slow::default();
+    let served = served(slow.clone(), options).await;
+    let (first, second) = (begin(&served).await, begin(&served).await);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    served.ask(&post(&first), INITIALIZED).await.with_status(202);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    // The one that was idle longest makes room.
+    let third = begin(&served).await;
+    assert_eq!(served.ask(&post(&second), INITIALIZED).await.status, 404);
+    // Those that are busy do not.
+    let (mut one, mut two) = (served.connect().await, served.connect().await);
+    for (raw, id) in [(&mut one, &first), (&mut two, &third)] {
+        raw.request(&post(id), &call(1, "loud")).await;
+        raw.head().await;
+    }
+    let reply = served.ask(POST, NEW).await;
+    assert_eq!((reply.status, reply.header("mcp-session-id")), (503, None));
+    assert!(reply.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn one_session_has_so_many_requests_and_streams() {
+    let mut options = HttpOptions::default();
+    options.limits.in_flight = 1;
+    options.streams_per_session = 2;
+    let served = tools(options).await;
+    let id = begin(&served).await;
+    let mut raw = served.connect().await;
+    raw.request(&post(&id), &call(7, "never")).await;
+    let mut reply = served.ask(&post(&id), &call(8, "echo")).await;
+    while reply.status == 200 {
+        reply = served.ask(&post(&id), &call(8, "echo")).await;
+    }
+    assert_eq!(reply.status, 429);
+    let mut open = Vec::new();
+    for status in [200, 200, 409] {
+        let mut raw = served.connect().await;
+        raw.request(&get(&id), "").await;
+        assert_eq!(raw.head().await.status, status);
+        open.push(raw);
+    }
+}
+
+#[tokio::test]
+async fn all_streams_that_last_have_a_bound() {
+    let mut options = HttpOptions::default();
+    options.streams = 1;
+    let served = tools(options).await;
+    let (first, second) = (begin(&served).await, begin(&served).await);
+    let mut raw = served.connect().await;
+    raw.request(&get(&first), "").await;
+    assert_eq!(raw.head().await.status, 200);
+    assert_eq!(served.ask(&get(&second), "").await.status, 503);
+    drop(raw);
+    for _ in 0..100 {
+        let mut raw = served.connect().await;
+        raw.request(&get(&second), "").await;
+        if raw.head().await.status == 200 {
+            return;
+        }
+    }
+    panic!("a place that became free was not given to anybody");
+}
+
+#[tokio::test]
+async fn batches_are_split_and_joined_in_the_revision_that_has_them() {
+    let served = tools(HttpOptions::default()).await;
+    let old = NEW.replace("2025-11-25", "2025-03-26");
+    let reply = served.ask(POST, &old).await;
+    let id = reply.header("mcp-session-id").unwrap().to_owned();
+    let head = post(&id).replace("2025-11-25", "2025-03-26");
+    let batch = format!("[{},{INITIALIZED},{}]", call(1, "echo"), legacy(2, "ping", ""));
+    let reply = served.ask(&head, &batch).await;
+    let body = reply.with_status(200);
+    let answers: Vec<serde_json::Value> = serde_json::from_str(&body).expect(&body);
+    assert_eq!(answers.len(), 2);
+    let id = begin(&served).await;
+    let reply = served.ask(&post(&id), &batch).await;
+    assert_eq!(reply.code(), -32600);
+}
+
+#[tokio::test]
+async fn without_sessions_each_message_stands_for_itself() {
+    let mut options = HttpOptions::default();
+    options.stateless = true;
+    let served = tools(options).await;
+    let reply = served.ask(POST, NEW).await;
+    assert_eq!(reply.header("mcp-session-id"), None);
+    assert!(reply.with_status(200).contains(r#""protocolVersion":"2025-11-25""#));
+    let head = format!("{POST}MCP-Protocol-Version: 2025-11-25\n");
+    same(&served.ask(&head, &call(1, "echo")).await.with_status(200), ECHOED);
+    same(&served.ask(&post("whatever"), &call(1, "echo")).await.with_status(200), ECHOED);
+    same(&served.ask(POST, &call(1, "echo")).await.with_status(200), ECHOED);
+    assert_eq!(served.ask(&head, INITIALIZED).await.with_status(202), "");
+    let pong = served.ask(&head, &legacy(3, "ping", "")).await.with_status(200);
+    same(&pong, r#"{"jsonrpc":"2.0","id":3,"result":{}}"#);
+    let level = legacy(4, "logging/setLevel", r#""level":"error""#);
+    assert!(served.ask(&head, &level).await.with_status(200).contains("result"));
+    let reply = served.ask(&head, &legacy(5, "no/such", "")).await;
+    assert_eq!((reply.status, reply.code()), (200, -32601));
+    // Nobody could take the answer to a question.
+    let reply = served.ask(&head, &call(6, "ask")).await;
+    assert_eq!((reply.status, reply.code()), (200, -32600));
+    assert_eq!(
+        served.ask(POST, &format!("[{}]", call(1, "echo"))).await.with_status(200).trim(),
+        format!("[{ECHOED}]")
+    );
+    for method in ["GET", "DELETE"] {
+        let reply = served.ask(&get("x").replace("GET", method), "").await;
+        assert_eq!((reply.status, reply.header("allow")), (405, Some("POST")));
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_call_alone() {
+    let served = tools(HttpOptions::default()).await;
+    let id = begin(&served).await;
+    for name in ["panic", "panic later"] {
+        assert_eq!(served.ask(&post(&id), &call(2, name)).await.code(), -32603);
+    }
+    same(&served.ask(&post(&id), &call(1, "echo")).await.with_status(200), ECHOED);
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_calls_and_ends_streams() {
+    let slow = Slow::default();
+    let mut served = served(slow.clone(), HttpOptions::default()).await;
+    let id = begin(&served).await;
+    let (mut raw, mut stream) = (served.connect().await, served.connect().await);
+    raw.request(&post(&id), &call(1, "loud")).await;
+    raw.head().await;
+    stream.request(&get(&id), "").await;
+    stream.head().await;
+    served.stop();
+    while stream.chunk().await.is_some() {}
+    slow.go.add_permits(1);
+    assert!(rest(&mut raw).await.last().unwrap().1.contains("slow"));
+    served.ended().await;
+}
