@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
-use std::sync::Arc;
 
 use mcp_types::{
     BoxFuture, CompleteRequestParams, CompleteResult, CompleteResultCompletion, ErrorObject,
@@ -11,7 +10,8 @@ use mcp_types::{
 
 use crate::context::Subject;
 use crate::error::protocol_error;
-use crate::service::Incoming;
+use crate::lifespan::Source;
+use crate::service::{Incoming, refused};
 use crate::{Context, ToolError};
 
 /// The most values that one answer may hold (specification, "Completion results").
@@ -143,17 +143,21 @@ pub(crate) trait Handler: Send + Sync {
 
 pub(crate) struct Bound<S> {
     pub(crate) complete: Box<dyn Complete<S>>,
-    pub(crate) state: Arc<S>,
+    pub(crate) state: Source<S>,
 }
 
 impl<S: Send + Sync + 'static> Handler for Bound<S> {
     fn complete(&self, params: CompleteRequestParams, incoming: Incoming) -> ExchangeFuture {
+        let state = match self.state.get() {
+            Ok(state) => state,
+            Err(error) => return refused(error),
+        };
         let subject = Subject {
             method: "completion/complete",
             name: params.argument.name.clone(),
             arguments: RawText::of(&params.r#ref).ok(),
         };
-        let cx = Context::enter(subject, incoming, self.state.clone());
+        let cx = Context::enter(subject, incoming, state);
         let arguments = params.context.and_then(|context| context.arguments).unwrap_or_default();
         let mcp_types::CompleteRequestParamsArgument { name, value, .. } = params.argument;
         let completing = Completing { argument: name, value, arguments };

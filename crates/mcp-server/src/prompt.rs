@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 
 use mcp_types::{
     AudioContent, BoxFuture, ContentBlock, EmbeddedResource, ErrorObject, ExchangeFuture,
@@ -14,6 +13,7 @@ use mcp_types::{
 use crate::completion::Complete;
 use crate::context::Subject;
 use crate::error::protocol_error;
+use crate::lifespan::Source;
 use crate::service::{Incoming, refused, shown};
 use crate::{BuildError, Context, ToolError};
 
@@ -130,14 +130,18 @@ pub(crate) trait Handler: Send + Sync {
 
 pub(crate) struct Bound<S> {
     prompt: Box<dyn Prompt<S>>,
-    state: Arc<S>,
+    state: Source<S>,
     /// The names of the arguments, and whether they must be there.
     arguments: Vec<(String, bool)>,
     description: Option<String>,
 }
 
 impl<S> Bound<S> {
-    pub(crate) fn new(prompt: Box<dyn Prompt<S>>, state: Arc<S>, definition: &Definition) -> Self {
+    pub(crate) fn new(
+        prompt: Box<dyn Prompt<S>>,
+        state: Source<S>,
+        definition: &Definition,
+    ) -> Self {
         let arguments = definition.arguments.iter().flatten();
         let arguments =
             arguments.map(|argument| (argument.name.clone(), argument.required == Some(true)));
@@ -170,9 +174,13 @@ impl<S: Send + Sync + 'static> Handler for Bound<S> {
         if let Some(error) = self.judge(&arguments) {
             return refused(error);
         }
+        let state = match self.state.get() {
+            Ok(state) => state,
+            Err(error) => return refused(error),
+        };
         let subject =
             Subject { method: "prompts/get", name, arguments: RawText::of(&arguments).ok() };
-        let cx = Context::enter(subject, incoming, self.state.clone());
+        let cx = Context::enter(subject, incoming, state);
         let running = self.prompt.get(cx.clone(), arguments);
         let description = self.description.clone();
         Box::pin(async move {

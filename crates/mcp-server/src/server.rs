@@ -1,5 +1,6 @@
 //! The server: tools and an identity, checked once, then never changed.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use mcp_types::{
 };
 
 use crate::catalog::{Catalog, Draft};
+use crate::lifespan::{Life, Phase, Source, phase};
 use crate::listing::Listing;
 use crate::registry::{New, Registry};
 use crate::request_state::{Seal, StateSealer};
@@ -43,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) catalog: Catalog,
     pub(crate) seal: Option<Arc<Seal>>,
     pub(crate) changes: Changes,
+    pub(crate) life: Option<Arc<Life>>,
     pub(crate) tasks: Option<Arc<Engine>>,
 }
 
@@ -60,10 +63,11 @@ impl Server {
             tasks: None,
             sealer: None,
             list_changes: false,
+            lifespans: Vec::new(),
             tools: Vec::new(),
             draft: Draft::default(),
         };
-        ServerBuilder { parts, state: Arc::new(()) }
+        ServerBuilder { parts, state: Source::there(()) }
     }
 
     /// Ends the tasks that run in this process, for a server that stops: those whose tools may run
@@ -71,6 +75,28 @@ impl Server {
     pub async fn stop_tasks(&self) {
         if let Some(tasks) = &self.0.tasks {
             tasks.stop(self).await;
+        }
+    }
+
+    /// Ends the server: subscriptions and tasks come to their end, new requests are refused, and once
+    /// those under way are answered its lifespans stop.
+    ///
+    /// A server without a lifespan has nothing to wait for, and refuses nothing. Called twice, both
+    /// wait for the same end.
+    ///
+    /// ```
+    /// # futures_executor::block_on(async {
+    /// let server = mcp_server::server!().build()?;
+    /// // When the program is told to end, while HTTP still serves what is under way:
+    /// server.shutdown().await;
+    /// # Ok::<(), mcp_server::BuildError>(()) })?;
+    /// # Ok::<(), mcp_server::BuildError>(())
+    /// ```
+    pub async fn shutdown(&self) {
+        self.0.changes.close();
+        self.stop_tasks().await;
+        if let Some(life) = &self.0.life {
+            life.stop().await;
         }
     }
 
@@ -97,7 +123,7 @@ impl std::fmt::Debug for Server {
 #[must_use = "a server serves once it is built"]
 pub struct ServerBuilder<S = ()> {
     pub(crate) parts: Parts,
-    pub(crate) state: Arc<S>,
+    pub(crate) state: Source<S>,
 }
 
 /// All of a server in the making that does not depend on the type of its state.
@@ -110,6 +136,7 @@ pub(crate) struct Parts {
     sealer: Option<Arc<dyn StateSealer>>,
     /// Whether the author announces changes of the lists.
     list_changes: bool,
+    lifespans: Vec<Arc<dyn Phase>>,
     /// What went wrong is told by `build`, so that a chain stays a chain.
     tools: Vec<Result<NewTool, BuildError>>,
     pub(crate) draft: Draft,
@@ -122,7 +149,58 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
     ///
     /// What was added before keeps the state that it was added with.
     pub fn state<T: Send + Sync + 'static>(self, state: T) -> ServerBuilder<T> {
-        ServerBuilder { parts: self.parts, state: Arc::new(state) }
+        ServerBuilder { parts: self.parts, state: Source::there(state) }
+    }
+
+    /// Sets a state that starts before the first request and stops after the last: connections to a
+    /// database, a loaded model.
+    ///
+    /// As with [`ServerBuilder::state`], what is added *after* this sees it. `start` runs when
+    /// the first request comes, whatever it asks for, and requests that come meanwhile wait. If it
+    /// fails, that request fails, and the next one tries again; the log says why. A request that is
+    /// cancelled while it starts leaves the start to the next. `stop` runs once, after the requests
+    /// under way: at [`Server::shutdown`], or when the last handle to the server goes, as it does at
+    /// the end of `mcp_transport::serve`. Several lifespans start in order, and stop in reverse.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use mcp_server::{State, server, tool};
+    ///
+    /// struct Pool;
+    /// impl Pool {
+    ///     async fn open() -> std::io::Result<Self> { Ok(Self) }
+    ///     async fn close(&self) {}
+    ///     async fn count(&self) -> u64 { 7 }
+    /// }
+    ///
+    /// /// Counts the rows.
+    /// #[tool]
+    /// async fn count(pool: State<Pool>) -> u64 {
+    ///     pool.count().await
+    /// }
+    ///
+    /// let server = server!()
+    ///     .lifespan(Pool::open, async |pool: Arc<Pool>| pool.close().await)
+    ///     .tool::<count>()
+    ///     .build()?;
+    /// # Ok::<(), mcp_server::BuildError>(())
+    /// ```
+    pub fn lifespan<T, Start, Started, Error, Stop, Stopped>(
+        mut self,
+        start: Start,
+        stop: Stop,
+    ) -> ServerBuilder<T>
+    where
+        T: Send + Sync + 'static,
+        Start: Fn() -> Started + Send + Sync + 'static,
+        Started: Future<Output = Result<T, Error>> + Send + 'static,
+        Error: Display + 'static,
+        Stop: Fn(Arc<T>) -> Stopped + Send + Sync + 'static,
+        Stopped: Future<Output = ()> + Send + 'static,
+    {
+        let (state, lifespan) = phase(start, stop);
+        self.parts.lifespans.push(lifespan);
+        ServerBuilder { parts: self.parts, state }
     }
 
     /// Sets what the client may tell the model about using this server.
@@ -273,8 +351,8 @@ impl Parts {
         if let Some(hint) = catalog.general_hint() {
             (discover.ttl_ms, discover.cache_scope) = (Some(hint.ttl_ms()), Some(hint.scope()));
         }
-        let changes = Changes::default();
-        Ok(Server(Arc::new(Inner { discover, tools, catalog, seal, changes, tasks })))
+        let (changes, life) = (Changes::default(), Life::of(self.lifespans));
+        Ok(Server(Arc::new(Inner { discover, tools, catalog, seal, changes, life, tasks })))
     }
 }
 
@@ -294,7 +372,7 @@ impl Inner {
 /// A tool with the state of its server, checked by itself.
 pub(crate) fn tooled<S: Send + Sync + 'static>(
     tool: Box<dyn Tool<S>>,
-    state: &Arc<S>,
+    state: &Source<S>,
 ) -> Result<NewTool, BuildError> {
     let definition = tool.definition()?;
     let name = definition.name.clone();

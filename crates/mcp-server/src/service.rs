@@ -7,15 +7,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use mcp_types::{
-    ClientRequest, ErrorObject, Exchange, ExchangeFuture, ExchangeId, Notifier, Outcome,
-    RequestContext,
+    ClientRequest, ErrorObject, Exchange, ExchangeFuture, Notifier, Outcome, RequestContext,
 };
 use tower_service::Service;
 use tracing::Span;
 
-use crate::Server;
+use crate::lifespan::{Life, Running};
 use crate::request_state::Sealed;
 use crate::subscription::listen;
+use crate::{Server, span};
 
 impl Service<Exchange> for Server {
     type Response = Outcome;
@@ -28,13 +28,31 @@ impl Service<Exchange> for Server {
 
     fn call(&mut self, mut exchange: Exchange) -> ServerFuture {
         exchange.forget_foreign_caller();
-        let id = exchange.id();
         let Exchange { request, mut context, notifier, .. } = exchange;
-        let sealed = match Sealed::open(self.0.seal.as_ref(), &request, &mut context) {
-            Ok(sealed) => sealed,
-            Err(error) => return ServerFuture::ready(Err(error)),
+        let span = span::of(&request, &context);
+        let opened =
+            Sealed::open(self.0.seal.as_ref(), &request, &mut context).and_then(|sealed| {
+                let running = self.0.life.as_ref().map(Life::enter).transpose()?;
+                Ok((sealed, running))
+            });
+        let (sealed, running) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return ServerFuture::ready(&span, Err(error)),
         };
-        ServerFuture { sealed, ..self.dispatch(id, request, context, notifier) }
+        let started = match &self.0.life {
+            Some(life) if !life.has_started() => {
+                let (life, server, inner) = (life.clone(), self.clone(), span.clone());
+                let runtime = context.runtime.clone();
+                ServerFuture::start(span, || {
+                    Box::pin(async move {
+                        life.start(runtime.as_ref()).await?;
+                        server.dispatch(inner, request, context, notifier).await
+                    })
+                })
+            }
+            _ => self.dispatch(span, request, context, notifier),
+        };
+        ServerFuture { sealed, running, ..started }
     }
 }
 
@@ -42,7 +60,7 @@ impl Server {
     /// Starts what answers a request.
     fn dispatch(
         &self,
-        id: ExchangeId,
+        span: Span,
         request: ClientRequest,
         context: RequestContext,
         notifier: Notifier,
@@ -55,9 +73,8 @@ impl Server {
                 let Some(tool) =
                     tool.filter(|tool| visibility.shows(&incoming.request, &**tool.listed))
                 else {
-                    return ServerFuture::ready(Err(no_tool(&call.name)));
+                    return ServerFuture::ready(&span, Err(no_tool(&call.name)));
                 };
-                let span = tracing::debug_span!("tools/call", tool = call.name, ?id);
                 let support = tool.handler.task();
                 if let Some(tasks) = &self.0.tasks
                     && tasks.concern(support, &incoming.request)
@@ -70,21 +87,19 @@ impl Server {
                 ServerFuture::start(span, || tool.handler.call(call.name, call.arguments, incoming))
             }
             ClientRequest::SubscriptionsListen(params) => {
-                let span = tracing::debug_span!("subscriptions/listen", ?id);
                 ServerFuture::start(span, || Box::pin(listen(params.notifications, incoming)))
             }
             ClientRequest::Extension { method, params } if method.starts_with("tasks/") => {
-                let span = tracing::debug_span!("request", method, ?id);
                 match &self.0.tasks {
                     Some(tasks) => {
                         let tasks = tasks.clone();
                         let answer = || Box::pin(tasks.answer(method, params, incoming)) as _;
                         ServerFuture::start(span, answer)
                     }
-                    None => ServerFuture::ready(Err(ErrorObject::method_not_found(&method))),
+                    None => ServerFuture::ready(&span, Err(ErrorObject::method_not_found(&method))),
                 }
             }
-            other => self.serve(id, other, incoming),
+            other => self.serve(span, other, incoming),
         }
     }
 }
@@ -122,6 +137,8 @@ pub struct ServerFuture {
     state: State,
     /// Where the server seals request states: for what it seals this one.
     sealed: Option<Box<Sealed>>,
+    /// Where the server has a lifespan: that it must not stop yet.
+    running: Option<Running>,
 }
 
 enum State {
@@ -134,13 +151,17 @@ impl ServerFuture {
     /// Starts a handler; its panic is an error of this call.
     pub(crate) fn start(span: Span, start: impl FnOnce() -> ExchangeFuture) -> Self {
         match span.in_scope(|| catch_unwind(AssertUnwindSafe(start))) {
-            Ok(future) => Self { state: State::Running { future, span }, sealed: None },
-            Err(panic) => Self::ready(Err(panicked(&*panic, &span))),
+            Ok(future) => {
+                let state = State::Running { future, span };
+                Self { state, sealed: None, running: None }
+            }
+            Err(panic) => Self::ready(&span, Err(panicked(&*panic, &span))),
         }
     }
 
-    pub(crate) fn ready(result: Result<Outcome, ErrorObject>) -> Self {
-        Self { state: State::Ready(Box::new(result)), sealed: None }
+    pub(crate) fn ready(span: &Span, result: Result<Outcome, ErrorObject>) -> Self {
+        span::note(span, &result);
+        Self { state: State::Ready(Box::new(result)), sealed: None, running: None }
     }
 }
 
@@ -155,7 +176,9 @@ impl Future for ServerFuture {
             return match catch_unwind(AssertUnwindSafe(poll)) {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(outcome)) => {
+                    span::note(span, &outcome);
                     this.state = State::Done;
+                    this.running = None;
                     Poll::Ready(match this.sealed.take() {
                         Some(sealed) => sealed.close(outcome),
                         None => outcome,
@@ -165,6 +188,7 @@ impl Future for ServerFuture {
                     let error = panicked(&*panic, span);
                     let broken = std::mem::replace(&mut this.state, State::Done);
                     let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+                    this.running = None;
                     Poll::Ready(Err(error))
                 }
             };

@@ -15,6 +15,12 @@ pub trait Runtime: Send + Sync {
     /// Starts a task that nobody waits for.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
+    /// Runs `task` once what is served under this runtime has ended, and keeps the process from
+    /// ending before it, where that can be done; as a task of its own otherwise.
+    fn finally(&self, task: BoxFuture<'static, ()>) {
+        self.spawn(task);
+    }
+
     /// Runs `work` on one of a bounded number of threads that may block.
     ///
     /// # Errors

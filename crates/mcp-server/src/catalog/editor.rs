@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mcp_types::{Prompt as PromptDefinition, RawText, Tool as ToolDefinition};
 
 use super::{AnyResource, prompted, resourced};
+use crate::lifespan::Source;
 use crate::listing::Listing;
 use crate::prompt::{PromptArguments, PromptFn};
 use crate::resource::ResourceFn;
@@ -42,27 +43,27 @@ use crate::{
 /// ```
 pub struct Editor<S = ()> {
     server: Server,
-    state: Arc<S>,
+    state: Source<S>,
 }
 
 impl Server {
     /// Changes what the server offers, if it declared that this may change.
     pub fn editor(&self) -> Editor {
-        Editor { server: self.clone(), state: Arc::new(()) }
+        Editor { server: self.clone(), state: Source::there(()) }
     }
 }
 
 impl<S: Send + Sync + 'static> Context<S> {
     /// Changes what the server offers; what is added sees the state of this call.
     pub fn editor(&self) -> Editor<S> {
-        Editor { server: self.server().clone(), state: self.shared_state().clone() }
+        Editor { server: self.server().clone(), state: Source::from(self.shared_state().clone()) }
     }
 }
 
 impl<S: Send + Sync + 'static> Editor<S> {
     /// An editor whose additions see this state.
     pub fn with_state<T: Send + Sync + 'static>(self, state: Arc<T>) -> Editor<T> {
-        Editor { server: self.server, state }
+        Editor { server: self.server, state: Source::from(state) }
     }
 
     /// Adds a tool.

@@ -5,8 +5,6 @@ mod check;
 mod editor;
 mod serve;
 
-use std::sync::Arc;
-
 use mcp_types::{
     CompleteReference, Prompt as PromptDefinition, RawText, Resource as Definition,
     ResourceTemplate, ServerCapabilities, ServerCapabilitiesPrompts, ServerCapabilitiesResources,
@@ -16,6 +14,7 @@ use mcp_types::{
 pub use editor::Editor;
 
 use crate::completion::{self, Completions};
+use crate::lifespan::Source;
 use crate::listing::{CacheHints, Listing, Visibility};
 use crate::registry::{New, Registry};
 use crate::resource::ResourceDefinition;
@@ -191,7 +190,7 @@ fn shown(target: &CompleteReference) -> String {
 /// A prompt with the state of its server, checked by itself.
 fn prompted<S: Send + Sync + 'static>(
     prompt: Box<dyn Prompt<S>>,
-    state: &Arc<S>,
+    state: &Source<S>,
 ) -> Result<NewPrompt, BuildError> {
     let definition = prompt.definition()?;
     check::prompt(&definition)?;
@@ -211,7 +210,7 @@ fn prompted<S: Send + Sync + 'static>(
 /// A resource with the state of its server, checked by itself.
 fn resourced<S: Send + Sync + 'static>(
     resource: Box<dyn Resource<S>>,
-    state: &Arc<S>,
+    state: &Source<S>,
 ) -> Result<AnyResource, BuildError> {
     let definition = resource.definition()?;
     let completions = bound(resource.completions(), state);
@@ -243,7 +242,7 @@ fn resourced<S: Send + Sync + 'static>(
 
 fn bound<S: Send + Sync + 'static>(
     completions: Vec<(String, Box<dyn crate::Complete<S>>)>,
-    state: &Arc<S>,
+    state: &Source<S>,
 ) -> Completions {
     let bound = completions.into_iter().map(|(argument, complete)| {
         let state = state.clone();

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use mcp_types::{
-    ClientRequest, CompleteReference, CompleteRequestParams, ErrorObject, ExchangeId,
-    GetPromptRequestParams, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, Outcome, RequestContext, ServerResult,
+    ClientRequest, CompleteReference, CompleteRequestParams, ErrorObject, GetPromptRequestParams,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Outcome,
+    RequestContext, ServerResult,
 };
+use tracing::Span;
 
 use super::{Catalog, has_argument};
 use crate::Server;
@@ -20,24 +21,24 @@ impl Server {
     /// Starts what answers a request that is no call of a tool.
     pub(crate) fn serve(
         &self,
-        id: ExchangeId,
+        span: Span,
         request: ClientRequest,
         incoming: Incoming,
     ) -> ServerFuture {
         match request {
-            ClientRequest::GetPrompt(params) => self.get_prompt(id, params, incoming),
-            ClientRequest::ReadResource(params) => self.read_resource(id, params.uri, incoming),
-            ClientRequest::Complete(params) => self.complete(id, *params, incoming),
+            ClientRequest::GetPrompt(params) => self.get_prompt(span, params, incoming),
+            ClientRequest::ReadResource(params) => self.read_resource(span, params.uri, incoming),
+            ClientRequest::Complete(params) => self.complete(span, *params, incoming),
             other => {
-                let _span = tracing::debug_span!("request", method = other.method(), ?id).entered();
-                ServerFuture::ready(self.list(&other, &incoming.request).map(Outcome::from))
+                let listed = span.in_scope(|| self.list(&other, &incoming.request));
+                ServerFuture::ready(&span, listed.map(Outcome::from))
             }
         }
     }
 
     fn get_prompt(
         &self,
-        id: ExchangeId,
+        span: Span,
         params: GetPromptRequestParams,
         incoming: Incoming,
     ) -> ServerFuture {
@@ -46,17 +47,15 @@ impl Server {
         let prompt = catalog.prompts.find(&name);
         let visible = |listed: &_| catalog.visibility.shows(&incoming.request, listed);
         let Some(prompt) = prompt.filter(|prompt| visible(&**prompt.listed)) else {
-            return ServerFuture::ready(Err(no_prompt(&name)));
+            return ServerFuture::ready(&span, Err(no_prompt(&name)));
         };
-        let span = tracing::debug_span!("prompts/get", prompt = name, ?id);
         let arguments = arguments.unwrap_or_default();
         ServerFuture::start(span, || prompt.handler.handler.get(name, arguments, incoming))
     }
 
-    fn read_resource(&self, id: ExchangeId, uri: String, incoming: Incoming) -> ServerFuture {
+    fn read_resource(&self, span: Span, uri: String, incoming: Incoming) -> ServerFuture {
         let Catalog { resources, templates, visibility, .. } = &self.0.catalog;
         let request = &incoming.request;
-        let span = tracing::debug_span!("resources/read", uri, ?id);
         let one = resources.find(&uri);
         if let Some(one) = one.filter(|one| visibility.shows(request, &**one.listed)) {
             let read = || one.handler.read(uri, BTreeMap::new(), incoming);
@@ -71,29 +70,31 @@ impl Server {
                 let read = || entry.handler.handler.read(uri, variables, incoming);
                 ServerFuture::start(span, read)
             }
-            None => ServerFuture::ready(Err(not_found(&uri))),
+            None => ServerFuture::ready(&span, Err(not_found(&uri))),
         }
     }
 
     fn complete(
         &self,
-        id: ExchangeId,
+        span: Span,
         params: CompleteRequestParams,
         incoming: Incoming,
     ) -> ServerFuture {
         let Catalog { prompts, resources, templates, visibility, completes, .. } = &self.0.catalog;
         if !completes {
-            return ServerFuture::ready(Err(ErrorObject::method_not_found("completion/complete")));
+            return ServerFuture::ready(
+                &span,
+                Err(ErrorObject::method_not_found("completion/complete")),
+            );
         }
         let request = &incoming.request;
         let argument = params.argument.name.clone();
-        let span = tracing::debug_span!("completion/complete", argument, ?id);
         match &params.r#ref {
             CompleteReference::Prompt(reference) => {
                 let prompt = prompts.find(&reference.name);
                 let Some(prompt) = prompt.filter(|it| visibility.shows(request, &**it.listed))
                 else {
-                    return ServerFuture::ready(Err(no_prompt(&reference.name)));
+                    return ServerFuture::ready(&span, Err(no_prompt(&reference.name)));
                 };
                 let is_known = has_argument(&prompt.listed, &argument);
                 suggest(span, &prompt.handler.completions, is_known, params, incoming)
@@ -112,16 +113,20 @@ impl Server {
                     return suggest(span, &entry.handler.completions, is_known, params, incoming);
                 }
                 let one = resources.find(uri);
-                ServerFuture::ready(Err(
-                    match one.filter(|one| visibility.shows(request, &**one.listed)) {
+                ServerFuture::ready(
+                    &span,
+                    Err(match one.filter(|one| visibility.shows(request, &**one.listed)) {
                         Some(_) => no_argument(&argument),
                         None => not_found(uri),
-                    },
-                ))
+                    }),
+                )
             }
-            _ => ServerFuture::ready(Err(ErrorObject::invalid_params(
-                "the reference is none of `ref/prompt` and `ref/resource`",
-            ))),
+            _ => ServerFuture::ready(
+                &span,
+                Err(ErrorObject::invalid_params(
+                    "the reference is none of `ref/prompt` and `ref/resource`",
+                )),
+            ),
         }
     }
 
@@ -195,7 +200,7 @@ impl Catalog {
 }
 
 fn suggest(
-    span: tracing::Span,
+    span: Span,
     completions: &Completions,
     is_known: bool,
     params: CompleteRequestParams,
@@ -203,8 +208,8 @@ fn suggest(
 ) -> ServerFuture {
     match completions.get(&params.argument.name) {
         Some(handler) => ServerFuture::start(span, || handler.complete(params, incoming)),
-        None if is_known => ServerFuture::ready(Ok(completion::nothing().into())),
-        None => ServerFuture::ready(Err(no_argument(&params.argument.name))),
+        None if is_known => ServerFuture::ready(&span, Ok(completion::nothing().into())),
+        None => ServerFuture::ready(&span, Err(no_argument(&params.argument.name))),
     }
 }
 

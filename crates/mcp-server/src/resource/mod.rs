@@ -15,7 +15,8 @@ pub use result::{Cached, IntoResourceResult};
 
 use crate::completion::Complete;
 use crate::context::Subject;
-use crate::service::{Incoming, shown};
+use crate::lifespan::Source;
+use crate::service::{Incoming, refused, shown};
 use crate::{BuildError, Context};
 
 /// The future of a resource's contents.
@@ -135,14 +136,14 @@ pub(crate) trait Handler: Send + Sync {
 
 pub(crate) struct Bound<S> {
     resource: Box<dyn Resource<S>>,
-    state: Arc<S>,
+    state: Source<S>,
     mime_type: Option<Arc<str>>,
 }
 
 impl<S> Bound<S> {
     pub(crate) fn new(
         resource: Box<dyn Resource<S>>,
-        state: Arc<S>,
+        state: Source<S>,
         definition: &ResourceDefinition,
     ) -> Self {
         let mime_type = definition.mime_type().map(|mime_type| Arc::from(mime_type.as_str()));
@@ -157,8 +158,12 @@ impl<S: Send + Sync + 'static> Handler for Bound<S> {
         variables: BTreeMap<String, String>,
         incoming: Incoming,
     ) -> ExchangeFuture {
+        let state = match self.state.get() {
+            Ok(state) => state,
+            Err(error) => return refused(error),
+        };
         let subject = Subject { method: "resources/read", name: uri.clone(), arguments: None };
-        let cx = Context::enter(subject, incoming, self.state.clone());
+        let cx = Context::enter(subject, incoming, state);
         let read = Read { uri, mime_type: self.mime_type.clone(), variables };
         let running = self.resource.read(cx.clone(), read);
         Box::pin(async move {

@@ -325,7 +325,7 @@ fn enter(
 ) -> ServerFuture {
     let Some(tool) = server.0.tools.find(&call.name) else {
         let text = format!("the tool `{}` is not served any more", call.name.escape_debug());
-        return ServerFuture::ready(Err(ErrorObject::invalid_params(text)));
+        return ServerFuture::ready(&tracing::Span::none(), Err(ErrorObject::invalid_params(text)));
     };
     let span = tracing::debug_span!("tools/call", tool = call.name);
     let incoming = Incoming { request, notifier, server: server.clone() };

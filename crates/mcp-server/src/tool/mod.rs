@@ -13,6 +13,7 @@ use mcp_types::{
 };
 use tokio::sync::oneshot;
 
+use crate::lifespan::Source;
 use crate::service::Incoming;
 use crate::task::TaskSupport;
 use crate::{BuildError, Context, IntoToolResult, Server, ToolError};
@@ -115,14 +116,17 @@ pub(crate) trait Handler: Send + Sync {
 
 pub(crate) struct Bound<S> {
     pub(crate) tool: Box<dyn Tool<S>>,
-    pub(crate) state: Arc<S>,
+    pub(crate) state: Source<S>,
     pub(crate) task: TaskSupport,
 }
 
 impl<S: Send + Sync + 'static> Handler for Bound<S> {
     fn call(&self, tool: String, arguments: Option<RawText>, incoming: Incoming) -> ExchangeFuture {
         let Incoming { request, notifier, server } = incoming;
-        let state = self.state.clone();
+        let state = match self.state.get() {
+            Ok(state) => state,
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
         self.tool.call(Call { tool, arguments, request, notifier, state, server })
     }
 

@@ -197,3 +197,22 @@ fn an_inner_call_logs_and_has_no_progress() {
     block_on(server().call(exchange)).unwrap();
     assert_eq!(*heard.0.lock().unwrap(), ["log", "log"]);
 }
+
+/// Is a task whenever a client calls it.
+#[tool(task = "required")]
+async fn long() -> Name {
+    Name { name: "done".into() }
+}
+
+#[tool]
+async fn waits(cx: Context) -> Result<String, CallError> {
+    Ok(cx.call_tool_as::<Name>("long", &Nothing {}).await?.name)
+}
+
+#[test]
+fn an_inner_call_is_no_task() {
+    let tasks = mcp_server::task::Tasks::new(mcp_server::task::MemoryTaskStore::new());
+    let server = server!().tasks(tasks).tool::<long>().tool::<waits>().build().unwrap();
+    let capabilities = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+    assert_eq!(input::Caller::new(server, capabilities).shown("waits", "{}", &[]), "done");
+}

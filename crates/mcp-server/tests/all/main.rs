@@ -10,6 +10,7 @@ mod prompt;
 mod resource;
 #[cfg(feature = "sealed-state")]
 mod sealed;
+mod lifespan;
 mod service;
 mod subscription;
 mod task;
