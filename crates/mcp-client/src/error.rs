@@ -34,6 +34,9 @@ pub enum Error {
     /// The result is not of the type that the caller named: look at the tool's output schema.
     #[error("the result does not fit: {0}")]
     Result(DecodeError),
+    /// The task was stopped before it had a result.
+    #[error("the task was cancelled, call the tool again")]
+    TaskCancelled,
     /// The arguments have no JSON form.
     #[error("the arguments have no JSON form: {0}")]
     Arguments(#[source] serde_json::Error),

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mcp_types::{
-    BoxFuture, ClientCapabilities, ClientRequest, CreateMessageResult, ElicitAction,
-    ElicitRequestParams, ElicitResult, ErrorObject, Exchange, ExchangeFuture, ExchangeService,
-    InputHandler, InputRequest, InputRequiredResult, ListRootsResult, Members, Origin, Outcome,
-    RawText,
+    ClientCapabilities, ClientRequest, CreateMessageResult, ElicitAction, ElicitRequestParams,
+    ElicitResult, ErrorObject, Exchange, ExchangeFuture, ExchangeService, InputHandler,
+    InputRequest, InputRequiredResult, ListRootsResult, Members, Origin, Outcome, RawText,
 };
 use tower_layer::Layer;
 use tower_service::Service;
+
+use crate::together::together;
 
 mod form;
 mod handler;
@@ -83,6 +83,16 @@ impl InputLayer {
         let (handler, capabilities) = (handler.clone(), capabilities.clone());
         let declared = declared.clone();
         Self { shared: Arc::new(Shared { handler, capabilities, declared, rounds: most }) }
+    }
+}
+
+impl InputLayer {
+    /// Answers questions that came another way than as a request's outcome.
+    pub(crate) async fn answer(
+        &self,
+        questions: BTreeMap<String, InputRequest>,
+    ) -> Result<(Members, Option<ErrorObject>), ErrorObject> {
+        self.shared.answer(questions).await
     }
 }
 
@@ -195,20 +205,18 @@ impl Shared {
         &self,
         questions: BTreeMap<String, InputRequest>,
     ) -> Result<(Members, Option<ErrorObject>), ErrorObject> {
-        let mut asking = Vec::with_capacity(questions.len());
-        let mut refusal = None;
+        let (mut asked, mut asking, mut refusal) = (Vec::new(), Vec::new(), None);
         for (key, question) in questions {
             if !covers(&self.capabilities, &question) {
                 refusal = Some(undeclared(&question));
                 continue;
             }
-            let kept = question.clone();
-            asking.push((key, kept, Asking::Waiting(self.handler.handle(question))));
+            asked.push((key, question.clone()));
+            asking.push(self.handler.handle(question));
         }
-        poll_fn(|cx| poll_all(&mut asking, cx)).await;
         let mut answers = Members::new();
-        for (key, question, asking) in asking {
-            let Asking::Done(answer) = asking else { continue };
+        let answered = together(asking, None).await.into_iter().flatten();
+        for ((key, question), answer) in asked.into_iter().zip(answered) {
             let answer = match (answer, &question) {
                 (Ok(answer), question) => fitting(&key, question, answer)?,
                 (Err(_), InputRequest::Elicit(_)) => {
@@ -223,24 +231,6 @@ impl Shared {
         }
         Ok((answers, refusal))
     }
-}
-
-enum Asking<'a> {
-    Waiting(BoxFuture<'a, Result<RawText, ErrorObject>>),
-    Done(Result<RawText, ErrorObject>),
-}
-
-fn poll_all(asking: &mut [(String, InputRequest, Asking<'_>)], cx: &mut Context<'_>) -> Poll<()> {
-    let mut all = Poll::Ready(());
-    for (_, _, asking) in asking {
-        if let Asking::Waiting(future) = asking {
-            match Pin::new(future).poll(cx) {
-                Poll::Ready(answer) => *asking = Asking::Done(answer),
-                Poll::Pending => all = Poll::Pending,
-            }
-        }
-    }
-    all
 }
 
 /// Whether somebody who declares `capabilities` may be asked this.

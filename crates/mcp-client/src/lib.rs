@@ -40,6 +40,9 @@
 //! - [`InputLayer`] answers what a server asks in the middle of a request: a form, a page to open,
 //!   a question to the host's model. [`Inputs`] puts the answers together from functions.
 //! - [`CacheLayer`] keeps what the server says may be kept.
+//! - [`TaskLayer`](task::TaskLayer) waits for calls that a server turned into tasks; a
+//!   [`TaskHandle`](task::TaskHandle) shows them, and finds them again after a restart.
+//! - [`Group`] is several servers as one: a client of all of them, or a gateway.
 //! - [`TraceLayer`] opens a span for each request, and sends the trace context along.
 //!
 //! What it leaves out: connecting (`mcp-transport`), trust (`etdi-core`).
@@ -49,11 +52,14 @@ mod call;
 mod client;
 mod display;
 mod error;
+mod group;
 mod inbox;
 mod input;
 mod pages;
 mod stack;
 mod subscription;
+pub mod task;
+mod together;
 mod trace;
 
 pub use mcp_types as types;
@@ -63,6 +69,7 @@ pub use call::{RunningCall, ToolCall, structured, text_of};
 pub use client::Client;
 pub use display::{DisplayName, display_name};
 pub use error::Error;
+pub use group::{Group, GroupBuilder, GroupError};
 pub use input::{Answering, Form, InputLayer, Inputs};
 pub use pages::{Budget, Page, Pages};
 pub use stack::Stacked;

@@ -49,7 +49,7 @@ pub trait Page: sealed::Page {
     fn entries(self) -> Items<Self::Entry>;
 }
 
-mod sealed {
+pub(crate) mod sealed {
     use super::{ClientRequest, PaginatedRequestParams, ServerResult};
 
     pub trait Page: Sized + Send + 'static {

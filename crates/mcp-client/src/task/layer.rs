@@ -29,12 +29,13 @@ use super::{TaskTicket, created, declare, exchange_of, is_over, poll_interval};
 /// ```
 /// use std::sync::Arc;
 /// use mcp_client::types::{ExchangeService, Runtime};
-/// use mcp_client::{Client, InputLayer, Inputs, TaskLayer};
+/// use mcp_client::task::TaskLayer;
+/// use mcp_client::{Client, InputLayer, Inputs};
 ///
 /// # fn example(connection: impl ExchangeService, runtime: Arc<dyn Runtime>) {
 /// let client = Client::new(connection)
 ///     .layer(TaskLayer::new(runtime))
-///     .layer(InputLayer::new(Inputs::new().elicit(|form| async move { form.decline() })));
+///     .layer(InputLayer::new(Inputs::new().elicit(|form| async move { Ok(form.decline()) })));
 /// # }
 /// ```
 #[derive(Clone)]
@@ -139,12 +140,10 @@ impl<S: ExchangeService> Following<S> {
                 self.ticket.poll_interval_ms = Some(interval);
             }
             match task {
-                DetailedTask::Working(task) => {
-                    if task.status_message != told {
-                        told = task.status_message;
-                        reports += 1;
-                        self.report(reports, told.clone()).await;
-                    }
+                DetailedTask::Working(task) if task.status_message != told => {
+                    told = task.status_message;
+                    reports += 1;
+                    self.report(reports, told.clone()).await;
                 }
                 DetailedTask::InputRequired(task) => {
                     let mut asked = InputRequiredResult::new();
@@ -178,13 +177,18 @@ impl<S: ExchangeService> Following<S> {
         let _ = self.template.notifier.notify(ServerNotification::Progress(progress)).await;
     }
 
-    async fn ask<P: Serialize>(&mut self, method: &str, params: &P) -> Result<RawText, ErrorObject> {
+    async fn ask<P: Serialize>(
+        &mut self,
+        method: &str,
+        params: &P,
+    ) -> Result<RawText, ErrorObject> {
         let exchange = self.exchange(method, params)?;
         poll_fn(|cx| self.service.poll_ready(cx)).await?;
         match self.service.call(exchange).await? {
             Outcome::Complete(ServerResult::Extension(text)) => Ok(text),
             _ => {
-                let text = format!("the server answered `{method}` with the result of another request");
+                let text =
+                    format!("the server answered `{method}` with the result of another request");
                 Err(ErrorObject::local(Origin::Protocol, text))
             }
         }

@@ -9,7 +9,8 @@
 //! ```
 //! use std::sync::Arc;
 //! use mcp_client::types::{ExchangeService, Runtime};
-//! use mcp_client::{Client, Error, Started};
+//! use mcp_client::task::Started;
+//! use mcp_client::{Client, Error};
 //!
 //! # async fn example<S: ExchangeService>(client: Client<S>, runtime: Arc<dyn Runtime>, save: fn(&str)) -> Result<(), Error> {
 //! match client.call_tool_as_task("render", &serde_json::json!({"frames": 9_000}), runtime).await? {
@@ -123,11 +124,13 @@ impl<S: ExchangeService> Client<S> {
         declare(&mut exchange.context);
         match self.exchange(exchange).await? {
             ServerResult::CallTool(result) => Ok(Started::Done(result)),
-            ServerResult::Extension(text) => {
-                let task: CreateTaskResult = text.parse().map_err(bad_task)?;
-                let handle = self.task(TaskTicket::of(name, &task), runtime);
-                Ok(Started::Task(Box::new(handle)))
-            }
+            ServerResult::Extension(text) => match created(&text) {
+                Some(task) => {
+                    let handle = self.task(TaskTicket::of(name, &task), runtime);
+                    Ok(Started::Task(Box::new(handle)))
+                }
+                None => Err(unexpected("tools/call", &ServerResult::Extension(text))),
+            },
             other => Err(unexpected("tools/call", &other)),
         }
     }
@@ -307,9 +310,12 @@ pub struct TaskStates<S>(Following<S>);
 
 enum Following<S> {
     Idle(Box<TaskHandle<S>>),
-    Asking(BoxFuture<'static, (Box<TaskHandle<S>>, Result<DetailedTask, Error>)>),
+    Asking(BoxFuture<'static, Answered<S>>),
     Over,
 }
+
+/// The handle back, and what came of asking.
+type Answered<S> = (Box<TaskHandle<S>>, Result<DetailedTask, Error>);
 
 impl<S: ExchangeService> Stream for TaskStates<S> {
     type Item = Result<DetailedTask, Error>;

@@ -3,8 +3,10 @@
 
 mod cache;
 mod calls;
+mod group;
 mod input;
 mod listing;
 mod script;
 mod subscription;
+mod task;
 mod trace;
