@@ -33,11 +33,14 @@ const SENTINEL: (&str, &str) = ("=?base64?", "?=");
 /// `text` as the value of `Mcp-Name` or `Mcp-Param-*`: as it is where a header can carry it, and in
 /// the form `=?base64?…?=` where it cannot or where it looks like that form.
 pub(crate) fn encode(text: &str) -> HeaderValue {
+    let looks_encoded = text.starts_with(SENTINEL.0) && text.ends_with(SENTINEL.1);
     let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
         && !text.starts_with([' ', '\t'])
-        && !text.ends_with([' ', '\t'])
-        && !(text.starts_with(SENTINEL.0) && text.ends_with(SENTINEL.1));
-    if plain && let Ok(value) = HeaderValue::from_str(text) {
+        && !text.ends_with([' ', '\t']);
+    if plain
+        && !looks_encoded
+        && let Ok(value) = HeaderValue::from_str(text)
+    {
         return value;
     }
     let encoded = format!("{}{}{}", SENTINEL.0, STANDARD.encode(text), SENTINEL.1);

@@ -155,7 +155,9 @@ impl Events {
                 Ok(Some(event)) => return Ok(Some(event)),
                 Ok(None) => {}
                 Err(sse::TooLong(most)) => {
-                    return Err(endpoint.broken(&format!("sent an event of more than {most} bytes")));
+                    return Err(
+                        endpoint.broken(&format!("sent an event of more than {most} bytes"))
+                    );
                 }
             }
             let Some(frame) = self.body.frame().await else { return Ok(None) };
@@ -199,9 +201,10 @@ pub(super) fn text(
     limits: FrameLimits,
     message: Bytes,
 ) -> Result<Option<ByteString>, ErrorObject> {
-    limits.admit(message).transpose().map_err(|fault| {
-        endpoint.broken(&format!("sent a message that cannot be read: {fault}"))
-    })
+    limits
+        .admit(message)
+        .transpose()
+        .map_err(|fault| endpoint.broken(&format!("sent a message that cannot be read: {fault}")))
 }
 
 /// What a whole body says to the request `id`, if it is an answer of the protocol.
@@ -260,16 +263,23 @@ pub(super) async fn answer_of(
         let error = endpoint.broken("ended its answer before the message that was asked for");
         return Err(NoAnswer { error, status });
     }
-    let body = match head.status.is_success() {
+    let body = match head.status.is_success() && form(&head.headers) == Form::Json {
         true => whole(endpoint, body, limits.line).await?,
         false => beginning(body).await,
     };
-    match answer_in(limits, &body, id) {
+    let error = match answer_in(limits, &body, id) {
         Some(answer) if head.status.is_success() || answer.result.is_err() => {
-            Ok((head.status, answer))
+            return Ok((head.status, answer));
         }
-        _ => Err(NoAnswer { error: endpoint.status(&head, &body), status }),
-    }
+        _ if head.status.is_success() => match limits.admit(body.clone()) {
+            Some(Err(fault)) => {
+                endpoint.broken(&format!("sent a message that cannot be read: {fault}"))
+            }
+            _ => endpoint.status(&head, &body),
+        },
+        _ => endpoint.status(&head, &body),
+    };
+    Err(NoAnswer { error, status })
 }
 
 #[cfg(test)]

@@ -178,7 +178,8 @@ impl Endpoint {
             said if said.is_empty() => {}
             said => text += &format!(": {said}"),
         }
-        self.failed(&text)
+        // A success that says nothing of the protocol breaks it.
+        if head.status.is_success() { self.broken(&text) } else { self.failed(&text) }
     }
 
     fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> ErrorObject {
@@ -203,7 +204,7 @@ const OURSELVES: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VER
 const LEAST_HEAD: usize = 8192;
 
 /// The URL without its query.
-pub(super) fn shown(uri: &Uri) -> String {
+fn shown(uri: &Uri) -> String {
     let scheme = uri.scheme_str().unwrap_or_default();
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     format!("{scheme}://{authority}{}", uri.path())
@@ -230,20 +231,16 @@ fn connector(
 ) -> Result<Connector, String> {
     use hyper_rustls::HttpsConnectorBuilder;
 
-    let builder = HttpsConnectorBuilder::new();
+    let ring = rustls::crypto::ring::default_provider;
     let builder = match &options.tls {
-        Some(config) => builder.with_tls_config((**config).clone()),
+        Some(config) => HttpsConnectorBuilder::new().with_tls_config((**config).clone()),
         None => {
-            let ring = rustls::crypto::ring::default_provider;
             // Reading the system's roots takes a while, so only who needs them waits for it.
-            let system = if secure {
-                builder.clone().with_provider_and_native_roots(ring()).ok()
-            } else {
-                None
-            };
-            match system {
+            let system = secure
+                .then(|| HttpsConnectorBuilder::new().with_provider_and_native_roots(ring()).ok());
+            match system.flatten() {
                 Some(builder) => builder,
-                None => builder
+                None => HttpsConnectorBuilder::new()
                     .with_provider_and_webpki_roots(ring())
                     .map_err(|error| format!("TLS cannot be set up: {error}"))?,
             }

@@ -46,8 +46,8 @@ impl Mirrors {
     }
 
     fn learn_tool(&self, tool: &Tool) -> Result<(), DecodeError> {
-        let found = annotations(tool.input_schema.text())
-            .map_err(|error| error.within("inputSchema"))?;
+        let found =
+            annotations(tool.input_schema.text()).map_err(|error| error.within("inputSchema"))?;
         let mut known = self.lock();
         if let Some(before) = known.tools.remove(&tool.name) {
             known.size = known.size.saturating_sub(size(&tool.name, &before));
@@ -224,9 +224,21 @@ impl<'de> Visitor<'de> for Schema<'_> {
                 "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
                     map.next_value_seed(Named { walk, reachable: false })?;
                 }
-                "allOf" | "anyOf" | "oneOf" | "prefixItems" | "items" | "not" | "if" | "then"
-                | "else" | "contains" | "additionalItems" | "additionalProperties"
-                | "propertyNames" | "unevaluatedItems" | "unevaluatedProperties" => {
+                "allOf"
+                | "anyOf"
+                | "oneOf"
+                | "prefixItems"
+                | "items"
+                | "not"
+                | "if"
+                | "then"
+                | "else"
+                | "contains"
+                | "additionalItems"
+                | "additionalProperties"
+                | "propertyNames"
+                | "unevaluatedItems"
+                | "unevaluatedProperties" => {
                     map.next_value_seed(inner(walk))?;
                 }
                 // Values, such as a default, are data: what they hold annotates nothing.

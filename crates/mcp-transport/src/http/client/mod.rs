@@ -58,7 +58,7 @@ pub struct HttpConnectOptions {
     pub authorize: Option<Arc<dyn Authorize>>,
     /// How large one message of the server may be, as a body or as an event; 64 MiB by default.
     pub frame: FrameLimits,
-    /// How large the head of an answer may be; 64 KiB by default, never below 8 KiB.
+    /// How large the head of an answer may be, about; 64 KiB by default, never below 8 KiB.
     pub most_head_bytes: usize,
     /// How long one address of the server may take to accept a connection; 30 s by default.
     pub connect_timeout: Duration,

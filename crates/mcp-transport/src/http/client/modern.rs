@@ -103,10 +103,11 @@ impl Inner {
         loop {
             let event = until(clock.next, events.next(endpoint)).await.ok_or_else(late)??;
             let Some(event) = event else {
-                let error = endpoint.broken("ended its answer before the message that was asked for");
+                let error =
+                    endpoint.broken("ended its answer before the message that was asked for");
                 return Err(NoAnswer { error, status: Some(head.status) });
             };
-            if !event.name.is_none_or(|name| name == "message") {
+            if event.name.is_some_and(|name| name != "message") {
                 continue;
             }
             if let Some(answer) = answer_in(limits, &event.data, &id) {
@@ -165,7 +166,8 @@ impl Inner {
         let method = exchange.request.method();
         let outcome = MODERN.decode_result(method, result).map_err(|error| {
             let error = error.within("result");
-            self.endpoint.broken(&format!("gave an answer to `{method}` that does not fit: {error}"))
+            self.endpoint
+                .broken(&format!("gave an answer to `{method}` that does not fit: {error}"))
         })?;
         let Outcome::Complete(ServerResult::ListTools(mut listing)) = outcome else {
             return Ok(outcome);

@@ -350,8 +350,10 @@ impl Session {
             let (head, body) = response.into_parts();
             return Err(self.endpoint.status(&head, &beginning(body).await));
         }
-        // Read to its end, so that the connection can be used again.
-        beginning(response.into_body()).await;
+        if !matches!(response.status(), StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
+            // Read to its end, so that the connection can be used again.
+            beginning(response.into_body()).await;
+        }
         Ok(())
     }
 
@@ -365,7 +367,7 @@ impl Session {
         if head.status.is_success() && form(&head.headers) == Form::Events {
             return self.follow(Events::new(body, self.limits.line), id).await;
         }
-        let body = match head.status.is_success() {
+        let body = match head.status.is_success() && form(&head.headers) == Form::Json {
             true => whole(endpoint, body, self.limits.line).await?,
             false => beginning(body).await,
         };

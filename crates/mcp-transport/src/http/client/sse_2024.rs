@@ -7,7 +7,7 @@ use http::{HeaderMap, Uri};
 use mcp_types::ErrorObject;
 
 use super::answer::{Events, Form, beginning, form};
-use super::endpoint::{Endpoint, shown};
+use super::endpoint::Endpoint;
 use crate::framing::FrameLimits;
 
 /// How many events may come before the one that names the URL.
@@ -42,11 +42,11 @@ pub(super) async fn open(
 fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     let origin = format!("{}://{}", base.scheme_str()?, base.authority()?);
     let path = base.path();
-    let joined = if reference.starts_with("//") || reference.contains("://") {
-        match reference.split_once('?').map_or(reference, |(before, _)| before).contains("://") {
-            true => reference.to_owned(),
-            false => format!("{}:{reference}", base.scheme_str()?),
-        }
+    let before_query = reference.split('?').next().unwrap_or_default();
+    let joined = if before_query.contains("://") {
+        reference.to_owned()
+    } else if reference.starts_with("//") {
+        format!("{}:{reference}", base.scheme_str()?)
     } else if reference.starts_with('/') {
         format!("{origin}{reference}")
     } else if reference.starts_with('?') {
@@ -64,7 +64,7 @@ fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
         (one.scheme_str().map(str::to_owned), one.host().map(str::to_ascii_lowercase), port)
     };
     let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    (plain && same(&uri) == same(base) && !shown(&uri).is_empty()).then_some(uri)
+    (plain && same(&uri) == same(base)).then_some(uri)
 }
 
 #[cfg(test)]

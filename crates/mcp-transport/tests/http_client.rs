@@ -1,1 +1,0 @@
-//! The client of Streamable HTTP against servers that are scripts.
