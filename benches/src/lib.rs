@@ -11,6 +11,7 @@
 
 pub mod child;
 pub mod decode;
+pub mod web;
 
 /// One measured figure and the most that it may be.
 #[derive(Debug, Clone)]
