@@ -147,3 +147,66 @@ fn careful_client_asks_first() {
     assert_eq!(code, Some(0), "{stdout}");
     assert!(stdout.contains("APPROVED"), "{stdout}");
 }
+
+/// A server behind HTTP, ended with the value.
+struct Serving(std::process::Child);
+
+impl Serving {
+    fn start(name: &str, arguments: &[&str], port: u16) -> Self {
+        let mut command = Command::new(example(name));
+        let child = command.args(arguments).stdin(Stdio::null()).spawn().unwrap();
+        let serving = Self(child);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::yield_now();
+        }
+        serving
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn long_job_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, file) = (free_port(), folder.path().join("tasks.redb"));
+    let (address, url) = (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{port}/mcp"));
+    let serve = ["serve", "--http", &address, "--keep", file.to_str().unwrap()];
+    let server = Serving::start("long_job", &serve, port);
+    let (code, ticket, stderr) = run("long_job", &["start", &url, "3"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let follow = || {
+        let mut command = Command::new(example("long_job"));
+        command.args(["follow", &url, ticket.trim()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"thick paper\n").unwrap();
+        child
+    };
+    // The job waits for an answer, which another process gives. Then its server ends.
+    let mut first = follow();
+    let mut told = std::io::BufReader::new(first.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("on thick paper") {
+        line.clear();
+        assert_ne!(std::io::BufRead::read_line(&mut told, &mut line).unwrap(), 0);
+    }
+    drop(server);
+    assert!(!first.wait().unwrap().success(), "its server is gone");
+
+    let _server = Serving::start("long_job", &serve, port);
+    let Output { status, stdout, .. } = follow().wait_with_output().unwrap();
+    let stdout = String::from_utf8(stdout).unwrap();
+    assert!(status.success(), "{stdout}");
+    assert_eq!(stdout.lines().last(), Some("printed 3 pages on thick paper"), "{stdout}");
+    let (code, _, _) = run("long_job", &["cancel", &url, ticket.trim()]);
+    assert_eq!(code, Some(0), "what is over is cancelled likewise");
+}
