@@ -7,6 +7,8 @@ mod legacy;
 mod modern;
 mod opening;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};

@@ -5,8 +5,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -123,15 +124,34 @@ pub struct Server {
 
 impl Server {
     pub async fn start(script: impl Fn(&Heard) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(None, script).await
+    }
+
+    /// The same behind TLS.
+    pub async fn start_with(
+        tls: Option<TlsAcceptor>,
+        script: impl Fn(&Heard) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}/mcp", listener.local_addr().unwrap());
         let server = Self { url, heard: Arc::default(), gone: Arc::default() };
         let (heard, gone) = (server.heard.clone(), server.gone.clone());
         let script: Arc<Script> = Arc::new(script);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(talk(stream, script.clone(), heard.clone(), gone.clone()));
+                let talking = (script.clone(), heard.clone(), gone.clone());
+                match tls.clone() {
+                    None => _ = tokio::spawn(talk(stream, talking)),
+                    Some(tls) => {
+                        tokio::spawn(async move {
+                            // A client that does not trust the certificate goes away.
+                            let Ok(stream) = tls.accept(stream).await else { return };
+                            talk(stream, talking).await;
+                        });
+                    }
+                }
             }
         });
         server
@@ -169,11 +189,11 @@ impl Server {
     }
 }
 
+type Talking = (Arc<Script>, Arc<Mutex<Vec<Heard>>>, Arc<Mutex<usize>>);
+
 async fn talk(
-    mut stream: TcpStream,
-    script: Arc<Script>,
-    heard: Arc<Mutex<Vec<Heard>>>,
-    gone: Arc<Mutex<usize>>,
+    mut stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+    (script, heard, gone): Talking,
 ) {
     let mut buffer = Vec::new();
     loop {
@@ -217,12 +237,13 @@ async fn talk(
     }
 }
 
-pub async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Heard> {
+pub async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Heard> {
     let end = loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             break end;
         }
-        if stream.read_buf(buffer).await.ok()? == 0 {
+        // What starts a handshake of TLS is no request.
+        if stream.read_buf(buffer).await.ok()? == 0 || buffer.first() == Some(&0x16) {
             return None;
         }
     };
