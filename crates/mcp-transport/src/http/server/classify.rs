@@ -19,6 +19,10 @@ impl Named {
         known.map_or(Self::Unknown, Self::Known)
     }
 
+    pub(super) fn is_modern(self) -> bool {
+        self.era() == Some(Era::Modern)
+    }
+
     fn era(self) -> Option<Era> {
         match self {
             Self::Known(version) => Some(version.era()),
@@ -56,7 +60,7 @@ pub(super) enum Door {
 pub(super) fn classify(named: Named, session: bool, said: Said<'_>) -> Door {
     match said {
         Said::Request { envelope: true, .. } => Door::Modern,
-        _ if named.era() == Some(Era::Modern) => Door::Modern,
+        _ if named.is_modern() => Door::Modern,
         Said::Request { method: "server/discover", .. } => Door::Modern,
         // What revision a handshake ends in is settled in its body.
         Said::Request { method: "initialize", .. } => Door::Handshake,

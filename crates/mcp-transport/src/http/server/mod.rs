@@ -24,13 +24,14 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
+use memchr::memmem::Finder;
 use mcp_types::jsonrpc::{BadMessage, Message};
 use mcp_types::{ByteString, ErrorObject, ExchangeService, keys};
 use pin_project_lite::pin_project;
@@ -239,7 +240,8 @@ impl Shared {
         let said = match &message {
             Ok(Message::Request(request)) => Said::Request {
                 method: &request.method,
-                envelope: names_revision(&text) && has_envelope(request),
+                // A header that names the era without a handshake has said it all.
+                envelope: !named.is_modern() && names_revision(&text) && has_envelope(request),
             },
             _ => Said::Other,
         };
@@ -291,7 +293,8 @@ fn wrong_method(sessions: bool) -> Answer {
 
 /// Whether the text may hold an envelope; few messages without one pass this first look.
 fn names_revision(text: &ByteString) -> bool {
-    memchr::memmem::find(text.as_bytes(), keys::PROTOCOL_VERSION.as_bytes()).is_some()
+    static KEY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(keys::PROTOCOL_VERSION));
+    KEY.find(text.as_bytes()).is_some()
 }
 
 fn bad(id: Option<&mcp_types::RequestId>, error: &ErrorObject) -> Answer {
