@@ -189,6 +189,12 @@ impl<S> Context<S> {
         Some(Ok(Outcome::InputRequired(result)))
     }
 
+    /// What this entry leaves for the next, which is a task's: answers, and steps that have run.
+    pub(crate) fn left_for_task(&self) -> Option<String> {
+        let done = self.asked(|asked| asked.done.clone());
+        self.kept().next(self.request().input_responses.as_ref(), done, Default::default())
+    }
+
     /// What earlier rounds left for this one.
     pub(super) fn kept(&self) -> &Kept {
         let state = || self.request().request_state.as_deref();

@@ -14,6 +14,7 @@ use mcp_types::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use super::live::LiveTable;
 use super::record::{Phase, Record};
@@ -34,6 +35,8 @@ pub(crate) struct Engine {
     pub(super) clock: Clock,
     pub(super) runtime: Option<Arc<dyn Runtime>>,
     pub(super) live: Arc<LiveTable>,
+    /// The tasks that may work at once.
+    pub(super) turns: Semaphore,
     /// Names this process to others that share the store.
     pub(super) instance: String,
 }
@@ -61,8 +64,9 @@ pub(super) enum Verdict<T> {
 
 impl Engine {
     pub(crate) fn new(tasks: Tasks) -> Result<Arc<Self>, getrandom::Error> {
-        let Tasks { store, ttl, keep, poll_interval, quota, clock, runtime } = tasks;
+        let Tasks { store, ttl, keep, poll_interval, at_once, quota, clock, runtime } = tasks;
         let (live, instance) = (Arc::default(), random_id()?);
+        let turns = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
         Ok(Arc::new(Self {
             store,
             ttl,
@@ -72,6 +76,7 @@ impl Engine {
             clock,
             runtime,
             live,
+            turns,
             instance,
         }))
     }

@@ -108,6 +108,7 @@ pub struct Tasks {
     ttl: Duration,
     keep: Duration,
     poll_interval: Duration,
+    at_once: usize,
     quota: Quota,
     clock: Clock,
     runtime: Option<Arc<dyn Runtime>>,
@@ -118,7 +119,7 @@ type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 impl Tasks {
     /// Tasks in `store`, with an hour for each, results for at least a quarter of an hour, a poll
-    /// each second, and the [`Quota`] that is usual.
+    /// each second, 256 at work at once, and the [`Quota`] that is usual.
     pub fn new(store: impl TaskStore) -> Self {
         Self::shared(Arc::new(store))
     }
@@ -130,6 +131,7 @@ impl Tasks {
             ttl: Duration::from_secs(3_600),
             keep: Duration::from_secs(900),
             poll_interval: Duration::from_secs(1),
+            at_once: 256,
             quota: Quota::default(),
             clock: Arc::new(system_clock),
             runtime: None,
@@ -155,6 +157,14 @@ impl Tasks {
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
+        self
+    }
+
+    /// Sets how many tasks this process works on at once; others wait for their turn. A task that
+    /// waits for the client counts as none.
+    #[must_use]
+    pub fn at_once(mut self, most: usize) -> Self {
+        self.at_once = most;
         self
     }
 
@@ -232,13 +242,7 @@ impl<S> Context<S> {
     #[allow(clippy::wrong_self_convention, reason = "it is the call that turns into a task")]
     pub fn into_task(&self) -> Result<(), Suspended> {
         match self.extension::<Place>() {
-            Some(Place::Request(becomes)) => {
-                // The second time, no task could be made, and the call goes on as it is.
-                match becomes.swap(true, std::sync::atomic::Ordering::AcqRel) {
-                    false => Err(Suspended),
-                    true => Ok(()),
-                }
-            }
+            Some(Place::Request(becomes)) if becomes.ask(|| self.left_for_task()) => Err(Suspended),
             _ => Ok(()),
         }
     }

@@ -1,7 +1,6 @@
 //! A task at work: begun by a call, entered again with each answer, ended once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mcp_types::{
@@ -13,7 +12,7 @@ use super::TaskSupport;
 use super::engine::{
     Engine, Verdict, broken, complete, milliseconds, no_runtime, random_id, unwritable,
 };
-use super::live::Run;
+use super::live::{Run, lock};
 use super::race::{Either, first_of};
 use super::record::{Phase, Record};
 use super::store::TaskStoreError;
@@ -32,10 +31,31 @@ const MAX_WRITES: u32 = 5;
 /// Where a call stands between a request and a task; found in the call's extensions.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
-    /// The call is answered within its request, and may become a task when this is set.
-    Request(Arc<AtomicBool>),
+    /// The call is answered within its request, and may become a task.
+    Request(Arc<Becoming>),
     /// The call is the task of this id.
     Task(String),
+}
+
+/// Whether a call is to become a task, and what it has so far.
+#[derive(Debug, Default)]
+pub(crate) struct Becoming(Mutex<Option<Option<String>>>);
+
+impl Becoming {
+    /// Notes that the call is to go on as a task with `state`; `false` when that was tried before,
+    /// and the call has to go on as it is.
+    pub(crate) fn ask(&self, state: impl FnOnce() -> Option<String>) -> bool {
+        let mut asked = lock(&self.0);
+        let first = asked.is_none();
+        if first {
+            *asked = Some(state());
+        }
+        first
+    }
+
+    fn asked(&self) -> Option<Option<String>> {
+        lock(&self.0).clone()
+    }
 }
 
 impl Engine {
@@ -69,16 +89,16 @@ impl Engine {
                 Err(Refusal::NoRoom(error) | Refusal::Broken(error)) => Err(error),
             };
         }
-        let becomes = Arc::new(AtomicBool::new(false));
+        let becomes = Arc::new(Becoming::default());
         context.extensions.insert(Place::Request(becomes.clone()));
         let outcome = enter(&server, call.clone(), context.clone(), notifier.clone()).await;
-        if !becomes.load(Ordering::Acquire) {
-            return outcome;
-        }
+        let Some(state) = becomes.asked() else { return outcome };
+        // The answers of this round are part of the state.
+        (context.input_responses, context.request_state) = (None, state);
         match self.begin(&server, &call, &context).await {
             Ok(task) => Ok(task),
             Err(Refusal::NoRoom(_)) => {
-                // Set for good, it lets the tool pass: the call is answered here after all.
+                // Asked once, it lets the tool pass: the call is answered here after all.
                 enter(&server, call, context, notifier).await
             }
             Err(Refusal::Broken(error)) => Err(error),
@@ -205,7 +225,11 @@ impl Work<'_> {
         let mut call = CallToolRequestParams::new(record.tool.clone());
         call.arguments = record.arguments.clone();
         let notifier = Notifier::new((**run).clone(), exchange_id());
-        let work = enter(self.server, call, context, notifier);
+        let work = async {
+            // Never closed, so there is always a turn in the end.
+            let _turn = self.engine.turns.acquire().await;
+            enter(self.server, call, context, notifier).await
+        };
         let left = record.end().saturating_sub((self.engine.clock)());
         let deadline = self.runtime.now().checked_add(Duration::from_millis(left));
         let time = async {

@@ -207,10 +207,10 @@ impl World {
     ) -> Self {
         let tasks = change(Tasks::shared(store).clock(bench.clock()));
         let counters = Counters::default();
-        let server = server!()
-            .tasks(tasks)
-            .tool::<late>()
-            .state(counters.clone())
+        let server = server!().tasks(tasks).tool::<late>().state(counters.clone());
+        #[cfg(feature = "sealed-state")]
+        let server = server.tool::<charges>();
+        let server = server
             .tool::<slow>()
             .tool::<again>()
             .tool::<fails>()
@@ -452,6 +452,29 @@ fn what_a_tool_asks_before_it_is_a_task_it_asks_in_the_request() {
     let outcome = world.send(request("late", "{}"), &plain).unwrap();
     let Outcome::InputRequired(asked) = outcome else { panic!("{outcome:?}") };
     assert!(asked.input_requests.unwrap().contains_key("sure"));
+}
+
+/// Does something that must not be done twice, before it goes on as a task.
+#[cfg(feature = "sealed-state")]
+#[tool]
+async fn charges(cx: Context<Counters>) -> Result<String, ToolError> {
+    let counters = cx.state().clone();
+    let charged = cx.once_sync("charge", || {
+        Ok::<_, ToolError>(counters.entered.fetch_add(1, Ordering::SeqCst) + 1)
+    })?;
+    cx.into_task()?;
+    let sure = cx.elicit_form("sure", form("Sure?"))?;
+    Ok(format!("charged {charged} time, {}", said(sure)))
+}
+
+#[cfg(feature = "sealed-state")]
+#[test]
+fn what_was_done_before_the_task_is_not_done_again_in_it() {
+    let world = World::new();
+    let task = world.begin("charges", "{}");
+    world.update(&task.task_id, r#"{"sure":{"action":"accept"}}"#).unwrap();
+    assert!(line(&world.get(&task.task_id)).contains("charged 1 time, accept"));
+    assert_eq!(world.counters.get().0, 1);
 }
 
 #[test]
@@ -716,6 +739,27 @@ fn no_caller_takes_the_room_of_all() {
     let outcome =
         world.send(request("late", "{}"), &Caller { answers: both.into_iter().collect(), ..eve });
     assert!(format!("{outcome:?}").contains("accept accept false"), "{outcome:?}");
+}
+
+#[test]
+fn tasks_wait_for_their_turn() {
+    let world = World::with(Arc::new(MemoryTaskStore::new()), |tasks| tasks.at_once(2));
+    let ids: Vec<_> = (0..4).map(|_| world.begin("slow", r#"{"label":"it"}"#).task_id).collect();
+    assert_eq!(world.counters.get(), (2, 0));
+    // One that waits for the client takes no turn, and one that is cancelled gives its own back.
+    world.cancel(&ids[0]);
+    assert_eq!(world.counters.get(), (3, 1));
+    world.cancel(&ids[3]);
+    assert_eq!((world.counters.get(), world.bench.tasks()), ((3, 1), 2));
+    world.counters.open();
+    world.bench.run();
+    assert_eq!((world.counters.get(), world.bench.tasks()), ((3, 3), 0));
+    let asks = world.begin("asks", "{}").task_id;
+    let other = world.begin("asks", "{}").task_id;
+    let third = world.begin("asks", "{}").task_id;
+    for id in [asks, other, third] {
+        assert_eq!(line(&world.get(&id)), r#"input_required ["name"]"#);
+    }
 }
 
 #[test]
