@@ -63,6 +63,7 @@ impl Server {
             tasks: None,
             sealer: None,
             list_changes: false,
+            resource_updates: false,
             lifespans: Vec::new(),
             tools: Vec::new(),
             draft: Draft::default(),
@@ -136,6 +137,8 @@ pub(crate) struct Parts {
     sealer: Option<Arc<dyn StateSealer>>,
     /// Whether the author announces changes of the lists.
     list_changes: bool,
+    /// Whether the author announces changes of single resources.
+    resource_updates: bool,
     lifespans: Vec<Arc<dyn Phase>>,
     /// What went wrong is told by `build`, so that a chain stays a chain.
     tools: Vec<Result<NewTool, BuildError>>,
@@ -237,6 +240,13 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
         self
     }
 
+    /// Declares that the server tells its clients when a single resource changes, so that they may
+    /// subscribe to it. You announce it by [`Changes::resource_updated`].
+    pub fn resource_updates(mut self) -> Self {
+        self.parts.resource_updates = true;
+        self
+    }
+
     /// Seals what the server hands to its clients between two rounds of one request, its
     /// `requestState`, so that it can also keep what [`Context::once`] did.
     ///
@@ -317,6 +327,9 @@ impl Parts {
         let catalog = self.draft.build(self.page_size, self.list_changes, !tools.is_empty())?;
         let mut capabilities = ServerCapabilities::new();
         catalog.declare(!tools.is_empty(), &mut capabilities)?;
+        if self.resource_updates {
+            capabilities.resources.get_or_insert_default().subscribe = Some(true);
+        }
         if self.may_log {
             capabilities.logging =
                 Some(mcp_types::RawText::of(&mcp_types::Members::new()).map_err(unwritable)?);

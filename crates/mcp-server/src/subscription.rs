@@ -43,9 +43,9 @@ const MAX_SUBSCRIPTIONS: usize = 65_536;
 ///     format!("stored {name}")
 /// }
 ///
-/// let server = server!().list_changes().tool::<store>().build()?;
+/// let server = server!().resource_updates().tool::<store>().build()?;
 /// // From anywhere else, such as whoever watches the files:
-/// server.changes().resource_list_changed();
+/// server.changes().resource_updated("note:///milk");
 /// # Ok::<(), mcp_server::BuildError>(())
 /// ```
 #[derive(Clone, Default)]

@@ -7,6 +7,7 @@
 mod calls;
 mod client;
 mod held;
+mod last;
 mod notify;
 mod pipe;
 mod server;

@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 
 use super::calls::{Calls, CallsOf};
 use super::held::{Held, cancelled};
+use super::last::Last;
 use super::notify::Queue;
 use super::pipe::{HIGH_WATER, Pipe, is_gone};
 use super::wakes::{SlotWake, Wakes};
@@ -101,6 +102,7 @@ pub async fn serve_with<S: ExchangeService>(
 
 async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(), Error> {
     let Io { reader, writer, attached } = io;
+    let last = Last::new(options.runtime.unwrap_or_else(TokioRuntime::shared));
     let wakes = Arc::new(Wakes::default());
     let queue = Queue::new(wakes.clone());
     let mut driver = Driver {
@@ -114,7 +116,7 @@ async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(
         queue,
         wakes,
         woken: Vec::new(),
-        runtime: options.runtime.unwrap_or_else(TokioRuntime::shared),
+        runtime: last.clone(),
         drain: options.drain,
         held: Held::default(),
         ahead: Held::default(),
@@ -127,6 +129,7 @@ async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(
     let result = poll_fn(|cx| driver.poll(cx)).await;
     driver.queue.close();
     drop(driver);
+    last.run().await;
     if let Some(attached) = attached {
         attached.end().await;
     }
@@ -235,6 +238,7 @@ impl Driver {
                     Poll::Ready(Ok(Some(line))) => line,
                     Poll::Ready(Ok(None)) => {
                         self.end = Some(self.now + self.drain);
+                        self.end_subscriptions(cx);
                         return Ok(Read::Ended);
                     }
                     Poll::Ready(Err(error)) => return Err(error),
@@ -413,6 +417,15 @@ impl Driver {
             let conn = &mut self.conn;
             self.queue.drain(|exchange, notification| conn.notify(exchange, notification));
         }
+    }
+
+    /// Ends what would last as long as the connection.
+    fn end_subscriptions(&mut self, cx: &mut Context<'_>) {
+        // What they have said already goes before.
+        let conn = &mut self.conn;
+        self.queue.drain(|exchange, notification| conn.notify(exchange, notification));
+        self.conn.handle_end();
+        self.run_events(cx);
     }
 
     fn cancel(&mut self, id: ExchangeId) {

@@ -16,8 +16,8 @@ use http::header::RETRY_AFTER;
 use mcp_types::version::Era;
 use mcp_types::wire::{self, Codec};
 use mcp_types::{
-    BoxFuture, ErrorObject, Exchange, ExchangeFuture, LoggingLevel, Notifier, Outcome, RawText,
-    RequestId, ServerNotification, ServerResult, SubscriptionsListenResult, keys,
+    BoxFuture, ErrorObject, Exchange, ExchangeFuture, LoggingLevel, Notifier, Outcome, RequestId,
+    ServerNotification, ServerResult, SubscriptionsListenResult,
 };
 use tokio::time::Sleep;
 
@@ -26,7 +26,7 @@ use super::shared::{Place, Shared};
 use super::sink::Sink;
 use crate::driver::guarded;
 use crate::http::sse;
-use crate::proto::server::{served, stamped};
+use crate::proto::server::{ended, served, stamped};
 use crate::rate::{TOO_MANY_REQUESTS, retry_after};
 
 /// A request under way.
@@ -188,10 +188,8 @@ impl Call {
             self.shared.learn_identity(found);
             found.supported_versions = served();
         }
-        if let Ok(Outcome::Complete(ServerResult::SubscriptionsListen(ended))) = &mut outcome
-            && let Ok(id) = RawText::of(self.sink.request())
-        {
-            ended.meta.get_or_insert_default().insert(keys::SUBSCRIPTION_ID, id);
+        if let Ok(Outcome::Complete(ServerResult::SubscriptionsListen(result))) = &mut outcome {
+            ended(result, Some(self.sink.request()));
         }
         if self.era == Era::Legacy && matches!(outcome, Ok(Outcome::InputRequired(_))) {
             outcome = Err(ErrorObject::invalid_request(

@@ -18,6 +18,7 @@ use mcp_types::{
     RequestContext, RequestId, RequestParams, ServerNotification, ServerResult, keys,
 };
 
+use super::changes::Listening;
 use super::opening::has_envelope;
 use super::{Entry, Kind, Phase, ServerConn, ServerEvent};
 
@@ -32,6 +33,8 @@ pub(super) struct Legacy {
     /// Our requests to the client, by their id; ids and deadlines both count up.
     asked: BTreeMap<i64, Asked>,
     last_id: i64,
+    /// Of what the client hears without asking each time.
+    pub(super) changes: Listening,
 }
 
 /// One question that the client has not answered yet.
@@ -61,7 +64,8 @@ impl Legacy {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.asked.values().next().map(|asked| asked.deadline)
+        let asked = self.asked.values().next().map(|asked| asked.deadline);
+        asked.into_iter().chain(self.changes.next_deadline()).min()
     }
 
     /// A handshake that nobody shook: for a message that stands for itself.
@@ -75,11 +79,12 @@ impl Legacy {
             log_level: LoggingLevel::Info,
             asked: BTreeMap::new(),
             last_id: 0,
+            changes: Listening::default(),
         }
     }
 
     /// Pastes the envelope that the client did not send.
-    fn paste(&self, context: &mut RequestContext) {
+    pub(super) fn paste(&self, context: &mut RequestContext) {
         context.set_client(
             self.version,
             self.client_info.clone(),
@@ -95,10 +100,22 @@ impl Legacy {
             InputRequest::CreateMessage(_) if self.can.sampling.is_none() => Some("sampling"),
             InputRequest::ListRoots(_) if self.can.roots.is_none() => Some("roots"),
             InputRequest::Elicit(_) if elicitation.is_none() => Some("elicitation"),
+            InputRequest::CreateMessage(asked)
+                if asked.tools.is_some()
+                    && self.can.sampling.as_ref().is_some_and(|how| how.tools.is_none()) =>
+            {
+                Some("sampling.tools")
+            }
             InputRequest::Elicit(ElicitRequestParams::Url(_))
                 if elicitation.is_some_and(|elicitation| elicitation.url.is_none()) =>
             {
                 Some("elicitation.url")
+            }
+            // An empty declaration means forms (2025-11-25, "Elicitation", "Capabilities").
+            InputRequest::Elicit(ElicitRequestParams::Form(_))
+                if elicitation.is_some_and(|how| how.url.is_some() && how.form.is_none()) =>
+            {
+                Some("elicitation.form")
             }
             _ => None,
         }
@@ -141,6 +158,7 @@ impl ServerConn {
             log_level: LoggingLevel::Info,
             asked: BTreeMap::new(),
             last_id: 0,
+            changes: Listening::default(),
         };
         let mut exchange = Exchange::new(ClientRequest::Discover(RequestParams::new()));
         legacy.paste(&mut exchange.context);
@@ -159,10 +177,11 @@ impl ServerConn {
         exchange: ExchangeId,
         result: Result<Outcome, ErrorObject>,
     ) {
-        let Phase::Legacy(legacy) = &self.phase else { return };
+        let Phase::Legacy(legacy) = &mut self.phase else { return };
         let version = legacy.version;
         let error = match result {
             Ok(Outcome::Complete(ServerResult::Discover(found))) => {
+                legacy.changes.learn(&found.capabilities);
                 if let Some(entry) = self.remove(exchange)
                     && let Some(id) = entry.request
                 {
@@ -268,9 +287,10 @@ impl ServerConn {
         }
         inputs.request_state = wanted.request_state;
         inputs.open = questions.len();
-        for (key, question) in questions {
+        for (key, mut question) in questions {
             legacy.last_id += 1;
             let id = legacy.last_id;
+            name_page(&mut question, exchange, id);
             let method = question.method().to_owned();
             let deadline = now + self.limits.input_timeout;
             legacy.asked.insert(id, Asked { exchange, key, method, deadline });
@@ -339,6 +359,7 @@ impl ServerConn {
 
     /// Gives up on questions that the client did not answer in time.
     pub(super) fn expire_inputs(&mut self, now: Instant) {
+        self.expire_listening(now);
         while let Phase::Legacy(legacy) = &self.phase
             && let Some(asked) = legacy.asked.values().next().filter(|asked| asked.deadline <= now)
         {
@@ -379,6 +400,18 @@ fn take_experimental(capabilities: &mut ClientCapabilities) {
         }
     }
 }
+
+/// Gives a page to open the id that this era wants (2025-11-25, "Elicitation", "URL Mode").
+fn name_page(question: &mut InputRequest, exchange: ExchangeId, id: i64) {
+    if let InputRequest::Elicit(ElicitRequestParams::Url(page)) = question
+        && page.extra.get(ELICITATION_ID).is_none()
+        && let Ok(name) = RawText::of(&format!("{exchange:?}-{id}"))
+    {
+        page.extra.insert(ELICITATION_ID, name);
+    }
+}
+
+const ELICITATION_ID: &str = "elicitationId";
 
 fn write_question(out: &mut Vec<u8>, id: i64, question: &InputRequest) {
     // A question reads `{"method":…}`; the frame goes in front of its members.

@@ -7,7 +7,7 @@ use mcp_types::jsonrpc::{BadMessage, Message, Notification, Request};
 use mcp_types::wire::{self, Codec, Stamp};
 use mcp_types::{
     ByteString, ErrorObject, Exchange, ExchangeId, Outcome, RawText, RequestId, ServerNotification,
-    ServerResult, keys,
+    ServerResult, SubscriptionsListenResult, keys,
 };
 
 use self::legacy::{Inputs, Legacy};
@@ -16,6 +16,7 @@ use super::{Outbox, Transmit};
 use crate::framing::Fault;
 
 mod batch;
+mod changes;
 mod legacy;
 mod modern;
 mod opening;
@@ -23,7 +24,7 @@ mod opening;
 mod session;
 
 #[cfg(feature = "http-server")]
-pub(crate) use self::modern::{served, stamped};
+pub(crate) use self::modern::{ended, served, stamped};
 #[cfg(feature = "http-server")]
 pub(crate) use self::opening::has_envelope;
 
@@ -108,6 +109,8 @@ enum Kind {
     LegacyCall,
     Discover,
     Subscription,
+    /// A subscription of our own, for a client that hears of changes without asking.
+    Listening,
     /// The handshake of a legacy client.
     Initialize,
     /// A question of our own: who is the server?
@@ -167,13 +170,18 @@ impl ServerConn {
             Phase::Opening => self.open(now, request, batch),
             Phase::Modern if opening::is_handshake(&request) => self.initialize(request, batch),
             Phase::Modern => self.request_modern(request, batch),
+            Phase::Legacy(_) if self.is_about_updates(&request) => {
+                self.subscribe(now, &request, batch);
+            }
             Phase::Legacy(_) => self.request_legacy(request, batch),
         }
     }
 
     fn handle_notification(&mut self, told: &Notification) {
-        if told.method != "notifications/cancelled" {
-            return;
+        match &*told.method {
+            "notifications/initialized" => return self.listen_to_lists(),
+            "notifications/cancelled" => {}
+            _ => return,
         }
         let params = mcp_types::ClientNotification::decode(&told.method, told.params.as_ref());
         let Ok(mcp_types::ClientNotification::Cancelled(cancelled)) = params else { return };
@@ -209,6 +217,11 @@ impl ServerConn {
                 found.supported_versions = modern::served();
                 self.answer(exchange, Ok(&Outcome::Complete(ServerResult::Discover(found))));
             }
+            (
+                Kind::Subscription,
+                Ok(Outcome::Complete(ServerResult::SubscriptionsListen(result))),
+            ) => self.end_subscription(exchange, result),
+            (Kind::Listening, _) => self.stop_listening(exchange),
             (Kind::LegacyCall, Ok(Outcome::InputRequired(asked))) => {
                 self.ask_for_inputs(now, exchange, asked);
             }
@@ -219,6 +232,9 @@ impl ServerConn {
     /// Sends a notification that belongs to an exchange in flight; later ones are passed over.
     pub fn notify(&mut self, exchange: ExchangeId, notification: ServerNotification) {
         let Some(entry) = self.pending.get(exchange) else { return };
+        if entry.kind == Kind::Listening && !self.is_wanted(&notification) {
+            return;
+        }
         let notification = match (notification, entry.kind) {
             (ServerNotification::Message(said), _)
                 if entry.log_level.is_none_or(|level| said.level < level) =>
@@ -260,9 +276,27 @@ impl ServerConn {
         self.expire_inputs(now);
     }
 
+    /// The client says nothing more: what would last as long as the connection ends here, and what
+    /// it asked for before is still answered.
+    pub fn handle_end(&mut self) {
+        for exchange in self.pending.exchanges() {
+            match self.pending.get(exchange).map(|entry| entry.kind) {
+                Some(Kind::Listening) => self.end_listening(exchange),
+                Some(Kind::Subscription) => {
+                    self.end_subscription(exchange, Default::default());
+                    self.events.push_back(ServerEvent::Cancelled(exchange));
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// How many requests of the peer are in flight.
     pub fn in_flight(&self) -> usize {
-        self.pending.len()
+        match &self.phase {
+            Phase::Legacy(legacy) => self.pending.len() - legacy.changes.count(),
+            _ => self.pending.len(),
+        }
     }
 
     /// Whether a request of the peer with this id is in flight.
@@ -277,7 +311,7 @@ impl ServerConn {
 
     /// Whether another message may be handled, or the bound of requests in flight is reached.
     pub fn has_room(&self) -> bool {
-        self.pending.len() < self.limits.in_flight
+        self.in_flight() < self.limits.in_flight
     }
 
     /// Bytes that wait to leave.
@@ -340,6 +374,13 @@ impl ServerConn {
             Some(batch) => self.add_to_batch(batch, write),
             None => self.outbox.push(Some(id.clone()), write),
         }
+    }
+
+    fn end_subscription(&mut self, exchange: ExchangeId, mut result: SubscriptionsListenResult) {
+        let Some(entry) = self.pending.get(exchange) else { return };
+        modern::ended(&mut result, entry.request.as_ref());
+        let result = Outcome::Complete(ServerResult::SubscriptionsListen(result));
+        self.answer(exchange, Ok(&result));
     }
 
     /// Hands an exchange to the driver.

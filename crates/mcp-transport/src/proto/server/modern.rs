@@ -5,7 +5,7 @@ use mcp_types::version::Era;
 use mcp_types::wire::{Codec, MODERN};
 use mcp_types::{
     ClientRequest, Exchange, Members, ProtocolVersion, RawText, RequestId, RequestParams,
-    ServerNotification, keys,
+    ServerNotification, SubscriptionsListenResult, keys,
 };
 
 use super::{Entry, Kind, ServerConn};
@@ -79,6 +79,13 @@ pub(crate) fn stamped(
     };
     meta.get_or_insert_default().insert(keys::SUBSCRIPTION_ID, id);
     notification
+}
+
+/// The result of a subscription with its id (2026-07-28, "Subscriptions", "Graceful Closure").
+pub(crate) fn ended(result: &mut SubscriptionsListenResult, id: Option<&RequestId>) {
+    if let Some(Ok(id)) = id.map(RawText::of) {
+        result.meta.get_or_insert_default().insert(keys::SUBSCRIPTION_ID, id);
+    }
 }
 
 fn stamped_text(params: Option<&RawText>, id: RawText) -> Option<RawText> {
