@@ -51,9 +51,8 @@
 //!
 //! # What it leaves out
 //!
-//! HTTP, WebSocket and Unix sockets do not stand yet. Subscriptions of the older revisions
-//! (`resources/subscribe`, unsolicited list changes) and requests of a server outside any call
-//! are answered with an error for now. Standard streams and children need a Unix system.
+//! Standard streams and children need a Unix system. What a server of an older revision asks
+//! outside of any call is refused, unless [`PeerRequests`] answer it.
 //!
 //! Without features this crate is `proto` and `framing`, and knows no runtime. `duplex` adds the
 //! driver on tokio, `stdio` standard streams and child processes.
@@ -103,6 +102,7 @@ pub use io::Io;
 #[cfg(feature = "duplex")]
 pub use limits::{Limited, LimitedFuture, LimitsLayer};
 pub use mcp_types::version::Era;
+pub use proto::client::PeerRequests;
 #[cfg(feature = "duplex")]
 pub use rate::{RateLayer, Rated, RatedFuture, TOO_MANY_REQUESTS};
 #[cfg(feature = "duplex")]

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{Lines, Tools};
-use mcp_transport::{ConnectOptions, Connection, Era, connect_with, duplex, serve};
+use mcp_transport::{ConnectOptions, Connection, Era, PeerRequests, connect_with, duplex, serve};
 use mcp_types::*;
 use tower_service::Service;
 
@@ -469,4 +469,89 @@ async fn a_server_asks_only_so_much_at_once() {
         assert!(matches!(calling.await.unwrap().1, Ok(Outcome::InputRequired(_))));
         asking.await.unwrap();
     }
+}
+
+/// What a layer declares is declared to the server, beside what the connection says of itself.
+#[tokio::test]
+async fn a_layer_and_the_connection_declare_together() {
+    for (era, method) in [(Era::Modern, "server/discover"), (Era::Legacy, "initialize")] {
+        let (mut server, mut lines) = to_lines(Some(era));
+        let mut exchange = discover();
+        exchange.context.declare(&RawText::new(r#"{"roots":{}}"#).unwrap());
+        let calling = tokio::spawn(async move { server.call(exchange).await });
+        let line = lines.next().await.unwrap();
+        assert!(line.contains(method), "{line}");
+        assert!(line.contains(r#""roots":{}"#) && line.contains(r#""elicitation":{"#), "{line}");
+        calling.abort();
+    }
+}
+
+struct Roots;
+
+impl InputHandler for Roots {
+    fn handle(&self, request: InputRequest) -> BoxFuture<'_, Result<RawText, ErrorObject>> {
+        assert!(matches!(request, InputRequest::ListRoots(_)));
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Ok(RawText::new(r#"{"roots":[{"uri":"file:///work"}]}"#).unwrap())
+        })
+    }
+}
+
+/// Published servers ask for the roots as soon as they are told that the client is ready.
+#[tokio::test]
+async fn what_a_server_asks_outside_of_any_call_is_answered() {
+    let (io, mut lines) = Lines::pair();
+    let mut options = options(Some(Era::Legacy));
+    options.config.peer_requests = Some(PeerRequests(Arc::new(Roots)));
+    let mut server = connect_with(io, options);
+    let opening = tokio::spawn(async move { (server.call(discover()).await, server) });
+    lines.next().await.unwrap();
+    lines.send(&HANDSHAKE.replace(r#""id":2"#, r#""id":1"#)).await;
+    assert!(lines.next().await.unwrap().contains("notifications/initialized"));
+    lines.send(r#"{"jsonrpc":"2.0","id":"r","method":"roots/list"}"#).await;
+    let answer = r#"{"jsonrpc":"2.0","id":"r","result":{"roots":[{"uri":"file:///work"}]}}"#;
+    assert_eq!(lines.next().await.unwrap(), answer);
+    drop(opening.await.unwrap());
+}
+
+/// A subscription to a server of an older revision is a stream all the same.
+#[tokio::test]
+async fn a_subscription_hears_what_an_older_server_says_of_its_own_accord() {
+    let (mut server, mut lines) = to_lines(Some(Era::Legacy));
+    let heard = Arc::new(Heard::default());
+    let mut filter = SubscriptionFilter::new();
+    filter.tools_list_changed = Some(true);
+    filter.resource_subscriptions = Some(vec!["file:///a".into()]);
+    let params = SubscriptionsListenRequestParams::new(filter);
+    let mut exchange = Exchange::new(ClientRequest::SubscriptionsListen(params));
+    exchange.notifier = Notifier::new(heard.clone(), exchange.id());
+    let listening = tokio::spawn(async move { server.call(exchange).await });
+    lines.next().await.unwrap();
+    let capabilities =
+        r#""capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true}}"#;
+    let handshake = HANDSHAKE.replace(r#""id":2"#, r#""id":1"#);
+    let handshake = handshake.replace(r#""capabilities":{}"#, capabilities);
+    assert!(handshake.contains(capabilities), "{handshake}");
+    lines.send(&handshake).await;
+    lines.next().await.unwrap();
+    let asked = lines.next().await.unwrap();
+    assert!(asked.contains(r#""method":"resources/subscribe","params":{"uri":"file:///a"}"#));
+    lines.send(r#"{"jsonrpc":"2.0","id":2,"result":{}}"#).await;
+    lines.send(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#).await;
+    lines.send(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#).await;
+    assert!(lines.next().await.unwrap().contains(r#""id":"p""#));
+    let told = heard.0.lock().unwrap().clone();
+    assert!(
+        matches!(
+            &*told,
+            [
+                ServerNotification::SubscriptionsAcknowledged(_),
+                ServerNotification::ToolListChanged(_)
+            ]
+        ),
+        "{told:?}"
+    );
+    listening.abort();
+    assert!(lines.next().await.unwrap().contains(r#""method":"resources/unsubscribe""#));
 }

@@ -200,7 +200,7 @@ fn a_cancellation_that_crosses_the_answer_is_nothing() {
         let mut pair = opened(era);
         let id = pair.request(call("echo"));
         pair.serve_one();
-        pair.client.cancel(id);
+        pair.cancel(id);
         pair.collect();
         pair.settle();
         assert!(!pair.answers.contains_key(&id));
@@ -216,7 +216,7 @@ fn a_cancellation_before_the_opening_asks_for_nothing() {
     for era in ERAS {
         let mut pair = Pair::new(era);
         let id = pair.request(call("echo"));
-        pair.client.cancel(id);
+        pair.cancel(id);
         pair.settle();
         assert!(pair.answers.is_empty());
         idle(&pair);
@@ -284,7 +284,7 @@ fn chaos_leaves_nothing_behind() {
                     let at = usize::try_from(random(asked.len() as u64)).unwrap();
                     if !pair.answers.contains_key(&asked[at]) {
                         cancelled.push(asked[at]);
-                        pair.client.cancel(asked[at]);
+                        pair.cancel(asked[at]);
                         pair.collect();
                     }
                 }

@@ -3,14 +3,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use mcp_types::{
-    ErrorObject, Exchange, ExchangeFuture, ExchangeId, Implementation, Notifier, Origin, Outcome,
-    ProtocolVersion, ServerNotification,
+    ErrorObject, Exchange, ExchangeFuture, ExchangeId, Implementation, InputRequest, Notifier,
+    Origin, Outcome, ProtocolVersion, ServerNotification,
 };
+use tokio::task::JoinSet;
 use tokio::time::Sleep;
 use tower_service::Service;
 
@@ -18,7 +19,7 @@ use super::pipe::{HIGH_WATER, Pipe, is_gone};
 use crate::Io;
 use crate::framing::FrameLimits;
 use crate::io::Attached;
-use crate::proto::client::{ClientConfig, ClientConn, ClientEvent};
+use crate::proto::client::{ClientConfig, ClientConn, ClientEvent, PeerRequests};
 
 /// How a connection to a server is made.
 #[derive(Clone)]
@@ -62,8 +63,7 @@ pub fn connect(io: Io, client_info: Implementation) -> Connection {
 /// As [`connect`].
 pub fn connect_with(io: Io, options: ConnectOptions) -> Connection {
     let Io { reader, writer, attached } = io;
-    let shared =
-        Arc::new(Shared { state: Mutex::new(State::new(ClientConn::new(options.config))) });
+    let shared = Shared::new(ClientConn::new(options.config));
     let driver = Driver {
         pipe: Pipe::new(reader, writer, options.frame),
         shared: shared.clone(),
@@ -162,7 +162,7 @@ impl Connection {
 /// A connection whose messages somebody else carries, and what they need for it.
 #[cfg(feature = "http-client")]
 pub(crate) fn carried(config: ClientConfig) -> (Connection, Arc<Shared>) {
-    let shared = Arc::new(Shared { state: Mutex::new(State::new(ClientConn::new(config))) });
+    let shared = Shared::new(ClientConn::new(config));
     (Connection(Arc::new(Handle(shared.clone()))), shared)
 }
 
@@ -222,6 +222,31 @@ pub(crate) struct State {
     closers: Vec<Waker>,
     pub(crate) closing: bool,
     finished: bool,
+    peer: Peer,
+}
+
+/// Answers under way to what the server asks outside of any call.
+#[derive(Debug)]
+struct Peer {
+    shared: Weak<Shared>,
+    runtime: tokio::runtime::Handle,
+    tasks: JoinSet<()>,
+}
+
+impl Peer {
+    fn ask(&mut self, name: u64, question: InputRequest, PeerRequests(handler): PeerRequests) {
+        while self.tasks.try_join_next().is_some() {}
+        let shared = self.shared.clone();
+        let answering = async move {
+            let answer = handler.handle(question).await;
+            if let Some(shared) = shared.upgrade() {
+                let mut state = shared.lock();
+                state.conn.answer(name, answer);
+                state.wake_driver();
+            }
+        };
+        self.tasks.spawn_on(answering, &self.runtime);
+    }
 }
 
 /// A call that waits for its answer.
@@ -233,9 +258,12 @@ struct Waiting {
 }
 
 impl State {
-    fn new(conn: ClientConn) -> Self {
+    fn new(conn: ClientConn, shared: Weak<Shared>) -> Self {
         let (calls, senders, closers) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { conn, calls, driver: None, senders, closers, closing: false, finished: false }
+        let (closing, finished) = (false, false);
+        let runtime = tokio::runtime::Handle::current();
+        let peer = Peer { shared, runtime, tasks: JoinSet::new() };
+        Self { conn, calls, driver: None, senders, closers, closing, finished, peer }
     }
 
     /// Hands out what the protocol has to say; gives back what belongs to no exchange.
@@ -244,6 +272,10 @@ impl State {
         while let Some(event) = self.conn.poll_event() {
             let (waiting, answer) = match event {
                 ClientEvent::Completed(id, answer) => (self.calls.get_mut(&id), Some(answer)),
+                ClientEvent::Asked(name, question, peer) => {
+                    self.peer.ask(name, question, peer);
+                    continue;
+                }
                 ClientEvent::Notified(id, notification) => {
                     match id.and_then(|id| self.calls.get_mut(&id)) {
                         None => {
@@ -277,6 +309,10 @@ impl State {
 }
 
 impl Shared {
+    fn new(conn: ClientConn) -> Arc<Self> {
+        Arc::new_cyclic(|shared| Self { state: Mutex::new(State::new(conn, shared.clone())) })
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -294,6 +330,7 @@ impl Shared {
         }
         let mut state = self.lock();
         state.conn.fail(error);
+        state.peer.tasks.abort_all();
         state.run_events();
     }
 
@@ -369,7 +406,7 @@ impl Drop for Call {
         }
         let mut state = self.handle.0.lock();
         state.calls.remove(&self.id);
-        state.conn.cancel(self.id);
+        state.conn.cancel(tokio::time::Instant::now().into_std(), self.id);
         state.wake_driver();
     }
 }

@@ -127,6 +127,10 @@ impl Pair {
         id
     }
 
+    pub fn cancel(&mut self, exchange: ExchangeId) {
+        self.client.cancel(self.now, exchange);
+    }
+
     /// Takes what the client wants to say and what it has heard.
     pub fn collect(&mut self) {
         while let Some(transmit) = self.client.poll_transmit() {

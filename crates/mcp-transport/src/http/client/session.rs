@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use mcp_types::jsonrpc::Response as Answer;
 use mcp_types::version::Era;
 use mcp_types::{ErrorObject, Origin, RequestId, ServerNotification};
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep};
 
@@ -39,6 +40,12 @@ const MOST_BREAKS: u32 = 5;
 const REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
+/// How many notifications and answers of ours may wait before no more is read, how many of them
+/// are sent at once, and how long one may take.
+const MOST_OWED: usize = 256;
+const MOST_SENDING: usize = 8;
+const LONGEST_TELLING: Duration = Duration::from_secs(30);
+
 /// How long the end of a session may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -53,6 +60,10 @@ pub(super) struct Session {
     place: Mutex<Place>,
     /// One renewal at a time.
     renewing: tokio::sync::Mutex<()>,
+    /// Notifications and answers of ours that are on their way.
+    owed: Arc<Semaphore>,
+    /// Those of them that are being sent.
+    sending: Semaphore,
     /// Requests that wait for their answers, to be aborted when nobody waits any more.
     posts: Mutex<HashMap<RequestId, AbortHandle>>,
 }
@@ -94,6 +105,8 @@ impl Session {
             before,
             place: Mutex::default(),
             renewing: tokio::sync::Mutex::default(),
+            owed: Arc::new(Semaphore::new(MOST_OWED)),
+            sending: Semaphore::new(MOST_SENDING),
             posts: Mutex::default(),
         });
         tokio::spawn(session.run());
@@ -300,10 +313,14 @@ impl Session {
     fn send(self: &Arc<Self>, message: Bytes, id: Option<RequestId>, tasks: &mut JoinSet<()>) {
         let session = self.clone();
         let Some(id) = id else {
+            // Without room for once is better than never: readers wait until there is some.
+            let room = self.owed.clone().try_acquire_owned();
             tasks.spawn(async move {
+                let _room = room;
+                let Ok(_turn) = session.sending.acquire().await else { return };
                 // Nobody waits for a notification or an answer; a server that is gone is met by
                 // the next request.
-                let _ = session.tell_server(message).await;
+                let _ = tokio::time::timeout(LONGEST_TELLING, session.tell_server(message)).await;
             });
             return;
         };
@@ -375,7 +392,7 @@ impl Session {
             // An error without an id is about the request that it came back to.
             self.give(Answer { id: Some(id.clone()), ..answer });
         } else if head.status.is_success() && form(&head.headers) == Form::Json {
-            self.feed(body.clone(), Some(id))?;
+            self.feed(body.clone(), Some(id)).await?;
         }
         match self.shared.lock().conn.awaits(id) {
             true => Err(endpoint.status(&head, &body)),
@@ -392,7 +409,7 @@ impl Session {
                     Ok(Some(event)) => {
                         cursor.breaks = 0;
                         if event.name.is_none_or(|name| name == "message") {
-                            self.feed(event.data, Some(id))?;
+                            self.feed(event.data, Some(id)).await?;
                         }
                         if !self.shared.lock().conn.awaits(id) {
                             events.finish();
@@ -471,7 +488,7 @@ impl Session {
                     while let Ok(Some(event)) = events.next(&self.endpoint).await {
                         cursor.breaks = 0;
                         if event.name.is_none_or(|name| name == "message") {
-                            let _ = self.feed(event.data, None);
+                            let _ = self.feed(event.data, None).await;
                         }
                     }
                     cursor.learn(&events);
@@ -490,7 +507,7 @@ impl Session {
         loop {
             match events.next(&self.endpoint).await {
                 Ok(Some(event)) if event.name.as_deref().is_none_or(|name| name == "message") => {
-                    if let Err(error) = self.feed(event.data, None) {
+                    if let Err(error) = self.feed(event.data, None).await {
                         return error;
                     }
                 }
@@ -502,7 +519,10 @@ impl Session {
     }
 
     /// Gives the connection a message that came on the stream of a request, or on none.
-    fn feed(&self, message: Bytes, stream: Option<&RequestId>) -> Result<(), ErrorObject> {
+    ///
+    /// Waits while much is owed, so that a server that asks and asks waits for itself.
+    async fn feed(&self, message: Bytes, stream: Option<&RequestId>) -> Result<(), ErrorObject> {
+        drop(self.owed.acquire().await);
         let Some(text) = text(&self.endpoint, self.limits, message)? else { return Ok(()) };
         let mut state = self.shared.lock();
         state.conn.handle_on(Instant::now().into_std(), &text, stream);
@@ -556,6 +576,13 @@ impl Session {
             let mut place = self.place();
             place.session = session;
             place.epoch += 1;
+        }
+        {
+            // A new session knows nothing of what the old one was asked to tell.
+            let text = "the server has ended the session, and with it the subscription";
+            let mut state = self.shared.lock();
+            state.conn.end_listeners(&ErrorObject::local(Origin::Connection, text));
+            state.run_events();
         }
         self.tell_server(place.initialized).await?;
         self.listen();

@@ -19,6 +19,9 @@ impl ClientConn {
             let result = ServerResult::from((**found).clone());
             return self.completed(exchange.id(), Ok(Outcome::Complete(result)));
         }
+        if let ClientRequest::SubscriptionsListen(params) = &exchange.request {
+            return self.listen(now, exchange.id(), &params.notifications);
+        }
         let Some(exchange) = self.unpark(now, exchange) else { return };
         self.send(now, &LEGACY, exchange);
     }

@@ -17,12 +17,17 @@ use super::pending::Pending;
 use super::{Outbox, Transmit};
 use crate::framing::Fault;
 
+mod asked;
 mod broken;
 mod legacy;
+mod listening;
 mod opening;
 mod parked;
 pub(crate) mod probe;
 
+use self::asked::PeerQuestions;
+pub use self::asked::PeerRequests;
+use self::listening::Listening;
 use self::opening::Opening;
 use self::parked::{Asked, Parked};
 
@@ -47,6 +52,8 @@ pub struct ClientConfig {
     pub longest_request: Option<Duration>,
     /// How long a call of a legacy server waits for an answer to what it asked.
     pub parked_timeout: Duration,
+    /// Who answers what a server asks outside of any call; `None` refuses it.
+    pub peer_requests: Option<PeerRequests>,
 }
 
 impl ClientConfig {
@@ -61,6 +68,7 @@ impl ClientConfig {
             request_timeout: Some(Duration::from_secs(300)),
             longest_request: Some(Duration::from_secs(3600)),
             parked_timeout: Duration::from_secs(600),
+            peer_requests: None,
         }
     }
 }
@@ -74,6 +82,9 @@ pub enum ClientEvent {
     Completed(ExchangeId, Result<Outcome, ErrorObject>),
     /// The server said something, about an exchange or about nothing in particular.
     Notified(Option<ExchangeId>, ServerNotification),
+    /// The server asks something outside of any call; the answer goes to [`ClientConn::answer`]
+    /// under this name.
+    Asked(u64, InputRequest, PeerRequests),
 }
 
 /// The protocol of one connection, seen from the client, without I/O.
@@ -89,6 +100,8 @@ pub struct ClientConn {
     pending: Pending<Entry>,
     deadlines: BTreeSet<(Instant, ExchangeId)>,
     parked: HashMap<String, Parked>,
+    listening: Listening,
+    questions: PeerQuestions,
     last_id: i64,
     outbox: Outbox,
     events: VecDeque<ClientEvent>,
@@ -128,6 +141,8 @@ impl ClientConn {
             pending: Pending::default(),
             deadlines: BTreeSet::new(),
             parked: HashMap::new(),
+            listening: Listening::default(),
+            questions: PeerQuestions::default(),
             last_id: 0,
             outbox: Outbox::default(),
             events: VecDeque::new(),
@@ -153,8 +168,11 @@ impl ClientConn {
     }
 
     /// Gives an exchange up; the server is told, and its answer is passed over.
-    pub fn cancel(&mut self, exchange: ExchangeId) {
+    pub fn cancel(&mut self, now: Instant, exchange: ExchangeId) {
         self.waiting.retain(|waiting| waiting.id() != exchange);
+        if self.unlisten(now, exchange) {
+            return;
+        }
         if let Some(entry) = self.remove(exchange) {
             self.tell_cancelled(entry.request);
         }
@@ -193,6 +211,7 @@ impl ClientConn {
         for exchange in std::mem::take(&mut self.waiting) {
             self.completed(exchange.id(), Err(error.clone()));
         }
+        self.end_listeners(&error);
         for exchange in self.pending.exchanges() {
             self.remove(exchange);
             self.completed(exchange, Err(error.clone()));
@@ -228,7 +247,7 @@ impl ClientConn {
         self.expire_parked(now);
         while let Some((_, exchange)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now)
         {
-            self.cancel(exchange);
+            self.cancel(now, exchange);
             let error = ErrorObject::local(Origin::Timeout, "the server did not answer in time");
             self.completed(exchange, Err(error));
         }
@@ -270,8 +289,12 @@ impl ClientConn {
         let mut context = context.clone();
         if context.protocol_version().is_none() {
             let info = RawText::of(&self.config.client_info).ok();
-            let capabilities = RawText::of(&self.config.client_capabilities).ok();
-            context.set_client(ProtocolVersion::NEWEST, info, capabilities);
+            // A layer may have declared what it can do for the server, and knows nothing else.
+            if let Ok(capabilities) = RawText::of(&self.config.client_capabilities) {
+                context.declare(&capabilities);
+            }
+            let declared = context.declared().cloned();
+            context.set_client(ProtocolVersion::NEWEST, info, declared);
         }
         context
     }
@@ -388,6 +411,10 @@ impl ClientConn {
                 let exchange = stream.and_then(|stream| self.pending.exchange(stream)).or(only);
                 (exchange, ServerNotification::Message(said))
             }
+            other if matches!(self.phase, Phase::Legacy(..)) => {
+                let Some(unheard) = self.tell_listeners(other) else { return };
+                (None, unheard)
+            }
             other => (self.subscription_of(told.params.as_ref()), other),
         };
         self.events.push_back(ClientEvent::Notified(exchange, notification));
@@ -405,7 +432,10 @@ impl ClientConn {
                     ServerResult::SubscriptionsListen(mcp_types::SubscriptionsListenResult::new());
                 self.completed(exchange, Ok(Outcome::Complete(result)));
             }
-            None => self.question_withdrawn(&cancelled.request_id),
+            None => {
+                self.question_withdrawn(&cancelled.request_id);
+                self.peer_question_withdrawn(&cancelled.request_id);
+            }
         }
     }
 
@@ -462,6 +492,7 @@ impl ClientConn {
     }
 
     fn completed(&mut self, exchange: ExchangeId, result: Result<Outcome, ErrorObject>) {
+        let Some(result) = self.for_listeners(exchange, result) else { return };
         self.events.push_back(ClientEvent::Completed(exchange, result));
     }
 

@@ -69,8 +69,7 @@ impl ClientConn {
         let Some(exchange) = asking.max() else {
             let parked = self.parked.values_mut().filter(|parked| named(&parked.entry));
             let Some(parked) = parked.max_by_key(|parked| parked.deadline) else {
-                let text = "no call is in flight to which this could belong";
-                return Err(ErrorObject::invalid_request(text));
+                return self.ask_peer(asked.id, asked.question);
             };
             if parked.later.len() >= MOST || kept + asked.bytes > MOST_BYTES {
                 return Err(ErrorObject::internal("too many questions wait for an answer already"));
