@@ -328,3 +328,36 @@ async fn many_calls_at_once_keep_their_answers_apart() {
         assert_eq!(said(&soon(call).await.unwrap()), n.to_string());
     }
 }
+
+#[tokio::test]
+async fn a_server_that_asks_and_asks_waits_for_its_answers() {
+    let ping = event(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    let written = Arc::new(Mutex::new(0));
+    let count = written.clone();
+    let server = server(move |heard| match &*heard.what() {
+        "POST tools/call" if heard.json()["params"]["name"] == "quick" => {
+            Reply::result(heard, DONE)
+        }
+        "POST tools/call" => Reply::events(vec![ping.clone(); 200_000]),
+        _ => {
+            *count.lock().unwrap() += 1;
+            Reply { pieces: vec![Piece::Hang], ..Reply::json("") }
+        }
+    })
+    .await;
+    let connection = legacy(&server.url);
+    let asking = connection.clone();
+    let call = tokio::spawn(async move { send(&asking, tool("t")).await });
+    soon(async {
+        while *written.lock().unwrap() < 8 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    // Others are served meanwhile, and no more answers are on their way than may be.
+    assert_eq!(said(&soon(send(&connection, tool("quick"))).await), "done");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(*written.lock().unwrap(), 8);
+    assert!(!call.is_finished());
+    soon(connection.close()).await;
+}

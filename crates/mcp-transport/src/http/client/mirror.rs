@@ -35,6 +35,9 @@ struct Mirror {
 /// How much is remembered of one server; what goes beyond is told like a bad annotation.
 const MOST: usize = 4 << 20;
 
+/// How many headers one call may have; common servers take a hundred in all.
+const MOST_OF_A_TOOL: usize = 64;
+
 impl Mirrors {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -163,6 +166,10 @@ impl Walk {
         if self.found.iter().any(|known| known.header == header) {
             return self.refuse("`x-mcp-header` names a header that another argument has");
         }
+        if self.found.len() >= MOST_OF_A_TOOL {
+            return self
+                .refuse("`x-mcp-header` stands at more arguments than a request can repeat");
+        }
         self.found.push(Mirror { path: self.path.clone(), header });
     }
 }
@@ -187,6 +194,35 @@ impl<'de> Deserialize<'de> for Kind {
         let fits = !names.is_empty() && names.iter().all(primitive);
         Ok(if fits { Self::Primitive } else { Self::Other })
     }
+}
+
+/// What is neither an object nor a list annotates nothing.
+macro_rules! scalars {
+    () => {
+        fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_unit<E>(self) -> Result<(), E> {
+            Ok(())
+        }
+    };
 }
 
 /// A schema, or `true` or `false`, at a place that the path names or, if not reachable, anywhere.
@@ -258,29 +294,7 @@ impl<'de> Visitor<'de> for Schema<'_> {
         Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
+    scalars!();
 }
 
 /// Schemas by name.
@@ -293,13 +307,7 @@ impl<'de> DeserializeSeed<'de> for Named<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        // What is no object has no schemas; the tool's own checks say so.
-        let text = RawText::deserialize(deserializer)?;
-        if !text.is_object() {
-            return Ok(());
-        }
-        let mut reader = serde_json::Deserializer::from_str(text.get());
-        reader.deserialize_map(self).map_err(serde::de::Error::custom)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -320,6 +328,14 @@ impl<'de> Visitor<'de> for Named<'_> {
         }
         Ok(())
     }
+
+    // What is no object has no schemas; the tool's own checks say so.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    scalars!();
 }
 
 #[cfg(test)]
@@ -410,6 +426,13 @@ mod tests {
         ] {
             assert!(headers(&schema, "{}").is_err(), "{schema}");
         }
+        let many = |count: usize| {
+            let each = |n| format!(r#""p{n}":{{"type":"string","x-mcp-header":"H{n}"}}"#);
+            let all: Vec<_> = (0..count).map(each).collect();
+            format!(r#"{{"properties":{{{}}}}}"#, all.join(","))
+        };
+        assert!(headers(&many(64), "{}").is_ok());
+        assert!(headers(&many(65), "{}").is_err_and(|error| error.contains("more arguments")));
         for harmless in [
             property(r#"{"default":{"x-mcp-header":"A B"},"const":{"x-mcp-header":1}}"#),
             r#"{"properties":{"x-mcp-header":{"type":"array"}}}"#.to_owned(),

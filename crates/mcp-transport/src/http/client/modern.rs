@@ -255,14 +255,14 @@ struct Clock {
 
 impl Clock {
     fn start(config: &ClientConfig) -> Self {
-        let latest = config.longest_request.map(|longest| Instant::now() + longest);
+        let latest = config.longest_request.and_then(|longest| Instant::now().checked_add(longest));
         let mut clock = Self { next: None, latest };
         clock.sign_of_life(config);
         clock
     }
 
     fn sign_of_life(&mut self, config: &ClientConfig) {
-        let next = config.request_timeout.map(|timeout| Instant::now() + timeout);
+        let next = config.request_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         self.next = next.into_iter().chain(self.latest).min();
     }
 }

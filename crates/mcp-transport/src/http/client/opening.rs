@@ -6,7 +6,6 @@ use mcp_types::{
     ClientRequest, ErrorObject, Exchange, Origin, Outcome, ProtocolVersion, RequestContext,
     RequestParams, ServerResult,
 };
-use tokio::time::Instant;
 
 use super::answer::NoAnswer;
 use super::session::Session;
@@ -83,8 +82,8 @@ impl Inner {
         probe.context = context.clone();
         probe.context.progress_token = None;
         (probe.context.input_responses, probe.context.request_state) = (None, None);
-        let deadline = Instant::now() + self.options.config.opening_timeout;
-        match tokio::time::timeout_at(deadline, self.ask(version, &mut probe)).await {
+        let time = self.options.config.opening_timeout;
+        match tokio::time::timeout(time, self.ask(version, &mut probe)).await {
             Ok(answer) => answer,
             Err(_) => {
                 let text = format!("`{}` did not answer in time", self.endpoint.shown);
