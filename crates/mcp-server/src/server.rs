@@ -14,6 +14,7 @@ use crate::listing::Listing;
 use crate::registry::{New, Registry};
 use crate::request_state::{Seal, StateSealer};
 use crate::task::{Engine, TaskSupport, Tasks};
+use crate::tool::mirrored::Mirrored;
 use crate::tool::{Bound, Handler, ToolFn};
 use crate::{BuildError, Changes, Context, IntoToolResult, Tool, ToolSet};
 
@@ -391,8 +392,11 @@ pub(crate) fn tooled<S: Send + Sync + 'static>(
     let name = definition.name.clone();
     check_name(&name)?;
     let (state, task) = (state.clone(), tool.task());
+    let mirrored = Mirrored::of(definition.input_schema.text()).map_err(|source| {
+        BuildError::Definition { name: name.clone().into(), source: source.into() }
+    })?;
     let listed = listed(&name, definition)?;
-    Ok(New { name, listed, handler: Box::new(Bound { tool, state, task }) })
+    Ok(New { name, listed, handler: Box::new(Bound { tool, state, task, mirrored }) })
 }
 
 /// The tool, unless it needs tasks and there are none.

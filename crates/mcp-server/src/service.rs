@@ -75,6 +75,11 @@ impl Server {
                 else {
                     return ServerFuture::ready(&span, Err(no_tool(&call.name)));
                 };
+                let headers = incoming.request.extensions.get();
+                let mirrored = tool.handler.mirrored();
+                if let Err(error) = mirrored.check(headers, call.arguments.as_ref()) {
+                    return ServerFuture::ready(&span, Err(error));
+                }
                 let support = tool.handler.task();
                 if let Some(tasks) = &self.0.tasks
                     && tasks.concern(support, &incoming.request)

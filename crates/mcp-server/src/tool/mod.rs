@@ -1,6 +1,7 @@
 //! Tools: what one is, how one is called, how one is made of a function.
 
 pub(crate) mod args;
+pub(crate) mod mirrored;
 pub(crate) mod result;
 pub(crate) mod schema;
 
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::lifespan::Source;
 use crate::service::Incoming;
 use crate::task::TaskSupport;
+use crate::tool::mirrored::Mirrored;
 use crate::{BuildError, Context, IntoToolResult, Server, ToolError};
 
 /// A tool of a server whose state is `S`.
@@ -112,12 +114,16 @@ pub(crate) trait Handler: Send + Sync {
 
     /// Whether calls become tasks.
     fn task(&self) -> TaskSupport;
+
+    /// The arguments that HTTP headers repeat.
+    fn mirrored(&self) -> &Mirrored;
 }
 
 pub(crate) struct Bound<S> {
     pub(crate) tool: Box<dyn Tool<S>>,
     pub(crate) state: Source<S>,
     pub(crate) task: TaskSupport,
+    pub(crate) mirrored: Mirrored,
 }
 
 impl<S: Send + Sync + 'static> Handler for Bound<S> {
@@ -132,6 +138,10 @@ impl<S: Send + Sync + 'static> Handler for Bound<S> {
 
     fn task(&self) -> TaskSupport {
         self.task
+    }
+
+    fn mirrored(&self) -> &Mirrored {
+        &self.mirrored
     }
 }
 
