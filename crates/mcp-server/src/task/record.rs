@@ -20,6 +20,9 @@ pub(super) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) arguments: Option<RawText>,
     caller: Envelope,
+    /// Whether a layer took part in calls of other tools.
+    #[serde(default)]
+    pub(super) layered: bool,
     /// Milliseconds since 1970.
     pub(super) created: u64,
     pub(super) updated: u64,
@@ -99,13 +102,14 @@ impl Record {
         let caller = Envelope {
             version: request.protocol_version().map(|version| version.as_str().to_owned()),
             info: request.client_info().and_then(|info| RawText::of(&info).ok()),
-            capabilities: RawText::of(&request.client_capabilities()).ok(),
+            capabilities: request.declared().cloned(),
             meta: request.meta.clone(),
         };
         Self {
             tool,
             arguments,
             caller,
+            layered: request.caller().is_some(),
             created: now,
             updated: now,
             ttl,

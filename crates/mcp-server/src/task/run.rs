@@ -1,12 +1,15 @@
 //! A task at work: begun by a call, entered again with each answer, ended once.
 
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mcp_types::{
-    CallToolRequestParams, ErrorObject, Exchange, ExchangeId, InputRequiredResult, Notifier,
-    Outcome, RawText, RequestContext, RequestId, Runtime, ServerResult,
+    CallToolRequestParams, Caller, ClientRequest, ErrorObject, Exchange, InputRequiredResult,
+    Notifier, Outcome, RawText, RequestContext, RequestId, Runtime, ServerResult,
 };
+
+use tower_service::Service;
 
 use super::TaskSupport;
 use super::engine::{
@@ -224,7 +227,14 @@ impl Work<'_> {
         context.progress_token = Some(RequestId::from(self.id));
         let mut call = CallToolRequestParams::new(record.tool.clone());
         call.arguments = record.arguments.clone();
-        let notifier = Notifier::new((**run).clone(), exchange_id());
+        let mut exchange = Exchange::new(ClientRequest::CallTool(call.clone()));
+        let notifier = Notifier::new((**run).clone(), exchange.id());
+        if record.layered && context.caller().is_none() {
+            // The layers of the call ended with their process, and nothing may pass them by.
+            exchange.context = context;
+            exchange.offer_caller(|| Caller::new(Unlayered));
+            context = exchange.context;
+        }
         let work = async {
             // Never closed, so there is always a turn in the end.
             let _turn = self.engine.turns.acquire().await;
@@ -356,8 +366,22 @@ fn enter(
     ServerFuture::start(span, || tool.handler.call(call.name, call.arguments, incoming))
 }
 
-/// Names the run for its notifier, which has only one and does not look.
-fn exchange_id() -> ExchangeId {
-    let request = mcp_types::ClientRequest::CallTool(CallToolRequestParams::new(""));
-    Exchange::new(request).id()
+/// Whom a tool calls for other tools when the layers around its call are gone.
+#[derive(Clone)]
+struct Unlayered;
+
+impl Service<Exchange> for Unlayered {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = std::future::Ready<Result<Outcome, ErrorObject>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Exchange) -> Self::Future {
+        std::future::ready(Err(ErrorObject::internal(
+            "the server was restarted, so this task can call no other tools; call the tool anew",
+        )))
+    }
 }

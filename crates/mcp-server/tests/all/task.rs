@@ -207,7 +207,7 @@ impl World {
     ) -> Self {
         let tasks = change(Tasks::shared(store).clock(bench.clock()));
         let counters = Counters::default();
-        let server = server!().tasks(tasks).tool::<late>().state(counters.clone());
+        let server = server!().tasks(tasks).tool::<late>().tool::<calls>().state(counters.clone());
         #[cfg(feature = "sealed-state")]
         let server = server.tool::<charges>();
         let server = server
@@ -799,6 +799,68 @@ fn what_ran_when_its_process_ended_is_reported_or_begun_again() {
     after.update(&asks, r#"{"name":{"action":"accept"}}"#).unwrap();
     after.update(&asks, r#"{"sure":{"action":"accept"}}"#).unwrap();
     assert!(line(&after.get(&asks)).contains("accept accept"));
+}
+
+/// Calls another tool once it has its answer.
+#[tool(task)]
+async fn calls(cx: Context) -> Result<String, ToolError> {
+    cx.elicit_form("sure", form("Sure?"))?;
+    let arguments = BTreeMap::from([("label", "inner")]);
+    Ok(cx.call_tool("slow", &arguments).await.map(|_| "called".to_owned())?)
+}
+
+/// A layer outside of the server that counts the calls of tools.
+#[derive(Clone)]
+struct Gate(Server, Arc<AtomicU32>);
+
+impl Service<Exchange> for Gate {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(&mut self, _: &mut Cx<'_>) -> Poll<Result<(), ErrorObject>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut exchange: Exchange) -> ExchangeFuture {
+        if matches!(exchange.request, ClientRequest::CallTool(_)) {
+            exchange.offer_caller(|| mcp_server::types::Caller::new(self.clone()));
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+        Box::pin(self.0.call(exchange))
+    }
+}
+
+#[test]
+fn no_task_gets_around_the_layers_of_its_call() {
+    for restarts in [false, true] {
+        let store: Arc<dyn TaskStore> = Arc::new(MemoryTaskStore::new());
+        let before = World::with(store.clone(), |tasks| tasks);
+        before.counters.open();
+        let passed = Arc::new(AtomicU32::new(0));
+        let mut gate = Gate(before.server.clone(), passed.clone());
+        let mut exchange = Exchange::new(request("calls", "{}"));
+        let capabilities = RawText::new(DECLARED).unwrap();
+        exchange.context.set_client(ProtocolVersion::NEWEST, None, Some(capabilities));
+        exchange.context.runtime = Some(before.bench.clone());
+        let task = extension(block_on(gate.call(exchange)).unwrap());
+        let id = task.parse::<CreateTaskResult>().unwrap().task_id;
+        before.bench.run();
+        let world = match restarts {
+            false => before,
+            true => World::with(store, |tasks| tasks),
+        };
+        world.counters.open();
+        world.update(&id, r#"{"sure":{"action":"accept"}}"#).unwrap();
+        let end = line(&world.get(&id));
+        match restarts {
+            false => assert!(end.contains(r#""text":"called""#), "{end}"),
+            true => assert!(end.contains("the server was restarted"), "{end}"),
+        }
+        // The inner call too, unless there is none.
+        assert_eq!(passed.load(Ordering::SeqCst), if restarts { 1 } else { 2 });
+        assert_eq!(world.counters.get().0, if restarts { 0 } else { 1 });
+    }
 }
 
 #[test]
