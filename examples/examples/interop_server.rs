@@ -1,9 +1,12 @@
-//! What `tests/interop/README.md` asks of every server, over stdio; others' clients are run
-//! against it.
+//! What `tests/interop/README.md` asks of every server; others' clients are run against it.
+//!
+//! On standard streams, or behind `http://127.0.0.1:PORT/mcp` with `--http PORT`.
 
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use mcp_server::{Context, Elicited, ToolError, data, server, tool};
+use mcp_transport::http::server::HttpServer;
 
 /// Gives its message back.
 #[tool]
@@ -51,5 +54,13 @@ async fn ask(cx: Context) -> Result<String, ToolError> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let server = server!().tool::<echo>().tool::<slow>().tool::<ask>().build()?;
-    Ok(mcp_transport::serve(server, mcp_transport::stdio()?).await?)
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => Ok(mcp_transport::serve(server, mcp_transport::stdio()?).await?),
+        ["--http", port] => {
+            let port: u16 = port.parse().context("`--http` needs the number of a port")?;
+            Ok(HttpServer::new(server).listen(("127.0.0.1", port)).await?)
+        }
+        _ => bail!("use `interop_server` or `interop_server --http PORT`"),
+    }
 }

@@ -79,15 +79,17 @@ async fn test_elicitation_sep1034_defaults(cx: Context) -> Result<String, ToolEr
 /// Asks with each kind of choice.
 #[tool]
 async fn test_elicitation_sep1330_enums(cx: Context) -> Result<String, ToolError> {
-    let titled = r#"[{"const": "a", "title": "First"}, {"const": "b", "title": "Second"}]"#;
+    let titled =
+        r#"[{"const": "value1", "title": "First"}, {"const": "value2", "title": "Second"}]"#;
+    let plain = r#""enum": ["option1", "option2", "option3"]"#;
     form(
         &cx,
         &format!(
             r#"{{
-            "untitledSingle": {{"type": "string", "enum": ["a", "b", "c"]}},
+            "untitledSingle": {{"type": "string", {plain}}},
             "titledSingle": {{"type": "string", "oneOf": {titled}}},
-            "legacyEnum": {{"type": "string", "enum": ["a", "b"], "enumNames": ["First", "Second"]}},
-            "untitledMulti": {{"type": "array", "items": {{"type": "string", "enum": ["a", "b"]}}}},
+            "legacyEnum": {{"type": "string", "enum": ["opt1", "opt2"], "enumNames": ["First", "Second"]}},
+            "untitledMulti": {{"type": "array", "items": {{"type": "string", {plain}}}}},
             "titledMulti": {{"type": "array", "items": {{"anyOf": {titled}}}}}
         }}"#
         ),

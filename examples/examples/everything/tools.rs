@@ -7,6 +7,7 @@ use mcp_server::types::{
     ImageContent, JsonSchema, LoggingLevel, RawText, ResourceContents, TextResourceContents, Tool,
 };
 use mcp_server::{Context, ServerBuilder, ToolError, tool};
+use mcp_transport::http::server::AnswerStream;
 
 /// A red dot, as PNG.
 pub(crate) const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
@@ -93,9 +94,12 @@ async fn test_logging_tool(cx: Context) -> &'static str {
     log_three_times(&cx).await
 }
 
-/// Takes its time, longer than a connection may last.
+/// Ends its stream before it is done, so that the client has to come back for the rest.
 #[tool]
-async fn test_reconnection() -> &'static str {
+async fn test_reconnection(cx: Context) -> &'static str {
+    if let Some(stream) = cx.extension::<AnswerStream>() {
+        stream.close(Duration::from_millis(500));
+    }
     tokio::time::sleep(Duration::from_millis(300)).await;
     "Reconnection test completed successfully."
 }
