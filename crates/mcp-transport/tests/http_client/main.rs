@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod authorization;
+#[cfg(feature = "http-server")]
+#[path = "../common/mod.rs"]
+mod common;
 mod legacy;
 mod modern;
 mod opening;
+#[cfg(feature = "http-server")]
+mod pair;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
