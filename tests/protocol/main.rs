@@ -8,12 +8,13 @@
     reason = "a test that cannot go on says so by a panic"
 )]
 
+mod chain;
 mod changes;
 mod inputs;
 
 use std::time::Duration;
 
-use mcp_server::Server;
+use mcp_server::types::ExchangeService;
 use mcp_transport::{Error, Io, serve};
 use serde_json::{Value, json};
 use tokio::io::{
@@ -30,7 +31,7 @@ struct Wire {
 
 impl Wire {
     /// A connection to `server`, which is its last handle.
-    fn to(server: Server) -> Self {
+    fn to(server: impl ExchangeService) -> Self {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let (reader, writer) = tokio::io::split(theirs);
         let served = tokio::spawn(serve(server, Io::new(reader, writer)));
@@ -39,7 +40,7 @@ impl Wire {
     }
 
     /// The same after a handshake of the other era.
-    async fn shaken(server: Server, capabilities: Value) -> Self {
+    async fn shaken(server: impl ExchangeService, capabilities: Value) -> Self {
         let mut wire = Self::to(server);
         let client = json!({ "name": "by hand", "version": "1" });
         let params = json!({
