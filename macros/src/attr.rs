@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Ident, LitBool, LitInt, LitStr, Path, Token, bracketed, parenthesized};
+use syn::{Ident, Lit, LitBool, LitInt, LitStr, Path, Token, bracketed, parenthesized};
 
 use crate::ctxt::Ctxt;
 
@@ -154,6 +154,59 @@ impl ToolAttr {
     }
 }
 
+/// `annotations(…)` of a resource.
+#[derive(Default)]
+pub(crate) struct AudienceAttr {
+    pub(crate) audience: Vec<LitStr>,
+    pub(crate) priority: Option<f64>,
+    pub(crate) last_modified: Option<LitStr>,
+}
+
+impl AudienceAttr {
+    /// Reads what stands between the parentheses.
+    pub(crate) fn parse(input: ParseStream) -> syn::Result<Self> {
+        let content;
+        parenthesized!(content in input);
+        let mut attr = Self::default();
+        while !content.is_empty() {
+            let key = content.call(Ident::parse_any)?;
+            match key.to_string().as_str() {
+                "audience" => attr.audience = list(&content)?,
+                "priority" => attr.priority = Some(priority(&content)?),
+                "last_modified" => attr.last_modified = Some(value(&content)?),
+                _ => {
+                    let message = "the annotations are `audience = [\"user\", \"assistant\"]`, \
+                                   `priority = 0.5` and `last_modified = \"2025-01-12T15:00:58Z\"`";
+                    return Err(syn::Error::new(key.span(), message));
+                }
+            }
+            if !content.is_empty() {
+                content.parse::<Token![,]>()?;
+            }
+        }
+        let is_role = |role: &&LitStr| !matches!(role.value().as_str(), "user" | "assistant");
+        match attr.audience.iter().find(is_role) {
+            Some(role) => {
+                Err(syn::Error::new(role.span(), "the audience is `user` or `assistant`"))
+            }
+            None => Ok(attr),
+        }
+    }
+}
+
+fn priority(input: ParseStream) -> syn::Result<f64> {
+    let literal: Lit = value(input)?;
+    let number = match &literal {
+        Lit::Float(number) => number.base10_parse()?,
+        Lit::Int(number) => number.base10_parse()?,
+        _ => f64::NAN,
+    };
+    if (0.0..=1.0).contains(&number) {
+        return Ok(number);
+    }
+    Err(syn::Error::new(literal.span(), "a priority is a number from 0 to 1"))
+}
+
 /// What stands between the parentheses of `#[tools(…)]`.
 #[derive(Default)]
 pub(crate) struct ToolsAttr {
@@ -241,18 +294,18 @@ impl Parse for ToolRef {
     }
 }
 
-fn set<T>(place: &mut Option<T>, key: &Ident, value: T, ctxt: &Ctxt) {
+pub(crate) fn set<T>(place: &mut Option<T>, key: &Ident, value: T, ctxt: &Ctxt) {
     if place.replace(value).is_some() {
         ctxt.error(key, format!("`{key}` is given twice, remove one"));
     }
 }
 
-fn value<T: Parse>(input: ParseStream) -> syn::Result<T> {
+pub(crate) fn value<T: Parse>(input: ParseStream) -> syn::Result<T> {
     input.parse::<Token![=]>()?;
     input.parse()
 }
 
-fn path(input: ParseStream) -> syn::Result<Path> {
+pub(crate) fn path(input: ParseStream) -> syn::Result<Path> {
     input.parse::<Token![=]>()?;
     // A string is how serde writes it.
     match input.peek(LitStr) {
@@ -261,7 +314,7 @@ fn path(input: ParseStream) -> syn::Result<Path> {
     }
 }
 
-fn list<T: Parse>(input: ParseStream) -> syn::Result<Vec<T>> {
+pub(crate) fn list<T: Parse>(input: ParseStream) -> syn::Result<Vec<T>> {
     input.parse::<Token![=]>()?;
     let content;
     bracketed!(content in input);
@@ -269,7 +322,7 @@ fn list<T: Parse>(input: ParseStream) -> syn::Result<Vec<T>> {
 }
 
 /// Skips what is left of a broken key.
-fn skip(input: ParseStream) -> syn::Result<()> {
+pub(crate) fn skip(input: ParseStream) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<proc_macro2::TokenTree>()?;
     }

@@ -89,6 +89,11 @@ fn check_arguments(tool: &ToolModel, ctxt: &Ctxt) {
         if argument.name.value().is_empty() {
             ctxt.error(&argument.name, "an argument has a name");
         }
+        if let Some(path) = &argument.complete {
+            let message =
+                "arguments of a tool are not completed, those of prompts and resources are";
+            ctxt.error(path, message);
+        }
     }
     if let Receiver::None = tool.receiver {
         return;
@@ -98,7 +103,7 @@ fn check_arguments(tool: &ToolModel, ctxt: &Ctxt) {
     }
 }
 
-fn check_unique<'l>(what: &str, all: impl Iterator<Item = &'l LitStr>, ctxt: &Ctxt) {
+pub(crate) fn check_unique<'l>(what: &str, all: impl Iterator<Item = &'l LitStr>, ctxt: &Ctxt) {
     let mut seen = HashSet::new();
     for literal in all {
         if !seen.insert(literal.value()) {

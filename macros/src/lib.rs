@@ -65,7 +65,70 @@ pub fn data(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::data(attribute.into(), item.into()).into()
 }
 
-/// Makes the methods of an `impl` block that are marked `#[tool]` tools of one object.
+/// Makes a function a prompt: messages that a user picks and fills in.
+///
+/// The function stays as it is; beside it stands a type of the same name, to be registered with
+/// `.prompt::<name>()`. Parameters are arguments, which the protocol knows as texts: any type that
+/// `FromStr` reads, and `Option` for those that may be absent; their doc comments describe them.
+/// A `Context`, a `State`, an `Extension` or what carries `#[from_context]` comes from the exchange
+/// instead. It returns text, messages, content blocks, or a `Result` of them.
+///
+/// | attribute | meaning |
+/// |---|---|
+/// | `name = "…"` | the prompt's name, if not the function's |
+/// | `title = "…"`, `description = "…"` | for people; instead of the doc comment |
+/// | `icons = ["https://…"]` | icons, `https:` or `data:` |
+/// | `inline` | a function without `async` that only computes for a moment: no thread of its own |
+/// | `crate = path` | where `mcp_server` is, if not there |
+///
+/// On parameters: `#[arg(default = 10)]` makes it optional, `#[arg(name = "type")]` renames it,
+/// `#[arg(complete = path)]` names the [`#[completion]`](macro@completion) that helps to type it.
+#[proc_macro_attribute]
+pub fn prompt(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expand::feature(expand::Kind::Prompt, attribute.into(), item.into()).into()
+}
+
+/// Makes a function a resource: data under a URI, `#[resource("notes://today")]`, or under all URIs
+/// of a template, `#[resource("notes://{id}")]`.
+///
+/// The function stays as it is; beside it stands a type of the same name, to be registered with
+/// `.resource::<name>()`. Parameters are variables of the template by their names: any type that
+/// `FromStr` reads, and `Option` for those that a URI may leave out. A value that cannot be read is
+/// a resource that is not there. A `Context`, a `State`, an `Extension` or what carries
+/// `#[from_context]` comes from the exchange instead. It returns text, bytes, contents, `None`
+/// where there is nothing, or a `Result` of them.
+///
+/// | attribute | meaning |
+/// |---|---|
+/// | `"…"` | the URI or the template (RFC 6570, levels 1 to 3), first |
+/// | `name = "…"` | the resource's name, if not the function's |
+/// | `title = "…"`, `description = "…"` | for people; instead of the doc comment |
+/// | `mime_type = "…"`, `size = 7` | the media type of the contents; how many bytes they are |
+/// | `annotations(audience = ["user"], priority = 0.5, last_modified = "…")` | hints for the client |
+/// | `icons = ["https://…"]` | icons, `https:` or `data:` |
+/// | `inline` | a function without `async` that only computes for a moment: no thread of its own |
+/// | `crate = path` | where `mcp_server` is, if not there |
+///
+/// On parameters: `#[arg(default = 10)]`, `#[arg(name = "…")]` and `#[arg(complete = path)]`, as for
+/// [`#[prompt]`](macro@prompt).
+#[proc_macro_attribute]
+pub fn resource(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expand::feature(expand::Kind::Resource, attribute.into(), item.into()).into()
+}
+
+/// Makes a function a completion, which suggests values while a user types an argument.
+///
+/// Name it with `#[arg(complete = path)]` at a parameter of a prompt or a resource. Its first
+/// parameter is what is typed so far; further ones are other arguments of the same prompt or
+/// template by their names, in an `Option` because they may not be decided yet. It returns a list of
+/// texts, the best first. `inline` and `crate = path` mean what they mean elsewhere.
+#[proc_macro_attribute]
+pub fn completion(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expand::feature(expand::Kind::Completion, attribute.into(), item.into()).into()
+}
+
+/// Makes the methods of an `impl` block that are marked `#[tool]`, `#[prompt]` or `#[resource]`
+/// tools, prompts and resources of one object.
 ///
 /// They take `&self`; register them all with `.tools(object)`. `crate = path` and
 /// `etdi_crate = path` here hold for all of them.

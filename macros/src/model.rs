@@ -60,6 +60,8 @@ pub(crate) struct Argument {
     /// The name on the wire.
     pub(crate) name: LitStr,
     pub(crate) default: Option<DefaultValue>,
+    /// The completion of a prompt's argument or a template's variable.
+    pub(crate) complete: Option<Path>,
     /// Doc comments, `#[serde(…)]` and `#[schemars(…)]`, for the field.
     pub(crate) attributes: Vec<Attribute>,
 }

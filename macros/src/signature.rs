@@ -9,17 +9,12 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Attribute, FnArg, GenericParam, LitStr, Meta, PatType, PathArguments, Safety, Signature, Token,
-    Type,
+    Attribute, FnArg, GenericParam, LitStr, Meta, PatType, Path, PathArguments, Safety, Signature,
+    Token, Type,
 };
 
 use crate::ctxt::Ctxt;
 use crate::model::{Argument, DefaultValue, Extracted, Parameter, plain_name};
-
-/// What a tool's function looks like, shown first in every error about its shape.
-const FORMS: &str = "a tool is written `async fn search(query: String) -> Result<Hits, ToolError>`, \
-    with `Context`, `State` or `Extension` parameters before the arguments if it wants them, and \
-    with or without `async` and `Result`";
 
 /// The parameters of a function, less its receiver, with the helper attributes taken off.
 pub(crate) fn parameters(
@@ -40,7 +35,7 @@ pub(crate) fn parameters(
 
 fn refuse_shapes(signature: &Signature, ctxt: &Ctxt) {
     let refuse = |tokens: &dyn quote::ToTokens, what: &str| {
-        ctxt.error(tokens.to_token_stream(), format!("{FORMS}; {what}"));
+        ctxt.error(tokens.to_token_stream(), format!("{}; {what}", ctxt.forms()));
     };
     for parameter in &signature.generics.params {
         match parameter {
@@ -75,7 +70,8 @@ fn refuse_types(ty: &Type, is_returned: bool, ctxt: &Ctxt) {
 
     impl<'ast> Visit<'ast> for Refuse<'_> {
         fn visit_type_impl_trait(&mut self, ty: &'ast syn::TypeImplTrait) {
-            self.0.error(ty, format!("{FORMS}; `impl` cannot stand here, name the type"));
+            let forms = self.0.forms();
+            self.0.error(ty, format!("{forms}; `impl` cannot stand here, name the type"));
         }
 
         fn visit_type_reference(&mut self, ty: &'ast syn::TypeReference) {
@@ -91,7 +87,7 @@ fn refuse_types(ty: &Type, is_returned: bool, ctxt: &Ctxt) {
             let what =
                 if self.1 { "it cannot return a reference" } else { "it owns its arguments" };
             let advice = if self.1 { "return the value itself" } else { owned };
-            self.0.error(ty, format!("{FORMS}; {what}, {advice}"));
+            self.0.error(ty, format!("{}; {what}, {advice}", self.0.forms()));
         }
     }
 
@@ -115,14 +111,16 @@ fn read(parameter: &mut PatType, object: Option<&Type>, ctxt: &Ctxt) -> Option<P
     }
     refuse_types(&ty, false, ctxt);
     let Some(ident) = plain_name(&parameter.pat) else {
-        let message = format!("{FORMS}; an argument has a name, take the pattern apart inside");
+        let forms = ctxt.forms();
+        let message = format!("{forms}; an argument has a name, take the pattern apart inside");
         ctxt.error(&parameter.pat, message);
         return None;
     };
     let name = helpers.name.take();
     let name = name.unwrap_or_else(|| LitStr::new(&ident.unraw().to_string(), ident.span()));
-    let Helpers { default, attributes, .. } = helpers;
-    Some(Parameter::Argument(Argument { ident: ident.clone(), ty, name, default, attributes }))
+    let Helpers { default, complete, attributes, .. } = helpers;
+    let ident = ident.clone();
+    Some(Parameter::Argument(Argument { ident, ty, name, default, complete, attributes }))
 }
 
 /// Whether the last segment of the path says that the exchange gives the value.
@@ -147,6 +145,7 @@ struct Helpers {
     is_argument: bool,
     name: Option<LitStr>,
     default: Option<DefaultValue>,
+    complete: Option<Path>,
     attributes: Vec<Attribute>,
 }
 
@@ -189,7 +188,13 @@ impl Helpers {
                 self.name = Some(meta.value()?.parse()?);
                 return Ok(());
             }
-            Err(meta.error("the keys are `default`, `default = value` and `name = \"…\"`"))
+            if meta.path.is_ident("complete") {
+                self.complete = Some(meta.value()?.call(Path::parse_mod_style)?);
+                return Ok(());
+            }
+            Err(meta.error(
+                "the keys are `default`, `default = value`, `name = \"…\"` and `complete = path`",
+            ))
         });
         if let Err(error) = result {
             ctxt.push(error);

@@ -70,7 +70,7 @@ pub type CompletionFuture = BoxFuture<'static, Result<CompleteResultCompletion, 
 
 /// Completes an argument of a prompt or a variable of a template, on a server whose state is `S`.
 ///
-/// `#[completion]` writes it for a function.
+/// [`#[completion]`](macro@crate::completion) writes it for a function.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` completes nothing on a server whose state is `{S}`",
     note = "mark the function with `#[completion]`",

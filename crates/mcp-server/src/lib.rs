@@ -1,4 +1,4 @@
-//! Tools for models, as a service.
+//! Tools, prompts and resources for models, as a service.
 //!
 //! A server answers a client's requests; a *tool* is a function that a model may call through it.
 //! The type to know is [`Server`]: a `Service<Exchange>` (see [`types`]) that any transport carries.
@@ -120,14 +120,56 @@
 //! [`Context::elicit`] and [`Context::input`] give the client's answer, or leave with `?` to get it;
 //! the tool then runs again from the top. So ask first, act after.
 //!
+//! # Resources, prompts and completions
+//!
+//! A *resource* is data under a URI, or under all URIs of a template; a *prompt* is a message that a
+//! user picks and fills in. Both are functions too. Their parameters are texts from outside, read
+//! into any type that `FromStr` reads:
+//!
+//! ```
+//! use mcp_server::{completion, prompt, resource, server};
+//!
+//! /// What a user tells about themselves.
+//! #[resource("users://{id}/profile", mime_type = "text/markdown")]
+//! async fn profile(id: u64) -> Option<String> {
+//!     (id == 42).then(|| "# Zaphod".to_owned())
+//! }
+//!
+//! /// Plans a trip.
+//! #[prompt]
+//! async fn trip(
+//!     /// Where to.
+//!     #[arg(complete = cities)]
+//!     city: String,
+//!     days: Option<u8>,
+//! ) -> String {
+//!     format!("Plan {} days in {city}.", days.unwrap_or(3))
+//! }
+//!
+//! /// Helps to type a city.
+//! #[completion]
+//! fn cities(value: String) -> Vec<&'static str> {
+//!     ["Lisbon", "Paris", "Potsdam"].into_iter().filter(|city| city.starts_with(&value)).collect()
+//! }
+//!
+//! let server = server!().resource::<profile>().prompt::<trip>().build()?;
+//! # Ok::<(), mcp_server::BuildError>(())
+//! ```
+//!
+//! `None` says that there is no such resource. [`ServerBuilder`] takes closures and values in place
+//! of functions, says how long listings may be cached and who sees what in them; an [`Editor`]
+//! changes what a running server offers. Methods of one object become tools, prompts and resources
+//! by [`#[tools]`](macro@tools) on their `impl` block.
+//!
 //! # What it leaves out
 //!
 //! Sockets and runtimes (`mcp-transport`), who may call what, and signatures: layers around the
-//! server. Prompts, resources and subscriptions are not there yet.
+//! server.
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private_0_1;
+mod blocking;
 mod catalog;
 pub mod checked;
 mod completion;
@@ -148,8 +190,9 @@ mod subscription;
 pub mod task;
 mod template;
 mod tool;
+mod values;
 
-pub use mcp_macros::{data, tool, tools};
+pub use mcp_macros::{completion, data, prompt, resource, tool, tools};
 pub use mcp_types as types;
 
 pub use catalog::Editor;

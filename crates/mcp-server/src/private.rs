@@ -5,7 +5,10 @@ use std::sync::Arc;
 use mcp_types::{ErrorObject, JsonSchema, Meta, Outcome, RawText, Runtime, Tool as Definition};
 use serde::Serialize;
 
-pub use mcp_types::{ExchangeFuture, Icon, ToolAnnotations};
+pub use mcp_types::{
+    Annotations, ExchangeFuture, Icon, Resource as ResourceEntry, ResourceTemplate, Role,
+    ToolAnnotations,
+};
 pub use schemars;
 pub use serde;
 pub use std::boxed::Box;
@@ -15,12 +18,17 @@ pub use std::result::Result::{self, Err, Ok};
 pub use std::string::String;
 pub use std::vec::Vec;
 
+pub use crate::task::TaskSupport;
 pub use crate::tool::args::{Argument, Member, demand, member, read as arguments};
 pub use crate::tool::result::{
     ContentKind, DataKind, NoSplit, PlainKind, Probe, ProtocolSplit, ToolSplit, UnknownKind,
 };
-pub use crate::task::TaskSupport;
-pub use crate::{BuildError, Call, Context, FromContext, Tool, ToolError, ToolSet};
+pub use crate::values::Values;
+pub use crate::{
+    BuildError, Call, Complete, Completing, CompletionFuture, Context, FromContext, IntoCompletion,
+    IntoPromptResult, IntoResourceResult, Prompt, PromptArguments, PromptFuture, Read, Resource,
+    ResourceDefinition, ResourceFuture, Tool, ToolError, ToolSet,
+};
 
 /// The definition type, apart from the trait of the same name.
 pub type ToolDefinition = Definition;
@@ -88,6 +96,39 @@ pub fn refused(
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> BuildError {
     BuildError::Definition { name: name.into(), source: error.into() }
+}
+
+/// The definition type, apart from the trait of the same name.
+pub type PromptDefinition = mcp_types::Prompt;
+
+/// What a prompt comes to.
+pub type PromptResult = Result<mcp_types::GetPromptResult, ErrorObject>;
+
+/// What reading a resource comes to.
+pub type ResourceResult = Result<mcp_types::ReadResourceResult, ErrorObject>;
+
+/// What completing comes to.
+pub type CompletionResult = Result<mcp_types::CompleteResultCompletion, ErrorObject>;
+
+/// One argument of a prompt's definition.
+pub fn prompt_argument(
+    name: &str,
+    description: Option<&str>,
+    required: bool,
+) -> mcp_types::PromptArgument {
+    let mut argument = mcp_types::PromptArgument::new(name);
+    argument.description = description.map(str::to_owned);
+    argument.required = Some(required);
+    argument
+}
+
+/// Runs a sync prompt, resource or completion where it may block.
+pub async fn run<T: Send + 'static>(
+    runtime: Option<Arc<dyn Runtime>>,
+    work: impl FnOnce() -> Result<T, ErrorObject> + Send + 'static,
+) -> Result<T, ErrorObject> {
+    let done = crate::blocking::blocking(runtime, work).await;
+    done.unwrap_or_else(|busy| Err(ErrorObject::internal(busy.to_string())))
 }
 
 /// The object whose methods are tools.

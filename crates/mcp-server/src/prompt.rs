@@ -25,7 +25,7 @@ pub type PromptFuture = BoxFuture<'static, Result<GetPromptResult, ErrorObject>>
 
 /// A prompt of a server whose state is `S`.
 ///
-/// `#[prompt]` writes it for a function. By hand it is for prompts that are known
+/// [`#[prompt]`](macro@crate::prompt) writes it for a function. By hand it is for prompts that are known
 /// only at run time, though [`prompt_fn`](crate::ServerBuilder::prompt_fn) is shorter.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a prompt of a server whose state is `{S}`",

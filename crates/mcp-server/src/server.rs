@@ -263,9 +263,13 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
         self.add_tool(T::default())
     }
 
-    /// Adds all tools of an object: the methods that `#[tools]` found in its `impl` block.
+    /// Adds all that an object offers: the methods that `#[tools]` found in its `impl` block, be they
+    /// tools, prompts or resources.
     pub fn tools(self, object: impl ToolSet<S>) -> Self {
-        Arc::new(object).tools().into_iter().fold(self, Self::add_boxed)
+        let object = Arc::new(object);
+        let this = object.clone().tools().into_iter().fold(self, Self::add_boxed);
+        let this = object.clone().prompts().into_iter().fold(this, Self::add_boxed_prompt);
+        object.resources().into_iter().fold(this, Self::add_boxed_resource)
     }
 
     /// Adds a tool that is a value.

@@ -76,14 +76,19 @@ fn field(argument: &Argument) -> TokenStream {
 fn default(argument: &Argument) -> Option<TokenStream> {
     let Some(DefaultValue::Value(value)) = &argument.default else { return None };
     let (function, ty) = (function(argument), &argument.ty);
+    let value = default_value(value);
+    Some(quote!(fn #function() -> #ty { #value }))
+}
+
+/// What stands in for an absent argument.
+pub(super) fn default_value(value: &Expr) -> TokenStream {
     // `default = "en"` for a `String` is what everybody writes.
-    let value = match &**value {
+    match value {
         literal @ Expr::Lit(ExprLit { lit: Lit::Str(_), .. }) => {
             quote!(::core::convert::Into::into(#literal))
         }
         other => other.to_token_stream(),
-    };
-    Some(quote!(fn #function() -> #ty { #value }))
+    }
 }
 
 fn function(argument: &Argument) -> Ident {

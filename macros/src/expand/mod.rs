@@ -1,8 +1,12 @@
 //! From a marked item to what it expands to; your item comes out in any case.
 
 mod args;
+mod completion;
 mod data;
 mod etdi;
+mod feature;
+mod prompt;
+mod resource;
 mod tool;
 
 use proc_macro2::TokenStream;
@@ -10,17 +14,19 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::visit_mut::VisitMut;
 use syn::{
-    Attribute, FnArg, ImplItem, ItemFn, ItemImpl, LitStr, Meta, ReceiverKind, Signature, Type,
+    Attribute, FnArg, ImplItem, ImplItemFn, ItemFn, ItemImpl, LitStr, Meta, ReceiverKind, Signature, Type,
     Visibility, parse_quote,
 };
 
 use crate::attr::{ToolAttr, ToolsAttr};
 use crate::ctxt::Ctxt;
+use crate::expand::feature::{Feature, FeatureAttr};
 use crate::model::{Declaration, Paths, Receiver, ToolModel, returned};
 use crate::signature::ReplaceSelf;
 use crate::{check, doc, signature};
 
 pub(crate) use data::data;
+pub(crate) use feature::{Kind, function as feature};
 
 /// Expands `#[tool]` on a free function.
 pub(crate) fn function(attribute: TokenStream, item: TokenStream) -> TokenStream {
@@ -74,7 +80,8 @@ pub(crate) fn methods(attribute: TokenStream, item: TokenStream) -> TokenStream 
     let mut block: ItemImpl = match syn::parse2(item.clone()) {
         Ok(block) => block,
         Err(error) => {
-            let message = "`#[tools]` marks an `impl` block, `#[tool]` each tool in it";
+            let message = "`#[tools]` marks an `impl` block; `#[tool]`, `#[prompt]` and \
+                           `#[resource]` what stands in it";
             let error = syn::Error::new(error.span(), message);
             return [item, error.to_compile_error()].into_iter().collect();
         }
@@ -92,9 +99,10 @@ pub(crate) fn methods(attribute: TokenStream, item: TokenStream) -> TokenStream 
     }
     let paths = Paths::default().or(attr.krate, attr.etdi_crate);
     let object = (*block.self_ty).clone();
-    let mut models = Vec::new();
+    let (mut models, mut features) = (Vec::new(), Vec::new());
     for item in &mut block.items {
         let ImplItem::Fn(method) = item else { continue };
+        features.extend(take_feature(method, &object, &paths, &ctxt));
         let Some(attr) = take_tool(&mut method.attrs, &ctxt) else { continue };
         let source = Source {
             visibility: method.vis.clone(),
@@ -106,13 +114,14 @@ pub(crate) fn methods(attribute: TokenStream, item: TokenStream) -> TokenStream 
         check::tool(&model, &ctxt);
         models.push(model);
     }
-    if models.is_empty() {
-        ctxt.error(&block.self_ty, "no method here is marked `#[tool]`");
+    if models.is_empty() && features.is_empty() {
+        let message = "no method here is marked `#[tool]`, `#[prompt]` or `#[resource]`";
+        ctxt.error(&block.self_ty, message);
     }
     check::tools(&models, &ctxt);
     let expansion = match ctxt.failed() {
         true => tool::placeholder_set(&object, &paths),
-        false => tool::set(&object, &paths, &models),
+        false => tool::set(&object, &paths, &models, &features),
     };
     let errors = ctxt.into_tokens();
     quote!(#block #expansion #errors)
@@ -120,20 +129,60 @@ pub(crate) fn methods(attribute: TokenStream, item: TokenStream) -> TokenStream 
 
 /// Takes `#[tool]` off a method.
 fn take_tool(attributes: &mut Vec<Attribute>, ctxt: &Ctxt) -> Option<ToolAttr> {
-    let is_tool = |attribute: &Attribute| {
-        attribute.path().segments.last().is_some_and(|segment| segment.ident == "tool")
-    };
+    let is_tool = |attribute: &Attribute| last(attribute).is_some_and(|name| name == "tool");
     let at = attributes.iter().position(is_tool)?;
-    let attribute = attributes.remove(at);
-    let tokens = match attribute.meta {
+    let tokens = between(attributes.remove(at), ctxt);
+    Some(ToolAttr::parse(tokens, ctxt))
+}
+
+/// Takes `#[prompt]` or `#[resource]` off a method, and reads what it makes of it.
+fn take_feature(
+    method: &mut ImplItemFn,
+    object: &Type,
+    paths: &Paths,
+    ctxt: &Ctxt,
+) -> Option<Feature> {
+    let kind = |attribute: &Attribute| last(attribute).and_then(Kind::named);
+    let (at, kind) = method
+        .attrs
+        .iter()
+        .enumerate()
+        .find_map(|(at, attribute)| Some((at, kind(attribute)?)))?;
+    let attribute = method.attrs.remove(at);
+    if kind == Kind::Completion {
+        ctxt.error(&attribute, "a completion is a free function");
+        return None;
+    }
+    let own = Ctxt::showing(kind.forms());
+    let attr = FeatureAttr::parse(kind, between(attribute, &own), &own);
+    let item = feature::Item {
+        visibility: method.vis.clone(),
+        attributes: &method.attrs,
+        object: Some(object),
+        paths,
+    };
+    let feature = item.feature(kind, attr, &mut method.sig, &own);
+    own.move_to(ctxt);
+    Some(feature)
+}
+
+/// The name of an attribute, without the path before it.
+fn last(attribute: &Attribute) -> Option<&syn::Ident> {
+    attribute.path().segments.last().map(|segment| &segment.ident)
+}
+
+/// What stands between the parentheses of an attribute.
+fn between(attribute: Attribute, ctxt: &Ctxt) -> TokenStream {
+    match attribute.meta {
         Meta::Path(_) => TokenStream::new(),
         Meta::List(list) => list.tokens,
         Meta::NameValue(pair) => {
-            ctxt.error(&pair, "write `#[tool(key = value)]`");
+            let name = pair.path.segments.last().map(|segment| segment.ident.to_string());
+            let name = name.unwrap_or_default();
+            ctxt.error(&pair, format!("write `#[{name}(key = value)]`"));
             TokenStream::new()
         }
-    };
-    Some(ToolAttr::parse(tokens, ctxt))
+    }
 }
 
 /// The item around a tool.

@@ -4,8 +4,9 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Ident, Type};
+use syn::{Attribute, Ident, Type};
 
+use super::feature::{self, Feature, Kind};
 use super::{args, etdi};
 use crate::model::{Paths, Receiver, ToolModel};
 
@@ -59,12 +60,15 @@ fn structure(tool: &ToolModel) -> TokenStream {
     }
 }
 
-/// The tools of one object, and the set that registers them.
-pub(crate) fn set(object: &Type, paths: &Paths, tools: &[ToolModel]) -> TokenStream {
+/// What one object offers, and the set that registers it.
+pub(crate) fn set(
+    object: &Type,
+    paths: &Paths,
+    tools: &[ToolModel],
+    features: &[Feature],
+) -> TokenStream {
     let door = paths.door();
-    let each = tools.iter().map(|tool| {
-        let (name, conditions) = (method_type(tool), &tool.conditions);
-        let implementation = implementation(tool, &name);
+    let structure = |name: &Ident, conditions: &[Attribute], implementation: TokenStream| {
         quote! {
             #(#conditions)*
             #[allow(non_camel_case_types)]
@@ -73,34 +77,69 @@ pub(crate) fn set(object: &Type, paths: &Paths, tools: &[ToolModel]) -> TokenStr
             #(#conditions)*
             const _: () = { #implementation };
         }
+    };
+    let each_tool = tools.iter().map(|tool| {
+        let name = method_type(tool);
+        structure(&name, &tool.conditions, implementation(tool, &name))
     });
-    let entries = tools.iter().map(|tool| {
-        let (name, conditions) = (method_type(tool), &tool.conditions);
-        quote! {
-            #(#conditions)*
-            tools.push(#door::Box::new(#name { this: #door::Shared::clone(&self) }));
-        }
+    let each_feature = features.iter().map(|feature| {
+        let name = feature::method_type(feature);
+        structure(&name, &feature.conditions, feature::implementation(feature, &name))
     });
+    let each_tool: Vec<_> = each_tool.collect();
+    let listed = tools.iter().map(|tool| (method_type(tool), tool.conditions.as_slice()));
+    let of = |kind: Kind| {
+        let of_kind = features.iter().filter(move |feature| feature.kind == kind);
+        of_kind.map(|feature| (feature::method_type(feature), feature.conditions.as_slice()))
+    };
+    let listings = [
+        listing("tools", "Tool", listed.collect(), &door),
+        listing("prompts", "Prompt", of(Kind::Prompt).collect(), &door),
+        listing("resources", "Resource", of(Kind::Resource).collect(), &door),
+    ];
     let bounds = tools.iter().flat_map(|tool| bounds(tool, &door));
+    let bounds = bounds.chain(features.iter().flat_map(|feature| feature.bounds(&door)));
     quote! {
         const _: () = {
-            #(#each)*
+            #(#each_tool)*
+            #(#each_feature)*
 
             impl<__State> #door::ToolSet<__State> for #object
             where
                 __State: ::core::marker::Send + ::core::marker::Sync + 'static,
                 #(#bounds,)*
             {
-                fn tools(
-                    self: #door::Shared<Self>,
-                ) -> #door::Vec<#door::Box<dyn #door::Tool<__State>>> {
-                    let mut tools: #door::Vec<#door::Box<dyn #door::Tool<__State>>> = #door::Vec::new();
-                    #(#entries)*
-                    tools
-                }
+                #(#listings)*
             }
         };
     }
+}
+
+/// A method of the set: all of one kind. Only `tools` must be there.
+fn listing(
+    method: &str,
+    kind: &str,
+    types: Vec<(Ident, &[Attribute])>,
+    door: &TokenStream,
+) -> Option<TokenStream> {
+    if types.is_empty() && method != "tools" {
+        return None;
+    }
+    let (method, kind) = (format_ident!("{method}"), format_ident!("{kind}"));
+    let entries = types.iter().map(|(name, conditions)| {
+        quote! {
+            #(#conditions)*
+            all.push(#door::Box::new(#name { this: #door::Shared::clone(&self) }));
+        }
+    });
+    Some(quote! {
+        fn #method(self: #door::Shared<Self>) -> #door::Vec<#door::Box<dyn #door::#kind<__State>>> {
+            #[allow(unused_mut)]
+            let mut all: #door::Vec<#door::Box<dyn #door::#kind<__State>>> = #door::Vec::new();
+            #(#entries)*
+            all
+        }
+    })
 }
 
 /// An empty set: one error is enough.

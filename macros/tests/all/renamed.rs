@@ -48,6 +48,30 @@ impl Object {
     #[server::tool]
     #[cfg(any())]
     fn gone(&self) -> NoSuchType {}
+
+    #[server::prompt]
+    fn prompted(&self, #[arg(default = "x")] text: String) -> String {
+        text
+    }
+
+    #[server::resource("x:{n}")]
+    #[cfg(any())]
+    fn gone_as_well(&self, n: u8) -> NoSuchType {}
+}
+
+#[server::prompt(crate = crate::renamed::server)]
+async fn asked(#[arg(complete = suggested)] r#type: String, n: std::option::Option<u8>) -> String {
+    format!("{type} {n:?}", type = r#type)
+}
+
+#[server::completion(crate = crate::renamed::server)]
+fn suggested(value: String, n: std::option::Option<u8>) -> Vec<String> {
+    vec![format!("{value} {n:?}")]
+}
+
+#[server::resource("x:{type}", crate = crate::renamed::server)]
+fn read(cx: server::Context<S>, r#type: u8) -> std::option::Option<String> {
+    Some(format!("{} {}", cx.state().0, r#type))
 }
 
 #[test]
@@ -62,5 +86,6 @@ fn expansions_find_their_crates() {
 #[test]
 fn a_state_may_have_any_name() {
     let server = server::Server::new("renamed", "1.0.0").state(S(1)).tool::<stately>();
+    let server = server.prompt::<asked>().resource::<read>();
     assert_eq!(server.build().unwrap().tools().len(), 1);
 }

@@ -24,7 +24,7 @@ pub type ResourceFuture = BoxFuture<'static, Result<ReadResourceResult, ErrorObj
 
 /// A resource of a server whose state is `S`: one URI, or all that a template gives.
 ///
-/// `#[resource]` writes it for a function. By hand it is for resources that are
+/// [`#[resource]`](macro@crate::resource) writes it for a function. By hand it is for resources that are
 /// known only at run time, though [`resource_fn`](crate::ServerBuilder::resource_fn) is shorter.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a resource of a server whose state is `{S}`",

@@ -1,3 +1,5 @@
+//! The examples of the RFC, and what follows from them for the way back.
+
 use std::collections::BTreeMap;
 
 use super::UriTemplate;

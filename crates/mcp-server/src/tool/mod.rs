@@ -6,19 +6,17 @@ pub(crate) mod result;
 pub(crate) mod schema;
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use mcp_types::{
     ErrorObject, ExchangeFuture, Notifier, Outcome, RawText, RequestContext, Tool as Definition,
 };
-use tokio::sync::oneshot;
 
 use crate::lifespan::Source;
 use crate::service::Incoming;
 use crate::task::TaskSupport;
 use crate::tool::mirrored::Mirrored;
-use crate::{BuildError, Context, IntoToolResult, Server, ToolError};
+use crate::{BuildError, Context, IntoToolResult, Prompt, Resource, Server, ToolError};
 
 /// A tool of a server whose state is `S`.
 ///
@@ -98,14 +96,25 @@ impl<S> Call<S> {
     }
 }
 
-/// Several tools that are added to a server at once; `#[tools]` writes it for an `impl` block.
+/// What is added to a server at once and shares one object; `#[tools]` writes it for an `impl`
+/// block.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no tools for a server whose state is `{S}`",
     note = "mark an `impl {Self}` block with `#[tools]`, and each of its tools with `#[tool]`"
 )]
 pub trait ToolSet<S = ()> {
-    /// The tools, which share the object.
+    /// The tools.
     fn tools(self: Arc<Self>) -> Vec<Box<dyn Tool<S>>>;
+
+    /// The prompts.
+    fn prompts(self: Arc<Self>) -> Vec<Box<dyn Prompt<S>>> {
+        Vec::new()
+    }
+
+    /// The resources.
+    fn resources(self: Arc<Self>) -> Vec<Box<dyn Resource<S>>> {
+        Vec::new()
+    }
 }
 
 /// A tool together with the state of its server.
@@ -177,20 +186,8 @@ pub async fn blocking(
     runtime: Option<Arc<dyn mcp_types::Runtime>>,
     work: impl FnOnce() -> Result<Outcome, ErrorObject> + Send + 'static,
 ) -> Result<Outcome, ErrorObject> {
-    let Some(runtime) = runtime else { return work() };
-    let (done, outcome) = oneshot::channel();
-    let job = move || {
-        // Nobody waits for a call that was cancelled while it stood in the queue.
-        if !done.is_closed() {
-            let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
-        }
-    };
-    if let Err(busy) = runtime.blocking(Box::new(job)) {
-        return result::outcome(Err(ToolError::from(busy)));
-    }
-    match outcome.await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => std::panic::resume_unwind(panic),
-        Err(_) => Err(ErrorObject::internal("the server is shutting down")),
+    match crate::blocking::blocking(runtime, work).await {
+        Ok(outcome) => outcome,
+        Err(busy) => result::outcome(Err(ToolError::from(busy))),
     }
 }

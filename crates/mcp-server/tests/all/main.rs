@@ -4,6 +4,7 @@
 
 mod call;
 mod context;
+mod feature;
 mod input;
 mod listing;
 mod prompt;
