@@ -111,3 +111,19 @@ fn one_bad_tool_does_not_lose_the_list() {
     let bad = &list.tools.bad()[0];
     assert_eq!((bad.index, bad.error.path.as_str()), (1, "annotations.readOnlyHint"));
 }
+
+#[test]
+fn a_result_of_an_extension_keeps_every_member_in_both() {
+    let task =
+        RawText::new(r#"{"resultType":"task","taskId":"1","ttlMs":5,"cacheScope":1}"#).unwrap();
+    let outcome = Outcome::Complete(ServerResult::Extension(task.clone()));
+    for codec in [&MODERN as &dyn Codec, &LEGACY] {
+        let mut out = Vec::new();
+        codec.encode_response(&mut out, &1.into(), Ok(&outcome), &Stamp::default()).unwrap();
+        let sent = String::from_utf8(out).unwrap();
+        assert_eq!(sent.trim_end(), format!(r#"{{"jsonrpc":"2.0","id":1,"result":{task}}}"#));
+        assert_eq!(codec.decode_result("tools/call", &task).unwrap(), outcome);
+        let neither = RawText::new(r#"{"resultType":"complete"}"#).unwrap();
+        assert!(codec.decode_result("tools/call", &neither).is_err());
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::modern::bad_params;
+use super::modern::{ResultKind, bad_params};
 use super::splice;
 use super::{Codec, EncodeError, Incoming, Stamp};
 use crate::error::codes;
@@ -48,6 +48,10 @@ impl Codec for Legacy {
         _stamp: &Stamp,
     ) -> Result<(), serde_json::Error> {
         match result {
+            // What an extension calls its members is its own affair.
+            Ok(Outcome::Complete(ServerResult::Extension(text))) => {
+                splice::result(out, id, |out| serde_json::to_writer(out, text))
+            }
             Ok(Outcome::Complete(result)) => {
                 let result = projected(result);
                 let stamp = MemberStamp { omit: CACHE_HINTS, ..MemberStamp::NONE };
@@ -86,7 +90,13 @@ impl Codec for Legacy {
     }
 
     fn decode_result(&self, method: &str, result: &RawText) -> Result<Outcome, DecodeError> {
-        ServerResult::decode(method, result).map(Outcome::Complete)
+        ServerResult::decode(method, result).map(Outcome::Complete).or_else(|error| {
+            // This era knows no types of results, but what was declared as experimental may.
+            match result.parse().ok().and_then(|ResultKind(kind)| kind).as_deref() {
+                None | Some("complete" | "input_required") => Err(error),
+                Some(_) => Ok(Outcome::Complete(ServerResult::Extension(result.clone()))),
+            }
+        })
     }
 }
 

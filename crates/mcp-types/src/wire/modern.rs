@@ -201,7 +201,7 @@ pub(super) fn parse_member<T: serde::de::DeserializeOwned>(
 }
 
 /// The `resultType` of a result, all else passed over.
-struct ResultKind(Option<String>);
+pub(super) struct ResultKind(pub(super) Option<String>);
 
 impl<'de> Deserialize<'de> for ResultKind {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
