@@ -10,6 +10,7 @@
 
 mod chain;
 mod changes;
+mod client;
 mod inputs;
 
 use std::time::Duration;
