@@ -161,6 +161,12 @@
 //! changes what a running server offers. Methods of one object become tools, prompts and resources
 //! by [`#[tools]`](macro@tools) on their `impl` block.
 //!
+//! # Long work
+//!
+//! A tool that takes minutes is marked `#[tool(task)]`, and the server says with
+//! [`tasks`](ServerBuilder::tasks) where tasks are kept. Clients that can follow tasks then get one
+//! instead of a result that lets them wait; see [`task`].
+//!
 //! # What it leaves out
 //!
 //! Sockets and runtimes (`mcp-transport`), who may call what, and signatures: layers around the

@@ -1,7 +1,7 @@
 //! Answers the methods of the extension, and changes records one at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mcp_types::error::codes;
@@ -37,12 +37,17 @@ pub(crate) struct Engine {
     pub(super) live: Arc<LiveTable>,
     /// The tasks that may work at once.
     pub(super) turns: Semaphore,
+    /// When what is over was last swept out.
+    pub(super) swept: AtomicU64,
     /// Names this process to others that share the store.
     pub(super) instance: String,
 }
 
 /// How long a worker is believed to be alive after it was last heard of.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
+
+/// How often what is over is swept out, where tasks come in.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// How many times a task whose worker is gone is begun anew, at most: a task that ends its process
 /// would end it for ever.
@@ -77,6 +82,7 @@ impl Engine {
             runtime,
             live,
             turns,
+            swept: AtomicU64::new(0),
             instance,
         }))
     }
@@ -398,10 +404,24 @@ impl Engine {
     }
 
     async fn forget(&self, id: &str) {
-        let now = (self.clock)();
         if let Some(live) = self.live.remove(id) {
             live.stop.notify_one();
         }
+        self.sweep((self.clock)()).await;
+    }
+
+    /// Sweeps out what is over, if that was not done a moment ago.
+    pub(super) async fn sweep_at_times(&self, now: u64) {
+        let last = self.swept.load(Ordering::Relaxed);
+        let due = now.saturating_sub(last) >= milliseconds(SWEEP);
+        let ours =
+            |last| self.swept.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+        if due && ours(last).is_ok() {
+            self.sweep(now).await;
+        }
+    }
+
+    async fn sweep(&self, now: u64) {
         self.live.sweep(now);
         if let Err(error) = self.store.sweep(now).await {
             tracing::warn!(%error, "tasks that are over could not be forgotten");

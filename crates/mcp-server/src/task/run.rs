@@ -122,7 +122,7 @@ impl Engine {
             Refusal::Broken(ErrorObject::internal("the server cannot name the task"))
         })?;
         let now = (self.clock)();
-        self.live.sweep(now);
+        self.sweep_at_times(now).await;
         let times = (now, milliseconds(self.ttl));
         let (tool, arguments) = (call.name.clone(), call.arguments.clone());
         let record = Record::begin(tool, arguments, context, times, self.working());

@@ -719,6 +719,24 @@ fn a_task_has_its_time() {
 }
 
 #[test]
+fn what_is_over_is_forgotten_though_nobody_asks() {
+    let store = Arc::new(MemoryTaskStore::new());
+    let world = World::with(store.clone(), |tasks| tasks.ttl(Duration::from_secs(60)));
+    world.counters.open();
+    for _ in 0..3 {
+        world.begin("slow", r#"{"label":"it"}"#);
+    }
+    world.begin("asks", "{}");
+    world.bench.advance(959_999);
+    assert_eq!(store.len(), 4);
+    world.begin("slow", r#"{"label":"it"}"#);
+    assert_eq!(store.len(), 2, "what ended is over, and the question has a moment left");
+    world.bench.advance(60_000);
+    world.begin("slow", r#"{"label":"it"}"#);
+    assert_eq!(store.len(), 2);
+}
+
+#[test]
 fn no_caller_takes_the_room_of_all() {
     let world = World::with(Arc::new(MemoryTaskStore::new()), |tasks| {
         tasks.quota(|quota| quota.tasks_of_owner = 2)
