@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use mcp_types::{BoxFuture, ErrorObject};
+use mcp_types::{BoxFuture, ErrorObject, Extensions, Principal};
 use tokio::time::Sleep;
 
 use super::body::{Answer, unavailable};
 use super::event_store::{EventPlace, Storing};
 use super::outlet::Outlet;
-use super::post::{primes, write_event, write_prime};
+use super::post::{Post, primes, write_event, write_prime};
 use super::session::{Busy, Session};
 use super::shared::{Place, Shared};
 use super::standalone;
@@ -33,6 +33,8 @@ pub(super) struct GetStream {
     storing: Option<Storing>,
     silence: Option<Pin<Box<Sleep>>>,
     closing: BoxFuture<'static, ()>,
+    /// Who reads, as layers want to know; `None` once that was told.
+    extensions: Option<Extensions>,
     fresh: bool,
 }
 
@@ -61,11 +63,16 @@ impl GetStream {
         stream: u64,
         source: Option<Source>,
         missed: Vec<(u64, Bytes)>,
+        who: Option<Principal>,
     ) -> Result<Self, Answer> {
         let Some(place) = Place::take(shared) else {
             let text = "there are as many streams open as there may be, try again later";
             return Err(unavailable(None, &ErrorObject::internal(text)));
         };
+        let mut extensions = Extensions::new();
+        if let Some(who) = who {
+            extensions.insert(who);
+        }
         let seen = missed.last().map_or(0, |(number, _)| *number);
         let mut storing = None;
         let primes = primes(&busy.0);
@@ -89,12 +96,19 @@ impl GetStream {
             storing,
             silence: None,
             closing: shared.closing(),
+            extensions: Some(extensions),
             fresh: true,
         })
     }
 
     /// The next events, all that there are at once; `None` after the last.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let (Some(Source::Standalone { session, .. }), Some(extensions)) =
+            (&self.source, self.extensions.take())
+        {
+            let begun = session.begin_to_listen();
+            Post::start_internal(&self.shared, session, begun, &extensions, cx);
+        }
         let mut out = Vec::new();
         let ended = loop {
             self.write_ready(&mut out);

@@ -251,6 +251,7 @@ pub(super) struct Opening {
     stream: u64,
     missed: BoxFuture<'static, Result<Vec<(u64, bytes::Bytes)>, EventStoreError>>,
     live: Option<Source>,
+    who: Option<Principal>,
 }
 
 /// Opens a stream: of what belongs to no request, or the rest of one that broke.
@@ -262,7 +263,9 @@ pub(super) fn get(shared: &Arc<Shared>, parts: &Parts) -> Result<State, Answer> 
     let busy = find(shared, &parts.headers, parts.extensions.get())?;
     let Some(last) = parts.headers.get(headers::LAST_EVENT_ID) else {
         let source = enter(shared, &busy)?;
-        let stream = GetStream::new(shared, busy, standalone::NUMBER, Some(source), Vec::new());
+        let (source, who) = (Some(source), parts.extensions.get().cloned());
+        let stream =
+            GetStream::new(shared, busy, standalone::NUMBER, source, Vec::new(), who);
         return Err(opened(stream?));
     };
     let place = last.to_str().ok().and_then(|id| id.split_once('-'));
@@ -276,8 +279,8 @@ pub(super) fn get(shared: &Arc<Shared>, parts: &Parts) -> Result<State, Answer> 
         _ => busy.0.take_over(stream).map(|(outlet, name)| Source::Outlet { outlet, name }),
     };
     let missed = store.replay(EventPlace::new(busy.0.id.clone(), stream, event));
-    let shared = shared.clone();
-    let opening = Opening { shared, busy: Some(busy), stream, missed, live };
+    let (shared, who) = (shared.clone(), parts.extensions.get().cloned());
+    let opening = Opening { shared, busy: Some(busy), stream, missed, live, who };
     Ok(State::Opening { opening: Box::new(opening) })
 }
 
@@ -300,8 +303,8 @@ impl Opening {
         Poll::Ready(match missed {
             Err(error) => gone(&error),
             Ok(missed) => {
-                let live = self.live.take();
-                match GetStream::new(&self.shared, busy, self.stream, live, missed) {
+                let (live, who) = (self.live.take(), self.who.take());
+                match GetStream::new(&self.shared, busy, self.stream, live, missed, who) {
                     Ok(stream) => opened(stream),
                     Err(answer) => answer,
                 }

@@ -163,14 +163,15 @@ fn version_in(params: &mcp_types::RawText) -> Option<String> {
 /// The headers that repeat arguments of a tool.
 fn mirrored(parts: &Parts) -> MirroredParams {
     let mut mirrored = MirroredParams::new();
-    for (name, value) in &parts.headers {
-        if let Some(name) = name.as_str().strip_prefix(headers::PARAM_PREFIX) {
-            let first = mirrored.get(name).is_none();
+    for name in parts.headers.keys() {
+        let Some(param) = name.as_str().strip_prefix(headers::PARAM_PREFIX) else { continue };
+        let mut values = parts.headers.get_all(name).iter();
+        let value = match (values.next(), values.next()) {
+            (Some(only), None) => headers::decode(only.as_bytes()),
             // A header that stands twice has no one value.
-            let value = if first { headers::decode(value.as_bytes()) } else { Err(Unreadable) };
-            let value = value.map(|text| ByteString::from(&*text));
-            mirrored.push(name.into(), value);
-        }
+            _ => Err(Unreadable),
+        };
+        mirrored.push(param.into(), value.map(|text| ByteString::from(&*text)));
     }
     mirrored
 }

@@ -144,13 +144,24 @@ impl Post {
         for exchange in started {
             self.run(exchange, cx);
         }
-        for (exchange, outlet) in internal {
-            let (session, extensions) = (self.session.clone(), self.extensions.clone());
-            let mut post = Self::new(&self.shared, session, outlet, Of::Session, extensions);
+        Self::start_internal(&self.shared, &self.session, internal, &self.extensions, cx);
+        self.done = !self.session.is_open(&self.outlet);
+    }
+
+    /// Starts exchanges of the session's own, which last as long as it does.
+    pub(super) fn start_internal(
+        shared: &Arc<Shared>,
+        session: &Arc<Session>,
+        exchanges: Vec<(Exchange, Arc<Outlet>)>,
+        extensions: &Extensions,
+        cx: &mut Context<'_>,
+    ) {
+        for (exchange, outlet) in exchanges {
+            let extensions = extensions.clone();
+            let mut post = Self::new(shared, session.clone(), outlet, Of::Session, extensions);
             post.run(exchange, cx);
             post.go_on();
         }
-        self.done = !self.session.is_open(&self.outlet);
     }
 
     fn run(&mut self, mut exchange: Exchange, cx: &mut Context<'_>) {

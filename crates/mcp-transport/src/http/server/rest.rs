@@ -140,9 +140,9 @@ fn written(status: StatusCode, value: &impl Serialize) -> Answer {
 
 impl Shared {
     async fn rest<B: Body>(self: Arc<Self>, parts: Parts, body: B) -> Result<Answer, Problem> {
-        self.guard.check(&parts.uri, &parts.headers).map_err(|refusal: guard::Refusal| {
-            Problem::new(refusal.status(), refusal.text())
-        })?;
+        self.guard
+            .check(&parts.uri, &parts.headers)
+            .map_err(|refusal: guard::Refusal| Problem::new(refusal.status(), refusal.text()))?;
         let path = parts.uri.path().trim_end_matches('/').to_owned();
         let (allow, name) = match (&*path, path.strip_prefix("/tools/")) {
             ("/health" | "/tools", _) => ("GET", None),
@@ -270,16 +270,18 @@ impl Shared {
     }
 
     /// Sends one request through the service behind, as whoever sent the HTTP request.
-    async fn ask(&self, parts: &Parts, request: ClientRequest) -> Result<ServerResult, ErrorObject> {
+    async fn ask(
+        &self,
+        parts: &Parts,
+        request: ClientRequest,
+    ) -> Result<ServerResult, ErrorObject> {
         let mut exchange = Exchange::new(request);
         exchange.context.runtime = Some(self.runtime());
-        super::modern::extend(&mut exchange.context, parts.clone());
+        super::modern::extend(&mut exchange.context.extensions, parts.clone());
         let mut future: Pin<Box<_>> = Box::pin(self.call(exchange));
-        let outcome = poll_fn(|cx| {
-            match crate::driver::guarded(|| future.as_mut().poll(cx)) {
-                Ok(polled) => polled,
-                Err(error) => Poll::Ready(Err(error)),
-            }
+        let outcome = poll_fn(|cx| match crate::driver::guarded(|| future.as_mut().poll(cx)) {
+            Ok(polled) => polled,
+            Err(error) => Poll::Ready(Err(error)),
         });
         match outcome.await? {
             Outcome::Complete(result) => Ok(result),

@@ -35,6 +35,10 @@ struct State {
     routes: Vec<Route>,
     /// Streams to which a client may come back.
     streams: Vec<Arc<Outlet>>,
+    /// Exchanges of the session's own, until somebody hears what they say.
+    unheard: Vec<(Exchange, Arc<Outlet>)>,
+    /// Whether the client has ever read what belongs to no request.
+    listens: bool,
     closed: bool,
 }
 
@@ -59,11 +63,18 @@ pub(super) struct Worked {
 impl Session {
     pub(super) fn new(id: Arc<str>, owner: Option<&Principal>, conn: ServerConn) -> Arc<Self> {
         let owner = owner.map(|who| Box::new((who.issuer.clone(), who.subject.clone())));
-        let (routes, streams) = (Vec::new(), Vec::new());
+        let state = State {
+            conn,
+            routes: Vec::new(),
+            streams: Vec::new(),
+            unheard: Vec::new(),
+            listens: false,
+            closed: false,
+        };
         Arc::new(Self {
             id,
             owner,
-            state: Mutex::new(State { conn, routes, streams, closed: false }),
+            state: Mutex::new(state),
             standalone: Standalone::default(),
             busy: AtomicUsize::new(0),
             used: AtomicU64::new(now()),
@@ -88,6 +99,13 @@ impl Session {
         Arc::new(Outlet::new(self.last_stream.fetch_add(1, Ordering::Relaxed) + 1))
     }
 
+    /// The client reads what belongs to no request; gives what begins only then.
+    pub(super) fn begin_to_listen(&self) -> Vec<(Exchange, Arc<Outlet>)> {
+        let mut state = self.lock();
+        state.listens = true;
+        std::mem::take(&mut state.unheard)
+    }
+
     /// Works on the connection, and hands out what comes of it: messages to the streams of their
     /// requests, those that belong to none to `outlet`, which is who does the work.
     pub(super) fn work(
@@ -106,9 +124,14 @@ impl Session {
         let State { conn, routes, .. } = &mut *state;
         routes.retain(|route| conn.is_pending(route.exchange));
         worked.deadline = conn.poll_timeout();
-        if routes.is_empty() {
-            state.routes = Vec::new();
-            state.conn.rest();
+        if routes.iter().all(|route| route.request.is_none()) {
+            routes.shrink_to_fit();
+            conn.rest();
+        }
+        // A client that never reads what belongs to no request costs nothing for it.
+        state.unheard.append(&mut worked.internal);
+        if state.listens {
+            worked.internal = std::mem::take(&mut state.unheard);
         }
         worked
     }
@@ -120,7 +143,7 @@ impl Session {
         to_standalone: bool,
         worked: &mut Worked,
     ) {
-        let State { conn, routes, .. } = state;
+        let State { conn, routes, unheard, .. } = state;
         while let Some(event) = conn.poll_event() {
             match event {
                 ServerEvent::Exchange(exchange) => {
@@ -144,6 +167,7 @@ impl Session {
                     routes.push(Route { exchange: id, request, outlet });
                 }
                 ServerEvent::Cancelled(id) => {
+                    unheard.retain(|(exchange, _)| exchange.id() != id);
                     if let Some(route) = routes.iter().find(|route| route.exchange == id) {
                         route.outlet.cancel(id);
                     }
@@ -213,6 +237,7 @@ impl Session {
         state.closed = true;
         let routes = std::mem::take(&mut state.routes);
         let streams = std::mem::take(&mut state.streams);
+        state.unheard = Vec::new();
         drop(state);
         routes.iter().for_each(|route| route.outlet.close());
         streams.iter().for_each(|outlet| outlet.close());

@@ -28,10 +28,11 @@ impl ServerConn {
 
     /// Gives back the memory that only a busy connection needs.
     pub(crate) fn rest(&mut self) {
-        if self.pending.len() == 0 && self.outbox.messages.is_empty() && self.events.is_empty() {
+        if self.pending.len() == 0 {
             self.pending = Default::default();
-            self.outbox = Default::default();
-            self.events = Default::default();
+        }
+        if self.outbox.messages.is_empty() && self.events.is_empty() {
+            (self.outbox, self.events) = Default::default();
         }
     }
 }
