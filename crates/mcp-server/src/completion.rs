@@ -5,10 +5,9 @@ use std::future::Future;
 
 use mcp_types::{
     BoxFuture, CompleteRequestParams, CompleteResult, CompleteResultCompletion, ErrorObject,
-    ExchangeFuture, RawText, ServerResult,
+    ExchangeFuture, ServerResult,
 };
 
-use crate::context::Subject;
 use crate::error::protocol_error;
 use crate::lifespan::Source;
 use crate::service::{Incoming, refused};
@@ -152,12 +151,7 @@ impl<S: Send + Sync + 'static> Handler for Bound<S> {
             Ok(state) => state,
             Err(error) => return refused(error),
         };
-        let subject = Subject {
-            method: "completion/complete",
-            name: params.argument.name.clone(),
-            arguments: RawText::of(&params.r#ref).ok(),
-        };
-        let cx = Context::enter(subject, incoming, state);
+        let cx = Context::enter(params.argument.name.clone(), incoming, state);
         let arguments = params.context.and_then(|context| context.arguments).unwrap_or_default();
         let mcp_types::CompleteRequestParamsArgument { name, value, .. } = params.argument;
         let completing = Completing { argument: name, value, arguments };

@@ -117,8 +117,42 @@
 //!
 //! # Asking the client
 //!
-//! [`Context::elicit`] and [`Context::input`] give the client's answer, or leave with `?` to get it;
-//! the tool then runs again from the top. So ask first, act after.
+//! [`Context::elicit`] asks the user with a form made of a type, [`Context::elicit_url`] has them open
+//! a page, [`Context::sample`] asks the client's model, and [`Context::all`] looks at several answers
+//! together. Each gives the answer, or leaves with `?` to get it; the tool then runs again from the
+//! top. So ask first, act after:
+//!
+//! ```
+//! use mcp_server::{Context, Elicited, ToolError, data, tool};
+//!
+//! #[data]
+//! struct Address {
+//!     /// Where shall it go?
+//!     street: String,
+//!     /// Leave it with a neighbour?
+//!     #[serde(default)]
+//!     neighbour: bool,
+//! }
+//!
+//! /// Sends a book.
+//! #[tool]
+//! async fn send(cx: Context, title: String) -> Result<String, ToolError> {
+//!     match cx.elicit::<Address>("address", format!("Where do you want {title}?"))? {
+//!         Elicited::Accepted(address) => Ok(format!("on its way to {}", address.street)),
+//!         Elicited::Declined | Elicited::Cancelled => Ok("not sent".into()),
+//!     }
+//! }
+//! ```
+//!
+//! What must happen before a question and not twice goes into [`Context::once`]. Its result travels
+//! with the question, sealed: switch on the feature `sealed-state`.
+//!
+//! # Other handlers, changes, a life
+//!
+//! [`Context::call_tool`] and [`Context::read_resource`] serve a request of the tool's own, through
+//! all layers around the server. [`Server::changes`] tells clients that a list or a resource is
+//! another one. [`lifespan`](ServerBuilder::lifespan) gives state that starts before the first
+//! request and stops after the last.
 //!
 //! # Resources, prompts and completions
 //!

@@ -6,12 +6,11 @@ use std::future::Future;
 
 use mcp_types::{
     AudioContent, BoxFuture, ContentBlock, EmbeddedResource, ErrorObject, ExchangeFuture,
-    GetPromptResult, ImageContent, Prompt as Definition, PromptMessage, RawText, ResourceLink,
-    Role, ServerResult, TextContent,
+    GetPromptResult, ImageContent, Prompt as Definition, PromptMessage, ResourceLink, Role,
+    ServerResult, TextContent,
 };
 
 use crate::completion::Complete;
-use crate::context::Subject;
 use crate::error::protocol_error;
 use crate::lifespan::Source;
 use crate::service::{Incoming, refused, shown};
@@ -178,9 +177,7 @@ impl<S: Send + Sync + 'static> Handler for Bound<S> {
             Ok(state) => state,
             Err(error) => return refused(error),
         };
-        let subject =
-            Subject { method: "prompts/get", name, arguments: RawText::of(&arguments).ok() };
-        let cx = Context::enter(subject, incoming, state);
+        let cx = Context::enter(name, incoming, state);
         let running = self.prompt.get(cx.clone(), arguments);
         let description = self.description.clone();
         Box::pin(async move {

@@ -51,21 +51,9 @@ pub struct Context<S = ()> {
     shared: Arc<Shared>,
 }
 
-/// What a handler was called for.
-pub(crate) struct Subject {
-    /// The method of the request.
-    #[expect(dead_code, reason = "spans and inner calls name it")]
-    pub(crate) method: &'static str,
-    /// The name of the tool or prompt, or the resource's URI.
-    pub(crate) name: String,
-    /// The arguments as they came.
-    #[expect(dead_code, reason = "spans and inner calls name it")]
-    pub(crate) arguments: Option<RawText>,
-}
-
 /// What all handles to one call have in common.
 struct Shared {
-    subject: Subject,
+    name: String,
     request: RequestContext,
     notifier: Notifier,
     /// The server that was asked.
@@ -93,18 +81,18 @@ struct Asked {
 impl<S> Context<S> {
     pub(crate) fn new(call: Call<S>) -> (Self, Option<RawText>) {
         let Call { tool, arguments, request, notifier, state, server } = call;
-        let subject = Subject { method: "tools/call", name: tool, arguments: arguments.clone() };
         let incoming = Incoming { request, notifier, server };
-        (Self::enter(subject, incoming, state), arguments)
+        (Self::enter(tool, incoming, state), arguments)
     }
 
-    /// The handle for whatever answers a request: a tool, a prompt, a resource.
-    pub(crate) fn enter(subject: Subject, incoming: Incoming, state: Arc<S>) -> Self {
+    /// The handle for whatever answers a request: a tool or a prompt by its name, a resource by its
+    /// URI, a completion by its argument.
+    pub(crate) fn enter(name: String, incoming: Incoming, state: Arc<S>) -> Self {
         let Incoming { request, notifier, server } = incoming;
         let progress = AtomicU64::new(f64::NEG_INFINITY.to_bits());
         let asked = Mutex::default();
         let kept = OnceLock::new();
-        let shared = Shared { subject, request, notifier, server, progress, asked, kept };
+        let shared = Shared { name, request, notifier, server, progress, asked, kept };
         Self { state, shared: Arc::new(shared) }
     }
 
@@ -125,7 +113,7 @@ impl<S> Context<S> {
 
     /// The name under which the tool was called; a prompt's name, or a resource's URI.
     pub fn tool(&self) -> &str {
-        &self.shared.subject.name
+        &self.shared.name
     }
 
     /// The envelope of the request: who asks, what the client can do, what it sent along.
@@ -158,6 +146,6 @@ impl<S> Clone for Context<S> {
 
 impl<S> std::fmt::Debug for Context<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("tool", &self.shared.subject.name).finish_non_exhaustive()
+        f.debug_struct("Context").field("tool", &self.shared.name).finish_non_exhaustive()
     }
 }

@@ -54,7 +54,7 @@ impl<S> Context<S> {
         }
         let Ok(data) = RawText::of(data) else { return };
         let mut params = LoggingMessageNotificationParams::new(data, level);
-        params.logger = Some(self.shared.subject.name.clone());
+        params.logger = Some(self.shared.name.clone());
         self.notify(ServerNotification::Message(params)).await;
     }
 

@@ -14,7 +14,6 @@ use mcp_types::{
 pub use result::{Cached, IntoResourceResult};
 
 use crate::completion::Complete;
-use crate::context::Subject;
 use crate::lifespan::Source;
 use crate::service::{Incoming, refused, shown};
 use crate::{BuildError, Context};
@@ -162,8 +161,7 @@ impl<S: Send + Sync + 'static> Handler for Bound<S> {
             Ok(state) => state,
             Err(error) => return refused(error),
         };
-        let subject = Subject { method: "resources/read", name: uri.clone(), arguments: None };
-        let cx = Context::enter(subject, incoming, state);
+        let cx = Context::enter(uri.clone(), incoming, state);
         let read = Read { uri, mime_type: self.mime_type.clone(), variables };
         let running = self.resource.read(cx.clone(), read);
         Box::pin(async move {

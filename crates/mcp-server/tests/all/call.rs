@@ -1,6 +1,7 @@
 //! Tools that call other tools of their server.
 
 use std::collections::BTreeMap;
+use std::future::Future as _;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
 
@@ -215,4 +216,37 @@ fn an_inner_call_is_no_task() {
     let server = server!().tasks(tasks).tool::<long>().tool::<waits>().build().unwrap();
     let capabilities = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
     assert_eq!(input::Caller::new(server, capabilities).shown("waits", "{}", &[]), "done");
+}
+
+/// Never ends, and says when it is given up.
+#[tool]
+async fn endless() -> Name {
+    let _end = OnDrop;
+    std::future::pending().await
+}
+
+struct OnDrop;
+
+static DROPPED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        DROPPED.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[tool]
+async fn calls_endless(cx: Context) -> Result<String, CallError> {
+    Ok(cx.call_tool_as::<Name>("endless", &Nothing {}).await?.name)
+}
+
+#[test]
+fn an_inner_call_ends_with_the_outer_one() {
+    let mut server = server!().tool::<endless>().tool::<calls_endless>().build().unwrap();
+    let mut outer = Box::pin(server.call(Exchange::new(request("calls_endless", "{}"))));
+    let mut cx = TaskContext::from_waker(std::task::Waker::noop());
+    assert!(outer.as_mut().poll(&mut cx).is_pending());
+    assert!(!DROPPED.load(std::sync::atomic::Ordering::SeqCst));
+    drop(outer);
+    assert!(DROPPED.load(std::sync::atomic::Ordering::SeqCst));
 }

@@ -13,6 +13,7 @@ mod resource;
 mod sealed;
 mod lifespan;
 mod service;
+mod span;
 mod subscription;
 mod task;
 mod tool;
