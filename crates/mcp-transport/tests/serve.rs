@@ -386,3 +386,14 @@ async fn a_progress_token_of_null_is_none() {
     let call = legacy(1, "tools/call", r#""name":"progress","_meta":{"progressToken":null}"#);
     assert!(lines.ask(&call).await.contains("done"));
 }
+
+#[tokio::test]
+async fn a_text_with_line_breaks_is_still_one_line() {
+    // A gateway sends on what another server wrote, which must not become a message of its own.
+    let mut lines = Lines::to_tools();
+    let answer = lines.ask(&modern(1, "tools/call", r#""name":"breaks""#)).await;
+    let data = r#""structuredContent":{"a": {"jsonrpc":"2.0","id":2,"result":{}}  }"#;
+    assert!(answer.contains(r#""id":1"#) && answer.contains(data), "{answer}");
+    let next = lines.ask(&modern(2, "tools/list", "")).await;
+    assert!(next.contains(r#""tools""#), "{next}");
+}

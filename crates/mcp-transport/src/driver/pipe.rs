@@ -67,7 +67,14 @@ impl Pipe {
             self.out.shrink_to(KEPT.max(self.out.len()));
         }
         self.out.reserve(message.len() + 1);
+        let start = self.out.len();
         self.out.extend_from_slice(message);
+        // A line break can stand between two tokens of a text that was written elsewhere; the peer
+        // would read what comes after it as a message of its own.
+        if memchr::memchr2(b'\n', b'\r', message).is_some() {
+            let added = self.out.iter_mut().skip(start);
+            added.filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+        }
         self.out.push(b'\n');
     }
 

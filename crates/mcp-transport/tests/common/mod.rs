@@ -70,6 +70,12 @@ async fn call(name: &str, exchange: Exchange) -> Answer {
                 arguments.get("message").map_or(String::new(), |m| m.parse().unwrap());
             text(message)
         }
+        "breaks" => {
+            let data = "{\"a\":\n{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}\r\n}";
+            let mut result = CallToolResult::text("see the data");
+            result.structured_content = Some(RawText::new(data).unwrap());
+            Ok(ServerResult::CallTool(result).into())
+        }
         "who" => text(context.client_info().map_or("nobody".into(), |info| info.name)),
         "never" => std::future::pending().await,
         "sleep" => {
