@@ -71,6 +71,8 @@ pub mod framing;
 pub mod http;
 #[cfg(feature = "duplex")]
 mod io;
+#[cfg(feature = "http-server")]
+mod known;
 #[cfg(feature = "duplex")]
 mod limits;
 #[cfg(all(feature = "stdio", unix))]

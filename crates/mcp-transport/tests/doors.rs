@@ -12,7 +12,8 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use mcp_transport::http::server::RestServer;
+use mcp_transport::http::connect_http;
+use mcp_transport::http::server::{RestServer, SseServer};
 use mcp_transport::websocket::{self, WebSocketServer};
 use mcp_transport::{RateLayer, connect, unix};
 use mcp_types::*;
@@ -258,4 +259,119 @@ async fn tools_are_plain_http_resources() {
     assert!(last.0 == 503 && last.2.contains("too many requests"), "{last:?}");
     let (status, _, body) = rest(address, "GET /tools HTTP", "").await;
     assert!(status == 429 && body.contains(r#""code":429"#), "{body}");
+}
+
+/// Serves a router on a port of its own.
+async fn routed(router: axum::Router) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(router.clone());
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    address
+}
+
+/// A stream of HTTP+SSE, read line by line.
+struct Events(tokio::io::BufReader<TcpStream>);
+
+impl Events {
+    async fn open(address: std::net::SocketAddr, path: &str) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        Self(tokio::io::BufReader::new(stream))
+    }
+
+    /// The data of the next event of this kind.
+    async fn next(&mut self, event: &str) -> String {
+        let mut here = false;
+        loop {
+            let mut line = String::new();
+            let read = tokio::io::AsyncBufReadExt::read_line(&mut self.0, &mut line);
+            let count = tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+            assert!(count > 0, "the stream ended");
+            here |= line.trim() == format!("event: {event}");
+            if let Some(data) = line.trim().strip_prefix("data: ").filter(|_| here) {
+                return data.to_owned();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_first_transport_stands_under_any_path() {
+    let inner = axum::Router::new()
+        .nest_service("/one", SseServer::new(Tools))
+        .nest_service("/two", SseServer::new(Tools).stream_path("events").message_path("/post/"));
+    let router = axum::Router::new()
+        .nest("/outer", axum::Router::new().nest("/inner", inner))
+        .nest_service("/proxied", SseServer::new(Tools).outer_path("/public/"))
+        .fallback_service(SseServer::new(Tools));
+    let address = routed(router).await;
+    for (path, starts) in [
+        ("/sse", "/messages?sessionId="),
+        ("/outer/inner/one/sse", "/outer/inner/one/messages?sessionId="),
+        ("/outer/inner/two/events", "/outer/inner/two/post?sessionId="),
+        ("/proxied/sse", "/public/messages?sessionId="),
+    ] {
+        let mut events = Events::open(address, path).await;
+        let endpoint = events.next("endpoint").await;
+        assert!(endpoint.starts_with(starts), "{path}: {endpoint}");
+        if path.starts_with("/proxied") {
+            continue;
+        }
+        let post = format!("POST {endpoint} HTTP\r\nContent-Type: application/json");
+        let broken = INITIALIZE.replace(",\"", ",\n\"");
+        assert_eq!(rest(address, &post, &broken).await.0, 202);
+        let answer = events.next("message").await;
+        assert!(answer.contains(r#""protocolVersion":"2025-06-18""#), "{answer}");
+        // Longer than what is kept for a reader.
+        let long = "x".repeat(200 << 10);
+        let call = common::legacy(
+            7,
+            "tools/call",
+            &format!(r#""name":"echo","arguments":{{"message":"{long}"}}"#),
+        );
+        assert_eq!(rest(address, &post, &call).await.0, 202);
+        assert!(events.next("message").await.contains(&long));
+        // Once the stream is gone, so is its session.
+        drop(events);
+        let mut status = 202;
+        for _ in 0..100 {
+            status = rest(address, &post, &common::legacy(8, "ping", "")).await.0;
+            if status == 404 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(status, 404);
+    }
+    for (head, status) in [
+        ("POST /messages HTTP\r\nContent-Type: application/json", 400),
+        ("POST /messages?sessionId=guess HTTP\r\nContent-Type: application/json", 404),
+        ("POST /messages?sessionId=guess HTTP\r\nContent-Type: text/plain", 415),
+        ("POST /sse HTTP\r\nContent-Type: application/json", 405),
+        ("GET /messages HTTP", 405),
+        ("GET /sse HTTP\r\nAccept: application/json", 406),
+        ("GET /sse HTTP\r\nOrigin: https://evil.example.com", 403),
+    ] {
+        assert_eq!(rest(address, head, "{}").await.0, status, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn our_client_falls_back_to_the_first_transport() {
+    let address = routed(axum::Router::new().fallback_service(SseServer::new(Tools))).await;
+    let mut client = connect_http(&format!("http://{address}/sse"), us()).unwrap();
+    echo(&mut client).await;
+    // The transport is the first one; the revision spoken over it is agreed on as ever.
+    assert_eq!(client.version().unwrap().as_str(), "2025-11-25");
+    client.close().await;
 }

@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
-use mcp_types::{Exchange, ExchangeService, Principal};
+use mcp_types::{ExchangeService, Principal};
 use tokio::sync::Semaphore;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -22,6 +22,7 @@ use tower_service::Service;
 
 use super::{SUBPROTOCOL, stream};
 use crate::http::server::guard::Guard;
+use crate::known::Known;
 use crate::{ServeOptions, serve_with};
 
 /// A tower service that turns upgrade requests into connections to `S`.
@@ -180,29 +181,5 @@ impl<S: ExchangeService, B: Send + 'static> Service<Request<B>> for WebSocketSer
 impl<S> std::fmt::Debug for WebSocketServer<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WebSocketServer").field("guard", &self.shared.guard).finish_non_exhaustive()
-    }
-}
-
-/// The service for one connection, which knows who connected.
-#[derive(Clone)]
-struct Known<S> {
-    service: S,
-    principal: Option<Principal>,
-}
-
-impl<S: ExchangeService> Service<Exchange> for Known<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.service.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut exchange: Exchange) -> S::Future {
-        if let Some(principal) = &self.principal {
-            exchange.context.extensions.insert(principal.clone());
-        }
-        self.service.call(exchange)
     }
 }

@@ -13,6 +13,8 @@ use mcp_types::{ErrorObject, RequestId, wire};
 use super::call::CallStream;
 use super::get::GetStream;
 use super::post::PostStream;
+#[cfg(feature = "sse")]
+use super::sse_2024::Lines;
 
 /// The body of an answer of an [`HttpServer`](super::HttpServer).
 ///
@@ -27,6 +29,8 @@ pub(super) enum Kind {
     Call(Box<CallStream>),
     Post(Box<PostStream>),
     Get(Box<GetStream>),
+    #[cfg(feature = "sse")]
+    Lines(Box<Lines>),
 }
 
 impl Body for ResponseBody {
@@ -42,6 +46,8 @@ impl Body for ResponseBody {
             Kind::Call(stream) => std::task::ready!(stream.poll_next(cx)),
             Kind::Post(stream) => std::task::ready!(stream.poll_next(cx)),
             Kind::Get(stream) => std::task::ready!(stream.poll_next(cx)),
+            #[cfg(feature = "sse")]
+            Kind::Lines(stream) => std::task::ready!(stream.poll_next(cx)),
         };
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
     }

@@ -44,6 +44,8 @@ pub use self::options::HttpOptions;
 pub use self::post::AnswerStream;
 #[cfg(feature = "rest")]
 pub use self::rest::RestServer;
+#[cfg(feature = "sse")]
+pub use self::sse_2024::SseServer;
 
 use self::body::Answer;
 use self::call::Call;
@@ -61,6 +63,8 @@ mod classify;
 mod event_store;
 mod get;
 pub(crate) mod guard;
+#[cfg(feature = "sse")]
+mod inbox;
 mod legacy;
 mod listen;
 mod modern;
@@ -73,6 +77,8 @@ mod rest;
 mod session;
 mod shared;
 mod sink;
+#[cfg(feature = "sse")]
+mod sse_2024;
 mod standalone;
 
 /// A service of exchanges behind HTTP. Cheap to clone; all clones are one server.
@@ -90,6 +96,13 @@ impl HttpServer {
     /// Puts `service` behind HTTP.
     pub fn with(service: impl ExchangeService, options: HttpOptions) -> Self {
         Self(Arc::new(Shared::new(service, options)))
+    }
+
+    /// A router with the server under the path of [`HttpOptions::path`], to be merged into another.
+    #[cfg(feature = "axum")]
+    pub fn into_router(self) -> axum::Router {
+        let path = self.0.options.path.clone();
+        axum::Router::new().route_service(&path, self)
     }
 
     /// Ends all streams that would last, as [`serve_http`] does when it is shut down:

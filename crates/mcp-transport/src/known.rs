@@ -1,0 +1,30 @@
+//! A service for one connection, which knows who connected.
+
+use std::task::{Context, Poll};
+
+use mcp_types::{Exchange, ExchangeService, Principal};
+use tower_service::Service;
+
+/// Puts the principal of a connection on each of its exchanges.
+#[derive(Clone)]
+pub(crate) struct Known<S> {
+    pub(crate) service: S,
+    pub(crate) principal: Option<Principal>,
+}
+
+impl<S: ExchangeService> Service<Exchange> for Known<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut exchange: Exchange) -> S::Future {
+        if let Some(principal) = &self.principal {
+            exchange.context.extensions.insert(principal.clone());
+        }
+        self.service.call(exchange)
+    }
+}
