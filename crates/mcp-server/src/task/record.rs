@@ -243,3 +243,57 @@ fn number(value: u64) -> i64 {
     // Readers keep numbers as doubles, which are exact up to here.
     i64::try_from(value.min((1 << 53) - 1)).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use mcp_types::ListRootsRequestParams;
+
+    use super::*;
+
+    #[test]
+    fn no_key_is_shown_for_two_questions() {
+        let phase = Phase::Cancelled;
+        let request = RequestContext::default();
+        let mut record = Record::begin("tool".into(), None, &request, (0, 0), phase);
+        let mut ask = |keys: &[&str]| {
+            let question = InputRequest::ListRoots(ListRootsRequestParams::new());
+            let questions = keys.iter().map(|key| ((*key).to_owned(), question.clone()));
+            record.ask(questions.collect(), None);
+            let Phase::InputRequired { open } = &record.phase else { unreachable!() };
+            open.iter().map(|(shown, asked)| format!("{shown}={}", asked.key)).collect::<Vec<_>>()
+        };
+        assert_eq!(ask(&["a", "a-2"]), ["a=a", "a-2=a-2"]);
+        assert_eq!(ask(&["a", "b"]), ["a-3=a", "b=b"]);
+        assert_eq!(ask(&["a"]), ["a-4=a"]);
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let mut request = RequestContext::default();
+        let info = RawText::new(r#"{"name":"x","version":"1"}"#).unwrap();
+        let declared = RawText::new(r#"{"roots":{},"later":[1]}"#).unwrap();
+        request.set_client(ProtocolVersion::NEWEST, Some(info), Some(declared.clone()));
+        request.meta.insert("dev.example/x", RawText::new("[1,2]").unwrap());
+        let arguments = Some(RawText::new(r#"{"a": 1.0e3}"#).unwrap());
+        let phase = Phase::Working { runner: "r".into(), lease: 7 };
+        let record = Record::begin("tool".into(), arguments, &request, (5, 10), phase);
+        let kept = record.kept("owner", 3).unwrap();
+        assert_eq!(kept.expires_at, Some(18));
+        let read = Record::read(&kept).unwrap();
+        assert_eq!(read.arguments.as_ref().unwrap().get(), r#"{"a": 1.0e3}"#);
+        let context = read.context();
+        assert_eq!(context.declared(), Some(&declared));
+        assert_eq!(context.meta.get("dev.example/x").unwrap().get(), "[1,2]");
+        assert_eq!(context.client_info().unwrap().name, "x");
+        assert_eq!(serde_json::to_string(&read).unwrap(), serde_json::to_string(&record).unwrap());
+    }
+
+    #[test]
+    fn the_far_end_of_time_has_a_date() {
+        assert_eq!(date(u64::MAX), "9999-12-31T23:59:59.000Z");
+        assert_eq!(date(951_782_400_001), "2000-02-29T00:00:00.001Z");
+        assert_eq!(number(u64::MAX), (1 << 53) - 1);
+    }
+}

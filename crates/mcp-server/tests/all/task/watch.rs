@@ -1,0 +1,102 @@
+//! Subscriptions to tasks.
+
+use super::*;
+
+/// Keeps what a subscription is told.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl NotificationSink for Heard {
+    fn poll_notify(
+        &self,
+        _: &mut Cx<'_>,
+        _: ExchangeId,
+        notification: &mut Option<ServerNotification>,
+    ) -> Poll<Result<(), Closed>> {
+        self.0.lock().unwrap().push(match notification.take().unwrap() {
+            ServerNotification::SubscriptionsAcknowledged(params) => {
+                format!("acknowledged {}", RawText::of(&params.notifications).unwrap())
+            }
+            ServerNotification::Extension { method, params } => {
+                let task = params.unwrap();
+                assert!(!task.get().contains("resultType"), "{task}");
+                format!("{method} {}", line(&task.parse().unwrap()))
+            }
+            other => format!("{other:?}"),
+        });
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A subscription to tasks, and what it was told.
+fn listen(world: &World, ids: &[&str], caller: &Caller) -> (ExchangeFuture, Arc<Heard>) {
+    let mut filter = SubscriptionFilter::new();
+    filter.extra.insert("taskIds", RawText::of(ids).unwrap());
+    let listen = ClientRequest::SubscriptionsListen(SubscriptionsListenRequestParams::new(filter));
+    let mut exchange = Exchange::new(listen);
+    let heard = Arc::new(Heard::default());
+    exchange.notifier = Notifier::new(heard.clone(), exchange.id());
+    let capabilities = RawText::new(caller.capabilities).unwrap();
+    exchange.context.set_client(ProtocolVersion::NEWEST, None, Some(capabilities));
+    exchange.context.runtime = Some(world.bench.clone());
+    if let Some(name) = caller.name {
+        exchange.context.extensions.insert(Principal::new("https://issuer.example", name));
+    }
+    (Box::pin(world.server.clone().call(exchange)), heard)
+}
+
+#[test]
+fn a_subscription_tells_of_the_tasks_that_it_names() {
+    let world = World::new();
+    let slow = world.begin("slow", r#"{"label":"it"}"#).task_id;
+    let asks = world.begin("asks", "{}").task_id;
+    let foreign = world.begin_as(&named("Eve"), "asks", "{}").task_id;
+    let (mut subscription, heard) =
+        listen(&world, &[&slow, &asks, &foreign, "nonsense"], &caller());
+    let mut told = || {
+        let mut cx = Cx::from_waker(Waker::noop());
+        assert!(subscription.as_mut().poll(&mut cx).is_pending());
+        let mut told = std::mem::take(&mut *heard.0.lock().unwrap());
+        told.sort();
+        told
+    };
+    // How they stand comes at once: a task that is over would never change again.
+    let first = format!(r#"acknowledged {{"taskIds":["{slow}","{asks}"]}}"#);
+    let asked = r#"notifications/tasks input_required ["name"]"#.to_owned();
+    let working = r#"notifications/tasks working Some("1 of 2: half")"#.to_owned();
+    assert_eq!(told(), [first, asked, working]);
+    assert!(told().is_empty());
+    world.update(&asks, r#"{"name":{"action":"accept"}}"#).unwrap();
+    assert_eq!(told(), [r#"notifications/tasks input_required ["sure"]"#]);
+    world.cancel(&asks);
+    world.counters.open();
+    world.bench.run();
+    let end = told();
+    assert_eq!(end.len(), 2);
+    assert_eq!(end[0], "notifications/tasks cancelled");
+    assert!(end[1].starts_with("notifications/tasks completed"), "{end:?}");
+    assert!(told().is_empty());
+
+    let (subscription, _) = listen(&world, &[&slow], &undeclared());
+    assert_eq!(block_on(subscription).unwrap_err().code, codes::MISSING_CLIENT_CAPABILITY);
+}
+
+#[test]
+fn a_subscription_hears_of_what_other_nodes_do() {
+    let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
+    let bench = Bench::new();
+    let one = World::on(bench.clone(), store.clone(), |tasks| tasks);
+    let two = World::on(bench.clone(), store, |tasks| tasks);
+    let asks = one.begin("asks", "{}").task_id;
+    let (mut subscription, heard) = listen(&two, &[&asks], &caller());
+    let mut cx = Cx::from_waker(Waker::noop());
+    assert!(subscription.as_mut().poll(&mut cx).is_pending());
+    one.cancel(&asks);
+    bench.advance(1_000);
+    assert!(subscription.as_mut().poll(&mut cx).is_pending());
+    let told = heard.0.lock().unwrap();
+    assert_eq!(
+        told[1..],
+        [r#"notifications/tasks input_required ["name"]"#, "notifications/tasks cancelled"]
+    );
+}
