@@ -157,3 +157,27 @@ async fn a_listener_has_a_bound_of_connections() {
     }
     panic!("a place that became free was not given to anybody");
 }
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn a_router_of_axum_serves_the_same() {
+    use mcp_transport::http::server::HttpServer;
+    use tower_service::Service as _;
+
+    let other = axum::Router::new().route("/other", axum::routing::get(|| async { "other" }));
+    let mut router = HttpServer::new(crate::common::Tools).into_router().merge(other);
+    let mut status = async |host: &str, target: &str, body: &str| {
+        let request = http::Request::post(target)
+            .header("host", host)
+            .header("content-type", "application/json")
+            .header("mcp-protocol-version", "2026-07-28")
+            .header("mcp-method", "tools/list");
+        let body = axum::body::Body::from(body.to_owned());
+        router.call(request.body(body).unwrap()).await.unwrap().status().as_u16()
+    };
+    let body = modern(1, "tools/list", "");
+    assert_eq!(status("localhost", "/mcp", &body).await, 200);
+    assert_eq!(status("evil.example.com", "/mcp", &body).await, 403);
+    assert_eq!(status("localhost", "/other", "").await, 405);
+    assert_eq!(status("localhost", "/elsewhere", "").await, 404);
+}

@@ -10,3 +10,4 @@ mod guard;
 mod modern;
 mod raw;
 mod sessions;
+mod streams;

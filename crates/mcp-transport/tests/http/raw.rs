@@ -38,11 +38,7 @@ pub async fn served(service: impl ExchangeService, options: HttpOptions) -> Serv
 
 impl Served {
     pub async fn connect(&self) -> Raw {
-        Raw {
-            stream: TcpStream::connect(self.address).await.unwrap(),
-            read: Vec::new(),
-            events: String::new(),
-        }
+        Raw::connect(self.address).await
     }
 
     /// One request on a connection of its own.
@@ -108,6 +104,11 @@ pub struct Raw {
 }
 
 impl Raw {
+    pub async fn connect(address: std::net::SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self { stream, read: Vec::new(), events: String::new() }
+    }
+
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
