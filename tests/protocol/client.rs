@@ -12,6 +12,7 @@ use mcp_client::{CacheLayer, Change, Client, Group, InputLayer, Inputs, Reopen};
 use mcp_server::{Context, Read, Server, ToolError, server, tool};
 use mcp_transport::{ConnectOptions, Connection, Era, PeerRequests, connect_with, duplex, serve};
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 const ERAS: [Era; 2] = [Era::Modern, Era::Legacy];
 
@@ -180,5 +181,50 @@ async fn a_gateway_passes_everything_on_whatever_both_sides_speak() {
             let told = changes.next_change().await.unwrap();
             assert_eq!(told, Some(Change::Resource("note:///a".into())), "{case}");
         }
+    }
+}
+
+/// A server of an older revision waits for the answer to its question; whoever turns away in the
+/// middle of it tells the server, so that nothing is left waiting on either side.
+#[tokio::test]
+async fn a_caller_who_turns_away_in_the_middle_of_a_question_leaves_nothing_behind() {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let (reader, writer) = tokio::io::split(theirs);
+    let mut options = ConnectOptions::new(Implementation::new("client", "1.0.0"));
+    options.config.era = Some(Era::Legacy);
+    let connection = connect_with(mcp_transport::Io::new(reader, writer), options);
+    let (reader, mut writer) = tokio::io::split(ours);
+    let mut lines = BufReader::new(reader).lines();
+
+    // More often than calls may wait for an answer at once.
+    let no_answer = Inputs::new().roots(std::future::pending);
+    let client = Client::new(connection).layer(InputLayer::new(no_answer));
+    for id in 0..100 {
+        let caller = client.clone();
+        let calling =
+            tokio::spawn(async move { caller.call_tool("x", &json!({})).await.map(|_| ()) });
+        let mut call = lines.next_line().await.unwrap().unwrap();
+        if call.contains(r#""method":"initialize""#) {
+            let shaken = json!({"jsonrpc": "2.0", "id": 1, "result": {
+                "protocolVersion": "2025-11-25", "capabilities": {},
+                "serverInfo": {"name": "s", "version": "1"}}});
+            writer.write_all(format!("{shaken}\n").as_bytes()).await.unwrap();
+            lines.next_line().await.unwrap();
+            call = lines.next_line().await.unwrap().unwrap();
+        }
+        assert!(call.contains(r#""method":"tools/call""#), "{call}");
+        let roots = json!({"jsonrpc": "2.0", "id": format!("r{id}"), "method": "roots/list"});
+        let ping = json!({"jsonrpc": "2.0", "id": "p", "method": "ping"});
+        writer.write_all(format!("{roots}\n{ping}\n").as_bytes()).await.unwrap();
+        let pong = lines.next_line().await.unwrap().unwrap();
+        assert!(pong.contains(r#""id":"p""#), "question {id} was refused: {pong}");
+        tokio::task::yield_now().await;
+        calling.abort();
+        assert!(calling.await.is_err());
+        let unanswered = lines.next_line().await.unwrap().unwrap();
+        assert!(unanswered.contains(&format!("\"r{id}\"")), "{unanswered}");
+        assert!(unanswered.contains(r#""error""#), "{unanswered}");
+        let cancelled = lines.next_line().await.unwrap().unwrap();
+        assert!(cancelled.contains("notifications/cancelled"), "{cancelled}");
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use mcp_types::{
     ClientCapabilities, ClientRequest, CreateMessageResult, ElicitAction, ElicitRequestParams,
     ElicitResult, ErrorObject, Exchange, ExchangeFuture, ExchangeService, InputHandler,
-    InputRequest, InputRequiredResult, ListRootsResult, Members, Origin, Outcome, RawText,
+    InputRequest, InputRequiredResult, Lease, ListRootsResult, Members, Origin, Outcome, RawText,
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -138,6 +138,11 @@ impl<S: ExchangeService> Service<Exchange> for Answering<S> {
         if !can_be_asked(&exchange.request) {
             return Box::pin(self.inner.call(exchange));
         }
+        // Whoever calls may turn away while a question is open; what waits for it ends then.
+        let ours = exchange.context.extensions.get::<Lease>().is_none();
+        if ours {
+            exchange.context.extensions.insert(Lease::new());
+        }
         let again = exchange.clone();
         let first = self.inner.call(exchange);
         let service = self.inner.clone();
@@ -146,7 +151,12 @@ impl<S: ExchangeService> Service<Exchange> for Answering<S> {
                 Outcome::InputRequired(asked) => asked,
                 done => return Ok(done),
             };
-            fulfil(service, shared, again, asked, &above).await
+            let outcome = fulfil(service, shared, &again, asked, &above).await;
+            if let (true, Ok(Outcome::InputRequired(_))) = (ours, &outcome) {
+                // Whoever stands above brings the answers.
+                again.context.extensions.get::<Lease>().into_iter().for_each(Lease::release);
+            }
+            outcome
         })
     }
 }
@@ -157,10 +167,13 @@ fn can_be_asked(request: &ClientRequest) -> bool {
     matches!(request, CallTool(_) | GetPrompt(_) | ReadResource(_))
 }
 
+/// How many questions one round may have: each may open a window before a person.
+const MOST_QUESTIONS: usize = 32;
+
 async fn fulfil<S: ExchangeService>(
     mut service: S,
     shared: Arc<Shared>,
-    template: Exchange,
+    template: &Exchange,
     mut asked: InputRequiredResult,
     above: &ClientCapabilities,
 ) -> Result<Outcome, ErrorObject> {
@@ -171,6 +184,10 @@ async fn fulfil<S: ExchangeService>(
         if questions.values().any(|question| !ours(question) && covers(above, question)) {
             asked.input_requests = Some(questions);
             return Ok(Outcome::InputRequired(asked));
+        }
+        if questions.len() > MOST_QUESTIONS {
+            let text = format!("the server asks {} questions at once", questions.len());
+            return Err(ErrorObject::local(Origin::Refused, text));
         }
         let had_questions = !questions.is_empty();
         let (answers, refusal) = shared.answer(questions).await?;

@@ -94,6 +94,7 @@ mod extensions;
 mod generated;
 pub mod json;
 pub mod jsonrpc;
+mod lease;
 mod listed;
 mod members;
 mod mirrored;
@@ -120,6 +121,7 @@ pub use exchange::{
 pub use extensions::Extensions;
 pub use json::DecodeError;
 pub use jsonrpc::{ErrorObject, Origin, ProgressToken, RequestId};
+pub use lease::Lease;
 pub use listed::{BadItem, Items, Listed};
 pub use members::{Members, Meta, keys};
 pub use mirrored::{MirroredParams, Unreadable};

@@ -244,3 +244,22 @@ fn the_handler_tells_what_it_cannot_do() {
     let error = block_on(inputs.handle(question)).unwrap_err();
     assert_eq!((error.code, error.origin), (-32601, Origin::Service));
 }
+
+#[test]
+fn a_server_cannot_ask_a_thousand_questions_at_once() {
+    let questions: Vec<(String, &str)> = (0..1000).map(|n| (n.to_string(), FORM)).collect();
+    let script = Script::new(move |_, _| {
+        let all: Vec<(&str, &str)> = questions.iter().map(|(key, q)| (key.as_str(), *q)).collect();
+        asks(&all, None)
+    });
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let inputs = Inputs::new().elicit(move |form| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move { form.accept_with_defaults() }
+    });
+    let client = Client::new(script).layer(InputLayer::new(inputs));
+    let error = block_on(client.call_tool("x", &serde_json::json!({}))).unwrap_err();
+    assert!(matches!(&error, Error::Refused(_)) && error.to_string().contains("1000 questions"));
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+}

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use mcp_types::{
-    ErrorObject, Exchange, ExchangeFuture, ExchangeId, Implementation, InputRequest, Notifier,
-    Origin, Outcome, ProtocolVersion, ServerNotification,
+    ErrorObject, Exchange, ExchangeFuture, ExchangeId, Implementation, InputRequest, Lease,
+    Notifier, Origin, Outcome, ProtocolVersion, ServerNotification,
 };
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
@@ -190,7 +190,10 @@ impl Service<Exchange> for Connection {
                     Step::Notification(notification) => {
                         let _ = call.notifier.notify(notification).await;
                     }
-                    Step::Answer(answer) => return answer,
+                    Step::Answer(answer) => {
+                        call.lend(&answer);
+                        return answer;
+                    }
                 }
             }
         })
@@ -349,6 +352,8 @@ struct Call {
     handle: Arc<Handle>,
     id: ExchangeId,
     notifier: Notifier,
+    /// Of a caller who means to answer what the server asks.
+    lease: Option<Arc<Lease>>,
     done: bool,
 }
 
@@ -362,6 +367,7 @@ impl Call {
     fn start(handle: Arc<Handle>, exchange: Exchange) -> Self {
         // A name of its own, because a layer may call with two clones of one exchange.
         let Exchange { request, context, notifier, .. } = exchange;
+        let lease = context.extensions.get_shared();
         let mut exchange = Exchange::new(request);
         exchange.context = context;
         exchange.notifier = notifier.clone();
@@ -373,7 +379,22 @@ impl Call {
         state.run_events();
         state.wake_driver();
         drop(state);
-        Self { handle, id, notifier, done: false }
+        Self { handle, id, notifier, lease, done: false }
+    }
+
+    /// A call that waits for answers is given up when the caller's lease ends.
+    fn lend(&self, answer: &Result<Outcome, ErrorObject>) {
+        let Ok(Outcome::InputRequired(asked)) = answer else { return };
+        let (Some(lease), Some(state)) = (&self.lease, &asked.request_state) else { return };
+        if self.handle.0.lock().conn.is_parked(state) {
+            let (shared, name) = (Arc::downgrade(&self.handle.0), state.clone());
+            lease.at_end(move || {
+                let Some(shared) = shared.upgrade() else { return };
+                let mut state = shared.lock();
+                state.conn.abandon(&name);
+                state.wake_driver();
+            });
+        }
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {

@@ -196,13 +196,29 @@ impl ClientConn {
             .map(|(_, parked)| parked)
             .collect();
         for parked in expired {
-            self.answer_questions(&parked, &Members::new());
-            if parked.answer.is_none() {
-                if let Some(exchange) = self.pending.exchange(&parked.entry.request) {
-                    self.remove(exchange);
-                }
-                self.tell_cancelled(parked.entry.request);
-            }
+            self.give_up(parked);
+        }
+    }
+
+    /// Whether a call waits under this request state.
+    pub fn is_parked(&self, state: &str) -> bool {
+        self.parked.contains_key(state)
+    }
+
+    /// Gives a parked call up, if it still waits: nobody will bring the answers.
+    pub fn abandon(&mut self, state: &str) {
+        if let Some(parked) = self.parked.remove(state) {
+            self.give_up(parked);
+        }
+    }
+
+    fn give_up(&mut self, parked: Parked) {
+        self.answer_questions(&parked, &Members::new());
+        if let Some(exchange) = self.pending.exchange(&parked.entry.request) {
+            self.remove(exchange);
+        }
+        if parked.answer.is_none() {
+            self.tell_cancelled(parked.entry.request);
         }
     }
 }
