@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod served;
+mod servers;
+mod sqlite;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -81,6 +85,14 @@ fn interop_client_fails_on_a_server_that_offers_something_else() {
     assert_eq!(code, Some(1), "{stdout}");
 }
 
+/// A fresh key, and the file in which it is.
+fn publisher() -> (SigningKey, tempfile::NamedTempFile) {
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), key.to_pkcs8_pem().as_bytes()).unwrap();
+    (key, file)
+}
+
 /// Says yes to everything.
 struct Yes;
 
@@ -92,9 +104,7 @@ impl Approver for Yes {
 
 #[tokio::test]
 async fn signed_notes() {
-    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), key.to_pkcs8_pem().as_bytes()).unwrap();
+    let (key, file) = publisher();
     let program = || {
         let words = [example("signed_notes"), "--key".into(), file.path().to_owned()];
         Program::new(words.iter().map(|word| word.to_string_lossy().into_owned()))

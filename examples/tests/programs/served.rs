@@ -1,0 +1,67 @@
+//! Programs that serve HTTP on a port of their own choice, and the clients that call them.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use mcp_client::Client;
+use mcp_client::types::Implementation;
+use mcp_transport::Era;
+use mcp_transport::http::{HttpConnectOptions, HttpConnection, connect_http_with};
+
+/// A program that serves HTTP until this is dropped; its first line on standard error is its URL.
+pub(crate) struct Served {
+    pub(crate) url: String,
+    child: Child,
+    // What the program writes later needs a reader that is still there.
+    _stderr: BufReader<ChildStderr>,
+}
+
+impl Served {
+    pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new(super::example(name))
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut url = String::new();
+        stderr.read_line(&mut url).unwrap();
+        let url = url.trim().to_owned();
+        assert!(url.starts_with("http://127.0.0.1:"), "{name}: {url}");
+        Self { url, child, _stderr: stderr }
+    }
+
+    /// The URL of another path of the same program.
+    pub(crate) fn at(&self, path: &str) -> String {
+        let authority = self.url.splitn(4, '/').nth(2).unwrap();
+        format!("http://{authority}{path}")
+    }
+
+    /// Asks the program to end, and gives its exit code.
+    pub(crate) fn interrupt(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client of what is at `url`, of one era.
+pub(crate) fn client(url: &str, era: Era) -> Client<HttpConnection> {
+    client_with(url, |options| options.config.era = Some(era))
+}
+
+pub(crate) fn client_with(
+    url: &str,
+    change: impl FnOnce(&mut HttpConnectOptions),
+) -> Client<HttpConnection> {
+    let mut options = HttpConnectOptions::new(Implementation::new("test", "1.0.0"));
+    change(&mut options);
+    Client::new(connect_http_with(url, options).unwrap())
+}
