@@ -3,10 +3,11 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Does `work`; a SIGINT or a SIGTERM ends it, and gives the exit code that shells expect then.
@@ -15,27 +16,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// a SIGTERM to their group, a SIGKILL. Whoever cannot wait for that sends a second signal, after
 /// which the end of the runtime kills them at once.
 ///
+/// From the first call on a signal also ends the process while nobody can hear of it: the work is
+/// held up by a stream that is not read or not written, or is done and being printed.
+///
 /// # Errors
 ///
 /// The exit code, 128 and the signal's number.
 pub async fn unless_ended<T>(work: impl Future<Output = T>) -> Result<T, i32> {
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return Ok(work.await) };
-    let mut poll_signals = move |cx: &mut Context<'_>| {
-        let mut came = |signal: &mut Signal| signal.poll_recv(cx).is_ready();
-        if came(&mut interrupt) {
-            Poll::Ready(130)
-        } else if came(&mut terminate) {
-            Poll::Ready(143)
-        } else {
-            Poll::Pending
-        }
-    };
+    if watch().is_err() {
+        return Ok(work.await);
+    }
+    let listening = Listening::start();
     let code = {
         let mut work = pin!(work);
         let ended = poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Ok(done)),
-            Poll::Pending => poll_signals(cx).map(Err),
+            Poll::Pending => poll_code(cx).map(Err),
         });
         match ended.await {
             Ok(done) => return Ok(done),
@@ -45,10 +41,110 @@ pub async fn unless_ended<T>(work: impl Future<Output = T>) -> Result<T, i32> {
     let mut servers_end = pin!(servers_end());
     poll_fn(|cx| match servers_end.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => poll_signals(cx).map(drop),
+        Poll::Pending => poll_code(cx).map(drop),
     })
     .await;
+    drop(listening);
     Err(code)
+}
+
+/// What a signal has to say, and who hears it.
+struct Said {
+    watched: bool,
+    listening: bool,
+    code: Option<i32>,
+    listener: Option<Waker>,
+}
+
+static SAID: Mutex<Said> =
+    Mutex::new(Said { watched: false, listening: false, code: None, listener: None });
+
+fn said() -> MutexGuard<'static, Said> {
+    SAID.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The exit code of a signal that came.
+fn poll_code(cx: &Context<'_>) -> Poll<i32> {
+    let mut said = said();
+    match said.code.take() {
+        Some(code) => Poll::Ready(code),
+        None => {
+            said.listener = Some(cx.waker().clone());
+            Poll::Pending
+        }
+    }
+}
+
+/// As long as it lives, whoever is told of a signal does something about it.
+struct Listening;
+
+impl Listening {
+    fn start() -> Self {
+        said().listening = true;
+        Self
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        said().listening = false;
+    }
+}
+
+/// How long a signal waits to be heard.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Waits for signals on a thread of its own, once: that of the work may be held up.
+fn watch() -> std::io::Result<()> {
+    let mut said = said();
+    if said.watched {
+        return Ok(());
+    }
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _runtime = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    let watching = async move {
+        loop {
+            let code = poll_fn(|cx| {
+                let mut came = |signal: &mut Signal| signal.poll_recv(cx).is_ready();
+                if came(&mut interrupt) {
+                    Poll::Ready(130)
+                } else if came(&mut terminate) {
+                    Poll::Ready(143)
+                } else {
+                    Poll::Pending
+                }
+            });
+            tell(code.await).await;
+        }
+    };
+    let thread = std::thread::Builder::new().name("etdi-signals".to_owned());
+    thread.spawn(move || runtime.block_on(watching))?;
+    said.watched = true;
+    Ok(())
+}
+
+/// Tells of a signal; ends the process when nobody hears it.
+async fn tell(code: i32) {
+    {
+        let mut said = said();
+        if !said.listening {
+            std::process::exit(code);
+        }
+        said.code = Some(code);
+        if let Some(listener) = said.listener.take() {
+            listener.wake();
+        }
+    }
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while said().code.is_some() {
+        if tokio::time::Instant::now() >= end {
+            std::process::exit(code);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// How long all steps of a shutdown may take together.

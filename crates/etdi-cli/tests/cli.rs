@@ -253,6 +253,90 @@ fn a_signal_ends_the_server_and_then_etdi() {
     }
 }
 
+/// How `etdi` ends after a SIGTERM that comes when `ready` is done; `None` if it does not.
+#[cfg(unix)]
+fn terminated(
+    user: &User,
+    words: &[&str],
+    ready: impl FnOnce(&mut std::process::Child),
+) -> Option<std::process::ExitStatus> {
+    let mut etdi = Command::new(ETDI)
+        .args(words)
+        .env("ETDI_HOME", user.home().join("etdi"))
+        .current_dir(user.home())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    ready(&mut etdi);
+    let pid = etdi.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while std::time::Instant::now() < end {
+        if let Some(status) = etdi.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    etdi.kill().unwrap();
+    etdi.wait().unwrap();
+    None
+}
+
+/// Whoever stops reading what `etdi` passes on must not have to kill it.
+#[test]
+#[cfg(unix)]
+fn a_signal_ends_etdi_although_nobody_reads_what_it_says() {
+    use std::io::{BufRead, BufReader};
+
+    let user = User::new();
+    let floods = "while :; do echo 'a line of many that nobody reads' >&2 || exit; done";
+    let ended = terminated(&user, &["list", "--", "/bin/sh", "-c", floods], |etdi| {
+        let mut first = String::new();
+        BufReader::new(etdi.stderr.as_mut().unwrap()).read_line(&mut first).unwrap();
+        assert!(first.starts_with("server: "), "{first}");
+        // Long enough for the pipe to fill.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    });
+    assert_eq!(ended.expect("it goes on").code(), Some(143));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_ends_etdi_although_nobody_reads_its_report() {
+    let user = User::new();
+    let description = "d".repeat(200_000);
+    let tool = format!(
+        r#"{{"name":"t","description":"{description}","inputSchema":{{"type":"object"}}}}"#
+    );
+    std::fs::write(user.home().join("etdi.json"), tool).unwrap();
+    let server = format!("{CHANGEABLE}\necho ended > ended");
+    let words = ["list", "--json", "--", "/bin/sh", "-c", &server];
+    let ended = terminated(&user, &words, |_| {
+        while !user.home().join("ended").exists() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        // Long enough for the report to begin.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    });
+    assert_eq!(ended.expect("it goes on").code(), Some(143));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_ends_etdi_while_it_waits_for_its_input() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let user = User::new();
+    let words = ["call", "t", "--args", "-", "--", "/bin/sh", "-c", "echo started > started; cat"];
+    let ended = terminated(&user, &words, |_| {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    });
+    assert_eq!(ended.expect("it goes on").signal(), Some(15));
+    assert!(!user.home().join("started").exists(), "no server is needed yet");
+}
+
 #[test]
 #[cfg(unix)]
 fn a_program_that_is_no_server_is_told_apart() {

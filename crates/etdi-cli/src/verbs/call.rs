@@ -32,11 +32,13 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
     };
     let ask = if asker == Asker::Nobody { AskWhen::Never } else { AskWhen::Called };
     let target = &arguments.target;
+    // Before the server is there: it need not wait for whoever types them.
+    let given = arguments.args.as_deref().map(|text| whole(text, target)).transpose()?;
     block_on(async {
         let grants = Grants::all(asker);
         let opening = Opening { target, home, output, grants, ask, although_changed: false };
         let session = opening.open().await?;
-        let called = call(&session, arguments, output).await;
+        let called = call(&session, arguments, given, output).await;
         session.close().await;
         let result = called?;
         let exit = if result.is_error == Some(true) { Exit::ToolError } else { Exit::Done };
@@ -49,6 +51,7 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
 async fn call(
     session: &Session,
     arguments: &CallArguments,
+    given: Option<Value>,
     output: Output,
 ) -> Result<CallToolResult, Failure> {
     let (tool, target) = (&arguments.tool, &arguments.target);
@@ -67,8 +70,8 @@ async fn call(
     let definition = review.definition().map(|one| one.canonical());
     let definition = definition.and_then(|text| serde_json::from_str::<Value>(text).ok());
     let schema = definition.as_ref().and_then(|one| one.get("inputSchema"));
-    let given = match &arguments.args {
-        Some(text) => whole(text, target)?,
+    let given = match given {
+        Some(given) => given,
         None => {
             let next = format!("etdi list --json {}", shown_target(target));
             from_pairs(&arguments.pairs, schema.unwrap_or(&Value::Null), tool, &next)?
