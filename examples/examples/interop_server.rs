@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use mcp_server::{Context, Elicited, ToolError, data, server, tool};
+use mcp_server::{Context, Elicited, ToolError, data, prompt, resource, server, tool};
 use mcp_transport::http::server::HttpServer;
 
 /// Gives its message back.
@@ -51,9 +51,37 @@ async fn ask(cx: Context) -> Result<String, ToolError> {
     })
 }
 
+/// A text that never changes.
+#[resource("interop://static", mime_type = "text/plain")]
+async fn fixed() -> &'static str {
+    "static text"
+}
+
+/// A greeting for each name.
+#[resource("interop://greeting/{name}", mime_type = "text/plain")]
+async fn greeting(name: String) -> String {
+    format!("greeting for {name}")
+}
+
+/// Asks to greet somebody.
+#[prompt]
+async fn greet(
+    /// Whom to greet.
+    name: String,
+) -> String {
+    format!("Please greet {name}")
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let server = server!().tool::<echo>().tool::<slow>().tool::<ask>().build()?;
+    let server = server!()
+        .tool::<echo>()
+        .tool::<slow>()
+        .tool::<ask>()
+        .resource::<fixed>()
+        .resource::<greeting>()
+        .prompt::<greet>()
+        .build()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => Ok(mcp_transport::serve(server, mcp_transport::stdio()?).await?),

@@ -2,6 +2,7 @@
 //! calls: `everything --port N` serves `http://127.0.0.1:N/mcp`, without it on standard streams.
 
 mod inputs;
+mod resources;
 mod tasks;
 mod tools;
 
@@ -15,7 +16,7 @@ fn everything() -> Result<Server, mcp_server::BuildError> {
     let builder = server!()
         .instructions("Call the tools by their names; each does what its description says.")
         .list_changes();
-    tasks::add(inputs::add(tools::add(builder))).build()
+    resources::add(tasks::add(inputs::add(tools::add(builder)))).build()
 }
 
 #[tokio::main(flavor = "current_thread")]
