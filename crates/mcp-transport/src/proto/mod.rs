@@ -38,6 +38,9 @@ struct Outbox {
     lent: Option<RequestId>,
 }
 
+/// How much a message has room for before its buffer grows.
+const USUAL: usize = 256;
+
 /// A buffer that grew beyond this is given back once it is empty.
 const KEPT: usize = 1 << 20;
 
@@ -47,6 +50,7 @@ impl Outbox {
         if self.messages.is_empty() {
             self.text.clear();
             self.text.shrink_to(KEPT);
+            self.text.reserve(USUAL);
         }
         let start = self.text.len();
         write(&mut self.text);

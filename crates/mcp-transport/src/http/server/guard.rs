@@ -110,14 +110,19 @@ pub(crate) fn check_media(headers: &HeaderMap, stream_needed: bool) -> Result<()
     if !types.next().is_some_and(json) || types.next().is_some() {
         return Err(Refusal::ContentType);
     }
-    if accepts(headers, b"application/json")
-        && (!stream_needed || accepts(headers, b"text/event-stream"))
+    // What nearly every client sends, letter by letter.
+    let usual = headers.get(ACCEPT).is_some_and(|value| value.as_bytes() == BOTH);
+    if usual
+        || accepts(headers, b"application/json")
+            && (!stream_needed || accepts(headers, b"text/event-stream"))
     {
         Ok(())
     } else {
         Err(Refusal::Accept)
     }
 }
+
+const BOTH: &[u8] = b"application/json, text/event-stream";
 
 /// Whether the client takes `media`; one that says nothing takes everything.
 pub(crate) fn accepts(headers: &HeaderMap, media: &[u8]) -> bool {

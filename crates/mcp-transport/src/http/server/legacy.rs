@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -30,16 +31,15 @@ use crate::proto::server::ServerConn;
 pub(super) fn in_session(
     shared: &Arc<Shared>,
     parts: Parts,
-    message: &Message,
-    text: &ByteString,
+    message: Message,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
     let busy = find(shared, &parts.headers, parts.extensions.get())?;
-    let Message::Request(request) = message else {
-        return tell(shared, parts, busy, text, cx);
+    let Message::Request(request) = &message else {
+        return tell(shared, parts, busy, message, cx);
     };
     refuse_taken(&busy.0, &request.id)?;
-    Ok(post(shared, parts, busy, text, cx))
+    Ok(post(shared, parts, busy, cx, |conn, now| conn.handle_parsed(now, message)))
 }
 
 /// Serves a batch of a session (2025-03-26, "Batching"); the revision of the handshake says
@@ -51,19 +51,18 @@ pub(super) fn batch_in_session(
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
     let busy = find(shared, &parts.headers, parts.extensions.get())?;
-    Ok(post(shared, parts, busy, text, cx))
+    Ok(post(shared, parts, busy, cx, |conn, now| conn.handle(now, text)))
 }
 
 fn post(
     shared: &Arc<Shared>,
     parts: Parts,
     busy: Busy,
-    text: &ByteString,
     cx: &mut Context<'_>,
+    act: impl FnOnce(&mut ServerConn, Instant),
 ) -> State {
     let session = busy.0.clone();
     let extensions = extensions(parts);
-    let act = |conn: &mut ServerConn, now| conn.handle(now, text);
     let post = Post::start(shared, session, Of::Client { _busy: busy }, extensions, cx, act);
     State::Posting { post: Held(Some(post)) }
 }
@@ -73,11 +72,11 @@ fn tell(
     shared: &Arc<Shared>,
     parts: Parts,
     busy: Busy,
-    text: &ByteString,
+    message: Message,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
     let session = busy.0.clone();
-    let act = |conn: &mut ServerConn, now| conn.handle(now, text);
+    let act = |conn: &mut ServerConn, now| conn.handle_parsed(now, message);
     // What it causes leaves by the streams of the requests that it is about.
     drop(Post::start(shared, session, Of::Session, extensions(parts), cx, act));
     Err(body::empty(StatusCode::ACCEPTED))
@@ -87,8 +86,7 @@ fn tell(
 pub(super) fn handshake(
     shared: &Arc<Shared>,
     parts: Parts,
-    request: &Request,
-    text: &ByteString,
+    request: Request,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
     let id = if shared.options.stateless { Some("".into()) } else { fresh_id() };
@@ -98,7 +96,8 @@ pub(super) fn handshake(
     };
     let conn = ServerConn::new(shared.options.limits);
     let session = Session::new(id, parts.extensions.get(), conn);
-    let act = |conn: &mut ServerConn, now| conn.handle(now, text);
+    let message = Message::Request(request);
+    let act = |conn: &mut ServerConn, now| conn.handle_parsed(now, message);
     let post = Post::start(shared, session, Of::Handshake, extensions(parts), cx, act);
     Ok(State::Posting { post: Held(Some(post)) })
 }
@@ -132,12 +131,12 @@ impl Shared {
 pub(super) fn alone(
     shared: &Arc<Shared>,
     parts: Parts,
-    (version, message): (ProtocolVersion, &Message),
-    text: &ByteString,
+    version: ProtocolVersion,
+    message: Message,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
     if !shared.options.stateless {
-        let id = match message {
+        let id = match &message {
             Message::Request(request) => Some(&request.id),
             _ => None,
         };
@@ -148,7 +147,10 @@ pub(super) fn alone(
         return Err(body::empty(StatusCode::ACCEPTED));
     };
     if is_of_edge(&request.method) {
-        return assumed(shared, parts, version, text, cx);
+        let message = Message::Request(request);
+        return Ok(assumed(shared, parts, version, cx, |conn, now| {
+            conn.handle_parsed(now, message);
+        }));
     }
     let incoming = match LEGACY.decode_request(&request.method, request.params.as_ref()) {
         Ok(incoming) => incoming,
@@ -171,7 +173,7 @@ pub(super) fn batch_alone(
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
     if shared.options.stateless {
-        assumed(shared, parts, version, text, cx)
+        Ok(assumed(shared, parts, version, cx, |conn, now| conn.handle(now, text)))
     } else {
         Err(bad(None, &no_session()))
     }
@@ -187,12 +189,12 @@ fn assumed(
     shared: &Arc<Shared>,
     parts: Parts,
     version: ProtocolVersion,
-    text: &ByteString,
     cx: &mut Context<'_>,
-) -> Result<State, Answer> {
+    act: impl FnOnce(&mut ServerConn, Instant),
+) -> State {
     let conn = ServerConn::assumed(shared.options.limits, version);
     let session = Session::new("".into(), None, conn);
-    Ok(post(shared, parts, Busy::new(session), text, cx))
+    post(shared, parts, Busy::new(session), cx, act)
 }
 
 fn extensions(parts: Parts) -> Extensions {
@@ -264,8 +266,7 @@ pub(super) fn get(shared: &Arc<Shared>, parts: &Parts) -> Result<State, Answer> 
     let Some(last) = parts.headers.get(headers::LAST_EVENT_ID) else {
         let source = enter(shared, &busy)?;
         let (source, who) = (Some(source), parts.extensions.get().cloned());
-        let stream =
-            GetStream::new(shared, busy, standalone::NUMBER, source, Vec::new(), who);
+        let stream = GetStream::new(shared, busy, standalone::NUMBER, source, Vec::new(), who);
         return Err(opened(stream?));
     };
     let place = last.to_str().ok().and_then(|id| id.split_once('-'));

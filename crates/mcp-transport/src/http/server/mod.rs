@@ -270,19 +270,19 @@ impl Shared {
             }
         }
         let message = message.map_err(|BadMessage { id, error, .. }| bad(id.as_ref(), &error))?;
-        match (door, &message) {
-            (Door::Modern, _) => {
+        match (door, message) {
+            (Door::Modern, message) => {
                 let call = modern::serve(self, parts, message, cx)?;
                 Ok(State::Calling { call: Some(call) })
             }
             (Door::Handshake, Message::Request(request)) => {
-                legacy::handshake(self, parts, request, &text, cx)
+                legacy::handshake(self, parts, request, cx)
             }
-            (Door::Session | Door::Handshake, _) => {
-                legacy::in_session(self, parts, &message, &text, cx)
+            (Door::Session | Door::Handshake, message) => {
+                legacy::in_session(self, parts, message, cx)
             }
-            (Door::Alone(version), _) => legacy::alone(self, parts, (version, &message), &text, cx),
-            (Door::UnknownVersion, _) => Err(modern::unknown_version(&parts, &message)),
+            (Door::Alone(version), message) => legacy::alone(self, parts, version, message, cx),
+            (Door::UnknownVersion, message) => Err(modern::unknown_version(&parts, &message)),
         }
     }
 }

@@ -45,25 +45,22 @@ fn open(
     cx: &mut Context<'_>,
 ) -> Result<Call, Answer> {
     let Request { id, method, params } = request;
-    let named = [(headers::PROTOCOL_VERSION, None), (headers::METHOD, Some(&*method))];
-    for (name, expected) in named {
-        only(&parts, &name, expected).map_err(|error| refused(&id, &error))?;
-    }
+    only(&parts, &headers::METHOD, &method).map_err(|error| refused(&id, &error))?;
     let incoming = match MODERN.decode_request(&method, params.as_ref()) {
         Ok(incoming) => incoming,
         Err(error) => {
             // Two revisions that differ are a mismatch, whether or not one of them is served.
             let version = params.and_then(|params| version_in(&params)).unwrap_or_default();
             let mismatch = (!version.is_empty())
-                .then(|| only(&parts, &headers::PROTOCOL_VERSION, Some(&version)).err())
+                .then(|| only(&parts, &headers::PROTOCOL_VERSION, &version).err())
                 .flatten();
             return Err(refused(&id, &mismatch.unwrap_or(error)));
         }
     };
-    let version = incoming.context.protocol_version().map(|version| version.as_str());
+    let version = incoming.context.protocol_version().map_or("", |version| version.as_str());
     only(&parts, &headers::PROTOCOL_VERSION, version).map_err(|error| refused(&id, &error))?;
     if let Some(name) = headers::name_of(&incoming.request) {
-        only(&parts, &headers::NAME, Some(&name)).map_err(|error| refused(&id, &error))?;
+        only(&parts, &headers::NAME, &name).map_err(|error| refused(&id, &error))?;
     }
     let mut context = incoming.context;
     if matches!(incoming.request, ClientRequest::CallTool(_)) {
@@ -104,13 +101,12 @@ pub(super) fn extend(extensions: &mut Extensions, parts: Parts) {
 }
 
 /// Refuses a header that is missing, that stands twice, or that does not say `expected`.
-fn only(parts: &Parts, name: &HeaderName, expected: Option<&str>) -> Result<(), ErrorObject> {
+fn only(parts: &Parts, name: &HeaderName, expected: &str) -> Result<(), ErrorObject> {
     let mut values = parts.headers.get_all(name).iter();
     let problem = match (values.next(), values.next()) {
         (None, _) => "is missing, each request must carry it".to_owned(),
         (Some(_), Some(_)) => "stands twice".to_owned(),
         (Some(value), None) => {
-            let Some(expected) = expected else { return Ok(()) };
             let encoded = *name == headers::NAME;
             if value.as_bytes() == expected.as_bytes() && !encoded
                 || encoded && headers::says(value, expected)

@@ -1,5 +1,8 @@
 //! What a transport needs that keeps many connections, most of them idle.
 
+use std::time::Instant;
+
+use mcp_types::jsonrpc::Message;
 use mcp_types::{ExchangeId, ProtocolVersion};
 
 use super::legacy::Legacy;
@@ -11,6 +14,11 @@ impl ServerConn {
     pub(crate) fn assumed(limits: ServerLimits, version: ProtocolVersion) -> Self {
         let phase = Phase::Legacy(Box::new(Legacy::assumed(version)));
         Self { phase, ..Self::new(limits) }
+    }
+
+    /// Takes one message of the client that is no batch and was parsed already.
+    pub(crate) fn handle_parsed(&mut self, now: Instant, message: Message) {
+        self.dispatch(now, Ok(message), None);
     }
 
     /// The revision of the handshake, once there was one.
