@@ -47,8 +47,8 @@
 //!
 //! From the outside in they stand as input, tasks, verification (`etdi-core`), cache, trace,
 //! connection: what a task asks is answered as a call's question is, and what the cache gives is
-//! verified each time, so that a withdrawn approval bites at once. Nothing here starts a task or reads a clock: whoever polls drives, and what has to wait is given
-//! the waiting.
+//! verified each time, so that a withdrawn approval bites at once. Nothing here starts a task or
+//! reads a clock: whoever polls drives, and what has to wait is given the waiting.
 //!
 //! What it leaves out: connecting (`mcp-transport`), trust (`etdi-core`).
 

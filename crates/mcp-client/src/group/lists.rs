@@ -217,18 +217,18 @@ impl Shared {
         Ok(wanted)
     }
 
-    /// Reads the listings of resources and templates, to know whose they are.
-    pub(super) async fn learn_owners(&self, exchange: &Exchange) {
+    /// Reads the listings of resources and templates, to know whose they are; says whether all
+    /// servers gave theirs.
+    pub(super) async fn learn_owners(&self, exchange: &Exchange) -> bool {
         /// A server with more has its resources listed by whoever wants them.
         const PAGES: usize = 16;
-        async fn read<P: Merged>(group: &Shared, exchange: &Exchange) {
+        async fn read<P: Merged>(group: &Shared, exchange: &Exchange) -> bool {
             let mut wanted: Vec<_> = (0..group.members.len()).map(|at| (at, None)).collect();
+            let mut whole = true;
             for _ in 0..PAGES {
-                if wanted.is_empty() {
-                    return;
-                }
                 let pages = group.ask::<P>(exchange, std::mem::take(&mut wanted)).await;
                 for (at, page) in pages {
+                    whole &= page.is_ok();
                     let (Ok(Some(page)), Ok(member)) = (page, group.member(at)) else { continue };
                     wanted.extend(page.next_cursor().map(|cursor| (at, Some(cursor.clone()))));
                     let mut owners = group.owners();
@@ -236,10 +236,14 @@ impl Shared {
                         P::adopted(entry, at, member, &mut owners);
                     }
                 }
+                if wanted.is_empty() {
+                    break;
+                }
             }
+            whole
         }
-        read::<ListResourcesResult>(self, exchange).await;
-        read::<ListResourceTemplatesResult>(self, exchange).await;
+        let resources = read::<ListResourcesResult>(self, exchange).await;
+        read::<ListResourceTemplatesResult>(self, exchange).await && resources
     }
 }
 

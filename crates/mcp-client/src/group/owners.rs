@@ -9,8 +9,10 @@ use mcp_types::{
 
 use super::Shared;
 
-/// How many URIs, and templates, of one server are remembered.
+/// How many URIs, and how many templates, of one server are remembered. Each template is tried for
+/// each URI that is not listed.
 const MOST: usize = 16_384;
+const MOST_TEMPLATES: usize = 1_024;
 
 /// The longest URI that is remembered.
 const LONGEST: usize = 8_192;
@@ -59,7 +61,7 @@ impl Owners {
             return *owner == at;
         }
         let of_server = self.templates.values().filter(|owner| **owner == at).count();
-        if of_server < MOST && template.len() <= LONGEST {
+        if of_server < MOST_TEMPLATES && template.len() <= LONGEST {
             self.templates.insert(template.to_owned(), at);
         }
         true
@@ -113,8 +115,8 @@ impl Shared {
             (Some(at), _) => return Ok(at),
             (None, true) => {}
             (None, false) => {
-                self.owners().listed = true;
-                self.learn_owners(exchange).await;
+                let whole = self.learn_owners(exchange).await;
+                self.owners().listed = whole;
                 if let (Some(at), _) = find() {
                     return Ok(at);
                 }

@@ -2,8 +2,9 @@
 
 use futures_executor::block_on;
 use mcp_client::types::{
-    CallToolResult, ContentBlock, ErrorObject, Implementation, Origin, Outcome,
-    ProgressNotificationParams, ServerNotification, ServerResult,
+    CallToolResult, ClientRequest, CompleteReference, ContentBlock, ErrorObject, Implementation,
+    Origin, Outcome, ProgressNotificationParams, PromptReference, RawText, ServerNotification,
+    ServerResult, SubscriptionFilter,
 };
 use mcp_client::{Client, Error, structured};
 use mcp_server::{Context, ToolError, server, tool};
@@ -135,4 +136,59 @@ fn errors_say_what_the_caller_can_do() {
     let script = Script::new(|_, _| Err(ErrorObject::method_not_found("prompts/list")));
     let error = block_on(Client::new(script).list_prompts(None)).unwrap_err().to_string();
     assert!(error.ends_with("; `discover` tells what the server can do"), "{error}");
+}
+
+#[test]
+fn each_method_sends_its_request() {
+    let script =
+        Script::new(|_, exchange| Err(ErrorObject::method_not_found(exchange.request.method())));
+    let client = Client::new(script.clone());
+    block_on(async {
+        let none: [(&str, &str); 0] = [];
+        let prompt = || CompleteReference::Prompt(PromptReference::new("p"));
+        client.discover().await.unwrap_err();
+        client.list_tools(Some("c".into())).await.unwrap_err();
+        client.list_prompts(None).await.unwrap_err();
+        client.list_resources(None).await.unwrap_err();
+        client.list_resource_templates(None).await.unwrap_err();
+        client.read_resource("file:///a").await.unwrap_err();
+        client.get_prompt("p", [("a", "b")]).await.unwrap_err();
+        client.get_prompt("p", none).await.unwrap_err();
+        client.complete(prompt(), "x", "ty", [("a", "b")]).await.unwrap_err();
+        client.complete(prompt(), "x", "ty", none).await.unwrap_err();
+        client.subscribe(SubscriptionFilter::new()).next_change().await.unwrap_err();
+        client.call_tool("t", &serde_json::json!({"a": 1})).await.unwrap_err();
+    });
+    let sent: Vec<String> = script
+        .seen()
+        .iter()
+        .map(|exchange| {
+            let params = match &exchange.request {
+                ClientRequest::ListTools(params) => RawText::of(params),
+                ClientRequest::ReadResource(params) => RawText::of(params),
+                ClientRequest::GetPrompt(params) => RawText::of(params),
+                ClientRequest::Complete(params) => RawText::of(params),
+                ClientRequest::CallTool(params) => RawText::of(params),
+                _ => RawText::of(""),
+            };
+            format!("{} {}", exchange.request.method(), params.unwrap())
+        })
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            r#"server/discover """#,
+            r#"tools/list {"cursor":"c"}"#,
+            r#"prompts/list """#,
+            r#"resources/list """#,
+            r#"resources/templates/list """#,
+            r#"resources/read {"uri":"file:///a"}"#,
+            r#"prompts/get {"name":"p","arguments":{"a":"b"}}"#,
+            r#"prompts/get {"name":"p"}"#,
+            r#"completion/complete {"argument":{"name":"x","value":"ty"},"context":{"arguments":{"a":"b"}},"ref":{"type":"ref/prompt","name":"p"}}"#,
+            r#"completion/complete {"argument":{"name":"x","value":"ty"},"ref":{"type":"ref/prompt","name":"p"}}"#,
+            r#"subscriptions/listen """#,
+            r#"tools/call {"name":"t","arguments":{"a":1}}"#,
+        ]
+    );
 }

@@ -23,6 +23,7 @@ impl ClientConn {
             return self.listen(now, exchange.id(), &params.notifications);
         }
         let Some(exchange) = self.unpark(now, exchange) else { return };
+        self.set_level(now, exchange.context.log_level);
         self.send(now, &LEGACY, exchange);
     }
 

@@ -1,4 +1,5 @@
 //! Subscriptions to a server that has none: what it says of its own accord, for whoever listens.
+//! And the level of its log, which is the connection's.
 //!
 //! A server that wants a handshake tells of changes without being asked on a stream of its own, and
 //! of resources after `resources/subscribe`. Each `subscriptions/listen` stands here: it is
@@ -10,8 +11,8 @@ use std::time::Instant;
 
 use mcp_types::wire::LEGACY;
 use mcp_types::{
-    ClientRequest, ErrorObject, Exchange, ExchangeId, Outcome, RawText, ServerNotification,
-    SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams,
+    ClientRequest, ErrorObject, Exchange, ExchangeId, LoggingLevel, Outcome, RawText,
+    ServerNotification, SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams,
 };
 
 use super::{ClientConn, ClientEvent, Phase};
@@ -22,14 +23,18 @@ pub(super) struct Listening {
     listeners: BTreeMap<ExchangeId, Listener>,
     /// Resources of which the server was asked to tell.
     subscribed: BTreeSet<String>,
-    /// Requests of ours for a resource, and its URI; nobody above waits for them.
-    asked: HashMap<ExchangeId, (String, Asks)>,
+    /// Requests of our own; nobody above waits for them.
+    asked: HashMap<ExchangeId, Ours>,
+    /// From which level on the server was asked to log.
+    log_level: Option<LoggingLevel>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asks {
-    Subscribe,
-    Unsubscribe,
+/// A request that nobody above has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ours {
+    Subscribe(String),
+    Unsubscribe(String),
+    SetLevel(LoggingLevel),
 }
 
 #[derive(Debug)]
@@ -83,26 +88,38 @@ impl ClientConn {
         self.listening.listeners.insert(id, listener);
         for uri in uris {
             if self.listening.subscribed.insert(uri.clone()) {
-                self.ask_for(now, uri, Asks::Subscribe);
+                self.ask(now, Ours::Subscribe(uri));
             }
         }
         self.acknowledge();
     }
 
-    /// Asks the server about a resource; the answer comes to [`Self::for_listeners`].
-    fn ask_for(&mut self, now: Instant, uri: String, asks: Asks) {
-        let method = match asks {
-            Asks::Subscribe => "resources/subscribe",
-            Asks::Unsubscribe => "resources/unsubscribe",
+    /// Asks the server to log from the level on that an exchange wants, for its whole connection:
+    /// older revisions know no other way (2025-11-25, "Logging").
+    pub(super) fn set_level(&mut self, now: Instant, wanted: Option<LoggingLevel>) {
+        let Phase::Legacy(_, found) = &self.phase else { return };
+        let logs = found.capabilities.logging.is_some();
+        if let Some(level) = wanted.filter(|_| logs && wanted != self.listening.log_level) {
+            self.listening.log_level = wanted;
+            self.ask(now, Ours::SetLevel(level));
+        }
+    }
+
+    /// Sends a request of our own; its answer comes to [`Self::for_listeners`].
+    fn ask(&mut self, now: Instant, ours: Ours) {
+        let (method, name, value) = match &ours {
+            Ours::Subscribe(uri) => ("resources/subscribe", "uri", uri.as_str()),
+            Ours::Unsubscribe(uri) => ("resources/unsubscribe", "uri", uri.as_str()),
+            Ours::SetLevel(level) => ("logging/setLevel", "level", level.as_str()),
         };
-        let text = RawText::of(&BTreeMap::from([("uri", &uri)])).ok();
-        let request = ClientRequest::Extension { method: method.to_owned(), params: text };
+        let params = RawText::of(&BTreeMap::from([(name, value)])).ok();
+        let request = ClientRequest::Extension { method: method.to_owned(), params };
         let exchange = Exchange::new(request);
-        self.listening.asked.insert(exchange.id(), (uri, asks));
+        self.listening.asked.insert(exchange.id(), ours);
         self.send(now, &LEGACY, exchange);
     }
 
-    /// Takes the answer to a request of ours for a resource; gives back any other.
+    /// Takes the answer to a request of our own; gives back any other.
     pub(super) fn for_listeners(
         &mut self,
         exchange: ExchangeId,
@@ -111,8 +128,8 @@ impl ClientConn {
         if self.listening.asked.is_empty() {
             return Some(result);
         }
-        let Some((uri, asks)) = self.listening.asked.remove(&exchange) else { return Some(result) };
-        if asks == Asks::Subscribe && result.is_err() {
+        let Some(ours) = self.listening.asked.remove(&exchange) else { return Some(result) };
+        if let (Ours::Subscribe(uri), Err(_)) = (ours, result) {
             self.listening.subscribed.remove(&uri);
             for listener in self.listening.listeners.values_mut() {
                 if let Some(uris) = &mut listener.filter.resource_subscriptions {
@@ -128,9 +145,10 @@ impl ClientConn {
     fn acknowledge(&mut self) {
         let Listening { listeners, asked, .. } = &mut self.listening;
         for (id, listener) in listeners.iter_mut().filter(|(_, listener)| !listener.acknowledged) {
-            let waits = asked
-                .values()
-                .any(|(uri, asks)| *asks == Asks::Subscribe && listener.uris().any(|u| u == uri));
+            let waits = asked.values().any(|ours| match ours {
+                Ours::Subscribe(asked) => listener.uris().any(|uri| uri == asked),
+                _ => false,
+            });
             if waits {
                 continue;
             }
@@ -167,7 +185,7 @@ impl ClientConn {
             let wanted =
                 self.listening.listeners.values().any(|other| other.uris().any(|u| u == uri));
             if !wanted && self.listening.subscribed.remove(uri) {
-                self.ask_for(now, uri.clone(), Asks::Unsubscribe);
+                self.ask(now, Ours::Unsubscribe(uri.clone()));
             }
         }
         true
@@ -176,6 +194,7 @@ impl ClientConn {
     /// Ends all listeners, because the server has forgotten what it was asked to tell.
     pub fn end_listeners(&mut self, error: &ErrorObject) {
         self.listening.subscribed.clear();
+        self.listening.log_level = None;
         for id in std::mem::take(&mut self.listening.listeners).into_keys() {
             self.completed(id, Err(error.clone()));
         }
@@ -327,6 +346,35 @@ mod tests {
         let id = peer.listen(resources(&["file:///a"]));
         assert!(peer.sent().is_empty());
         assert_eq!(acknowledged(&peer.heard(), id), SubscriptionFilter::new());
+    }
+
+    #[test]
+    fn the_level_of_the_log_is_set_when_an_exchange_wants_another() {
+        let mut peer = Peer::open(r#"{"logging":{}}"#);
+        let mut call = |level| {
+            let params = mcp_types::CallToolRequestParams::new("x");
+            let mut exchange = Exchange::new(ClientRequest::CallTool(params));
+            exchange.context.log_level = level;
+            peer.conn.request(peer.now, exchange);
+            peer.sent()
+        };
+        let sent = call(Some(LoggingLevel::Debug));
+        let expected =
+            r#"{"jsonrpc":"2.0","id":2,"method":"logging/setLevel","params":{"level":"debug"}}"#;
+        assert_eq!(sent[0], expected);
+        assert!(sent[1].contains("tools/call") && sent.len() == 2);
+        assert_eq!(call(Some(LoggingLevel::Debug)).len(), 1);
+        assert_eq!(call(None).len(), 1);
+        assert_eq!(call(Some(LoggingLevel::Error)).len(), 2);
+        peer.says(r#"{"jsonrpc":"2.0","id":2,"result":{}}"#);
+        assert!(peer.heard().is_empty(), "nobody waits for that");
+
+        let mut peer = Peer::open("{}");
+        let params = mcp_types::CallToolRequestParams::new("x");
+        let mut exchange = Exchange::new(ClientRequest::CallTool(params));
+        exchange.context.log_level = Some(LoggingLevel::Debug);
+        peer.conn.request(peer.now, exchange);
+        assert_eq!(peer.sent().len(), 1, "a server that does not log is not told how to");
     }
 
     #[test]
