@@ -208,6 +208,42 @@ async fn an_answer_that_breaks_the_protocol_fails_its_call() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_server_that_could_not_read_the_request_fails_it_without_naming_it() {
+    for id in [r#""id":null,"#, ""] {
+        let (calling, mut lines) = calling_modern().await;
+        let refusal = r#""error":{"code":-32700,"message":"cannot read that"}"#;
+        lines.send(&format!(r#"{{"jsonrpc":"2.0",{id}{refusal}}}"#)).await;
+        let error = calling.await.unwrap().unwrap_err();
+        assert_eq!((error.code, &*error.message), (-32700, "cannot read that"));
+    }
+}
+
+/// Servers that were written by hand often answer whatever comes.
+#[tokio::test]
+async fn a_server_may_answer_a_notification() {
+    for answer in [
+        r#"{"jsonrpc":"2.0","id":null,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","result":null}"#,
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"no such method"}}"#,
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"where is the id"}}"#,
+    ] {
+        let (mut server, mut lines) = to_lines(Some(Era::Legacy));
+        let calling = tokio::spawn(server.call(call("echo")));
+        lines.next().await.unwrap();
+        lines.send(&HANDSHAKE.replace(r#""id":2"#, r#""id":1"#)).await;
+        assert!(lines.next().await.unwrap().contains("notifications/initialized"));
+        lines.next().await.unwrap();
+        lines.send(answer).await;
+        lines
+            .send(
+                r#"{"jsonrpc":"2.0","id":2,"result":{"content":[{"type":"text","text":"fine"}]}}"#,
+            )
+            .await;
+        assert_eq!(said(calling.await.unwrap()), "fine", "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_answer_fails_nothing() {
     let (calling, mut lines) = calling_modern().await;

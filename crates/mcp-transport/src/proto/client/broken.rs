@@ -19,15 +19,20 @@ impl ClientConn {
             return self.handle_batch(now, text);
         }
         // A stray line of a server that prints to its standard output is nobody's answer.
-        if bad.error.code == codes::PARSE_ERROR
-            || !json::decode(text).is_ok_and(|shape: Shape| shape.is_answer())
-        {
+        let shape: Shape = match json::decode(text) {
+            Ok(shape) if bad.error.code != codes::PARSE_ERROR => shape,
+            _ => return,
+        };
+        if !shape.is_answer() {
             return;
         }
         let reason = format!("the server's answer breaks the protocol: {}", bad.error.message);
         let error = ErrorObject::local(Origin::Protocol, reason);
         let id = match bad.id {
             None if !matches!(self.phase, Phase::Opening(_)) => {
+                if !shape.named && self.answers_what_was_told() {
+                    return;
+                }
                 let all = self.pending.exchanges();
                 match *all {
                     [] => return,
@@ -38,6 +43,30 @@ impl ClientConn {
             id => id,
         };
         self.handle_response(now, Response { id, result: Err(error) });
+    }
+
+    /// Takes an error that names no request, as one does that a server could not read (JSON-RPC
+    /// 2.0, section 5): it is about the only one in flight, if there is only one.
+    #[cold]
+    pub(super) fn handle_nameless(&mut self, result: Result<RawText, ErrorObject>) {
+        if self.answers_what_was_told() {
+            return;
+        }
+        let all = self.pending.exchanges();
+        if let ([only], Err(error)) = (&*all, result)
+            && matches!(error.code, codes::PARSE_ERROR | codes::INVALID_REQUEST)
+            && let Some(entry) = self.remove(*only)
+        {
+            self.settle(*only, &entry, Err(error));
+        }
+    }
+
+    /// Some servers answer notifications too, without an id for lack of one. There cannot be more
+    /// such answers than notifications.
+    fn answers_what_was_told(&mut self) -> bool {
+        let answers = self.told > 0;
+        self.told = self.told.saturating_sub(1);
+        answers
     }
 
     /// Splits a batch in the one revision that has them (2025-03-26, "Batching"); in all others a
@@ -61,6 +90,8 @@ struct Shape {
     version: bool,
     method: bool,
     answer: bool,
+    /// It has an id, of whatever kind.
+    named: bool,
 }
 
 impl Shape {
@@ -89,7 +120,8 @@ impl<'de> Deserialize<'de> for Shape {
                         "id" | "result" | "error" => shape.answer = true,
                         _ => {}
                     }
-                    map.next_value::<IgnoredAny>()?;
+                    let is_null = map.next_value::<Option<IgnoredAny>>()?.is_none();
+                    shape.named |= name == "id" && !is_null;
                 }
                 Ok(shape)
             }

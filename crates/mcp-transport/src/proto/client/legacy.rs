@@ -28,6 +28,7 @@ impl ClientConn {
     }
 
     pub(super) fn tell_initialized(&mut self) {
+        self.told = self.told.saturating_add(1);
         let method = "notifications/initialized".to_owned();
         let notification = ClientNotification::Extension { method, params: None };
         self.outbox.push(None, |out| {

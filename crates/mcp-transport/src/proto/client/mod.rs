@@ -103,6 +103,8 @@ pub struct ClientConn {
     listening: Listening,
     questions: PeerQuestions,
     last_id: i64,
+    /// Notifications that were sent, without those that were answered although none is.
+    told: u32,
     outbox: Outbox,
     events: VecDeque<ClientEvent>,
 }
@@ -144,6 +146,7 @@ impl ClientConn {
             listening: Listening::default(),
             questions: PeerQuestions::default(),
             last_id: 0,
+            told: 0,
             outbox: Outbox::default(),
             events: VecDeque::new(),
         }
@@ -353,14 +356,24 @@ impl ClientConn {
         if self.handle_opening(now, id, &response.result) {
             return;
         }
-        let Some(id) = id else { return };
+        let Some(id) = id else { return self.handle_nameless(response.result) };
         // An answer that nobody waits for may be one to a request that was given up.
         let Some(exchange) = self.pending.exchange(id) else { return };
         let Some(entry) = self.remove(exchange) else { return };
-        if self.parked_answer(&entry.request, &response.result) {
+        self.settle(exchange, &entry, response.result);
+    }
+
+    /// Hands an answer to whoever waits for it, or keeps it for whoever comes back.
+    fn settle(
+        &mut self,
+        exchange: ExchangeId,
+        entry: &Entry,
+        answer: Result<RawText, ErrorObject>,
+    ) {
+        if self.parked_answer(&entry.request, &answer) {
             return;
         }
-        let result = response.result.and_then(|text| self.decode(&entry.method, &text));
+        let result = answer.and_then(|text| self.decode(&entry.method, &text));
         self.completed(exchange, result);
     }
 
@@ -497,6 +510,7 @@ impl ClientConn {
     }
 
     fn tell_cancelled(&mut self, request: RequestId) {
+        self.told = self.told.saturating_add(1);
         let notification = ClientNotification::Cancelled(CancelledNotificationParams::new(request));
         let codec = self.codec();
         self.outbox.push(None, |out| {
