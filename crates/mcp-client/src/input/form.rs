@@ -303,7 +303,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_field_says_what_does_not_fit() {
-        let rows: &[(&str, &[&str], &[(&str, &str)])] = &[
+        type Row = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]);
+        let rows: &[Row] = &[
             (r#"{"type":"boolean"}"#, &["true"], &[("1", "expected `true` or `false`")]),
             (
                 r#"{"type":"integer","minimum":1,"maximum":3}"#,
