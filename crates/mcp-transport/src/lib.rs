@@ -55,10 +55,14 @@
 //! outside of any call is refused, unless [`PeerRequests`] answer it.
 //!
 //! Without features this crate is `proto` and `framing`, and knows no runtime. `duplex` adds the
-//! driver on tokio, `stdio` standard streams and child processes.
+//! driver on tokio, `stdio` standard streams and child processes, `http-client` and `http-server`
+//! the two ends of [`http`], `tls` a client of `https` URLs.
 
 // What the essay speaks of is there with all features only.
-#![cfg_attr(not(feature = "stdio"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "stdio", feature = "http-client")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 #[cfg(feature = "duplex")]
 mod driver;

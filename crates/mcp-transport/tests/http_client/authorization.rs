@@ -1,7 +1,7 @@
 //! Who asks: headers that somebody gives, and challenges to which they react.
 
 use http::{HeaderMap, HeaderValue};
-use mcp_transport::http::{Authorize, Challenge, Reaction, Target};
+use mcp_transport::http::{Authorize, Challenge, Reaction, Target, http_status};
 use mcp_types::*;
 
 use crate::server::*;
@@ -107,6 +107,9 @@ async fn who_gives_up_is_not_asked_again_and_a_plain_403_is_no_challenge() {
         let (connection, _) = authorized(&server.url, stubborn);
         let answer = soon(send(&connection, tool("t"))).await;
         assert!(failed(&answer).1.contains(text), "{answer:?}");
+        let status = ["401", "403"].iter().position(|status| text.contains(status));
+        let expected = status.map(|at| [401, 403][at]);
+        assert_eq!(answer.err().and_then(|error| http_status(&error)), expected);
         assert_eq!(server.what().len(), 2, "{text}");
     }
 }

@@ -348,7 +348,8 @@ async fn an_answer_beyond_a_limit_is_not_kept() {
 #[tokio::test]
 async fn an_error_is_the_servers_or_the_connections() {
     let server = server(|heard| match heard.json()["params"]["name"].as_str().unwrap() {
-        "unknown" => Reply::error(heard, 404, -32601, "null"),
+        // What a server says itself is not taken for what was found here.
+        "unknown" => Reply::error(heard, 404, -32601, r#"{"httpStatus":404}"#),
         "nameless" => Reply::new(
             400,
             "application/json",
@@ -372,6 +373,9 @@ async fn an_error_is_the_servers_or_the_connections() {
         let answer = soon(send(&connection, tool(name))).await;
         let (seen, said) = failed(&answer);
         assert!(seen == origin && said.contains(text), "{name}: {said} ({seen:?})");
+        let status = mcp_transport::http::http_status(answer.as_ref().unwrap_err());
+        let expected = [("gateway", 502), ("mute", 202)].iter().find(|(what, _)| *what == name);
+        assert_eq!(status, expected.map(|(_, status)| *status), "{name}");
     }
 }
 

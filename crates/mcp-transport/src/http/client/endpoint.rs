@@ -13,6 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use mcp_types::{ErrorObject, Origin};
+use serde::{Deserialize, Serialize};
 
 use super::HttpConnectOptions;
 use super::answer::excerpt;
@@ -179,7 +180,8 @@ impl Endpoint {
             said => text += &format!(": {said}"),
         }
         // A success that says nothing of the protocol breaks it.
-        if head.status.is_success() { self.broken(&text) } else { self.failed(&text) }
+        let error = if head.status.is_success() { self.broken(&text) } else { self.failed(&text) };
+        error.with_data(&Status { code: head.status.as_u16() })
     }
 
     fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> ErrorObject {
@@ -195,6 +197,21 @@ impl Endpoint {
             false => self.failed(&format!("broke off before it answered: {reason}")),
         }
     }
+}
+
+/// What programs may want to know of an answer that was none of the protocol.
+#[derive(Serialize, Deserialize)]
+struct Status {
+    #[serde(rename = "httpStatus")]
+    code: u16,
+}
+
+/// The HTTP status for which an exchange failed, such as 401 where the server wants to know who
+/// asks; `None` for any other failure, and for whatever a server says in the protocol.
+pub fn http_status(error: &ErrorObject) -> Option<u16> {
+    let found_here = matches!(error.origin, Origin::Connection | Origin::Protocol);
+    let data = error.data.as_ref().filter(|_| found_here)?;
+    data.parse::<Status>().ok().map(|status| status.code)
 }
 
 const BOTH: &str = "application/json, text/event-stream";

@@ -45,7 +45,12 @@ impl Mirrors {
 
     /// Learns from a listing, and sets aside the tools whose annotations do not fit.
     pub(super) fn learn(&self, listing: &mut ListToolsResult) {
-        listing.tools.set_aside(|tool| self.learn_tool(tool));
+        listing.tools.set_aside(|tool| {
+            self.learn_tool(tool).inspect_err(|error| {
+                // The specification wants this said; whoever reads the listing sees it as well.
+                tracing::warn!(tool = ?tool.name, %error, "a tool is left out of the listing");
+            })
+        });
     }
 
     fn learn_tool(&self, tool: &Tool) -> Result<(), DecodeError> {

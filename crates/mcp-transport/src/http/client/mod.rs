@@ -35,6 +35,8 @@ use crate::http::auth::Authorize;
 use crate::proto::client::ClientConfig;
 use crate::{ConnectOptions, Error};
 
+pub use self::endpoint::http_status;
+
 mod answer;
 mod endpoint;
 mod mirror;
@@ -95,6 +97,24 @@ impl std::fmt::Debug for HttpConnectOptions {
 }
 
 /// Connects to the server at `url`; the first exchange opens the connection.
+///
+/// ```no_run
+/// use mcp_transport::http::{connect_http, http_status};
+/// use mcp_types::{ClientRequest, Exchange, Implementation, PaginatedRequestParams};
+/// use tower_service::Service;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let us = Implementation::new("example", "1.0.0");
+/// let mut connection = connect_http("http://127.0.0.1:8000/mcp", us)?;
+/// let request = ClientRequest::ListTools(PaginatedRequestParams::new());
+/// match connection.call(Exchange::new(request)).await {
+///     Ok(outcome) => println!("{outcome:?}"),
+///     Err(error) if http_status(&error) == Some(401) => println!("log in first"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// connection.close().await;
+/// # Ok(()) }
+/// ```
 ///
 /// # Errors
 ///
