@@ -280,7 +280,10 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
     /// Adds a tool that is known only at run time: a definition, and what to do with the arguments.
     ///
     /// The arguments are handed over unread, and nothing holds them against the input schema: read
-    /// them into a type that refuses what does not fit.
+    /// them into a type that refuses what does not fit. Nor is what the tool returns held against
+    /// its `output_schema`: return [`Json`](crate::Json), whose schema is that of its type, or run a
+    /// validator of your choice over the structured content; a general one is larger than the rest
+    /// of a server.
     ///
     /// ```
     /// use mcp_server::{Server, types::{JsonSchema, RawText, Tool}};

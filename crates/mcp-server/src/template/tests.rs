@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
 use super::UriTemplate;
 
 /// The values of RFC 6570, section 1.2 and 3.2.
@@ -146,6 +148,28 @@ fn values_are_found() {
         ("x:y", "x:yy", "-"),
     ] {
         assert_eq!(found(template, uri), expected, "{template} {uri}");
+    }
+}
+
+proptest! {
+    /// Where no value keeps characters that structure a URI, what was found gives an equivalent URI.
+    #[test]
+    fn what_was_found_is_found_again(uri in "x:[a%2F/,.;?&=_]{0,24}") {
+        for text in ["x:{a}", "x:{a,b}", "x:a{/b,c}", "x:{a}{.b}/a", "x:{a}{;b,c}", "x:{a}{?b,c}"] {
+            let template = UriTemplate::new(text).unwrap();
+            if let Some(values) = template.matches(&uri) {
+                let filled = template.expand(|name| values.get(name));
+                prop_assert_eq!(template.matches(&filled), Some(values), "{} {}", text, filled);
+            }
+        }
+    }
+
+    /// Whatever comes, the answer comes too.
+    #[test]
+    fn no_text_is_too_strange(template in "\\PC{0,32}", uri in "\\PC{0,64}") {
+        if let Ok(template) = UriTemplate::new(template) {
+            let _ = template.matches(&uri);
+        }
     }
 }
 
