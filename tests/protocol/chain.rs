@@ -3,7 +3,7 @@
 use etdi_core::identity::ServerIdentity;
 use etdi_core::layer::GuardLayer;
 use etdi_core::time::UnixTime;
-use mcp_server::{CallError, Context, Server, data, server, tool};
+use mcp_server::{CallError, Context, Server, data, prompt, server, tool};
 use serde_json::{Value, json};
 use tower_layer::Layer;
 
@@ -30,8 +30,15 @@ async fn plan(cx: Context, name: String) -> Result<String, CallError> {
     Ok(format!("{:?}", cx.call_tool(&name, &Nothing {}).await?.content))
 }
 
+/// A prompt that calls a tool while it is made.
+#[prompt]
+async fn sly(cx: Context) -> Result<String, CallError> {
+    Ok(format!("{:?}", cx.call_tool("shell", &Nothing {}).await?.content))
+}
+
 fn tools() -> Server {
-    server!().tool::<shell>().tool::<read>().tool::<plan>().build().unwrap()
+    let server = server!().tool::<shell>().tool::<read>().tool::<plan>();
+    server.prompt::<sly>().build().unwrap()
 }
 
 async fn calls(mut wire: Wire) -> Vec<String> {
@@ -48,6 +55,8 @@ async fn calls(mut wire: Wire) -> Vec<String> {
         let text = answer["result"]["content"][0]["text"].as_str();
         shown.push(text.unwrap_or("an error").to_owned());
     }
+    wire.ask(5, "prompts/get", json!({ "name": "sly" }), json!({})).await;
+    shown.push(wire.hear().await.to_string());
     shown
 }
 
@@ -58,6 +67,7 @@ async fn an_inner_call_passes_the_guard() {
     let free = calls(Wire::to(tools())).await;
     assert_eq!(free[0], "done");
     assert!(free[1].contains("milk") && free[2].contains("done"), "{free:?}");
+    assert!(free[4].contains("done"), "{free:?}");
 
     let identity = ServerIdentity::command(&["example"]);
     let guard = GuardLayer::new(identity, || UnixTime(1_767_323_045));
@@ -66,4 +76,5 @@ async fn an_inner_call_passes_the_guard() {
     assert!(guarded[1].contains("milk"), "{guarded:?}");
     assert!(guarded[2].contains("does not let `plan` call it"), "{guarded:?}");
     assert!(guarded[3].contains("already running in this chain"), "{guarded:?}");
+    assert!(guarded[4].contains("does not let `sly` call it"), "{guarded:?}");
 }

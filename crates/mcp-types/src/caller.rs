@@ -34,6 +34,11 @@ impl Caller {
     }
 }
 
+/// The handler of this server that makes an exchange of its own: a tool's or prompt's name, or a
+/// resource's URI. In the extensions of such an exchange, for layers that judge who calls whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalledBy(pub String);
+
 /// What an exchange's extensions hold: by whom the handlers of *this* exchange call others.
 struct Offered {
     exchange: ExchangeId,

@@ -114,7 +114,7 @@ pub use generated::model::*;
 pub use generated::{legacy, model, tasks};
 pub use object::{Lifted, OneOrMany};
 
-pub use caller::Caller;
+pub use caller::{CalledBy, Caller};
 pub use exchange::{
     Exchange, ExchangeFuture, ExchangeId, ExchangeService, InputHandler, Outcome, RequestContext,
 };

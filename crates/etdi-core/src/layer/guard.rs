@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use mcp_types::{
-    CallToolRequestParams, Caller, ClientRequest, ErrorObject, Exchange, ExchangeFuture,
+    CallToolRequestParams, CalledBy, Caller, ClientRequest, ErrorObject, Exchange, ExchangeFuture,
     ExchangeService, Listed, Outcome, ServerResult, Tool,
 };
 use serde_json::json;
@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::{Clock, Pages, ask};
 use crate::chain::Frame;
 use crate::definition::{RawTool, ToolDefinition};
+use crate::digest::Digest;
 use crate::identity::ServerIdentity;
 use crate::key::KeyRing;
 use crate::request::{self, Call, CallRefusal, MemoryReplayStore, ReplayStore, SignedCall};
@@ -140,6 +141,10 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
     }
 
     fn call(&mut self, mut exchange: Exchange) -> ExchangeFuture {
+        if runs_a_handler(&exchange.request) {
+            // A handler that calls a tool passes this guard again, with its own frame.
+            exchange.offer_caller(|| Caller::new(self.clone()));
+        }
         match &exchange.request {
             ClientRequest::ListTools(_) => {
                 let answer = self.inner.call(exchange);
@@ -152,12 +157,7 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
                     Ok(outcome)
                 })
             }
-            ClientRequest::CallTool(_) => {
-                // A tool that calls another passes this guard again, with its own frame.
-                exchange.offer_caller(|| Caller::new(self.clone()));
-                let ClientRequest::CallTool(params) = &exchange.request else {
-                    return Box::pin(self.inner.call(exchange));
-                };
+            ClientRequest::CallTool(params) => {
                 // The common case: the tool is known, and the check is done in place.
                 if let Some(known) = self.guarding.known(&params.name) {
                     return match self.guarding.admit(&mut exchange, Some(&known)) {
@@ -261,9 +261,10 @@ impl Guarding {
         };
         let free = CallConstraints::default();
         let constraints = definition.block().map_or(&free, |block| &block.call);
-        let caller = exchange.context.extensions.get::<Frame>();
-        let frame = Frame::enter(caller, definition.name(), definition.digest(), constraints)
-            .map_err(CallRefusal::ChainDenied)?;
+        let caller = self.caller_of(exchange)?;
+        let frame =
+            Frame::enter(caller.as_ref(), definition.name(), definition.digest(), constraints)
+                .map_err(CallRefusal::ChainDenied)?;
         let caller_is_a_tool = frame.caller().is_some();
         exchange.context.extensions.insert(frame);
         match signed {
@@ -275,6 +276,23 @@ impl Guarding {
             None => {}
         }
         Ok(())
+    }
+
+    /// The frame of the tool that calls, if one does. A handler that this guard did not let in, such
+    /// as a prompt's or that of a task that goes on in another process, has none: it gets one here.
+    fn caller_of(&self, exchange: &Exchange) -> Result<Option<Frame>, ErrorObject> {
+        let extensions = &exchange.context.extensions;
+        if let Some(frame) = extensions.get::<Frame>() {
+            return Ok(Some(frame.clone()));
+        }
+        let Some(CalledBy(name)) = extensions.get() else { return Ok(None) };
+        let known = self.known(name).and_then(|known| known.definition.ok());
+        let free = CallConstraints::default();
+        let block = known.as_ref().and_then(|definition| definition.block());
+        let constraints = block.map_or(&free, |block| &block.call);
+        let digest = known.as_ref().map_or_else(|| Digest::of_bytes(b""), |known| known.digest());
+        let frame = Frame::enter(None, name, digest, constraints);
+        Ok(Some(frame.map_err(CallRefusal::ChainDenied)?))
     }
 
     fn check(
@@ -294,6 +312,18 @@ impl Guarding {
         };
         request::check(statement, &call, known, &*self.replay, (self.clock)())
     }
+}
+
+/// Whether a handler of the server's author may run for it.
+fn runs_a_handler(request: &ClientRequest) -> bool {
+    matches!(
+        request,
+        ClientRequest::CallTool(_)
+            | ClientRequest::GetPrompt(_)
+            | ClientRequest::ReadResource(_)
+            | ClientRequest::Complete(_)
+            | ClientRequest::Extension { .. }
+    )
 }
 
 fn demands_signature(definition: &ToolDefinition) -> bool {

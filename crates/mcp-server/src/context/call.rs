@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mcp_types::{
-    CallToolRequestParams, CallToolResult, ClientRequest, ContentBlock, ErrorObject, Exchange,
+    CalledBy, CallToolRequestParams, CallToolResult, ClientRequest, ContentBlock, ErrorObject, Exchange,
     Members, Meta, MirroredParams, Outcome, RawText, ReadResourceRequestParams, ReadResourceResult,
     RequestContext, ServerResult,
 };
@@ -140,6 +140,7 @@ impl<S> Context<S> {
         let mut exchange = Exchange::new(request);
         exchange.context = self.inner_context(&key);
         exchange.context.extensions.insert(Depth(depth + 1));
+        exchange.context.extensions.insert(CalledBy(self.tool().to_owned()));
         exchange.notifier = self.shared.notifier.logs_only();
         let outcome = match outer.caller() {
             Some(caller) => caller.send(exchange).await,
