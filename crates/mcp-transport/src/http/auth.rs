@@ -10,7 +10,9 @@ use mcp_types::{BoxFuture, ErrorObject};
 /// One value serves all requests of a connection, several at once. This crate asks it and does no
 /// more: tokens, proofs and the conversation with an authorization server are its own business. It
 /// is asked for every HTTP request, a request that is tried again included, so that what must be
-/// fresh (a proof, say) is.
+/// fresh (a proof, say) is. Several requests may be challenged at once; who asks a user for each of
+/// them is a nuisance. While the connection is opened, and in revisions without a handshake always,
+/// the time that this takes is not counted against the server's.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};

@@ -12,6 +12,8 @@ use crate::*;
 struct Tokens {
     current: Mutex<u32>,
     stubborn: bool,
+    /// How long somebody takes to log in.
+    takes: Duration,
     nonces: Mutex<Vec<String>>,
 }
 
@@ -35,6 +37,7 @@ impl Authorize for Tokens {
         challenge: Challenge<'a>,
     ) -> BoxFuture<'a, Result<Reaction, ErrorObject>> {
         Box::pin(async move {
+            tokio::time::sleep(self.takes).await;
             *self.current.lock().unwrap() += 1;
             let asked = challenge.headers.get("www-authenticate");
             if asked.is_some_and(|asked| asked == "never") {
@@ -111,5 +114,27 @@ async fn who_gives_up_is_not_asked_again_and_a_plain_403_is_no_challenge() {
         let expected = status.map(|at| [401, 403][at]);
         assert_eq!(answer.err().and_then(|error| http_status(&error)), expected);
         assert_eq!(server.what().len(), 2, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_to_log_in_first_may_take_their_time() {
+    for (first, era) in [(DISCOVERED, None), (SHAKEN, Some(mcp_transport::Era::Legacy))] {
+        let server =
+            Server::start(move |heard| match (heard.header("authorization"), &*heard.what()) {
+                (Some("Bearer t0"), _) => Reply::empty(401).with("www-authenticate", "Bearer"),
+                (_, "POST tools/call") => Reply::result(heard, DONE),
+                (_, "POST notifications/initialized") => Reply::empty(202),
+                _ => Reply::result(heard, first),
+            })
+            .await;
+        let takes = Duration::from_millis(600);
+        let mut options = options();
+        options.authorize = Some(Arc::new(Tokens { takes, ..Tokens::default() }));
+        options.config.era = era;
+        options.config.opening_timeout = Duration::from_millis(300);
+        options.config.request_timeout = Some(Duration::from_millis(300));
+        let connection = connect_http_with(&server.url, options).unwrap();
+        assert_eq!(said(&soon(send(&connection, tool("t"))).await), "done", "{era:?}");
     }
 }

@@ -171,6 +171,32 @@ async fn an_error_names_every_step_and_no_secret() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_nothing_is_not_waited_for() {
+    let hung = || Reply { pieces: vec![Piece::Hang], ..Reply::json("") };
+    let mute = Server::start(move |_| hung()).await;
+    let half = Server::start(move |heard| match &*heard.what() {
+        "POST server/discover" => Reply::empty(404),
+        _ => hung(),
+    })
+    .await;
+    let unnamed = Server::start(move |heard| match &*heard.what() {
+        "GET" => Reply::events([Piece::Text(": alive\n\n".into()), Piece::Hang]),
+        _ => Reply::empty(405),
+    })
+    .await;
+    for server in [mute, half, unnamed] {
+        let mut options = options();
+        options.config.opening_timeout = Duration::from_millis(200);
+        let connection = connect_http_with(&server.url, options).unwrap();
+        let answer = soon(send(&connection, tool("t"))).await;
+        let (origin, text) = failed(&answer);
+        assert!(text.contains("did not answer in time"), "{text} {:?}", server.what());
+        assert_eq!(origin == Origin::Timeout, !text.contains("405"), "{text}");
+        server.until_gone(1).await;
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_told_and_not_followed() {
     let other = Server::start(|_| Reply::empty(200)).await;
     let target = other.url.clone();

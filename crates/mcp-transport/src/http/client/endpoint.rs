@@ -39,6 +39,9 @@ pub(super) struct Endpoint {
 /// common servers close theirs, so that no request meets a connection that is just closing.
 const IDLE: Duration = Duration::from_secs(4);
 
+/// After which silence the system asks whether the other end is there.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// How often one request is tried again after a challenge.
 const MOST_TRIES: u32 = 3;
 
@@ -69,6 +72,10 @@ impl Endpoint {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        // A stream may be silent for hours, and its other end may be gone without a word.
+        tcp.set_keepalive(Some(SILENCE));
+        tcp.set_keepalive_interval(Some(SILENCE / 4));
+        tcp.set_keepalive_retries(Some(4));
         tcp.set_connect_timeout(Some(options.connect_timeout));
         let connector = connector(tcp, secure, options).map_err(|reason| refused(&reason))?;
         let http = Client::builder(TokioExecutor::new())
@@ -81,34 +88,38 @@ impl Endpoint {
         Ok(Self { http, uri, shown, headers, authorize: options.authorize.clone() })
     }
 
-    /// Sends a message of ours.
+    /// Sends a message of ours; see [`send`](Self::send).
     pub(super) async fn post(
         &self,
         uri: &Uri,
         protocol: &HeaderMap,
         message: Bytes,
+        patience: Option<Duration>,
     ) -> Result<Response<Incoming>, ErrorObject> {
-        self.send(&Method::POST, uri, protocol, message).await
+        self.send(&Method::POST, uri, protocol, message, patience).await
     }
 
     /// Asks for a stream of the server's messages.
     pub(super) async fn get(
         &self,
         protocol: &HeaderMap,
+        patience: Option<Duration>,
     ) -> Result<Response<Incoming>, ErrorObject> {
-        self.send(&Method::GET, &self.uri, protocol, Bytes::new()).await
+        self.send(&Method::GET, &self.uri, protocol, Bytes::new(), patience).await
     }
 
     /// Sends one request, again where a challenge is met; gives any answer that is no challenge.
     ///
     /// Redirects are not followed: a request carries secrets, and whoever may read it was chosen by
-    /// the user.
+    /// the user. `patience` is for the head of one answer: the time that an authorization takes, in
+    /// which somebody may have to log in, is not the server's.
     pub(super) async fn send(
         &self,
         method: &Method,
         uri: &Uri,
         protocol: &HeaderMap,
         message: Bytes,
+        patience: Option<Duration>,
     ) -> Result<Response<Incoming>, ErrorObject> {
         let target = Target { method, uri };
         for attempt in 0.. {
@@ -129,8 +140,13 @@ impl Endpoint {
             *request.method_mut() = method.clone();
             *request.uri_mut() = uri.clone();
             *request.headers_mut() = headers;
+            let answered = async { Some(self.http.request(request).await) };
+            let answered = match patience {
+                Some(patience) => tokio::time::timeout(patience, answered).await.unwrap_or(None),
+                None => answered.await,
+            };
             let response =
-                self.http.request(request).await.map_err(|error| self.unreachable(&error))?;
+                answered.ok_or_else(|| self.late())?.map_err(|error| self.unreachable(&error))?;
             let Some(authorize) = &self.authorize else { return Ok(response) };
             let status = response.status();
             let challenged = status == StatusCode::UNAUTHORIZED
@@ -161,6 +177,12 @@ impl Endpoint {
     /// An answer that the protocol does not allow.
     pub(super) fn broken(&self, what: &str) -> ErrorObject {
         ErrorObject::local(Origin::Protocol, format!("`{}` {what}", self.shown))
+    }
+
+    /// Nothing came in time.
+    pub(super) fn late(&self) -> ErrorObject {
+        let text = format!("`{}` did not answer in time", self.shown);
+        ErrorObject::local(Origin::Timeout, text)
     }
 
     /// What an HTTP status says when there is no message of the protocol in the answer.

@@ -1,13 +1,14 @@
 //! One exchange, one POST: the revisions without a handshake.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue};
 use mcp_types::error::codes;
 use mcp_types::jsonrpc::{Message, Notification};
 use mcp_types::wire::{Codec, EncodeError, MODERN};
 use mcp_types::{
-    ClientRequest, ErrorObject, Exchange, Notifier, Origin, Outcome, PaginatedRequestParams,
-    ProgressToken, ProtocolVersion, RawText, RequestContext, RequestId, ServerNotification,
-    ServerResult,
+    ClientRequest, ErrorObject, Exchange, Notifier, Outcome, PaginatedRequestParams, ProgressToken,
+    ProtocolVersion, RawText, RequestContext, RequestId, ServerNotification, ServerResult,
 };
 use tokio::time::Instant;
 
@@ -29,7 +30,8 @@ impl Inner {
     ) -> Result<Outcome, ErrorObject> {
         let (mut listed, mut agreed) = (false, false);
         loop {
-            let answer = match self.ask(version, &mut exchange).await {
+            let patience = Patience::with(&self.options.config);
+            let answer = match self.ask(version, &mut exchange, patience).await {
                 Ok(answer) => answer,
                 Err(none) => {
                     // The server may have become another one; the next exchange finds out.
@@ -69,6 +71,7 @@ impl Inner {
         &self,
         version: ProtocolVersion,
         exchange: &mut Exchange,
+        patience: Patience,
     ) -> Result<Result<RawText, ErrorObject>, NoAnswer> {
         let id = self.next_id();
         self.dress(version, &mut exchange.context);
@@ -86,10 +89,12 @@ impl Inner {
         })?;
         let protocol = self.protocol(version, &exchange.request);
         let subscribes = matches!(exchange.request, ClientRequest::SubscriptionsListen(_));
-        let mut clock = Clock::start(&self.options.config);
         let (endpoint, limits) = (&*self.endpoint, self.options.frame);
-        let post = endpoint.post(&endpoint.uri, &protocol, message.into());
-        let response = until(clock.next, post).await.ok_or_else(late)??;
+        let late = || endpoint.late();
+        let response = endpoint
+            .post(&endpoint.uri, &protocol, message.into(), patience.for_the_head())
+            .await?;
+        let mut clock = Clock::start(patience);
         if form(response.headers()) != Form::Events || !response.status().is_success() {
             let answer = until(clock.next, answer_of(endpoint, limits, response, &id)).await;
             return Ok(answer.ok_or_else(late)??.1.result);
@@ -119,7 +124,7 @@ impl Inner {
             if let Ok(Message::Notification(told)) = Message::parse(&text) {
                 match stream.tell(&told).await {
                     Told::Nothing => {}
-                    Told::Progress => clock.sign_of_life(&self.options.config),
+                    Told::Progress => clock.sign_of_life(),
                     Told::Over => {
                         let over = RawText::new("{}").map_err(|_| endpoint.broken("is silent"))?;
                         return Ok(Ok(over));
@@ -190,7 +195,9 @@ impl Inner {
             exchange.context = context.clone();
             exchange.context.progress_token = None;
             (exchange.context.input_responses, exchange.context.request_state) = (None, None);
-            let answer = self.ask(version, &mut exchange).await.map_err(|none| none.error)?;
+            let patience = Patience::with(&self.options.config);
+            let answer =
+                self.ask(version, &mut exchange, patience).await.map_err(|none| none.error)?;
             let Outcome::Complete(ServerResult::ListTools(page)) =
                 self.outcome(&exchange, &answer?)?
             else {
@@ -246,27 +253,43 @@ impl Stream<'_> {
     }
 }
 
+/// How long an answer is waited for.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// Until it begins, and between two signs of life.
+    pub(super) silence: Option<Duration>,
+    /// In all.
+    pub(super) most: Option<Duration>,
+}
+
+impl Patience {
+    fn with(config: &ClientConfig) -> Self {
+        Self { silence: config.request_timeout, most: config.longest_request }
+    }
+
+    fn for_the_head(self) -> Option<Duration> {
+        self.silence.into_iter().chain(self.most).min()
+    }
+}
+
 /// Until when the next sign of life has to come.
 #[derive(Clone, Copy)]
 struct Clock {
+    patience: Patience,
     next: Option<Instant>,
     latest: Option<Instant>,
 }
 
 impl Clock {
-    fn start(config: &ClientConfig) -> Self {
-        let latest = config.longest_request.and_then(|longest| Instant::now().checked_add(longest));
-        let mut clock = Self { next: None, latest };
-        clock.sign_of_life(config);
+    fn start(patience: Patience) -> Self {
+        let latest = patience.most.and_then(|most| Instant::now().checked_add(most));
+        let mut clock = Self { patience, next: None, latest };
+        clock.sign_of_life();
         clock
     }
 
-    fn sign_of_life(&mut self, config: &ClientConfig) {
-        let next = config.request_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    fn sign_of_life(&mut self) {
+        let next = self.patience.silence.and_then(|time| Instant::now().checked_add(time));
         self.next = next.into_iter().chain(self.latest).min();
     }
-}
-
-fn late() -> ErrorObject {
-    ErrorObject::local(Origin::Timeout, "the server did not answer in time")
 }

@@ -3,11 +3,12 @@
 use mcp_types::error::codes;
 use mcp_types::version::Era;
 use mcp_types::{
-    ClientRequest, ErrorObject, Exchange, Origin, Outcome, ProtocolVersion, RequestContext,
-    RequestParams, ServerResult,
+    ClientRequest, ErrorObject, Exchange, Outcome, ProtocolVersion, RequestContext, RequestParams,
+    ServerResult,
 };
 
 use super::answer::NoAnswer;
+use super::modern::Patience;
 use super::session::Session;
 use super::{Inner, Link};
 use crate::proto::client::probe::{Verdict, judge, supported};
@@ -82,14 +83,8 @@ impl Inner {
         probe.context = context.clone();
         probe.context.progress_token = None;
         (probe.context.input_responses, probe.context.request_state) = (None, None);
-        let time = self.options.config.opening_timeout;
-        match tokio::time::timeout(time, self.ask(version, &mut probe)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let text = format!("`{}` did not answer in time", self.endpoint.shown);
-                Err(ErrorObject::local(Origin::Timeout, text).into())
-            }
-        }
+        let time = Some(self.options.config.opening_timeout);
+        self.ask(version, &mut probe, Patience { silence: time, most: time }).await
     }
 
     fn fall_back(&self, mut said: ErrorObject) -> Result<Opened, ErrorObject> {

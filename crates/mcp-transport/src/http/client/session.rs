@@ -169,15 +169,13 @@ impl Session {
 
     /// Shakes hands, says that this is done, and listens.
     async fn open(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Result<(), ErrorObject> {
-        let opening = async {
-            let shaken = tokio::time::timeout(self.opening_timeout, self.shake_hands(tasks)).await;
-            let late = || {
-                let text = format!("`{}` did not answer in time", self.endpoint.shown);
-                ErrorObject::local(Origin::Timeout, text)
-            };
-            shaken.unwrap_or_else(|_| Err(late()))
-        };
-        self.unless_closing(opening).await.unwrap_or_else(|| Err(closed()))
+        self.unless_closing(self.shake_hands(tasks)).await.unwrap_or_else(|| Err(closed()))
+    }
+
+    /// Waits for something that the server has to do in the opening.
+    async fn soon<T>(&self, work: impl Future<Output = T>) -> Result<T, ErrorObject> {
+        let done = tokio::time::timeout(self.opening_timeout, work).await;
+        done.map_err(|_| self.endpoint.late())
     }
 
     async fn shake_hands(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Result<(), ErrorObject> {
@@ -186,7 +184,7 @@ impl Session {
         self.place().handshake = Some((handshake.clone(), id.clone()));
         self.offer(handshake, &id, tasks).await?;
         // The connection says that it is ready, and then what has waited for that.
-        let mut said = self.said().await.into_iter();
+        let mut said = self.soon(self.said()).await?.into_iter();
         {
             let state = self.shared.lock();
             if let Some(error) = state.conn.failure() {
@@ -219,10 +217,12 @@ impl Session {
         tasks: &mut JoinSet<()>,
     ) -> Result<(), ErrorObject> {
         let endpoint = &self.endpoint;
-        let response = endpoint.post(&endpoint.uri, &HeaderMap::new(), handshake.clone()).await;
+        let patience = Some(self.opening_timeout);
+        let none = HeaderMap::new();
+        let response = endpoint.post(&endpoint.uri, &none, handshake.clone(), patience).await;
         let response = response.map_err(|error| self.in_full(error))?;
         let session = session_id(response.headers());
-        let refused = match answer_of(endpoint, self.limits, response, id).await {
+        let refused = match self.soon(answer_of(endpoint, self.limits, response, id)).await? {
             Ok((status, answer)) if status.is_success() || !is_old(status) => {
                 self.place().session = session;
                 self.give(answer);
@@ -236,14 +236,15 @@ impl Session {
             Err(NoAnswer { error, status }) if status.is_some_and(is_old) => error,
             Err(none) => return Err(self.in_full(none.error)),
         };
-        let (messages, events) = match sse_2024::open(endpoint, self.limits).await {
-            Ok(opened) => opened,
-            Err(stream) => {
-                let mut refused = refused;
-                refused.message = format!("{}; a GET: {}", refused.message, stream.message);
-                return Err(self.in_full(refused));
-            }
-        };
+        let (messages, events) =
+            match sse_2024::open(endpoint, self.limits, self.opening_timeout).await {
+                Ok(opened) => opened,
+                Err(stream) => {
+                    let mut refused = refused;
+                    refused.message = format!("{}; a GET: {}", refused.message, stream.message);
+                    return Err(self.in_full(refused));
+                }
+            };
         self.place().messages = Some(messages);
         let session = self.clone();
         tasks.spawn(async move {
@@ -320,7 +321,7 @@ impl Session {
                 let Ok(_turn) = session.sending.acquire().await else { return };
                 // Nobody waits for a notification or an answer; a server that is gone is met by
                 // the next request.
-                let _ = tokio::time::timeout(LONGEST_TELLING, session.tell_server(message)).await;
+                let _ = session.tell_server(message).await;
             });
             return;
         };
@@ -342,7 +343,8 @@ impl Session {
         loop {
             let place = self.place().clone();
             let to = place.messages.as_ref().unwrap_or(&self.endpoint.uri);
-            let response = self.endpoint.post(to, &place.headers(), message.clone()).await?;
+            // How long the answer may take is the connection's business.
+            let response = self.endpoint.post(to, &place.headers(), message.clone(), None).await?;
             let status = response.status();
             if status == StatusCode::NOT_FOUND && place.session.is_some() && !renewed {
                 drop(response);
@@ -362,7 +364,8 @@ impl Session {
     async fn tell_server(&self, message: Bytes) -> Result<(), ErrorObject> {
         let place = self.place().clone();
         let to = place.messages.as_ref().unwrap_or(&self.endpoint.uri);
-        let response = self.endpoint.post(to, &place.headers(), message).await?;
+        let patience = Some(LONGEST_TELLING);
+        let response = self.endpoint.post(to, &place.headers(), message, patience).await?;
         if !response.status().is_success() {
             let (head, body) = response.into_parts();
             return Err(self.endpoint.status(&head, &beginning(body).await));
@@ -444,7 +447,7 @@ impl Session {
             cursor.breaks += 1;
             let mut protocol = self.place().headers();
             protocol.insert(headers::LAST_EVENT_ID, last.clone());
-            match self.endpoint.get(&protocol).await {
+            match self.endpoint.get(&protocol, Some(self.opening_timeout)).await {
                 Ok(response) if opens(&response) => {
                     return Ok(Events::new(response.into_body(), self.limits.line));
                 }
@@ -477,12 +480,12 @@ impl Session {
     /// Hears what the server says of its own accord, if it says anything: nothing depends on it.
     async fn hear(&self) {
         let mut cursor = Cursor::default();
-        while cursor.breaks < MOST_BREAKS {
+        loop {
             let mut protocol = self.place().headers();
             if let Some(last) = &cursor.last_id {
                 protocol.insert(headers::LAST_EVENT_ID, last.clone());
             }
-            match self.endpoint.get(&protocol).await {
+            match self.endpoint.get(&protocol, Some(self.opening_timeout)).await {
                 Ok(response) if opens(&response) => {
                     let mut events = Events::new(response.into_body(), self.limits.line);
                     while let Ok(Some(event)) = events.next(&self.endpoint).await {
@@ -497,8 +500,9 @@ impl Session {
                 Ok(_) => return,
                 Err(_) => {}
             }
+            // As long as the session lives, because a server that is started anew may speak again.
             tokio::time::sleep(cursor.rest()).await;
-            cursor.breaks += 1;
+            cursor.breaks = cursor.breaks.saturating_add(1);
         }
     }
 
@@ -561,10 +565,11 @@ impl Session {
         }
         let endpoint = &self.endpoint;
         let Some((handshake, id)) = place.handshake else { return Err(closed()) };
-        let response = endpoint.post(&endpoint.uri, &HeaderMap::new(), handshake).await?;
+        let (none, patience) = (HeaderMap::new(), Some(self.opening_timeout));
+        let response = endpoint.post(&endpoint.uri, &none, handshake, patience).await?;
         let session = session_id(response.headers());
-        let (_, answer) =
-            answer_of(endpoint, self.limits, response, &id).await.map_err(|none| none.error)?;
+        let answer = self.soon(answer_of(endpoint, self.limits, response, &id)).await?;
+        let (_, answer) = answer.map_err(|none| none.error)?;
         let result = answer.result.map_err(|error| {
             endpoint.failed(&format!("has ended the session and begins no other: {error}"))
         })?;
@@ -596,7 +601,7 @@ impl Session {
             return;
         }
         let (uri, protocol) = (&self.endpoint.uri, place.headers());
-        let ending = self.endpoint.send(&Method::DELETE, uri, &protocol, Bytes::new());
+        let ending = self.endpoint.send(&Method::DELETE, uri, &protocol, Bytes::new(), None);
         let _ = tokio::time::timeout(FAREWELL, ending).await;
     }
 }

@@ -3,10 +3,13 @@
 //!
 //! See the specification (2024-11-05), "Transports", "HTTP with SSE".
 
+use std::time::Duration;
+
 use http::{HeaderMap, Uri};
 use mcp_types::ErrorObject;
+use tokio::time::Instant;
 
-use super::answer::{Events, Form, beginning, form};
+use super::answer::{Events, Form, beginning, form, until};
 use super::endpoint::Endpoint;
 use crate::framing::FrameLimits;
 
@@ -17,14 +20,18 @@ const MOST_BEFORE: usize = 16;
 pub(super) async fn open(
     endpoint: &Endpoint,
     limits: FrameLimits,
+    patience: Duration,
 ) -> Result<(Uri, Events), ErrorObject> {
-    let (head, body) = endpoint.get(&HeaderMap::new()).await?.into_parts();
+    let response = endpoint.get(&HeaderMap::new(), Some(patience)).await?;
+    let (head, body) = response.into_parts();
     if !head.status.is_success() || form(&head.headers) != Form::Events {
         return Err(endpoint.status(&head, &beginning(body).await));
     }
     let mut events = Events::new(body, limits.line);
+    let end = Instant::now().checked_add(patience);
     for _ in 0..MOST_BEFORE {
-        let Some(event) = events.next(endpoint).await? else { break };
+        let event = until(end, events.next(endpoint)).await.ok_or_else(|| endpoint.late())??;
+        let Some(event) = event else { break };
         if event.name.as_deref() == Some("endpoint") {
             let named = String::from_utf8_lossy(&event.data).into_owned();
             let uri = resolve(&endpoint.uri, named.trim()).ok_or_else(|| {
