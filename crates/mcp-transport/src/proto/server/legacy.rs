@@ -19,6 +19,7 @@ use mcp_types::{
 };
 
 use super::changes::Listening;
+use super::older::simplify;
 use super::opening::has_envelope;
 use super::{Entry, Kind, Phase, ServerConn, ServerEvent};
 
@@ -291,6 +292,7 @@ impl ServerConn {
             legacy.last_id += 1;
             let id = legacy.last_id;
             name_page(&mut question, exchange, id);
+            simplify(&mut question, legacy.version);
             let method = question.method().to_owned();
             let deadline = now + self.limits.input_timeout;
             legacy.asked.insert(id, Asked { exchange, key, method, deadline });

@@ -19,6 +19,7 @@ mod batch;
 mod changes;
 mod legacy;
 mod modern;
+mod older;
 mod opening;
 #[cfg(feature = "http-server")]
 mod session;
