@@ -193,6 +193,11 @@ pub(crate) async fn listen(
     if let Some(tasks) = &tasks {
         tasks.grant(&mut granted);
     }
+    // Granted like one that nobody knows, and as silent.
+    let hidden = granted.resource_subscriptions.iter().flatten();
+    for uri in hidden.filter(|uri| server.0.catalog.hides(&request, uri)) {
+        subscription.never_tells_of(uri);
+    }
     // It counts from here, so nothing that changes after the acknowledgement is missed.
     let acknowledged = SubscriptionsAcknowledgedNotificationParams::new(granted);
     let mut next = ServerNotification::SubscriptionsAcknowledged(acknowledged);
@@ -222,6 +227,12 @@ struct Subscription {
 }
 
 impl Subscription {
+    fn never_tells_of(&self, uri: &str) {
+        if let Some(listener) = self.changes.lock().listeners.get_mut(&self.id) {
+            listener.resources.remove(uri);
+        }
+    }
+
     /// The next change; `None` once the server stops.
     async fn next(&self) -> Option<ServerNotification> {
         poll_fn(|cx| {

@@ -52,7 +52,7 @@ impl Values {
         value.parse().map_err(|error| self.unfit(name, &error))
     }
 
-    /// A value that may be absent.
+    /// A value that may be absent. Where a form was sent with a field left empty, it is.
     ///
     /// # Errors
     ///
@@ -61,11 +61,11 @@ impl Values {
         &mut self,
         name: &str,
     ) -> Result<Option<T>, ErrorObject> {
-        match self.values.remove(name).map(|value| value.parse()) {
-            None => Ok(None),
-            Some(Ok(value)) => Ok(Some(value)),
-            Some(Err(_)) if matches!(self.of, Of::Completion) => Ok(None),
-            Some(Err(error)) => Err(self.unfit(name, &error)),
+        let Some(value) = self.values.remove(name) else { return Ok(None) };
+        match value.parse() {
+            Ok(read) => Ok(Some(read)),
+            Err(_) if value.is_empty() || matches!(self.of, Of::Completion) => Ok(None),
+            Err(error) => Err(self.unfit(name, &error)),
         }
     }
 

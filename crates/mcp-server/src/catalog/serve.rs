@@ -184,6 +184,30 @@ impl Server {
 }
 
 impl Catalog {
+    /// Whether there is something under the URI, and nothing of it for this request.
+    pub(crate) fn hides(&self, request: &RequestContext, uri: &str) -> bool {
+        if !self.visibility.is_limited() {
+            return false;
+        }
+        let shows_one = |shown: bool| shown.then_some(());
+        let one = self.resources.find(uri);
+        let is_shown =
+            one.as_ref().is_some_and(|one| self.visibility.shows(request, &**one.listed))
+                || self
+                    .templates
+                    .search(|entry| {
+                        let shown = self.visibility.shows(request, &**entry.listed);
+                        shows_one(shown && entry.handler.template.matches(uri).is_some())
+                    })
+                    .is_some();
+        let is_there = || {
+            let matches = |template: &crate::UriTemplate| template.matches(uri).is_some();
+            one.is_some()
+                || self.templates.search(|it| shows_one(matches(&it.handler.template))).is_some()
+        };
+        !is_shown && is_there()
+    }
+
     /// One page of a listing, as the request may see it.
     fn page<T, H: ?Sized>(
         &self,

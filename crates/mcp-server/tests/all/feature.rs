@@ -156,6 +156,7 @@ fn functions_are_prompts() {
             &[("city", "Paris"), ("days", "9"), ("mood", "bad")],
             "user: 9 days in Paris, bad",
         ),
+        ("trip", &[("city", "Rome"), ("days", "")], "user: 3 days in Rome, fine"),
         ("trip", &[], "-32602 the argument `city` of the prompt is missing"),
         (
             "trip",

@@ -251,8 +251,11 @@ impl NotificationSink for Heard {
         _: ExchangeId,
         notification: &mut Option<ServerNotification>,
     ) -> Poll<Result<(), Closed>> {
-        let method = notification.take().unwrap().method().to_owned();
-        self.0.lock().unwrap().push(method);
+        let heard = match notification.take().unwrap() {
+            ServerNotification::ResourceUpdated(params) => params.uri,
+            other => other.method().to_owned(),
+        };
+        self.0.lock().unwrap().push(heard);
         Poll::Ready(Ok(()))
     }
 }
@@ -276,4 +279,25 @@ fn who_subscribed_hears_of_a_change() {
     assert_eq!(hears(), [""; 0]);
     assert!(editor.remove_prompt("a"));
     assert_eq!(hears(), ["notifications/prompts/list_changed"]);
+}
+
+/// Fails where a subscription looks at what was asked for alone.
+#[test]
+fn nobody_hears_of_what_is_hidden() {
+    let server = everything().resource_updates().visible(|_, offer| offer.name() != "b");
+    let server = server.build().unwrap();
+    let mut filter = SubscriptionFilter::new();
+    let uris = ["a:one", "b:one", "b:1/2", "z:unknown"];
+    filter.resource_subscriptions = Some(uris.iter().map(|uri| (*uri).to_owned()).collect());
+    let request = ClientRequest::SubscriptionsListen(SubscriptionsListenRequestParams::new(filter));
+    let (heard, mut exchange) = (Arc::new(Heard::default()), Exchange::new(request));
+    exchange.notifier = Notifier::new(heard.clone(), exchange.id());
+    let mut listening = std::pin::pin!(server.clone().call(exchange));
+    for uri in [""; 2].iter().chain(&uris) {
+        server.changes().resource_updated(uri);
+        let poll = listening.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll.is_pending());
+    }
+    let heard = heard.0.lock().unwrap();
+    assert_eq!(heard[..], ["notifications/subscriptions/acknowledged", "a:one", "z:unknown"]);
 }
