@@ -30,6 +30,47 @@ struct Page<T> {
     next: Option<String>,
 }
 
+/// What serde passes over, or reads by way of another type, need not be data.
+#[data]
+enum Skipping {
+    Told(u8),
+    #[serde(skip)]
+    Kept(#[expect(dead_code, reason = "only its type matters")] std::sync::Mutex<u8>),
+    #[cfg(any())]
+    Nowhere(Nowhere),
+}
+
+#[data]
+#[derive(Clone)]
+#[serde(rename = "id", try_from = "String", into = "String")]
+struct Id(std::sync::Arc<std::sync::Mutex<String>>);
+
+impl TryFrom<String> for Id {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.is_empty() {
+            true => Err("an id is not empty"),
+            false => Ok(Self(std::sync::Arc::new(text.into()))),
+        }
+    }
+}
+
+impl From<Id> for String {
+    fn from(id: Id) -> Self {
+        id.0.lock().unwrap().clone()
+    }
+}
+
+/// Goes on.
+#[tool]
+fn go_on(id: Id) -> Skipping {
+    match id.0.lock().unwrap().len() as u8 {
+        0 => Skipping::Kept(0.into()),
+        len => Skipping::Told(len),
+    }
+}
+
 /// No more than a name that other crates give to an extractor.
 #[mcp_server::data(crate = mcp_server)]
 struct Claims {
@@ -43,8 +84,12 @@ async fn search(filter: Filter, claims: Option<Claims>) -> Page<Filter> {
 }
 
 fn called(arguments: &str) -> String {
-    let mut server = server!().tool::<search>().build().unwrap();
-    let mut params = CallToolRequestParams::new("search");
+    called_by("search", arguments)
+}
+
+fn called_by(tool: &str, arguments: &str) -> String {
+    let mut server = server!().tool::<search>().tool::<go_on>().build().unwrap();
+    let mut params = CallToolRequestParams::new(tool);
     params.arguments = Some(RawText::new(arguments).unwrap());
     let outcome = block_on(server.call(Exchange::new(ClientRequest::CallTool(params))));
     match outcome.unwrap() {
@@ -71,6 +116,12 @@ fn a_type_is_data_without_other_crates() {
     {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+#[test]
+fn what_serde_passes_over_or_converts_need_not_be_data() {
+    assert_eq!(called_by("go_on", r#"{"id":"abc"}"#), r#"{"result":{"Told":3}}"#);
+    assert!(called_by("go_on", r#"{"id":""}"#).contains("an id is not empty"));
 }
 
 /// `Claims` is no extractor, so the model may send it.
