@@ -3,9 +3,9 @@
 use std::fmt;
 
 use mcp_types::{
-    CalledBy, CallToolRequestParams, CallToolResult, ClientRequest, ContentBlock, ErrorObject, Exchange,
-    Members, Meta, MirroredParams, Outcome, RawText, ReadResourceRequestParams, ReadResourceResult,
-    RequestContext, ServerResult,
+    CallToolRequestParams, CallToolResult, CalledBy, ClientRequest, ContentBlock, ErrorObject,
+    Exchange, Members, Meta, MirroredParams, Outcome, RawText, ReadResourceRequestParams,
+    ReadResourceResult, RequestContext, ServerResult,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
