@@ -13,7 +13,7 @@ use crate::lifespan::{Life, Phase, Source, phase};
 use crate::listing::Listing;
 use crate::registry::{New, Registry};
 use crate::request_state::{Seal, StateSealer};
-use crate::task::{Engine, TaskSupport, Tasks};
+use crate::task::{TaskKeeper, TaskSupport, Tasks};
 use crate::tool::mirrored::Mirrored;
 use crate::tool::{Bound, Handler, ToolFn};
 use crate::{BuildError, Changes, Context, IntoToolResult, Tool, ToolSet};
@@ -47,7 +47,7 @@ pub(crate) struct Inner {
     pub(crate) seal: Option<Arc<Seal>>,
     pub(crate) changes: Changes,
     pub(crate) life: Option<Arc<Life>>,
-    pub(crate) tasks: Option<Arc<Engine>>,
+    pub(crate) tasks: Option<Arc<dyn TaskKeeper>>,
 }
 
 impl Server {
@@ -134,7 +134,7 @@ pub(crate) struct Parts {
     instructions: Option<String>,
     page_size: usize,
     pub(crate) may_log: bool,
-    tasks: Option<Tasks>,
+    tasks: Option<Result<Arc<dyn TaskKeeper>, BuildError>>,
     sealer: Option<Arc<dyn StateSealer>>,
     /// Whether the author announces changes of the lists.
     list_changes: bool,
@@ -228,7 +228,7 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
     /// Keeps tasks: calls that outlive their request (see [`task`](crate::task)). The server then
     /// declares the Tasks extension.
     pub fn tasks(mut self, tasks: Tasks) -> Self {
-        self.parts.tasks = Some(tasks);
+        self.parts.tasks = Some(tasks.keeper());
         self
     }
 
@@ -342,11 +342,7 @@ impl Parts {
             capabilities.logging =
                 Some(mcp_types::RawText::of(&mcp_types::Members::new()).map_err(unwritable)?);
         }
-        let tasks =
-            self.tasks.map(Engine::new).transpose().map_err(|source| BuildError::Definition {
-                name: mcp_types::tasks::EXTENSION.into(),
-                source: source.into(),
-            })?;
+        let tasks = self.tasks.transpose()?;
         if tasks.is_some() {
             let settings =
                 mcp_types::RawText::of(&mcp_types::Members::new()).map_err(unwritable)?;

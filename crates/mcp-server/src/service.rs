@@ -85,9 +85,7 @@ impl Server {
                     && tasks.concern(support, &incoming.request)
                 {
                     let tasks = tasks.clone();
-                    return ServerFuture::start(span, || {
-                        Box::pin(tasks.call(support, call, incoming))
-                    });
+                    return ServerFuture::start(span, || tasks.call(support, call, incoming));
                 }
                 ServerFuture::start(span, || tool.handler.call(call.name, call.arguments, incoming))
             }
@@ -98,8 +96,7 @@ impl Server {
                 match &self.0.tasks {
                     Some(tasks) => {
                         let tasks = tasks.clone();
-                        let answer = || Box::pin(tasks.answer(method, params, incoming)) as _;
-                        ServerFuture::start(span, answer)
+                        ServerFuture::start(span, || tasks.answer(method, params, incoming))
                     }
                     None => ServerFuture::ready(&span, Err(ErrorObject::method_not_found(&method))),
                 }

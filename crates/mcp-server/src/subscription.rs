@@ -19,7 +19,6 @@ use mcp_types::{
 };
 
 use crate::service::Incoming;
-use crate::task::watch_tasks;
 
 /// How many resources one subscription may name.
 const MAX_RESOURCES: usize = 1_024;
@@ -188,7 +187,10 @@ pub(crate) async fn listen(
 ) -> Result<Outcome, ErrorObject> {
     let Incoming { notifier, server, request } = incoming;
     let can = &server.0.discover.capabilities;
-    let mut tasks = watch_tasks(&server, &wanted, &request).await?;
+    let mut tasks = match &server.0.tasks {
+        Some(tasks) => tasks.clone().watch(&wanted, &request).await?,
+        None => None,
+    };
     let (mut granted, subscription) = server.changes().subscribe(wanted, can)?;
     if let Some(tasks) = &tasks {
         tasks.grant(&mut granted);
@@ -204,7 +206,7 @@ pub(crate) async fn listen(
     while notifier.notify(next).await.is_ok() {
         let news = match &mut tasks {
             None => subscription.next().await,
-            Some(tasks) => tasks.next_or(subscription.next()).await,
+            Some(tasks) => tasks.next_or(Box::pin(subscription.next())).await,
         };
         match news {
             Some(notification) => next = notification,

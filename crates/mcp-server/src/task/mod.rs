@@ -63,6 +63,7 @@ mod redb;
 
 mod contract;
 mod engine;
+mod keeper;
 mod live;
 mod memory;
 mod race;
@@ -82,9 +83,8 @@ pub use memory::MemoryTaskStore;
 pub use redb::RedbTaskStore;
 pub use store::{KeptTask, Quota, StoredTask, TaskStore, TaskStoreError};
 
-pub(crate) use engine::Engine;
+pub(crate) use keeper::TaskKeeper;
 pub(crate) use run::Place;
-pub(crate) use watch::watch_tasks;
 
 use crate::{Context, Suspended};
 

@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use super::engine::Engine;
 use super::live::lock;
 use super::race::{Either, first_of};
-use crate::Server;
 
 /// The tasks that one subscription watches, and which of them changed.
 #[derive(Default)]
@@ -126,17 +125,16 @@ impl TaskWatch {
     }
 }
 
-/// The tasks that a subscription asks for, if it asks for any and the server has some.
+/// The tasks that a subscription asks for, if it asks for any.
 ///
 /// # Errors
 ///
 /// `-32021` when the client did not declare the extension, `-32602` when the ids are no ids.
-pub(crate) async fn watch_tasks(
-    server: &Server,
+pub(super) async fn watch_tasks(
+    engine: &Arc<Engine>,
     wanted: &SubscriptionFilter,
     request: &RequestContext,
 ) -> Result<Option<TaskWatch>, ErrorObject> {
-    let Some(engine) = &server.0.tasks else { return Ok(None) };
     let Some(ids) = wanted.extra.get(TASK_IDS).filter(|ids| !ids.is_null()) else {
         return Ok(None);
     };
