@@ -21,11 +21,12 @@ async fn server(name: &str) -> (Server, ClientConfig) {
         .unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
-    let client = ClientConfig::builder_with_provider(ring())
+    let mut client = ClientConfig::builder_with_provider(ring())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    client.alpn_protocols = vec![b"h2".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let server = Server::start_with(Some(acceptor), |heard| match &*heard.what() {
         "POST server/discover" => Reply::result(heard, DISCOVERED),

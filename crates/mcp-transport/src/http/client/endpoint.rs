@@ -272,7 +272,12 @@ fn connector(
 
     let ring = rustls::crypto::ring::default_provider;
     let builder = match &options.tls {
-        Some(config) => HttpsConnectorBuilder::new().with_tls_config((**config).clone()),
+        Some(config) => {
+            let mut config = (**config).clone();
+            // The builder offers HTTP/1.1, which is what is spoken here, and panics over other plans.
+            config.alpn_protocols.clear();
+            HttpsConnectorBuilder::new().with_tls_config(config)
+        }
         None => {
             // Reading the system's roots takes a while, so only who needs them waits for it.
             let system = secure
