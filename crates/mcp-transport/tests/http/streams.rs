@@ -65,15 +65,19 @@ impl Service<Exchange> for Changes {
                         this.sent.fetch_add(1, Ordering::SeqCst);
                     }
                 }
-                ClientRequest::CallTool(_) => loop {
-                    let token = exchange.context.progress_token.clone().unwrap();
-                    let mut progress = ProgressNotificationParams::new(1.0, token);
-                    progress.message = Some("x".repeat(10_000));
-                    if notify(ServerNotification::Progress(progress)).await.is_err() {
-                        return text("closed");
+                ClientRequest::CallTool(_) => {
+                    this.running.fetch_add(1, Ordering::SeqCst);
+                    let _running = Running(this.running.clone());
+                    loop {
+                        let token = exchange.context.progress_token.clone().unwrap();
+                        let mut progress = ProgressNotificationParams::new(1.0, token);
+                        progress.message = Some("x".repeat(10_000));
+                        if notify(ServerNotification::Progress(progress)).await.is_err() {
+                            return text("closed");
+                        }
+                        this.sent.fetch_add(1, Ordering::SeqCst);
                     }
-                    this.sent.fetch_add(1, Ordering::SeqCst);
-                },
+                }
                 _ => {
                     let mut capabilities = ServerCapabilities::new();
                     let mut tools = ServerCapabilitiesTools::new();
@@ -260,4 +264,19 @@ async fn a_client_that_does_not_read_holds_up_its_own_call() {
         }
         assert!(changes.sent.load(Ordering::SeqCst) > sent);
     }
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_given_up() {
+    let changes = Changes::new();
+    let mut options = HttpOptions::default();
+    options.write_time = Duration::from_millis(100);
+    let served = served(changes.clone(), options).await;
+    let mut raw = served.connect().await;
+    let body = modern(1, "tools/call", r#""name":"talk""#);
+    let meta = r#""_meta":{"progressToken":"p","#;
+    let body = body.replace(r#""_meta":{"#, meta);
+    raw.request(&modern_head("tools/call", "talk"), &body).await;
+    until(&changes.running, 1).await;
+    until(&changes.running, 0).await;
 }

@@ -17,6 +17,7 @@ use mcp_types::ErrorObject;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinSet;
 
+use super::socket::Moving;
 use super::{HttpServer, ResponseBody, ResponseFuture, State, body};
 use crate::Error;
 
@@ -51,6 +52,7 @@ pub async fn serve_http(
     let mut shutdown = pin!(shutdown);
     let graceful = GracefulShutdown::new();
     let (drain, most) = (server.0.options.drain, server.0.options.connections);
+    let patience = server.0.options.write_time;
     // Dropped with this future, and all that they serve with them.
     let mut connections = JoinSet::new();
     let mut builder = http1::Builder::new();
@@ -78,6 +80,7 @@ pub async fn serve_http(
             continue;
         }
         prepare(&stream);
+        let stream = Moving::new(stream, patience);
         let connection = builder.serve_connection(TokioIo::new(stream), door.clone());
         let connection = graceful.watch(connection);
         // A peer that breaks off, or speaks no HTTP, has been answered as far as it can be.

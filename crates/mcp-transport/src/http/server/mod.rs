@@ -77,6 +77,7 @@ mod rest;
 mod session;
 mod shared;
 mod sink;
+mod socket;
 #[cfg(feature = "sse")]
 mod sse_2024;
 mod standalone;

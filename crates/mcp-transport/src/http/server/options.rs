@@ -22,6 +22,9 @@ pub struct HttpOptions {
     pub connections: usize,
     /// How long the head of a request may take to arrive; half a minute by default.
     pub head_time: Duration,
+    /// How long a listener waits for a client that does not read what is sent to it; a minute by
+    /// default. Then the connection is closed, as if the client had gone.
+    pub write_time: Duration,
     /// How long connections may go on after a shutdown has begun; ten seconds by default.
     pub drain: Duration,
     /// How large a message may be; its bound of a line is the bound of a body.
@@ -66,6 +69,7 @@ impl Default for HttpOptions {
             path: "/mcp".to_owned(),
             connections: 4096,
             head_time: Duration::from_secs(30),
+            write_time: Duration::from_secs(60),
             drain: Duration::from_secs(10),
             frame: FrameLimits::default(),
             body_time: Duration::from_secs(30),
@@ -137,6 +141,7 @@ impl std::fmt::Debug for HttpOptions {
             .field("path", &self.path)
             .field("connections", &self.connections)
             .field("head_time", &self.head_time)
+            .field("write_time", &self.write_time)
             .field("drain", &self.drain)
             .field("frame", &self.frame)
             .field("body_time", &self.body_time)
