@@ -1,11 +1,15 @@
 //! The stateless era: one POST, one exchange.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http_body::Body as _;
 use mcp_transport::http::server::HttpOptions;
+use mcp_types::*;
 
-use crate::common::{modern, same};
-use crate::raw::{modern_head, tools};
+use crate::common::{modern, same, text};
+use crate::raw::{modern_head, served, tools};
 
 fn call(name: &str, arguments: &str) -> (String, String) {
     let params = format!(r#""name":"{name}","arguments":{arguments}"#);
@@ -192,4 +196,63 @@ async fn a_call_that_takes_its_time_becomes_a_stream_that_lives() {
     let other = tools(HttpOptions::default()).await;
     let reply = other.ask(&head, &body).await;
     assert_eq!(reply.header("content-type"), Some("application/json"));
+}
+
+/// Tells what it sees of the HTTP request.
+#[derive(Clone)]
+struct Sees;
+
+impl tower_service::Service<Exchange> for Sees {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+        let extensions = &exchange.context.extensions;
+        let mirrored = extensions.get::<MirroredParams>().map(|mirrored| {
+            ["region", "Twice", "bad", "none"].map(|name| match mirrored.get(name) {
+                Some(Ok(value)) => value.to_owned(),
+                Some(Err(Unreadable)) => "unreadable".to_owned(),
+                None => "absent".to_owned(),
+            })
+        });
+        let parts = extensions.get::<http::request::Parts>();
+        let trace =
+            parts.and_then(|parts| parts.headers.get("traceparent")).map(|v| v.to_str().unwrap());
+        let who = extensions.get::<Principal>().map(|who| who.subject.as_str());
+        let answer = text(format!("{mirrored:?} {trace:?} {who:?}"));
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+#[tokio::test]
+async fn what_the_request_says_travels_with_the_exchange() {
+    let served = served(Sees, HttpOptions::default()).await;
+    let (head, body) = call("echo", "{}");
+    let more = "Mcp-Param-Region: =?base64?w7xiZXI=?=\nMCP-PARAM-TWICE: a\nMcp-Param-Twice: a\n\
+                Mcp-Param-Bad: =?base64?w7?=\nTraceparent: 00-1\n";
+    let reply = served.ask(&format!("{head}{more}"), &body).await.with_status(200);
+    let seen =
+        r#"Some([\"über\", \"unreadable\", \"unreadable\", \"absent\"]) Some(\"00-1\") None"#;
+    assert!(reply.contains(seen), "{reply}");
+    let head = modern_head("tools/list", "");
+    let reply = served.ask(&head, &modern(1, "tools/list", "")).await.with_status(200);
+    assert!(reply.contains("None None None"), "only calls repeat arguments: {reply}");
+
+    let server = mcp_transport::http::server::HttpServer::new(Sees);
+    let request = http::Request::post("http://localhost/mcp")
+        .header("content-type", "application/json")
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "tools/list")
+        .extension(Principal::new("https://issuer", "alice"));
+    let request = request.body(modern(1, "tools/list", "")).unwrap();
+    let mut answer = server.serve(request).await.unwrap().into_body();
+    let frame = std::future::poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await;
+    let bytes = frame.unwrap().unwrap().into_data().unwrap();
+    let reply = str::from_utf8(&bytes).unwrap();
+    assert!(reply.contains(r#"Some(\"alice\")"#), "{reply}");
 }

@@ -517,6 +517,8 @@ async fn batches_are_split_and_joined_in_the_revision_that_has_them() {
     let body = reply.with_status(200);
     let answers: Vec<serde_json::Value> = serde_json::from_str(&body).expect(&body);
     assert_eq!(answers.len(), 2);
+    let silent = served.ask(&head, &format!("[{INITIALIZED}]")).await;
+    assert_eq!(silent.with_status(202), "");
     let id = begin(&served).await;
     let reply = served.ask(&post(&id), &batch).await;
     assert_eq!(reply.code(), -32600);

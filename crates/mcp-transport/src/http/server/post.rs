@@ -177,6 +177,7 @@ impl Post {
             let inbox = self.outlet.take_inbox();
             if inbox.closed {
                 self.running.drain(..).for_each(drop_guarded);
+                self.cancelled = true;
                 self.done = true;
                 break;
             }
@@ -340,6 +341,8 @@ impl Post {
         let mut messages = std::iter::from_fn(|| self.outlet.next_message());
         match (messages.next(), messages.next()) {
             (Some(only), None) if !self.cancelled => body::json(StatusCode::OK, only),
+            // A batch that wants no answer.
+            (None, _) if !self.cancelled => body::empty(StatusCode::ACCEPTED),
             (first, second) => {
                 let mut out = Vec::new();
                 for message in first.into_iter().chain(second).chain(messages) {
