@@ -1,7 +1,7 @@
 //! From the bytes of a `tools/call` to a finished exchange.
 
 use mcp_types::jsonrpc::Message;
-use mcp_types::wire::{Codec, MODERN};
+use mcp_types::wire::{MODERN, ServerCodec};
 use mcp_types::{ByteString, Exchange};
 
 /// A `tools/call` of the newest revision, with metadata, capabilities, progress token and two

@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use mcp_types::wire::{Codec, LEGACY, MODERN, Stamp};
+use mcp_types::wire::{Codec, LEGACY, MODERN, ServerCodec, Stamp};
 use mcp_types::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use mcp_types::jsonrpc::Message;
-use mcp_types::wire::{Codec, LEGACY, MODERN, Stamp};
+use mcp_types::wire::{Codec, LEGACY, MODERN, ServerCodec, Stamp};
 use mcp_types::*;
 
 fn params(text: &str) -> Option<RawText> {

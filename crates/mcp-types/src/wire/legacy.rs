@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::modern::{ResultKind, bad_params};
 use super::splice;
-use super::{Codec, EncodeError, Incoming, Stamp};
+use super::{Codec, EncodeError, Incoming, ServerCodec, Stamp};
 use crate::error::codes;
 use crate::members::keys;
 use crate::object::{Stamp as MemberStamp, StampValue, Stamped};
@@ -20,7 +20,7 @@ pub static LEGACY: Legacy = Legacy;
 #[derive(Debug, Clone, Copy)]
 pub struct Legacy;
 
-impl Codec for Legacy {
+impl ServerCodec for Legacy {
     fn decode_request(
         &self,
         method: &str,
@@ -67,7 +67,9 @@ impl Codec for Legacy {
             Err(error) => splice::error(out, Some(id), &retired(error)),
         }
     }
+}
 
+impl Codec for Legacy {
     fn encode_request(
         &self,
         out: &mut Vec<u8>,

@@ -43,8 +43,12 @@ pub struct Stamp {
     pub server_info: Option<RawText>,
 }
 
-/// Reads and writes one era's messages. All writing appends whole messages to a buffer.
-pub trait Codec: Sync {
+/// Reads and writes one era's messages at the server's end. All writing appends whole messages to a
+/// buffer.
+///
+/// It is a trait of its own because what stands behind a pointer is linked as a whole: a server need
+/// not carry what reads its own answers.
+pub trait ServerCodec: Sync {
     /// Reads a request's parameters.
     ///
     /// # Errors
@@ -70,6 +74,22 @@ pub trait Codec: Sync {
         stamp: &Stamp,
     ) -> Result<(), serde_json::Error>;
 
+    /// Writes a notification from server to client.
+    ///
+    /// # Errors
+    ///
+    /// When a value in it has no JSON form.
+    fn encode_server_notification(
+        &self,
+        out: &mut Vec<u8>,
+        notification: &ServerNotification,
+    ) -> Result<(), serde_json::Error> {
+        splice::notification(out, notification.method(), notification)
+    }
+}
+
+/// Reads and writes one era's messages at both ends. All writing appends whole messages to a buffer.
+pub trait Codec: ServerCodec {
     /// Writes a request that carries the exchange's envelope as the era wants it.
     ///
     /// # Errors
@@ -88,19 +108,6 @@ pub trait Codec: Sync {
     ///
     /// When the result does not fit the method; the error names the path.
     fn decode_result(&self, method: &str, result: &RawText) -> Result<Outcome, DecodeError>;
-
-    /// Writes a notification from server to client.
-    ///
-    /// # Errors
-    ///
-    /// When a value in it has no JSON form.
-    fn encode_server_notification(
-        &self,
-        out: &mut Vec<u8>,
-        notification: &ServerNotification,
-    ) -> Result<(), serde_json::Error> {
-        splice::notification(out, notification.method(), notification)
-    }
 
     /// Reads a notification from server to client.
     ///

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::splice;
-use super::{Codec, EncodeError, Incoming, Stamp};
+use super::{Codec, EncodeError, Incoming, ServerCodec, Stamp};
 use crate::error::codes;
 use crate::members::keys;
 use crate::object::{Stamp as MemberStamp, StampValue, Stamped};
@@ -20,7 +20,7 @@ pub static MODERN: Modern = Modern;
 #[derive(Debug, Clone, Copy)]
 pub struct Modern;
 
-impl Codec for Modern {
+impl ServerCodec for Modern {
     fn decode_request(
         &self,
         method: &str,
@@ -87,7 +87,9 @@ impl Codec for Modern {
             }
         })
     }
+}
 
+impl Codec for Modern {
     fn encode_request(
         &self,
         out: &mut Vec<u8>,

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use mcp_types::version::Era;
-use mcp_types::wire::{self, Codec};
+use mcp_types::wire::{self, ServerCodec};
 use mcp_types::{
     BoxFuture, ErrorObject, Exchange, ExchangeFuture, LoggingLevel, Notifier, Outcome, RequestId,
     ServerNotification, ServerResult, SubscriptionsListenResult,
@@ -35,7 +35,7 @@ pub(super) struct Call {
     future: Option<ExchangeFuture>,
     sink: Arc<Sink>,
     shared: Arc<Shared>,
-    codec: &'static dyn Codec,
+    codec: &'static dyn ServerCodec,
     era: Era,
     listens: bool,
     log_level: Option<LoggingLevel>,
@@ -51,7 +51,7 @@ impl Call {
         shared: &Arc<Shared>,
         id: RequestId,
         mut exchange: Exchange,
-        (codec, era, listens): (&'static dyn Codec, Era, bool),
+        (codec, era, listens): (&'static dyn ServerCodec, Era, bool),
         cx: &mut Context<'_>,
     ) -> Self {
         let sink = Arc::new(Sink::new(id));

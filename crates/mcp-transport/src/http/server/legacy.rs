@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mcp_types::jsonrpc::{Message, Request};
 use mcp_types::version::Era;
-use mcp_types::wire::{Codec, LEGACY};
+use mcp_types::wire::{LEGACY, ServerCodec};
 use mcp_types::{
     BoxFuture, ByteString, ErrorObject, Exchange, Extensions, Principal, ProtocolVersion, RequestId,
 };

@@ -8,7 +8,7 @@ use http::{HeaderName, StatusCode};
 use mcp_types::error::codes;
 use mcp_types::jsonrpc::{Message, Request};
 use mcp_types::version::Era;
-use mcp_types::wire::{Codec, MODERN};
+use mcp_types::wire::{MODERN, ServerCodec};
 use mcp_types::{
     ByteString, ClientRequest, ErrorObject, Exchange, Extensions, Members, MirroredParams,
     Principal, ProtocolVersion, RequestContext, RequestId, Unreadable, keys,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use mcp_types::jsonrpc::{Request, Response};
 use mcp_types::legacy::{InitializeRequestParams, InitializeResult, SetLevelRequestParams};
 use mcp_types::version::Era;
-use mcp_types::wire::{Codec, LEGACY};
+use mcp_types::wire::{LEGACY, ServerCodec};
 use mcp_types::{
     ByteString, CancelledNotificationParams, ClientCapabilities, ClientRequest, DiscoverResult,
     ElicitRequestParams, ErrorObject, Exchange, ExchangeId, Extensions, Implementation,

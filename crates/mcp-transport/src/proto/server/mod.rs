@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use mcp_types::jsonrpc::{BadMessage, Message, Notification, Request};
-use mcp_types::wire::{self, Codec, Stamp};
+use mcp_types::wire::{self, ServerCodec, Stamp};
 use mcp_types::{
     ByteString, ErrorObject, Exchange, ExchangeId, Outcome, RawText, RequestId, ServerNotification,
     ServerResult, SubscriptionsListenResult, keys,
@@ -90,7 +90,7 @@ enum Phase {
 struct Entry {
     /// The peer's id; `None` for an exchange of our own.
     request: Option<RequestId>,
-    codec: &'static dyn Codec,
+    codec: &'static dyn ServerCodec,
     kind: Kind,
     log_level: Option<mcp_types::LoggingLevel>,
     batch: Option<u64>,

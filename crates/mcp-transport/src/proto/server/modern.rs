@@ -2,7 +2,7 @@
 
 use mcp_types::jsonrpc::Request;
 use mcp_types::version::Era;
-use mcp_types::wire::{Codec, MODERN};
+use mcp_types::wire::{MODERN, ServerCodec};
 use mcp_types::{
     ClientRequest, Exchange, Members, ProtocolVersion, RawText, RequestId, RequestParams,
     ServerNotification, SubscriptionsListenResult, keys,

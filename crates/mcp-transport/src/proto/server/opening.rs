@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use mcp_types::jsonrpc::Request;
-use mcp_types::wire::{Codec, MODERN};
+use mcp_types::wire::{MODERN, ServerCodec};
 use mcp_types::{ErrorObject, Members, keys};
 
 use super::{Phase, ServerConn};
