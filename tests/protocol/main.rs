@@ -12,6 +12,7 @@ mod chain;
 mod changes;
 mod client;
 mod inputs;
+mod matrix;
 mod tasks;
 
 use std::time::Duration;
