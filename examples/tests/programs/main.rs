@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod notes;
 mod served;
 mod servers;
 mod sqlite;
+mod topics;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,6 +1,7 @@
 //! Programs that serve HTTP on a port of their own choice, and the clients that call them.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use mcp_client::Client;
@@ -13,7 +14,7 @@ pub(crate) struct Served {
     pub(crate) url: String,
     child: Child,
     // What the program writes later needs a reader that is still there.
-    _stderr: BufReader<ChildStderr>,
+    stderr: BufReader<ChildStderr>,
 }
 
 impl Served {
@@ -28,13 +29,29 @@ impl Served {
         stderr.read_line(&mut url).unwrap();
         let url = url.trim().to_owned();
         assert!(url.starts_with("http://127.0.0.1:"), "{name}: {url}");
-        Self { url, child, _stderr: stderr }
+        Self { url, child, stderr }
     }
 
     /// The URL of another path of the same program.
     pub(crate) fn at(&self, path: &str) -> String {
         let authority = self.url.splitn(4, '/').nth(2).unwrap();
         format!("http://{authority}{path}")
+    }
+
+    /// What the program says next.
+    pub(crate) fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stderr.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    /// The whole answer to a request that is written out.
+    pub(crate) fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.at("").trim_start_matches("http://")).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// Asks the program to end, and gives its exit code.

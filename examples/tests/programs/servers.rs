@@ -1,30 +1,39 @@
 //! Programs that are several servers, or one by hand.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-
 use mcp_client::{display_name, structured, text_of};
 use mcp_transport::Era;
 use serde_json::{Value, json};
 
-use super::served::{Served, client};
+use super::served::{Served, client, client_with};
 use super::{connect, example, publisher};
 
 #[tokio::test]
 async fn two_servers_one_app() {
     let app = Served::start("two_servers_one_app", &["127.0.0.1:0"]);
+    let (modern, legacy) = (Some(Era::Modern), Some(Era::Legacy));
+    for (path, era) in [
+        ("/math/mcp", modern),
+        ("/math/mcp", legacy),
+        ("/api/v1/math", modern),
+        ("/api/v1/math", legacy),
+        ("/math/sse", legacy),
+        ("/math/sse", None),
+    ] {
+        let math = client_with(&app.at(path), |options| options.config.era = era);
+        let sum: i64 = math.call("add_two", &json!({ "n": 5 })).await.unwrap();
+        assert_eq!(sum, 7, "{path}");
+        math.service().close().await;
+    }
     for era in [Era::Modern, Era::Legacy] {
-        for path in ["/math", "/api/v1/math"] {
-            let math = client(&app.at(path), era);
-            let sum: f64 = math.call("add", &json!({ "a": 1, "b": 2.5 })).await.unwrap();
-            assert_eq!(sum, 3.5);
-            math.service().close().await;
-        }
-        let echo = client(&app.at("/echo"), era);
+        let echo = client(&app.at("/echo/mcp"), era);
         let said = echo.call_tool("echo", &json!({ "message": "hi" })).await.unwrap();
         // The application's layer has numbered the request.
-        assert!(text_of(&said).starts_with("hi (request "), "{said:?}");
-        assert!(echo.call_tool("add", &json!({})).await.is_err());
+        assert!(text_of(&said).starts_with("Tool echo: hi (request "), "{said:?}");
+        let read = echo.read_resource("echo://hi").await.unwrap();
+        assert!(format!("{read:?}").contains("Resource echo: hi"));
+        let prompt = echo.get_prompt("echo_prompt", [("message", "hi")]).await.unwrap();
+        assert!(format!("{prompt:?}").contains("process this message: hi"));
+        assert!(echo.call_tool("add_two", &json!({ "n": 5 })).await.is_err());
         echo.service().close().await;
     }
 
@@ -37,23 +46,15 @@ async fn two_servers_one_app() {
              Mcp-Method: tools/list\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{discover}",
             discover.len()
         );
-        raw(&app, &head)
+        app.raw(&head)
     };
-    assert!(ask("/mcp", "math.localhost").contains(r#""name":"add""#));
+    assert!(ask("/mcp", "math.localhost").contains(r#""name":"add_two""#));
     assert!(ask("/mcp", "echo.localhost:80").contains(r#""name":"echo""#));
     assert!(ask("/mcp", "localhost").starts_with("HTTP/1.1 404"));
-    assert!(ask("/math", "evil.example").starts_with("HTTP/1.1 403"));
-    let health = raw(&app, "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(ask("/math/mcp", "evil.example").starts_with("HTTP/1.1 403"));
+    let health = app.raw("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(health.starts_with("HTTP/1.1 200") && health.ends_with(" requests"), "{health}");
     assert_eq!(app.interrupt(), Some(0));
-}
-
-fn raw(app: &Served, request: &str) -> String {
-    let mut stream = TcpStream::connect(app.at("").trim_start_matches("http://")).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[tokio::test]
@@ -76,17 +77,16 @@ async fn gateway() {
     let far = Served::start("two_servers_one_app", &["127.0.0.1:0"]);
     let upstreams = [
         format!("calc={}", example("calculator").display()),
-        format!("far={}", far.at("/math")),
+        format!("far={}", far.at("/math/mcp")),
         "gone=http://127.0.0.1:9/mcp".to_owned(),
     ];
     let words = upstreams.iter().map(String::as_str).collect::<Vec<_>>();
     let near = connect("gateway", &words);
     let tools = near.all_tools().await.unwrap();
     let names = tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>();
-    assert_eq!(names, ["calc__add", "calc__divide", "far__add"]);
-    for name in ["calc__add", "far__add"] {
-        assert_eq!(near.call::<_, f64>(name, &json!({ "a": 1, "b": 2 })).await.unwrap(), 3.0);
-    }
+    assert_eq!(names, ["calc__add", "calc__divide", "far__add_two"]);
+    let sum: f64 = near.call("calc__add", &json!({ "a": 1, "b": 2 })).await.unwrap();
+    assert_eq!(sum, near.call::<_, f64>("far__add_two", &json!({ "n": 1 })).await.unwrap());
     near.service().close().await;
 
     let over_http = Served::start("gateway", &["--http", "127.0.0.1:0", &upstreams[0]]);
