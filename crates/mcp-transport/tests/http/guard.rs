@@ -93,6 +93,30 @@ async fn a_body_has_a_bound_of_size_however_it_arrives() {
 }
 
 #[tokio::test]
+async fn all_bodies_under_way_have_a_bound() {
+    let mut options = HttpOptions::default();
+    options.bodies = 300_000;
+    let served = tools(options).await;
+    let head =
+        format!("{}Host: localhost\nContent-Length: 300000\n\n", modern_head("tools/list", ""));
+    let mut first = served.connect().await;
+    first.send(head.replace('\n', "\r\n").as_bytes()).await;
+    first.send(&vec![b' '; 200_000]).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut second = served.connect().await;
+    second.send(head.replace('\n', "\r\n").as_bytes()).await;
+    second.send(&vec![b' '; 200_000]).await;
+    assert_eq!(second.reply().await.status, 503);
+    // What was read whole is counted no more, and small bodies never were.
+    first.send(&vec![b' '; 100_000]).await;
+    assert_eq!(first.reply().await.code(), -32700);
+    let mut third = served.connect().await;
+    third.send(head.replace('\n', "\r\n").as_bytes()).await;
+    third.send(&vec![b' '; 300_000]).await;
+    assert_eq!(third.reply().await.code(), -32700);
+}
+
+#[tokio::test]
 async fn a_body_in_pieces_is_one_body() {
     let served = tools(HttpOptions::default()).await;
     let mut raw = served.connect().await;

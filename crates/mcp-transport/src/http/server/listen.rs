@@ -56,6 +56,7 @@ pub async fn serve_http(
     // Dropped with this future, and all that they serve with them.
     let mut connections = JoinSet::new();
     let mut builder = http1::Builder::new();
+    builder.max_buf_size(MOST_BUFFERED);
     builder.timer(TokioTimer::new()).header_read_timeout(server.0.options.head_time);
     let door = AtPath(server);
     loop {
@@ -91,6 +92,9 @@ pub async fn serve_http(
     let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
     Ok(())
 }
+
+/// Bytes that a connection holds of what arrives, heads included, before anybody takes them.
+const MOST_BUFFERED: usize = 64 << 10;
 
 fn prepare(stream: &TcpStream) {
     // Slower on a socket that refuses this, and no less right.

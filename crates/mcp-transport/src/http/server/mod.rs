@@ -31,9 +31,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
-use memchr::memmem::Finder;
 use mcp_types::jsonrpc::{BadMessage, Message};
 use mcp_types::{ByteString, ErrorObject, ExchangeService, keys};
+use memchr::memmem::Finder;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -186,9 +186,8 @@ impl<B: Body> Future for ResponseFuture<B> {
                 }
                 State::Reading { shared, parts, gathered } => {
                     let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Pending };
-                    let options = &shared.options;
-                    let (most, time) = (options.frame.line, options.body_time);
-                    let read = std::task::ready!(gathered.poll(body, most, time, cx));
+                    let most = shared.options.frame.line;
+                    let read = std::task::ready!(gathered.poll(body, shared.bodies(), cx));
                     let Some(parts) = parts.take() else { return Poll::Pending };
                     this.body.set(None);
                     *this.state = match read {
@@ -323,6 +322,10 @@ fn unread(why: Unread, most: usize) -> Answer {
         Unread::TooSlow => {
             (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned())
         }
+        Unread::Crowded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "there is no room for another large body, try again later".to_owned(),
+        ),
         Unread::Broken => (StatusCode::BAD_REQUEST, "the body ended early".to_owned()),
     };
     let mut answer = body::error(status, None, &ErrorObject::invalid_request(text));

@@ -29,6 +29,9 @@ pub struct HttpOptions {
     pub drain: Duration,
     /// How large a message may be; its bound of a line is the bound of a body.
     pub frame: FrameLimits,
+    /// How many bytes of bodies that have not arrived whole are kept, of all requests together; a
+    /// request beyond is refused. 256 MiB by default.
+    pub bodies: usize,
     /// How long the body of a request may take to arrive; half a minute by default.
     pub body_time: Duration,
     /// After how much silence a stream sends a comment, and a call that takes its time becomes a
@@ -72,6 +75,7 @@ impl Default for HttpOptions {
             write_time: Duration::from_secs(60),
             drain: Duration::from_secs(10),
             frame: FrameLimits::default(),
+            bodies: 256 << 20,
             body_time: Duration::from_secs(30),
             keep_alive: Some(Duration::from_secs(15)),
             json_only: false,
@@ -144,6 +148,7 @@ impl std::fmt::Debug for HttpOptions {
             .field("write_time", &self.write_time)
             .field("drain", &self.drain)
             .field("frame", &self.frame)
+            .field("bodies", &self.bodies)
             .field("body_time", &self.body_time)
             .field("keep_alive", &self.keep_alive)
             .field("json_only", &self.json_only)

@@ -172,8 +172,8 @@ impl Shared {
     async fn arguments<B: Body>(&self, parts: &Parts, body: B) -> Result<RawText, Problem> {
         let mut body = pin!(body);
         let mut gathered = Gathered::default();
-        let (most, time) = (self.options.frame.line, self.options.body_time);
-        let bytes = poll_fn(|cx| gathered.poll(body.as_mut(), most, time, cx)).await;
+        let most = self.options.frame.line;
+        let bytes = poll_fn(|cx| gathered.poll(body.as_mut(), self.bodies(), cx)).await;
         let bytes = bytes.map_err(|why| match why {
             Unread::TooLarge => Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -182,6 +182,10 @@ impl Shared {
             Unread::TooSlow => {
                 Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")
             }
+            Unread::Crowded => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "there is no room for another large body, try again later",
+            ),
             Unread::Broken => Problem::new(StatusCode::BAD_REQUEST, "the body ended too early"),
         })?;
         let bad = |text: String| Problem::new(StatusCode::BAD_REQUEST, text);

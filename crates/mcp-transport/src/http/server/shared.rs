@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::guard::Guard;
 use super::options::HttpOptions;
+use super::read::Unfinished;
 use super::session::Sessions;
 use crate::driver::guarded;
 use crate::runtime::TokioRuntime;
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     stamp: OnceLock<Stamp>,
     runtime: OnceLock<Arc<dyn Runtime>>,
     pub(super) sessions: Sessions,
+    unfinished: Arc<Unfinished>,
     /// Streams that last, of which there is a bound.
     streams: AtomicUsize,
     closing: watch::Sender<bool>,
@@ -43,9 +45,15 @@ impl Shared {
             stamp: OnceLock::new(),
             runtime: OnceLock::new(),
             sessions: Sessions::default(),
+            unfinished: Arc::default(),
             streams: AtomicUsize::new(0),
             closing: watch::Sender::new(false),
         }
+    }
+
+    /// The bounds of bodies.
+    pub(super) fn bodies(&self) -> (&HttpOptions, &Arc<Unfinished>) {
+        (&self.options, &self.unfinished)
     }
 
     /// Ends all streams that would last.

@@ -25,7 +25,7 @@ use super::body::{self, Answer, Kind, ResponseBody, unavailable};
 use super::guard::{self, Guard};
 use super::inbox::Inbox;
 use super::options::HttpOptions;
-use super::read::Gathered;
+use super::read::{Gathered, Unfinished};
 use super::session::fresh_id;
 use crate::http::sse;
 use crate::known::Known;
@@ -54,6 +54,7 @@ struct Shared {
     message_path: String,
     outer_path: Option<String>,
     sessions: Arc<Sessions>,
+    unfinished: Arc<Unfinished>,
 }
 
 type Open = dyn Fn(Io, ServeOptions, Option<Principal>) -> Serving + Send + Sync;
@@ -79,6 +80,7 @@ impl SseServer {
             message_path: "/messages".into(),
             outer_path: None,
             sessions: Arc::default(),
+            unfinished: Arc::default(),
         }))
     }
 
@@ -242,8 +244,8 @@ impl Shared {
         };
         let mut body = pin!(body);
         let mut gathered = Gathered::default();
-        let (most, time) = (self.options.frame.line, self.options.body_time);
-        let text = poll_fn(|cx| gathered.poll(body.as_mut(), most, time, cx)).await;
+        let (most, bounds) = (self.options.frame.line, (&self.options, &self.unfinished));
+        let text = poll_fn(|cx| gathered.poll(body.as_mut(), bounds, cx)).await;
         let text = text.map_err(|why| Box::new(super::unread(why, most)))?;
         if inbox.push(text) {
             Ok(body::empty(StatusCode::ACCEPTED))
