@@ -582,3 +582,80 @@ async fn a_shutdown_waits_for_calls_and_ends_streams() {
     assert!(rest(&mut raw).await.last().unwrap().1.contains("slow"));
     served.ended().await;
 }
+
+/// A tool that counts to 150, with pauses.
+#[derive(Clone)]
+struct Counts;
+
+impl tower_service::Service<Exchange> for Counts {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), ErrorObject>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+        Box::pin(async move {
+            let ClientRequest::CallTool(_) = &exchange.request else {
+                let found = DiscoverResult::new(ServerCapabilities::new(), Vec::new());
+                return Ok(ServerResult::from(found).into());
+            };
+            for step in 1..=150_u32 {
+                let progress = ProgressNotificationParams::new(f64::from(step), "p".into());
+                exchange.notifier.notify(ServerNotification::Progress(progress)).await.unwrap();
+                match step % 7 {
+                    0 => tokio::time::sleep(Duration::from_millis(1)).await,
+                    1 | 3 => tokio::task::yield_now().await,
+                    _ => {}
+                }
+            }
+            text("counted")
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whenever_a_connection_breaks_each_event_arrives_once() {
+    let served = std::sync::Arc::new(served(Counts, HttpOptions::default()).await);
+    let mut clients = tokio::task::JoinSet::new();
+    for seed in 0..40_usize {
+        let served = served.clone();
+        clients.spawn(async move {
+            let id = begin(&served).await;
+            let body =
+                call(1, "count").replace(r#""name""#, r#""_meta":{"progressToken":"p"},"name""#);
+            let mut raw = served.connect().await;
+            raw.request(&post(&id), &body).await;
+            raw.head().await;
+            let (mut seen, mut breaks, mut left) = (0, 0, Vec::new());
+            loop {
+                // As many events as the seed says, then the connection breaks, or only hangs.
+                let mut last = None;
+                for _ in 0..1 + (seed * 7 + breaks * 13) % 40 {
+                    let Some((number, data)) = raw.event().await else { break };
+                    last = number.or(last);
+                    if data.contains("counted") {
+                        assert_eq!(seen, 150);
+                        return;
+                    }
+                    seen += 1;
+                    assert!(data.contains(&format!("\"progress\":{seen}")), "{seen}: {data}");
+                }
+                breaks += 1;
+                let last = last.expect("a stream that ends has an event before");
+                if (seed + breaks) % 3 == 0 {
+                    left.push(raw);
+                }
+                raw = come_back(&served, &id, &last).await.0;
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+}
