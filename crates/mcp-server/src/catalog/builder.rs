@@ -175,7 +175,8 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
     /// The rule sees what a request brought with it, such as the identity that an outer layer
     /// proved. It may depend on nothing else: what a client sees must not vary with its connection
     /// or with what it asked before (specification, "Capabilities" of tools, prompts and resources).
-    /// Listings under a rule are never declared public to caches.
+    /// Listings under a rule are never declared public to caches. A layer that lists by itself, as
+    /// signing does once when a server starts, has no identity and sees what a stranger sees.
     ///
     /// ```
     /// use mcp_server::{Offer, server, tool, types::Principal};

@@ -5,6 +5,8 @@ use mcp_server::{
     Context, Server, State, Suspended, ToolError, completion, prompt, resource, server, tools,
 };
 
+use tower_service::Service;
+
 use crate::ask;
 
 /// Plans a trip.
@@ -75,6 +77,11 @@ fn blob(path: String) -> Vec<u8> {
     path.into_bytes()
 }
 
+#[resource("roots://all")]
+async fn where_to(cx: Context) -> Result<String, Suspended> {
+    ask_first(cx).await
+}
+
 struct Notes(Vec<&'static str>);
 
 #[tools]
@@ -104,6 +111,7 @@ fn features() -> Server {
         .prompt::<ask_first>()
         .resource::<motd>()
         .resource::<blob>()
+        .resource::<where_to>()
         .state(String::from("fine"))
         .prompt::<trip>()
         .resource::<profile>()
@@ -194,6 +202,26 @@ fn functions_are_resources() {
     }
     assert_eq!(motd(), "# Hello", "the functions stay functions");
     assert_eq!((trip::NAME, profile::URI), ("trip", "users://{id}/profile{?lang}"));
+}
+
+#[test]
+fn prompts_and_resources_ask_the_client() {
+    let prompt = || ClientRequest::GetPrompt(GetPromptRequestParams::new("ask_first"));
+    let resource = || ClientRequest::ReadResource(ReadResourceRequestParams::new("roots://all"));
+    for request in [&prompt as &dyn Fn() -> ClientRequest, &resource] {
+        let mut exchange = Exchange::new(request());
+        let capabilities = RawText::new(r#"{"roots":{}}"#).unwrap();
+        exchange.context.set_client(ProtocolVersion::NEWEST, None, Some(capabilities));
+        let mut again = exchange.clone();
+        let send = |exchange| futures_executor::block_on(features().call(exchange)).unwrap();
+        let Outcome::InputRequired(asked) = send(exchange) else { panic!() };
+        assert!(asked.input_requests.unwrap().contains_key("roots"));
+
+        let answer = RawText::new(r#"{"roots":[{"uri":"file:///a"}]}"#).unwrap();
+        again.context.input_responses = Some(Members::from_iter([("roots", answer)]));
+        let Outcome::Complete(result) = send(again) else { panic!() };
+        assert!(serde_json::to_string(&result).unwrap().contains("1 roots"));
+    }
 }
 
 #[test]
