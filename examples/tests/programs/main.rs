@@ -1,11 +1,12 @@
 //! Each example is started and does what its first lines say.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod notes;
 mod served;
 mod servers;
 mod sqlite;
+mod table;
 mod topics;
 
 use std::path::{Path, PathBuf};

@@ -34,7 +34,7 @@ impl Served {
 
     /// The URL of another path of the same program.
     pub(crate) fn at(&self, path: &str) -> String {
-        let authority = self.url.splitn(4, '/').nth(2).unwrap();
+        let authority = self.url.split('/').nth(2).unwrap();
         format!("http://{authority}{path}")
     }
 

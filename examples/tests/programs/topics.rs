@@ -254,3 +254,14 @@ async fn http_modes_behind_a_key() {
     assert!(answer.contains("Echo for the holder of the key: hi"), "{answer}");
     assert!(post("a-guess").starts_with("HTTP/1.1 401"));
 }
+
+#[test]
+fn signed_calls() {
+    let (code, stdout, stderr) = run("signed_calls", &[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let lines = stdout.lines().collect::<Vec<_>>();
+    let [plain, unsigned, _, secured, _, transferred] = lines[..] else { panic!("{stdout}") };
+    assert_eq!((plain, secured), ("Processed: x", "Securely processed: y"));
+    assert!(unsigned.contains("wants signed calls"), "{unsigned}");
+    assert_eq!(transferred, "Transferred 100 cents to ada");
+}
