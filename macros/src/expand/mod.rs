@@ -14,8 +14,8 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::visit_mut::VisitMut;
 use syn::{
-    Attribute, FnArg, ImplItem, ImplItemFn, ItemFn, ItemImpl, LitStr, Meta, ReceiverKind, Signature, Type,
-    Visibility, parse_quote,
+    Attribute, FnArg, ImplItem, ImplItemFn, ItemFn, ItemImpl, LitStr, Meta, ReceiverKind,
+    Signature, Type, Visibility, parse_quote,
 };
 
 use crate::attr::{ToolAttr, ToolsAttr};
@@ -143,11 +143,8 @@ fn take_feature(
     ctxt: &Ctxt,
 ) -> Option<Feature> {
     let kind = |attribute: &Attribute| last(attribute).and_then(Kind::named);
-    let (at, kind) = method
-        .attrs
-        .iter()
-        .enumerate()
-        .find_map(|(at, attribute)| Some((at, kind(attribute)?)))?;
+    let (at, kind) =
+        method.attrs.iter().enumerate().find_map(|(at, attribute)| Some((at, kind(attribute)?)))?;
     let attribute = method.attrs.remove(at);
     if kind == Kind::Completion {
         ctxt.error(&attribute, "a completion is a free function");

@@ -86,8 +86,7 @@ fn removal(
     state: Option<String>,
     answers: &[(&'static str, &str)],
 ) -> Result<Outcome, ErrorObject> {
-    static SERVER: LazyLock<Server> =
-        LazyLock::new(|| server!().tool::<remove>().build().unwrap());
+    static SERVER: LazyLock<Server> = LazyLock::new(|| server!().tool::<remove>().build().unwrap());
     let mut server = SERVER.clone();
     let mut exchange = Exchange::new(request("remove", r#"{"id":5}"#));
     let capabilities = RawText::new(r#"{"elicitation":{}}"#).unwrap();

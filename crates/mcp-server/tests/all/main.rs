@@ -6,12 +6,12 @@ mod call;
 mod context;
 mod feature;
 mod input;
+mod lifespan;
 mod listing;
 mod prompt;
 mod resource;
 #[cfg(feature = "sealed-state")]
 mod sealed;
-mod lifespan;
 mod service;
 mod span;
 mod subscription;

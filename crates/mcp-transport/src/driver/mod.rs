@@ -14,9 +14,9 @@ mod server;
 mod wakes;
 
 pub(crate) use calls::guarded;
-#[cfg(feature = "websocket")]
-pub(crate) use pipe::is_gone;
+pub use client::{ConnectOptions, Connection, connect, connect_with};
 #[cfg(feature = "http-client")]
 pub(crate) use client::{Shared, carried, closed};
-pub use client::{ConnectOptions, Connection, connect, connect_with};
+#[cfg(feature = "websocket")]
+pub(crate) use pipe::is_gone;
 pub use server::{ServeOptions, serve, serve_with};
