@@ -6,13 +6,12 @@ use mcp_types::{
 };
 
 /// The first revision whose forms have titled choices of their own.
-const TITLED_CHOICES: &str = "2025-11-25";
+const TITLED_CHOICES: ProtocolVersion = ProtocolVersion::V2025_11_25;
 
 /// Writes a form so that a client of `version` can show it: titles of choices stand beside the
 /// values (2025-06-18, "Elicitation", "Requested Schema"). What it cannot know is left as it is.
 pub(super) fn simplify(question: &mut InputRequest, version: ProtocolVersion) {
-    // Revisions are dates, and sort as texts.
-    if version.as_str() >= TITLED_CHOICES {
+    if version >= TITLED_CHOICES {
         return;
     }
     let InputRequest::Elicit(ElicitRequestParams::Form(form)) = question else { return };
