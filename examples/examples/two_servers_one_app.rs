@@ -80,6 +80,12 @@ impl Doors {
     fn router(&self) -> Router<Arc<App>> {
         Router::new().route_service("/mcp", self.http.clone()).fallback_service(self.sse.clone())
     }
+
+    /// Ends streams, which last as long as their clients want and would hold up a shutdown.
+    fn close(&self) {
+        self.http.close_streams();
+        self.sse.close_streams();
+    }
 }
 
 /// The application's own state, beside the servers that it hands out.
@@ -145,9 +151,8 @@ async fn main() -> anyhow::Result<()> {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-        // Streams last as long as their clients want, and would hold up the shutdown.
-        app.echo.http.close_streams();
-        app.math.http.close_streams();
+        app.echo.close();
+        app.math.close();
     };
     Ok(axum::serve(listener, router).with_graceful_shutdown(stop).await?)
 }

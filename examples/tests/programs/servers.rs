@@ -1,5 +1,8 @@
 //! Programs that are several servers, or one by hand.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use mcp_client::{display_name, structured, text_of};
 use mcp_transport::Era;
 use serde_json::{Value, json};
@@ -54,6 +57,14 @@ async fn two_servers_one_app() {
     assert!(ask("/math/mcp", "evil.example").starts_with("HTTP/1.1 403"));
     let health = app.raw("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(health.starts_with("HTTP/1.1 200") && health.ends_with(" requests"), "{health}");
+
+    // It ends although clients hold streams open.
+    let mut subscribed = client(&app.at("/echo/mcp"), Era::Modern).subscribe(Default::default());
+    assert!(subscribed.next_change().await.unwrap().is_some());
+    let mut stream = TcpStream::connect(app.at("").trim_start_matches("http://")).unwrap();
+    let get = "GET /math/sse HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
+    stream.write_all(get.as_bytes()).unwrap();
+    assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
     assert_eq!(app.interrupt(), Some(0));
 }
 

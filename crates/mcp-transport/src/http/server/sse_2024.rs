@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -54,7 +55,11 @@ struct Shared {
     message_path: String,
     outer_path: Option<String>,
     sessions: Arc<Sessions>,
+<<<<<<< ours
     unfinished: Arc<Unfinished>,
+=======
+    closing: Arc<AtomicBool>,
+>>>>>>> theirs
 }
 
 type Open = dyn Fn(Io, ServeOptions, Option<Principal>) -> Serving + Send + Sync;
@@ -80,7 +85,11 @@ impl SseServer {
             message_path: "/messages".into(),
             outer_path: None,
             sessions: Arc::default(),
+<<<<<<< ours
             unfinished: Arc::default(),
+=======
+            closing: Arc::default(),
+>>>>>>> theirs
         }))
     }
 
@@ -101,6 +110,13 @@ impl SseServer {
     #[must_use]
     pub fn outer_path(self, path: impl Into<String>) -> Self {
         self.change(|shared| shared.outer_path = Some(rooted(path.into())))
+    }
+
+    /// Ends all streams, and new ones at once, for an application that shuts down: each session hears
+    /// the end of its input, and its stream ends when what it has been asked is answered.
+    pub fn close_streams(&self) {
+        self.0.closing.store(true, Ordering::SeqCst);
+        self.0.lock().values().for_each(|inbox| inbox.close());
     }
 
     fn change(mut self, change: impl FnOnce(&mut Shared)) -> Self {
@@ -192,6 +208,10 @@ impl Shared {
                 ));
             }
             sessions.insert(id.clone(), inbox.clone());
+            // Under the lock: who closes the streams sees this one, or this one sees the end.
+            if self.closing.load(Ordering::SeqCst) {
+                inbox.close();
+            }
         }
         let (output, writer) = tokio::io::simplex(ROOM);
         let mut options = ServeOptions::default();
