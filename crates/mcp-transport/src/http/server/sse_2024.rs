@@ -55,11 +55,8 @@ struct Shared {
     message_path: String,
     outer_path: Option<String>,
     sessions: Arc<Sessions>,
-<<<<<<< ours
     unfinished: Arc<Unfinished>,
-=======
     closing: Arc<AtomicBool>,
->>>>>>> theirs
 }
 
 type Open = dyn Fn(Io, ServeOptions, Option<Principal>) -> Serving + Send + Sync;
@@ -85,11 +82,8 @@ impl SseServer {
             message_path: "/messages".into(),
             outer_path: None,
             sessions: Arc::default(),
-<<<<<<< ours
             unfinished: Arc::default(),
-=======
             closing: Arc::default(),
->>>>>>> theirs
         }))
     }
 
