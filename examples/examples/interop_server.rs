@@ -1,12 +1,14 @@
 //! What `tests/interop/README.md` asks of every server; others' clients are run against it.
 //!
-//! On standard streams, or behind `http://127.0.0.1:PORT/mcp` with `--http PORT`.
+//! On standard streams, behind `http://127.0.0.1:PORT/mcp` with `--http PORT`, or behind HTTP+SSE at
+//! `http://127.0.0.1:PORT/sse` with `--sse PORT`.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use mcp_server::{Context, Elicited, ToolError, data, prompt, resource, server, tool};
-use mcp_transport::http::server::HttpServer;
+use mcp_transport::http::server::{HttpServer, SseServer};
+use tokio::net::TcpListener;
 
 /// Gives its message back.
 #[tool]
@@ -86,9 +88,17 @@ async fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => Ok(mcp_transport::serve(server, mcp_transport::stdio()?).await?),
         ["--http", port] => {
-            let port: u16 = port.parse().context("`--http` needs the number of a port")?;
-            Ok(HttpServer::new(server).listen(("127.0.0.1", port)).await?)
+            Ok(HttpServer::new(server).listen(("127.0.0.1", number(port)?)).await?)
         }
-        _ => bail!("use `interop_server` or `interop_server --http PORT`"),
+        ["--sse", port] => {
+            let listener = TcpListener::bind(("127.0.0.1", number(port)?)).await?;
+            let router = axum::Router::new().fallback_service(SseServer::new(server));
+            Ok(axum::serve(listener, router).await?)
+        }
+        _ => bail!("use `interop_server`, `interop_server --http PORT` or `--sse PORT`"),
     }
+}
+
+fn number(port: &str) -> anyhow::Result<u16> {
+    port.parse().context("the port is no number")
 }

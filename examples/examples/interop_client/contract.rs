@@ -13,6 +13,7 @@ use mcp_client::types::{
 use mcp_client::{Client, Error, text_of};
 use serde_json::{Value, json};
 
+use crate::offers;
 use crate::report::Report;
 
 const MESSAGE: &str = "hello \"wörld\" \u{2713}\n\u{1f642}";
@@ -27,6 +28,7 @@ pub(crate) async fn run<S: ExchangeService>(client: &Client<S>, report: &mut Rep
         .await;
     report.step("missing_argument", refused_argument(client, json!({}))).await;
     report.step("elicitation", elicitation(client)).await;
+    offers::run(client, report).await;
     report.step("at_once", at_once(client)).await;
     report.step("cancel", cancel(client)).await;
 }

@@ -2,13 +2,22 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, ensure};
-use mcp_client::types::{ContentBlock, ExchangeService};
+use anyhow::{Context as _, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mcp_client::types::{ContentBlock, ExchangeService, ResourceContents};
 use mcp_client::{Client, text_of};
 use serde_json::{Value, json};
 
 use crate::contract::{refusal, says};
+use crate::offers::{
+    asks, list_prompts, list_resources, list_templates, refused_prompt, text_at, unknown_resource,
+};
 use crate::report::Report;
+
+const FEATURES: &str = "demo://resource/static/document/features.md";
+const TEXTS: &str = "demo://resource/dynamic/text/{resourceId}";
+const BLOBS: &str = "demo://resource/dynamic/blob/{resourceId}";
 
 /// `@modelcontextprotocol/server-everything`.
 pub(crate) async fn everything<S: ExchangeService>(client: &Client<S>, report: &mut Report) {
@@ -20,6 +29,15 @@ pub(crate) async fn everything<S: ExchangeService>(client: &Client<S>, report: &
     report.step("progress", progress(client)).await;
     report.step("wrong_argument", wrong_argument(client)).await;
     report.step("unknown_tool", unknown_tool(client)).await;
+    report.step("list_resources", list_resources(client, &[FEATURES])).await;
+    report.step("list_templates", list_templates(client, &[TEXTS, BLOBS])).await;
+    report.step("read_resource", read_resource(client)).await;
+    report.step("read_template", read_template(client)).await;
+    report.step("read_blob", read_blob(client)).await;
+    report.step("unknown_resource", unknown_resource(client, "demo://nothing")).await;
+    report.step("list_prompts", list_prompts(client, &["simple-prompt", "args-prompt"])).await;
+    report.step("get_prompt", get_prompt(client)).await;
+    report.step("prompt_without_argument", refused_prompt(client, "args-prompt")).await;
 }
 
 /// `@modelcontextprotocol/server-filesystem` on a folder that holds `greeting.txt`.
@@ -84,6 +102,38 @@ async fn progress<S: ExchangeService>(client: &Client<S>) -> anyhow::Result<Valu
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     ensure!(seen == [1.0, 2.0, 3.0, 4.0], "progress: {seen:?}");
     Ok(json!({ "text": text, "progress": seen }))
+}
+
+async fn read_resource<S: ExchangeService>(client: &Client<S>) -> anyhow::Result<Value> {
+    let content = text_at(client, FEATURES).await?;
+    ensure!(content.mime_type.as_deref() == Some("text/markdown"), "{:?}", content.mime_type);
+    ensure!(content.text.contains("args-prompt"), "the document: {}", content.text);
+    Ok(content.text.len().into())
+}
+
+async fn read_template<S: ExchangeService>(client: &Client<S>) -> anyhow::Result<Value> {
+    let content = text_at(client, &TEXTS.replace("{resourceId}", "7")).await?;
+    ensure!(content.text.starts_with("Resource 7: "), "the resource: {}", content.text);
+    Ok(content.text.into())
+}
+
+async fn read_blob<S: ExchangeService>(client: &Client<S>) -> anyhow::Result<Value> {
+    let result = client.read_resource(&BLOBS.replace("{resourceId}", "7")).await?;
+    let [ResourceContents::Blob(content)] = result.contents.as_slice() else {
+        bail!("not one blob: {:?}", result.contents);
+    };
+    let bytes = STANDARD.decode(content.blob.as_bytes()).map_err(anyhow::Error::msg)?;
+    let text = String::from_utf8(bytes)?;
+    ensure!(text.starts_with("Resource 7: "), "the resource: {text}");
+    Ok(text.into())
+}
+
+async fn get_prompt<S: ExchangeService>(client: &Client<S>) -> anyhow::Result<Value> {
+    let none: [(&str, &str); 0] = [];
+    let simple = client.get_prompt("simple-prompt", none).await?;
+    asks(&simple, "This is a simple prompt without arguments.")?;
+    let arguments = [("city", "Zürich"), ("state", "ZH")];
+    asks(&client.get_prompt("args-prompt", arguments).await?, "What's weather in Zürich, ZH?")
 }
 
 async fn wrong_argument<S: ExchangeService>(client: &Client<S>) -> anyhow::Result<Value> {
