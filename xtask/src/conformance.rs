@@ -7,16 +7,14 @@
 //! `MCP_CONFORMANCE=skip` is the only way to leave it out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use judge::Verdict;
 
-use crate::process::finish;
+use crate::process::{Listening, finish};
 use crate::tools::install_node;
 
 mod judge;
@@ -147,7 +145,12 @@ impl Suite {
         let mut command = Command::new(&self.node);
         command.arg(self.package.join("dist/index.js")).arg(role);
         let server = if role == "server" {
-            let server = Running::start(&self.examples.join("everything"))?;
+            let program = self.examples.join("everything");
+            let server = Listening::start(|port| {
+                let mut command = Command::new(program);
+                command.args(["--port", &port.to_string()]);
+                command
+            })?;
             command.arg("--url").arg(format!("http://127.0.0.1:{}/mcp", server.port));
             Some(server)
         } else {
@@ -165,10 +168,8 @@ impl Suite {
             .stderr(log);
         // Its exit code follows its own, laxer rule.
         command.status().map_err(|error| format!("cannot start the suite: {error}"))?;
-        if let Some(mut server) = server
-            && let Some(status) = server.child.try_wait().map_err(|error| error.to_string())?
-        {
-            return Err(format!("the server ended during the run ({status})"));
+        if let Some(mut server) = server {
+            server.still_there().map_err(|why| format!("the server {why} during the run"))?;
         }
         judge::all(role, revision, &self.package, &results)
     }
@@ -185,46 +186,6 @@ impl Suite {
         fs::write(&script, text)
             .map_err(|error| format!("cannot write `{}`: {error}", script.display()))?;
         Ok(format!("bash '{}'", script.display()))
-    }
-}
-
-/// The server under test; it ends with this value.
-struct Running {
-    child: Child,
-    port: u16,
-}
-
-impl Running {
-    fn start(program: &Path) -> Result<Running, String> {
-        let free =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
-        let address: SocketAddr =
-            free.map_err(|error| format!("there is no free port: {error}"))?;
-        let child = Command::new(program)
-            .args(["--port", &address.port().to_string()])
-            .stdin(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("cannot start `{}`: {error}", program.display()))?;
-        let mut running = Running { child, port: address.port() };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(address).is_err() {
-            if let Some(status) = running.child.try_wait().map_err(|error| error.to_string())? {
-                return Err(format!("`{}` ended at once ({status})", program.display()));
-            }
-            if Instant::now() > deadline {
-                return Err(format!("`{}` does not listen on {address}", program.display()));
-            }
-            sleep(Duration::from_millis(20));
-        }
-        Ok(running)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,21 +1,26 @@
 //! `cargo xtask interop`: our server under others' clients, our client on others' servers.
 //!
 //! Installs what `tests/interop` pins under `target/interop`, builds both ends in release and the
-//! server of the README outside the workspace, and runs every suite of [`suites`]. A suite that
-//! cannot run fails; leaving all of it out needs
+//! server of the README outside the workspace, starts the servers that listen ([`servers`]), and
+//! runs every suite of [`suites`]. A suite that cannot run fails; leaving all of it out needs
 //! `MCP_INTEROP=skip`. A suite's program exits 0 only when nothing failed and closes with
 //! `N passed, M failed`; both are held against each other.
 
 use std::env;
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use serde_json::Value;
+
+use self::servers::Servers;
+use self::suites::{Must, Suite};
 use crate::process::{capture, clip, finish};
 use crate::tools::Tools;
 
 pub(crate) mod outsider;
+mod servers;
+mod suites;
 
 /// Runs all suites from the workspace's root folder.
 ///
@@ -44,19 +49,21 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     println!("interop: building the server of the README outside the workspace");
     let outsider = outsider::Outsider::write(root, &tools.cache)?.build(&cargo, false)?;
 
+    let release = target.join("release");
+    let mut servers = Servers::start(&tools, &release)?;
     let (mut passed, mut failed, mut names) = (0, 0, Vec::new());
-    for suite in suites(&tools, &target.join("release"), &outsider) {
+    for suite in suites::all(&tools, &release, &outsider, &servers) {
         let started = Instant::now();
-        let verdict = suite.judge(&tools.cache.join("etdi"));
+        let verdict = suite.judge(&tools.cache.join("etdi"), &mut servers);
         let seconds = started.elapsed().as_secs_f64();
         match verdict {
             Ok(line) => {
                 passed += 1;
-                println!("interop: ok   {:<44} {line} ({seconds:.1} s)", suite.name);
+                println!("interop: ok   {:<50} {line} ({seconds:.1} s)", suite.name);
             }
             Err(why) => {
                 failed += 1;
-                println!("interop: FAIL {:<44} ({seconds:.1} s)\n{why}", suite.name);
+                println!("interop: FAIL {:<50} ({seconds:.1} s)\n{why}", suite.name);
                 names.push(suite.name);
             }
         }
@@ -69,114 +76,28 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     }
 }
 
-/// One program, and what it must do.
-struct Suite {
-    name: String,
-    command: Vec<PathBuf>,
-    must: Must,
-}
-
-enum Must {
-    /// Exit 0 and close with `N passed, 0 failed`.
-    Pass,
-    /// Exit 1 and close with `N passed, M failed`: shows that the program can fail.
-    Fail,
-    /// Exit 0 and print this.
-    Print(&'static str),
-}
-
-fn suites(tools: &Tools, release: &Path, outsider: &Path) -> Vec<Suite> {
-    let server = vec![release.join("examples/interop_server")];
-    let ours = vec![release.join("examples/interop_client")];
-    let clients = [
-        ("the Python client", vec![tools.python.clone(), tools.sources.join("python/client.py")]),
-        ("the TypeScript client", tools.node_program("client.mjs")),
-        ("the Inspector", tools.node_program("inspector.mjs")),
-        ("our client", ours.clone()),
-    ];
-    let servers = [
-        ("the Python server", vec![tools.python.clone(), tools.sources.join("python/server.py")]),
-        ("the TypeScript server", tools.node_program("server.mjs")),
-    ];
-    let wrong = vec![tools.python.clone(), tools.sources.join("python/wrong_server.py")];
-    let files = tools.cache.join("files");
-    let everything = tools.published("server-everything", OsStr::new("stdio"));
-    let filesystem = tools.published("server-filesystem", files.as_os_str());
-    let etdi = vec![release.join("etdi")];
-
-    let mut suites = Vec::new();
-    let mut add =
-        |name: String, program: &[PathBuf], options: &[&str], target: &[PathBuf], must| {
-            suites.push(Suite { name, command: join(program, options, target), must });
-        };
-    for (name, program) in &clients {
-        add(format!("{name} can fail"), program, &[], &wrong, Must::Fail);
-        add(format!("{name} on our server"), program, &[], &server, Must::Pass);
-    }
-    for (name, program) in &servers {
-        for era in ["legacy", "modern"] {
-            let options = ["--era", era];
-            add(format!("our client on {name}, {era}"), &ours, &options, program, Must::Pass);
-        }
-    }
-    for (name, target) in [("everything", &everything), ("filesystem", &filesystem)] {
-        let options = ["--era", "auto", "--server", name];
-        add(format!("our client on server-{name}"), &ours, &options, target, Must::Pass);
-    }
-    let list = ["list"];
-    add("etdi list, server-everything".into(), &etdi, &list, &everything, Must::Print("get-sum"));
-    add(
-        "etdi list, server-filesystem".into(),
-        &etdi,
-        &list,
-        &filesystem,
-        Must::Print("read_text_file"),
-    );
-    let call = ["call", "get-sum", "a=2", "b=3.5", "--yes"];
-    add("etdi call, server-everything".into(), &etdi, &call, &everything, Must::Print("5.5"));
-    let path = format!("path={}", files.join("greeting.txt").display());
-    let call = ["call", "read_text_file", &path, "--yes"];
-    let says = Must::Print("hello from a file");
-    add("etdi call, server-filesystem".into(), &etdi, &call, &filesystem, says);
-    let list = ["tools/list", "--strict"];
-    let call = ["tools/call", "--tool-name", "greet", "--tool-args-json", r#"{"name":"Ada"}"#];
-    for era in ["legacy", "modern"] {
-        for (does, method, text) in
-            [("lists", list.as_slice(), "greet"), ("calls", &call, "hello Ada")]
-        {
-            let mut command = tools.inspector();
-            command.extend([outsider.to_owned(), "--protocol-era".into(), era.into()]);
-            command
-                .extend(["--format", "json", "--method"].iter().chain(method).map(PathBuf::from));
-            let name = format!("the Inspector {does} the README's server, {era}");
-            suites.push(Suite { name, command, must: Must::Print(text) });
-        }
-    }
-    suites
-}
-
-/// `program options -- target`.
-fn join(program: &[PathBuf], options: &[&str], target: &[PathBuf]) -> Vec<PathBuf> {
-    let options = options.iter().map(PathBuf::from);
-    program
-        .iter()
-        .cloned()
-        .chain(options)
-        .chain([PathBuf::from("--")])
-        .chain(target.iter().cloned())
-        .collect()
-}
-
 impl Suite {
     /// Runs the program; gives its closing line, or why it is not accepted.
-    fn judge(&self, home: &Path) -> Result<String, String> {
+    fn judge(&self, home: &Path, servers: &mut Servers) -> Result<String, String> {
         let ended = capture(&self.command, home)?;
         let closing = ended.stdout.lines().last().unwrap_or_default().trim().to_owned();
         let counts = counts(&closing);
         let accepted = match &self.must {
             Must::Pass => ended.code == Some(0) && matches!(counts, Some((1.., 0))),
-            Must::Fail => ended.code == Some(1) && matches!(counts, Some((_, 1..))),
+            Must::FailBut(kept) => {
+                ended.code == Some(1)
+                    && matches!(counts, Some((_, 1..)))
+                    && passed(&ended.stdout)
+                        .is_some_and(|steps| steps.iter().all(|step| kept.contains(&step.as_str())))
+            }
             Must::Print(text) => ended.code == Some(0) && ended.stdout.contains(text),
+        };
+        let log = match self.server {
+            None => String::new(),
+            Some(server) => {
+                servers.still_there(server)?;
+                format!("\n    server: {}", servers.log(server))
+            }
         };
         match (accepted, &self.must) {
             (true, Must::Print(text)) => Ok(format!("prints `{text}`")),
@@ -185,7 +106,7 @@ impl Suite {
                 let command: Vec<_> =
                     self.command.iter().map(|word| word.to_string_lossy()).collect();
                 Err(format!(
-                    "    {}\n    exit {:?}\n    stdout: {}\n    stderr: {}",
+                    "    {}\n    exit {:?}\n    stdout: {}\n    stderr: {}{log}",
                     command.join(" "),
                     ended.code,
                     clip(&ended.stdout),
@@ -196,8 +117,45 @@ impl Suite {
     }
 }
 
+/// The steps that a program reports as passed, in whichever era.
+fn passed(stdout: &str) -> Option<Vec<String>> {
+    let report = stdout.lines().find_map(|line| serde_json::from_str::<Value>(line).ok())?;
+    let mut names = Vec::new();
+    for steps in report.get("eras")?.as_object()?.values() {
+        for (name, step) in steps.as_object()? {
+            if step.get("ok")?.as_bool()? {
+                names.push(name.clone());
+            }
+        }
+    }
+    Some(names)
+}
+
 /// Reads `N passed, M failed`.
 fn counts(line: &str) -> Option<(u32, u32)> {
     let (passed, failed) = line.strip_suffix(" failed")?.split_once(" passed, ")?;
     Some((passed.parse().ok()?, failed.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_tells_which_steps_passed() {
+        let report = r#"{"client": "x", "eras": {
+            "legacy": {"a": {"ok": true, "seen": null}, "b": {"ok": false, "seen": "no"}},
+            "modern": {"a": {"ok": false}, "c": {"ok": true}}}}"#;
+        let said = format!("noise\n{}\n2 passed, 2 failed", report.replace('\n', ""));
+        assert_eq!(passed(&said).unwrap(), ["a", "c"]);
+        assert_eq!(passed("2 passed, 2 failed"), None);
+        assert_eq!(passed(r#"{"eras": {"legacy": {"a": {}}}}"#), None);
+    }
+
+    #[test]
+    fn a_closing_line_is_read_whole_or_not_at_all() {
+        assert_eq!(counts("12 passed, 3 failed"), Some((12, 3)));
+        assert_eq!(counts("12 passed, 3 failed, 1 skipped"), None);
+        assert_eq!(counts("passed, 3 failed"), None);
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,54 @@ pub(crate) fn capture(command: &[PathBuf], home: &Path) -> Result<Ended, String>
     })
 }
 
+/// A server that listens on a port of this machine; it ends with this value.
+pub(crate) struct Listening {
+    child: Child,
+    pub(crate) port: u16,
+}
+
+impl Listening {
+    /// Starts what `command` makes of a free port, and waits until it listens.
+    pub(crate) fn start(command: impl FnOnce(u16) -> Command) -> Result<Listening, String> {
+        let free =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
+        let address: SocketAddr =
+            free.map_err(|error| format!("there is no free port: {error}"))?;
+        let mut command = command(address.port());
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command
+            .stdin(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("cannot start `{program}`: {error}"))?;
+        let mut listening = Listening { child, port: address.port() };
+        let deadline = Instant::now() + START;
+        while TcpStream::connect(address).is_err() {
+            listening.still_there().map_err(|why| format!("`{program}` {why}"))?;
+            if Instant::now() > deadline {
+                return Err(format!("`{program}` does not listen on {address}"));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(listening)
+    }
+
+    /// An error when the server has ended by itself.
+    pub(crate) fn still_there(&mut self) -> Result<(), String> {
+        match self.child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) => Err(format!("ended by itself ({status})")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -77,3 +126,6 @@ pub(crate) fn finish(command: &mut Command) -> Result<(), String> {
 
 /// Longer than the slowest suite on a busy machine, the Inspector's.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// How long a server may take until it listens; interpreters are slow on a busy machine.
+const START: Duration = Duration::from_secs(60);

@@ -9,10 +9,10 @@ use crate::process::finish;
 
 /// Interpreters and packages, installed.
 pub(crate) struct Tools {
-    pub(crate) sources: PathBuf,
+    sources: PathBuf,
     pub(crate) cache: PathBuf,
     node: PathBuf,
-    pub(crate) python: PathBuf,
+    python: PathBuf,
 }
 
 impl Tools {
@@ -26,6 +26,11 @@ impl Tools {
             .canonicalize()
             .map_err(|error| format!("cannot resolve `{}`: {error}", cache.display()))?;
         Ok(Tools { sources: sources.to_owned(), cache, node, python })
+    }
+
+    /// A program of ours on Python.
+    pub(crate) fn python_program(&self, name: &str) -> Vec<PathBuf> {
+        vec![self.python.clone(), self.sources.join("python").join(name)]
     }
 
     /// A program of ours on node; it lies beside `node_modules`, where imports are looked up.

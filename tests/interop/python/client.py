@@ -1,6 +1,6 @@
-"""The published Python client (`mcp`) against a stdio server given as a command.
+"""The published Python client (`mcp`) against a server: a command, or a URL of either HTTP transport.
 
-    client.py [--era legacy|modern|both] -- COMMAND ARGS...
+    client.py [--era legacy|modern|both] (-- COMMAND ARGS... | --url URL | --sse URL)
 
 Prints one JSON object with every step, then `N passed, M failed`; exits 0 when
 nothing failed. The steps are those of ../README.md.
@@ -14,10 +14,10 @@ from importlib.metadata import version
 
 import mcp_types as types
 from mcp import Client, StdioServerParameters
+from mcp.client.sse import sse_client
 from mcp.shared.exceptions import MCPError
 
-# Features that the server does not promise yet: named here, never passed over in silence.
-LATER = ["resources", "prompts"]
+STATIC, TEMPLATE = "interop://static", "interop://greeting/{name}"
 MESSAGE = 'hello "wörld" \u2713\n\U0001f642'
 SECONDS = 20
 
@@ -31,13 +31,20 @@ def expect(condition, seen):
         raise AssertionError(f"unexpected: {seen!r}")
 
 
+def parameter_error(refused):
+    """The text of a refusal that must be the protocol's, for parameters that are wrong."""
+    kind, code, message = refused
+    expect(kind == "protocol" and code == types.INVALID_PARAMS, refused)
+    return message
+
+
 async def refusal(call):
     """How a call is refused: as a protocol error or as a tool error. Success is a failure here."""
     try:
         result = await call
     except MCPError as error:
         return "protocol", error.error.code, error.error.message
-    expect(result.is_error, result)
+    expect(getattr(result, "is_error", False), result)
     return "tool", None, text(result)
 
 
@@ -94,6 +101,50 @@ class Steps:
         expect(not result.is_error and text(result) == "hello Ada", result)
         expect(self.asked == ["What is your name?"], self.asked)
 
+    async def list_resources(self):
+        found = {resource.uri: resource for resource in (await self.client.list_resources()).resources}
+        expect(STATIC in found and found[STATIC].mime_type == "text/plain", found)
+        return sorted(found)
+
+    async def list_templates(self):
+        listed = (await self.client.list_resource_templates()).resource_templates
+        found = {template.uri_template: template for template in listed}
+        expect(TEMPLATE in found and found[TEMPLATE].mime_type == "text/plain", found)
+        return sorted(found)
+
+    async def read(self, uri, wanted):
+        [content] = (await self.client.read_resource(uri)).contents
+        expect((content.uri, content.mime_type, content.text) == (uri, "text/plain", wanted), content)
+
+    async def read_resource(self):
+        await self.read(STATIC, "static text")
+
+    async def read_template(self):
+        await self.read("interop://greeting/Ada", "greeting for Ada")
+        await self.read("interop://greeting/J%C3%BCrgen%20K", "greeting for Jürgen K")
+
+    async def unknown_resource(self):
+        return parameter_error(await refusal(self.client.read_resource("interop://nothing")))
+
+    async def list_prompts(self):
+        prompts = {prompt.name: prompt for prompt in (await self.client.list_prompts()).prompts}
+        expect("greet" in prompts, sorted(prompts))
+        [argument] = prompts["greet"].arguments
+        expect(argument.name == "name" and argument.required, argument)
+        return sorted(prompts)
+
+    async def get_prompt(self):
+        [message] = (await self.client.get_prompt("greet", {"name": "Ada"})).messages
+        expect((message.role, message.content.text) == ("user", "Please greet Ada"), message)
+
+    async def prompt_without_argument(self):
+        message = parameter_error(await refusal(self.client.get_prompt("greet", {})))
+        expect("name" in message, message)
+        return message
+
+    async def unknown_prompt(self):
+        return parameter_error(await refusal(self.client.get_prompt("no_such_prompt", {})))
+
     async def at_once(self):
         calls = [self.client.call_tool("echo", {"message": str(n)}) for n in range(50)]
         seen = [text(result) for result in await asyncio.gather(*calls)]
@@ -110,7 +161,9 @@ class Steps:
 
 
 ORDER = ["negotiate", "list_tools", "echo", "progress", "unknown_tool", "wrong_argument",
-         "missing_argument", "elicitation", "at_once", "cancel"]
+         "missing_argument", "elicitation", "list_resources", "list_templates", "read_resource",
+         "read_template", "unknown_resource", "list_prompts", "get_prompt", "prompt_without_argument",
+         "unknown_prompt", "at_once", "cancel"]
 
 
 def first(error):
@@ -119,7 +172,16 @@ def first(error):
     return f"{type(error).__name__}: {error}"[:500]
 
 
-async def run(command, era):
+def target(given):
+    """What the library connects to: a command, a URL, or a transport of its own."""
+    if given.url:
+        return given.url
+    if given.sse:
+        return sse_client(given.sse)
+    return StdioServerParameters(command=given.command[0], args=given.command[1:])
+
+
+async def run(given, era):
     done = {name: {"ok": False, "seen": "not reached"} for name in ORDER}
     asked = []
 
@@ -128,9 +190,8 @@ async def run(command, era):
         return types.ElicitResult(action="accept", content={"name": "Ada"})
 
     try:
-        server = StdioServerParameters(command=command[0], args=command[1:])
         client = Client(
-            server,
+            target(given),
             mode="legacy" if era == "legacy" else "auto",
             elicitation_callback=answer,
             read_timeout_seconds=SECONDS,
@@ -152,14 +213,18 @@ async def run(command, era):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--era", choices=["legacy", "modern", "both"], default="both")
-    if "--" not in sys.argv[1:-1]:
-        parser.error("give the server as `-- COMMAND ARGS...`")
-    cut = sys.argv.index("--")
-    era = parser.parse_args(sys.argv[1:cut]).era
-    eras = ["legacy", "modern"] if era == "both" else [era]
-    done = {era: asyncio.run(run(sys.argv[cut + 1:], era)) for era in eras}
+    parser.add_argument("--url")
+    parser.add_argument("--sse")
+    words = sys.argv[1:]
+    cut = words.index("--") if "--" in words else len(words)
+    given = parser.parse_args(words[:cut])
+    given.command = words[cut + 1:]
+    if [bool(given.url), bool(given.sse), bool(given.command)].count(True) != 1:
+        parser.error("give one server: `-- COMMAND ARGS...`, `--url URL` or `--sse URL`")
+    eras = ["legacy", "modern"] if given.era == "both" else [given.era]
+    done = {era: asyncio.run(run(given, era)) for era in eras}
     outcomes = [step["ok"] for steps in done.values() for step in steps.values()]
-    print(json.dumps({"client": f"mcp {version('mcp')}", "eras": done, "later": LATER}, ensure_ascii=False))
+    print(json.dumps({"client": f"mcp {version('mcp')}", "eras": done}, ensure_ascii=False))
     print(f"{sum(outcomes)} passed, {outcomes.count(False)} failed")
     return 0 if all(outcomes) else 1
 

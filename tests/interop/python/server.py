@@ -1,9 +1,11 @@
-"""A stdio server on the published Python library (`mcp`), both eras, for our client.
+"""A server on the published Python library (`mcp`), both eras, for our client.
 
+On standard streams, behind Streamable HTTP with `--http PORT`, behind HTTP+SSE with `--sse PORT`.
 It offers what ../README.md asks of every server here.
 """
 
 import asyncio
+import sys
 from typing import Annotated
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -48,5 +50,31 @@ async def ask(answer: Annotated[ElicitationResult[Name], Resolve(question)]) -> 
             return f"ask {refused.action}"
 
 
+@server.resource("interop://static", mime_type="text/plain")
+def static() -> str:
+    """A text that never changes."""
+    return "static text"
+
+
+@server.resource("interop://greeting/{name}", mime_type="text/plain")
+def greeting(name: str) -> str:
+    """A greeting for each name."""
+    return f"greeting for {name}"
+
+
+@server.prompt()
+def greet(name: str) -> str:
+    """Asks to greet somebody."""
+    return f"Please greet {name}"
+
+
 if __name__ == "__main__":
-    server.run("stdio")
+    match sys.argv[1:]:
+        case []:
+            server.run("stdio")
+        case ["--http", port]:
+            server.run("streamable-http", port=int(port))
+        case ["--sse", port]:
+            server.run("sse", port=int(port))
+        case _:
+            sys.exit("usage: server.py [--http PORT | --sse PORT]")

@@ -19,8 +19,40 @@ async def call_tool(context, params):
     return types.CallToolResult(content=[types.TextContent(text="wrong")])
 
 
+async def list_resources(context, params):
+    return types.ListResourcesResult(resources=[types.Resource(name="static", uri="interop://else")])
+
+
+async def list_templates(context, params):
+    template = types.ResourceTemplate(name="greeting", uri_template="interop://else/{name}")
+    return types.ListResourceTemplatesResult(resource_templates=[template])
+
+
+async def read_resource(context, params):
+    return types.ReadResourceResult(contents=[types.TextResourceContents(uri=params.uri, text="wrong")])
+
+
+async def list_prompts(context, params):
+    return types.ListPromptsResult(prompts=[types.Prompt(name="greet")])
+
+
+async def get_prompt(context, params):
+    content = types.TextContent(text="wrong")
+    return types.GetPromptResult(messages=[types.PromptMessage(role="assistant", content=content)])
+
+
 async def main():
-    server = Server("wrong", version="1.0.0", on_list_tools=list_tools, on_call_tool=call_tool)
+    server = Server(
+        "wrong",
+        version="1.0.0",
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        on_list_resources=list_resources,
+        on_list_resource_templates=list_templates,
+        on_read_resource=read_resource,
+        on_list_prompts=list_prompts,
+        on_get_prompt=get_prompt,
+    )
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 

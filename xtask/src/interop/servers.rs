@@ -1,0 +1,131 @@
+//! The servers behind HTTP: started once, used by many suites, ended together.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use crate::process::{Listening, clip};
+use crate::tools::{Tools, write};
+
+/// Which server, and behind which of the two HTTP transports.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    Ours,
+    OursSse,
+    Python,
+    PythonSse,
+    TypeScript,
+    Everything,
+    EverythingSse,
+}
+
+use Server::{Everything, EverythingSse, Ours, OursSse, Python, PythonSse, TypeScript};
+
+const ALL: [Server; 7] = [Ours, OursSse, Python, PythonSse, TypeScript, Everything, EverythingSse];
+
+impl Server {
+    fn name(self) -> &'static str {
+        match self {
+            Ours => "ours",
+            OursSse => "ours-sse",
+            Python => "python",
+            PythonSse => "python-sse",
+            TypeScript => "typescript",
+            Everything => "everything",
+            EverythingSse => "everything-sse",
+        }
+    }
+
+    /// The path of the server's endpoint.
+    fn path(self) -> &'static str {
+        match self {
+            Ours | Python | TypeScript | Everything => "/mcp",
+            OursSse | PythonSse | EverythingSse => "/sse",
+        }
+    }
+
+    /// What is started, and the option that its port follows; the published server takes its port
+    /// from the environment.
+    fn command(self, tools: &Tools, release: &Path) -> (Vec<PathBuf>, Option<&'static str>) {
+        let ours = || vec![release.join("examples/interop_server")];
+        match self {
+            Ours => (ours(), Some("--http")),
+            OursSse => (ours(), Some("--sse")),
+            Python => (tools.python_program("server.py"), Some("--http")),
+            PythonSse => (tools.python_program("server.py"), Some("--sse")),
+            TypeScript => (tools.node_program("server.mjs"), Some("--http")),
+            Everything => (tools.published("server-everything", "streamableHttp".as_ref()), None),
+            EverythingSse => (tools.published("server-everything", "sse".as_ref()), None),
+        }
+    }
+}
+
+/// All of them, running; they end with this value.
+pub(crate) struct Servers {
+    running: Vec<(Server, Listening)>,
+    logs: PathBuf,
+}
+
+impl Servers {
+    /// Starts all servers at once, each on a free port, and waits until all of them listen. What they
+    /// say goes to a file each.
+    pub(crate) fn start(tools: &Tools, release: &Path) -> Result<Servers, String> {
+        let logs = tools.cache.join("logs");
+        let started: Vec<Result<_, String>> = thread::scope(|scope| {
+            let starting = ALL.map(|server| {
+                let logs = &logs;
+                scope.spawn(move || Ok((server, start(server, tools, release, logs)?)))
+            });
+            let crashed = || Err("a server could not be started".to_owned());
+            starting.map(|one| one.join().unwrap_or_else(|_| crashed())).into()
+        });
+        Ok(Servers { running: started.into_iter().collect::<Result<_, _>>()?, logs })
+    }
+
+    /// Where clients reach it.
+    pub(crate) fn url(&self, server: Server) -> String {
+        let port = self.running.iter().find(|(one, _)| *one == server).map_or(0, |(_, it)| it.port);
+        format!("http://127.0.0.1:{port}{}", server.path())
+    }
+
+    /// An error when the server has ended by itself.
+    pub(crate) fn still_there(&mut self, server: Server) -> Result<(), String> {
+        match self.running.iter_mut().find(|(one, _)| *one == server) {
+            Some((_, running)) => {
+                running.still_there().map_err(|why| format!("    the server {why}"))
+            }
+            None => Err(format!("    the server `{}` was not started", server.name())),
+        }
+    }
+
+    /// The last that the server said.
+    pub(crate) fn log(&self, server: Server) -> String {
+        clip(&fs::read_to_string(log(&self.logs, server)).unwrap_or_default())
+    }
+}
+
+fn log(logs: &Path, server: Server) -> PathBuf {
+    logs.join(format!("{}.log", server.name()))
+}
+
+fn start(server: Server, tools: &Tools, release: &Path, logs: &Path) -> Result<Listening, String> {
+    let path = log(logs, server);
+    write(&path, b"")?;
+    let open = || File::options().append(true).open(&path);
+    let (out, err) = open()
+        .and_then(|out| Ok((out, open()?)))
+        .map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
+    let (words, option) = server.command(tools, release);
+    let (program, arguments) = words.split_first().ok_or("an empty command")?;
+    let listening = Listening::start(|port| {
+        let mut command = Command::new(program);
+        command.args(arguments).args(option).stdout(out).stderr(err);
+        match option {
+            Some(_) => command.arg(port.to_string()),
+            None => command.env("PORT", port.to_string()),
+        };
+        command
+    });
+    listening.map_err(|why| format!("{why}; see `{}`", path.display()))
+}
