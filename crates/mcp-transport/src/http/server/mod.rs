@@ -12,13 +12,48 @@
 //! # }
 //! ```
 //!
+//! # What a client gets
+//!
+//! Without a handshake, one POST is one exchange. Its answer is one JSON text, or a stream if the call
+//! says something before it ends or takes longer than [`HttpOptions::keep_alive`]; a client that goes
+//! away has cancelled it. With a handshake there are sessions, streams that a client comes back to
+//! ([`EventStore`]), and what the server tells of its own accord on a stream of GET; a client that
+//! goes away has cancelled nothing. [`HttpOptions::stateless`] serves such clients without sessions.
+//!
 //! # What it holds off
 //!
 //! Only requests to `localhost`, `127.0.0.1` and `[::1]` are served, and of web pages only those of
-//! the same host: see [`HttpOptions::allow_host`] and [`HttpOptions::allow_origin`]. A body is taken
-//! in up to a bound of size and time, a slow reader holds up nothing but its own call, and a handler
-//! that panics answers an error. Who may ask for what is a layer's business: whatever it puts into
-//! the extensions of the HTTP request travels with the exchange, as the request's parts do.
+//! the same host: see [`HttpOptions::allow_host`] and [`HttpOptions::allow_origin`]. Headers that
+//! repeat the message have to say what it says. Heads, bodies, sessions, streams and connections have
+//! bounds of size, time and number; a slow reader holds up nothing but its own call, and a handler that
+//! panics answers an error. How long a call may take, and how many run at once, is bounded by
+//! [`LimitsLayer`](crate::LimitsLayer): a call of a session may go on after its client has gone.
+//!
+//! # Who asks
+//!
+//! That is a layer's business. What it puts into the extensions of the HTTP request travels with the
+//! exchange, as the request's parts do, and a [`Principal`](mcp_types::Principal) there owns the
+//! session that it begins:
+//!
+//! ```
+//! use http::Request;
+//! use mcp_transport::http::server::{HttpServer, ResponseFuture};
+//! use mcp_types::Principal;
+//!
+//! /// Behind a proxy that has checked who asks, and tells.
+//! fn serve<B: http_body::Body>(server: &HttpServer, mut request: Request<B>) -> ResponseFuture<B> {
+//!     let user = request.headers().get("x-user").and_then(|user| user.to_str().ok());
+//!     if let Some(who) = user.map(|user| Principal::new("https://proxy.example", user)) {
+//!         request.extensions_mut().insert(who);
+//!     }
+//!     server.serve(request)
+//! }
+//! ```
+//!
+//! # What it leaves out
+//!
+//! TLS, HTTP/2 and compression, which a proxy or a stack of your own has; answers to `OPTIONS` for
+//! pages of other origins; sessions that several processes share.
 
 #![allow(clippy::result_large_err, reason = "a refusal is an answer, which is moved once")]
 
