@@ -218,8 +218,14 @@ mod tests {
 
     use super::*;
 
+    /// The name and the data of an event.
+    type Read = (Option<String>, String);
+
+    /// A text, its events, the last id and the delay.
+    type Row<'a> = (&'a str, &'a [(Option<&'a str>, &'a str)], Option<&'a str>, u128);
+
     /// Reads `text` in pieces of `size` bytes; gives the events, the last id and the delay.
-    fn read(text: &[u8], size: usize) -> (Vec<(Option<String>, String)>, Option<String>, u128) {
+    fn read(text: &[u8], size: usize) -> (Vec<Read>, Option<String>, u128) {
         let mut reader = Reader::new(1 << 20);
         let mut events = Vec::new();
         for piece in text.chunks(size.max(1)) {
@@ -235,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_forms_of_the_standard() {
-        let table: &[(&str, &[(Option<&str>, &str)], Option<&str>, u128)] = &[
+        let table: &[Row<'_>] = &[
             ("data: a\n\n", &[(None, "a")], None, 0),
             ("data:a\r\n\r\n", &[(None, "a")], None, 0),
             ("data: a\rdata:  b\r\r", &[(None, "a\n b")], None, 0),

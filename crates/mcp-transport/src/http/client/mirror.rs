@@ -420,7 +420,7 @@ mod tests {
         }
         let mark = r#"{"type":"string","x-mcp-header":"A"}"#;
         for schema in [
-            format!(r#"{{"x-mcp-header":"A","type":"object"}}"#),
+            r#"{"x-mcp-header":"A","type":"object"}"#.to_owned(),
             format!(r#"{{"properties":{{"a":{mark},"b":{}}}}}"#, mark.replace('A', "a")),
             format!(r#"{{"properties":{{"a":{{"type":"array","items":{mark}}}}}}}"#),
             format!(r#"{{"anyOf":[{{"properties":{{"a":{mark}}}}}]}}"#),
