@@ -40,6 +40,30 @@ async fn a_page_that_rebinds_its_name_reaches_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_invited_gets_its_answers_from_the_browser() {
+    let served = tools(HttpOptions::default().allow_origin("https://app.example.com")).await;
+    let (head, body) = (modern_head("tools/list", ""), modern(1, "tools/list", ""));
+    let asked = "OPTIONS /mcp HTTP/1.1\nAccess-Control-Request-Method: POST\n\
+                 Access-Control-Request-Headers: content-type,mcp-param-region\n";
+    for (origin, invited) in [("https://app.example.com", true), ("http://localhost", false)] {
+        let from = format!("Origin: {origin}\n");
+        let reply = served.ask(&format!("{asked}{from}"), "").await;
+        assert_eq!(reply.status, if invited { 204 } else { 405 });
+        let page = invited.then_some(origin);
+        assert_eq!(reply.header("access-control-allow-origin"), page);
+        let wanted = invited.then_some("content-type,mcp-param-region");
+        assert_eq!(reply.header("access-control-allow-headers"), wanted);
+        let reply = served.ask(&format!("{head}{from}"), &body).await;
+        assert_eq!(reply.header("access-control-allow-origin"), page);
+        assert_eq!(reply.header("vary"), invited.then_some("Origin"));
+        assert!(reply.with_status(200).contains("echo"));
+    }
+    // A page that is not invited learns nothing of the others.
+    let reply = served.ask(&format!("{asked}Origin: https://evil.example.com\n"), "").await;
+    assert_eq!((reply.status, reply.header("access-control-allow-origin")), (403, None));
+}
+
+#[tokio::test]
 async fn methods_paths_and_media_types_are_held_to_the_protocol() {
     let served = tools(HttpOptions::default()).await;
     let body = modern(1, "tools/list", "");

@@ -5,7 +5,7 @@
 //! with what is allowed (2026-07-28, "Streamable HTTP", "Security & Endpoint").
 
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 /// Hosts and origins that are served.
 #[derive(Debug, Clone, Default)]
@@ -77,6 +77,12 @@ impl Guard {
         }
     }
 
+    /// Whether a page of this origin may call, though it may be of another host.
+    pub(crate) fn invites(&self, origin: &HeaderValue) -> bool {
+        let listed = |known: &String| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+        self.any_origin || self.origins.iter().any(listed)
+    }
+
     fn knows_host(&self, host: &[u8]) -> bool {
         let name = without_port(host);
         LOOPBACK.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
@@ -106,7 +112,7 @@ fn without_port(host: &[u8]) -> &[u8] {
 /// Whether a POST brings JSON and takes the answer, which is JSON or a stream.
 pub(crate) fn check_media(headers: &HeaderMap, stream_needed: bool) -> Result<(), Refusal> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let json = |value: &http::HeaderValue| is_media(value.as_bytes(), b"application/json");
+    let json = |value: &HeaderValue| is_media(value.as_bytes(), b"application/json");
     if !types.next().is_some_and(json) || types.next().is_some() {
         return Err(Refusal::ContentType);
     }
@@ -151,7 +157,7 @@ fn essence(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();

@@ -20,6 +20,9 @@
 //! ([`EventStore`]), and what the server tells of its own accord on a stream of GET; a client that
 //! goes away has cancelled nothing. [`HttpOptions::stateless`] serves such clients without sessions.
 //!
+//! In axum it stands beside routes of your own, whatever their state is:
+//! `Router::new().route(..).nest_service("/mcp", HttpServer::new(server)).with_state(app)`.
+//!
 //! # What it holds off
 //!
 //! Only requests to `localhost`, `127.0.0.1` and `[::1]` are served, and of web pages only those of
@@ -52,15 +55,15 @@
 //!
 //! # What it leaves out
 //!
-//! TLS, HTTP/2 and compression, which a proxy or a stack of your own has; answers to `OPTIONS` for
-//! pages of other origins; sessions that several processes share.
+//! TLS, HTTP/2 and compression, which a proxy or a stack of your own has; sessions that several
+//! processes share.
 
 #![allow(clippy::result_large_err, reason = "a refusal is an answer, which is moved once")]
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -105,6 +108,7 @@ mod listen;
 mod modern;
 mod options;
 mod outlet;
+mod page;
 mod post;
 mod read;
 #[cfg(feature = "rest")]
@@ -135,6 +139,8 @@ impl HttpServer {
     }
 
     /// A router with the server under the path of [`HttpOptions::path`], to be merged into another.
+    ///
+    /// Merge it after `with_state`, or else mount the server itself by `nest_service`.
     #[cfg(feature = "axum")]
     pub fn into_router(self) -> axum::Router {
         let path = self.0.options.path.clone();
@@ -150,8 +156,10 @@ impl HttpServer {
     /// Answers one request. The answer's body, where it is a stream, drives the call.
     pub fn serve<B: Body>(&self, request: Request<B>) -> ResponseFuture<B> {
         let (parts, body) = request.into_parts();
-        let state = self.0.admit(parts).unwrap_or_else(State::answered);
-        ResponseFuture { body: Some(body), state }
+        let origin = parts.headers.get(header::ORIGIN);
+        let page = origin.filter(|origin| self.0.guard.invites(origin)).cloned();
+        let state = self.0.admit(parts, page.as_ref()).unwrap_or_else(State::answered);
+        ResponseFuture { body: Some(body), state, page }
     }
 }
 
@@ -192,6 +200,8 @@ pin_project! {
         #[pin]
         body: Option<B>,
         state: State,
+        // The web page that gets the answer, if it is of another host.
+        page: Option<HeaderValue>,
     }
 }
 
@@ -214,15 +224,16 @@ impl<B: Body> Future for ResponseFuture<B> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
+        let mut answer = loop {
             match this.state {
-                State::Answered { answer } => {
-                    return answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)));
-                }
+                State::Answered { answer } => match answer.take() {
+                    Some(answer) => break answer,
+                    None => return Poll::Pending,
+                },
                 State::Reading { shared, parts, gathered } => {
                     let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Pending };
                     let most = shared.options.frame.line;
-                    let read = std::task::ready!(gathered.poll(body, shared.bodies(), cx));
+                    let read = ready!(gathered.poll(body, shared.bodies(), cx));
                     let Some(parts) = parts.take() else { return Poll::Pending };
                     this.body.set(None);
                     *this.state = match read {
@@ -230,11 +241,15 @@ impl<B: Body> Future for ResponseFuture<B> {
                         Err(why) => State::answered(unread(why, most)),
                     };
                 }
-                State::Calling { call } => return Call::poll_answer(call, cx).map(Ok),
-                State::Posting { post } => return post.poll_answer(cx).map(Ok),
-                State::Opening { opening } => return opening.poll(cx).map(Ok),
+                State::Calling { call } => break ready!(Call::poll_answer(call, cx)),
+                State::Posting { post } => break ready!(post.poll_answer(cx)),
+                State::Opening { opening } => break ready!(opening.poll(cx)),
             }
+        };
+        if let Some(origin) = this.page.take() {
+            page::hand_over(&mut answer, origin);
         }
+        Poll::Ready(Ok(answer))
     }
 }
 
@@ -246,13 +261,16 @@ impl<B> std::fmt::Debug for ResponseFuture<B> {
 
 impl Shared {
     /// Refuses a request before its body is read, or answers it if it has none.
-    fn admit(self: &Arc<Self>, parts: Parts) -> Result<State, Answer> {
+    fn admit(self: &Arc<Self>, parts: Parts, page: Option<&HeaderValue>) -> Result<State, Answer> {
         let refuse = |refusal: guard::Refusal| {
             let error = ErrorObject::invalid_request(refusal.text());
             body::error(refusal.status(), None, &error)
         };
         self.guard.check(&parts.uri, &parts.headers).map_err(refuse)?;
         if parts.method != Method::POST {
+            if let Some(answer) = page.and_then(|_| page::asked_beforehand(&parts)) {
+                return Err(answer);
+            }
             // No revision without a handshake has any other method.
             let sessions = !self.options.stateless && !is_modern(&parts);
             return match parts.method {

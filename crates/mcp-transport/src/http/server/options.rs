@@ -105,7 +105,8 @@ impl HttpOptions {
     }
 
     /// Serves requests of web pages of `origin`, such as `https://app.example.com`, besides those
-    /// of the server's own host. Programs that are no browsers send no origin and need none.
+    /// of the server's own host, and tells the browser that they may have the answers (CORS).
+    /// Programs that are no browsers send no origin and need none.
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
