@@ -30,7 +30,7 @@ use crate::proto::server::ServerConn;
 /// Serves a message of a session.
 pub(super) fn in_session(
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Arc<Parts>,
     message: Message,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
@@ -46,7 +46,7 @@ pub(super) fn in_session(
 /// whether there are any.
 pub(super) fn batch_in_session(
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Arc<Parts>,
     text: &ByteString,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
@@ -56,7 +56,7 @@ pub(super) fn batch_in_session(
 
 fn post(
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Arc<Parts>,
     busy: Busy,
     cx: &mut Context<'_>,
     act: impl FnOnce(&mut ServerConn, Instant),
@@ -70,7 +70,7 @@ fn post(
 /// Takes a notification or an answer of the client.
 fn tell(
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Arc<Parts>,
     busy: Busy,
     message: Message,
     cx: &mut Context<'_>,
@@ -85,7 +85,7 @@ fn tell(
 /// Serves the message that begins a session.
 pub(super) fn handshake(
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Arc<Parts>,
     request: Request,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
@@ -130,7 +130,7 @@ impl Shared {
 /// Serves a message that has no session, where sessions are not kept.
 pub(super) fn alone(
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Arc<Parts>,
     version: ProtocolVersion,
     message: Message,
     cx: &mut Context<'_>,
@@ -167,7 +167,7 @@ pub(super) fn alone(
 /// Serves a batch that has no session.
 pub(super) fn batch_alone(
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Arc<Parts>,
     version: ProtocolVersion,
     text: &ByteString,
     cx: &mut Context<'_>,
@@ -187,7 +187,7 @@ fn is_of_edge(method: &str) -> bool {
 /// Serves a message by a connection that is made for it and forgotten after it.
 fn assumed(
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Arc<Parts>,
     version: ProtocolVersion,
     cx: &mut Context<'_>,
     act: impl FnOnce(&mut ServerConn, Instant),
@@ -197,7 +197,7 @@ fn assumed(
     post(shared, parts, Busy::new(session), cx, act)
 }
 
-fn extensions(parts: Parts) -> Extensions {
+fn extensions(parts: Arc<Parts>) -> Extensions {
     let mut extensions = Extensions::new();
     extend(&mut extensions, parts);
     extensions

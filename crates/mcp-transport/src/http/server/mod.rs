@@ -158,7 +158,8 @@ impl HttpServer {
         let (parts, body) = request.into_parts();
         let origin = parts.headers.get(header::ORIGIN);
         let page = origin.filter(|origin| self.0.guard.invites(origin)).cloned();
-        let state = self.0.admit(parts, page.as_ref()).unwrap_or_else(State::answered);
+        // From here on it is handed from one to the next, and ends in the exchange's extensions.
+        let state = self.0.admit(Arc::new(parts), page.as_ref()).unwrap_or_else(State::answered);
         ResponseFuture { body: Some(body), state, page }
     }
 }
@@ -207,7 +208,7 @@ pin_project! {
 
 enum State {
     Answered { answer: Option<Answer> },
-    Reading { shared: Arc<Shared>, parts: Option<Parts>, gathered: Gathered },
+    Reading { shared: Arc<Shared>, parts: Option<Arc<Parts>>, gathered: Gathered },
     Calling { call: Option<Call> },
     Posting { post: Held },
     Opening { opening: Box<Opening> },
@@ -261,7 +262,11 @@ impl<B> std::fmt::Debug for ResponseFuture<B> {
 
 impl Shared {
     /// Refuses a request before its body is read, or answers it if it has none.
-    fn admit(self: &Arc<Self>, parts: Parts, page: Option<&HeaderValue>) -> Result<State, Answer> {
+    fn admit(
+        self: &Arc<Self>,
+        parts: Arc<Parts>,
+        page: Option<&HeaderValue>,
+    ) -> Result<State, Answer> {
         let refuse = |refusal: guard::Refusal| {
             let error = ErrorObject::invalid_request(refusal.text());
             body::error(refusal.status(), None, &error)
@@ -285,13 +290,13 @@ impl Shared {
     }
 
     /// Serves one message.
-    fn post(self: &Arc<Self>, parts: Parts, text: Bytes, cx: &mut Context<'_>) -> State {
+    fn post(self: &Arc<Self>, parts: Arc<Parts>, text: Bytes, cx: &mut Context<'_>) -> State {
         self.try_post(parts, text, cx).unwrap_or_else(State::answered)
     }
 
     fn try_post(
         self: &Arc<Self>,
-        parts: Parts,
+        parts: Arc<Parts>,
         text: Bytes,
         cx: &mut Context<'_>,
     ) -> Result<State, Answer> {

@@ -23,7 +23,7 @@ use crate::http::headers;
 /// Serves one message; a request becomes a call, all else has its answer at once.
 pub(super) fn serve(
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Arc<Parts>,
     message: Message,
     cx: &mut Context<'_>,
 ) -> Result<Call, Answer> {
@@ -40,7 +40,7 @@ pub(super) fn serve(
 
 fn open(
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Arc<Parts>,
     request: Request,
     cx: &mut Context<'_>,
 ) -> Result<Call, Answer> {
@@ -93,11 +93,11 @@ fn start(
 }
 
 /// What layers and tools may want to know of the request: its HTTP parts, and who sent it.
-pub(super) fn extend(extensions: &mut Extensions, parts: Parts) {
+pub(super) fn extend(extensions: &mut Extensions, parts: Arc<Parts>) {
     if let Some(principal) = parts.extensions.get::<Principal>() {
         extensions.insert(principal.clone());
     }
-    extensions.insert(parts);
+    extensions.insert_shared(parts);
 }
 
 /// Refuses a header that is missing, that stands twice, or that does not say `expected`.

@@ -281,7 +281,7 @@ impl Shared {
     ) -> Result<ServerResult, ErrorObject> {
         let mut exchange = Exchange::new(request);
         exchange.context.runtime = Some(self.runtime());
-        super::modern::extend(&mut exchange.context.extensions, parts.clone());
+        super::modern::extend(&mut exchange.context.extensions, Arc::new(parts.clone()));
         let mut future: Pin<Box<_>> = Box::pin(self.call(exchange));
         let outcome = poll_fn(|cx| match crate::driver::guarded(|| future.as_mut().poll(cx)) {
             Ok(polled) => polled,
