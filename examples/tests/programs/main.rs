@@ -1,6 +1,6 @@
 //! Each example is started and does what its first lines say.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod notes;
 mod served;

@@ -69,6 +69,17 @@ async fn two_servers_one_app() {
 }
 
 #[tokio::test]
+async fn everything_also_over_standard_streams() {
+    let client = connect("everything", &[]);
+    // One of its schemas is written over several lines.
+    let tools = client.all_tools().await.unwrap();
+    assert!(tools.iter().any(|tool| tool.name == "json_schema_2020_12_tool"));
+    let text = client.call_tool("test_simple_text", &json!({})).await.unwrap();
+    assert!(text_of(&text).contains("simple text"));
+    client.service().close().await;
+}
+
+#[tokio::test]
 async fn low_level() {
     let client = connect("low_level", &[]);
     let tools = client.all_tools().await.unwrap();

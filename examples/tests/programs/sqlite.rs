@@ -1,5 +1,7 @@
 //! `sqlite_explorer`: what it gives, and what nobody gets out of it.
 
+use std::time::Duration;
+
 use mcp_client::{Client, structured, text_of};
 use mcp_transport::{Connection, Era};
 use rusqlite::Connection as Database;
@@ -8,6 +10,9 @@ use tempfile::NamedTempFile;
 
 use super::connect;
 use super::served::{Served, client};
+
+/// Much longer than any query may take.
+const TOO_LONG: Duration = Duration::from_secs(20);
 
 fn songs() -> NamedTempFile {
     let file = NamedTempFile::new().unwrap();
@@ -21,7 +26,9 @@ fn songs() -> NamedTempFile {
 }
 
 async fn ask(client: &Client<Connection>, sql: &str) -> Result<Value, String> {
-    let result = client.call_tool("query", &json!({ "sql": sql })).await.unwrap();
+    let arguments = json!({ "sql": sql });
+    let answered = tokio::time::timeout(TOO_LONG, client.call_tool("query", &arguments)).await;
+    let result = answered.expect("the query ends by itself").unwrap();
     match result.is_error {
         Some(true) => Err(text_of(&result)),
         _ => Ok(structured::<Value>(&result).unwrap()["rows"].clone()),
