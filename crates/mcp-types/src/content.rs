@@ -16,6 +16,14 @@ impl ContentBlock {
         Self::Text(TextContent::new(text))
     }
 
+    /// The text of a block of text; `None` for any other block.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(block) => Some(&block.text),
+            _ => None,
+        }
+    }
+
     /// An image: base64 `data` and its media type, such as `image/png`.
     pub fn image(data: impl Into<String>, mime_type: impl Into<String>) -> Self {
         Self::Image(ImageContent::new(data, mime_type))
@@ -55,6 +63,21 @@ impl ResourceContents {
     /// Text under a URI.
     pub fn text(text: impl Into<String>, uri: impl Into<String>) -> Self {
         Self::Text(TextResourceContents::new(text, uri))
+    }
+
+    /// The text, where the contents are text.
+    ///
+    /// ```
+    /// use mcp_types::ResourceContents;
+    ///
+    /// assert_eq!(ResourceContents::text("milk", "notes://0").as_text(), Some("milk"));
+    /// assert_eq!(ResourceContents::blob("bWlsaw==", "notes://0").as_text(), None);
+    /// ```
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(contents) => Some(&contents.text),
+            _ => None,
+        }
     }
 
     /// Base64 bytes under a URI.
