@@ -239,6 +239,8 @@ impl<S: ExchangeService> Client<S> {
     /// # use mcp_client::types::ExchangeService;
     /// # async fn example<S: ExchangeService>(client: Client<S>) -> Result<(), Error> {
     /// let review = client.get_prompt("review", [("language", "rust")]).await?;
+    /// // Without arguments, the empty array has to say of what.
+    /// let greeting = client.get_prompt("greeting", [("", ""); 0]).await?;
     /// # Ok(()) }
     /// ```
     ///
@@ -264,7 +266,7 @@ impl<S: ExchangeService> Client<S> {
     /// Values that complete what a person types as an argument (`completion/complete`).
     ///
     /// `reference` is the prompt or resource template, `known` the arguments that are filled in
-    /// already, by name.
+    /// already, by name: `[("", ""); 0]` when there are none.
     ///
     /// ```
     /// # use mcp_client::{Client, Error};

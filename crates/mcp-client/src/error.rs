@@ -13,7 +13,7 @@ pub enum Error {
     #[error("the server refused: {0}{hint}", hint = hint(.0))]
     Service(ErrorObject),
     /// The server cannot be reached, or went away: start it again.
-    #[error("the server is gone: {0}")]
+    #[error("no connection to the server: {0}")]
     Connection(ErrorObject),
     /// The server did not answer in time.
     #[error("the server did not answer in time: {0}")]

@@ -26,6 +26,9 @@ use super::{TaskTicket, created, declare, exchange_of, is_over, poll_interval};
 /// status messages come out as progress, where the caller wants progress. Who drops the call, also
 /// ends the task.
 ///
+/// `runtime` waits between questions; on tokio that is `mcp_transport::TokioRuntime::current()` in an
+/// `Arc`. A task that is done before the server is asked again tells no progress.
+///
 /// ```
 /// use std::sync::Arc;
 /// use mcp_client::types::{ExchangeService, Runtime};
