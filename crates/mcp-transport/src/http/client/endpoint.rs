@@ -51,8 +51,9 @@ impl Endpoint {
         let refused = |reason: &str| Error::Url { url: url.to_owned(), reason: reason.to_owned() };
         // A fragment is the business of whoever shows the page.
         let url = url.split_once('#').map_or(url, |(url, _)| url);
-        let uri: Uri =
-            url.parse().map_err(|error: http::uri::InvalidUri| refused(&error.to_string()))?;
+        let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| {
+            refused(&format!("{error}; expected a URL such as `http://127.0.0.1:8000/mcp`"))
+        })?;
         let secure = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
