@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::field_reassign_with_default)]
 
+mod anything;
 #[path = "../common/mod.rs"]
 mod common;
 mod guard;

@@ -133,7 +133,7 @@ impl Post {
 
     fn work(&mut self, cx: &mut Context<'_>, act: impl FnOnce(&mut ServerConn, Instant)) {
         let own = (!matches!(self.of, Of::Session)).then_some(&self.outlet);
-        let Worked { started, internal, deadline } =
+        let Worked { started, internal, deadline, closed } =
             self.session.work(own, self.shared.options.json_only, act);
         self.deadline = deadline.map(|deadline| {
             let fresh = || Box::pin(tokio::time::sleep_until(deadline.into()));
@@ -145,6 +145,7 @@ impl Post {
             self.run(exchange, cx);
         }
         Self::start_internal(&self.shared, &self.session, internal, &self.extensions, cx);
+        self.cancelled |= closed;
         self.done = !self.session.is_open(&self.outlet);
     }
 

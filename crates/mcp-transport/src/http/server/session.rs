@@ -58,6 +58,8 @@ pub(super) struct Worked {
     pub(super) internal: Vec<(Exchange, Arc<Outlet>)>,
     /// When the session wants to be looked at again.
     pub(super) deadline: Option<Instant>,
+    /// The session has ended meanwhile, and nothing was done.
+    pub(super) closed: bool,
 }
 
 impl Session {
@@ -117,6 +119,7 @@ impl Session {
         let mut state = self.lock();
         let mut worked = Worked::default();
         if state.closed {
+            worked.closed = true;
             return worked;
         }
         act(&mut state.conn, tokio::time::Instant::now().into_std());
