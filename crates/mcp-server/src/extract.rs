@@ -34,7 +34,7 @@ use crate::Context;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken from a server whose state is `{S}`",
     label = "the server has another state",
-    note = "call `.state(...)` with the state that the tool wants before you register the tool",
+    note = "call `.state(...)` with the state that the tool wants before you register the tool; what you register after it sees that state alone",
     note = "parameters of your own type need `impl<S> FromContext<S> for {Self}`"
 )]
 pub trait FromContext<S>: Sized {

@@ -201,6 +201,11 @@
 //! [`tasks`](ServerBuilder::tasks) where tasks are kept. Clients that can follow tasks then get one
 //! instead of a result that lets them wait; see [`task`].
 //!
+//! # Features
+//!
+//! None is on by default. `sealed-state` keeps [`Context::once`] across questions; `files`, `glob`,
+//! `pattern` and `url` bring argument types of [`checked`]; `task-redb` keeps tasks in one file.
+//!
 //! # What it leaves out
 //!
 //! Sockets and runtimes (`mcp-transport`), who may call what, and signatures: layers around the

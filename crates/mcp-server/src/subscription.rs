@@ -75,7 +75,8 @@ struct Lists {
 }
 
 impl Changes {
-    /// The list of tools is another one.
+    /// The list of tools is another one. As with the other lists, it is told only where the server
+    /// was built with [`list_changes`](crate::ServerBuilder::list_changes).
     pub fn tool_list_changed(&self) {
         self.announce_list(|lists| &mut lists.tools);
     }
@@ -90,7 +91,8 @@ impl Changes {
         self.announce_list(|lists| &mut lists.resources);
     }
 
-    /// The content of this resource is another one.
+    /// The content of this resource is another one. It is told only where the server was built with
+    /// [`resource_updates`](crate::ServerBuilder::resource_updates).
     pub fn resource_updated(&self, uri: &str) {
         let mut woken = Vec::new();
         for listener in self.lock().listeners.values_mut() {

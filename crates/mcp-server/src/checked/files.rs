@@ -76,9 +76,16 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// The folder does not exist, is none, or may not be read.
+    /// The folder does not exist, is none, or may not be read; the text names it.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        Dir::open_ambient_dir(path, ambient_authority()).map(|dir| Self(Arc::new(dir)))
+        let path = path.as_ref();
+        match Dir::open_ambient_dir(path, ambient_authority()) {
+            Ok(dir) => Ok(Self(Arc::new(dir))),
+            Err(error) => {
+                let text = format!("cannot open the folder `{}`: {error}", path.display());
+                Err(io::Error::new(error.kind(), text))
+            }
+        }
     }
 
     /// Reads a file of at most `most` bytes.
