@@ -1,11 +1,12 @@
-//! Tools that ask: the user by a form, the client's model, the client itself. And a client that
-//! answers.
+//! Tools that ask: the user by a form or a page, the client's model, the client itself. And a client
+//! that answers.
 //!
 //! `inputs` serves standard streams. `inputs ask` is a client: it starts this program, answers what
 //! it asks, and goes through everything else that a client can want.
 
 use mcp_client::types::{
-    CreateMessageResult, Implementation, LoggingLevel, Root, SamplingMessageContentBlock,
+    CreateMessageResult, ElicitAction, ElicitResult, Implementation, LoggingLevel, Root,
+    SamplingMessageContentBlock,
 };
 use mcp_client::{Client, DisplayName as _, InputLayer, Inputs, text_of};
 use mcp_server::types::{CreateMessageRequestParams, Role, SamplingMessage, TextContent};
@@ -50,6 +51,17 @@ async fn sum_up(cx: Context, text: String) -> Result<String, ToolError> {
     Ok(format!("{} ({} roots): {:?}", answer.model, roots.len(), answer.content))
 }
 
+/// Pays a deposit. What must not pass through the client, such as a card number, is asked on a page.
+#[tool]
+async fn pay_deposit(cx: Context) -> Result<&'static str, ToolError> {
+    let page = "https://pay.example.com/deposit";
+    Ok(match cx.elicit_url("deposit", "The restaurant wants a deposit.", page)? {
+        // The user agreed to open the page; whether they paid, the payment service knows.
+        Elicited::Accepted(()) => "Call again once the deposit is paid",
+        Elicited::Declined | Elicited::Cancelled => "No deposit, no table",
+    })
+}
+
 /// An example of a prompt.
 #[prompt(name = "example-prompt")]
 async fn example_prompt(arg1: String) -> String {
@@ -70,6 +82,7 @@ async fn main() -> anyhow::Result<()> {
     let server = server!()
         .tool::<book_table>()
         .tool::<sum_up>()
+        .tool::<pay_deposit>()
         .prompt::<example_prompt>()
         .resource::<hours>()
         .build()?;
@@ -81,6 +94,10 @@ async fn ask() -> anyhow::Result<()> {
         .elicit(|form| async move {
             println!("asked: {}", form.message());
             form.accept(&json!({ "confirm": true, "notes": "by the window" }))
+        })
+        .elicit_url(|page| async move {
+            println!("asked to open: {}", page.url);
+            Ok(ElicitResult::new(ElicitAction::Decline))
         })
         .sample(|_request| async {
             let text = SamplingMessageContentBlock::Text(TextContent::new("Hello from the model"));
@@ -107,6 +124,7 @@ async fn ask() -> anyhow::Result<()> {
     println!("{}", text_of(&client.call_tool("book_table", &booking).await?));
     let call = client.tool_call("sum_up").arguments(&json!({ "text": "a long story" }))?;
     println!("{}", text_of(&call.log_level(LoggingLevel::Info).send().await?));
+    println!("{}", text_of(&client.call_tool("pay_deposit", &json!({})).await?));
     connection.close().await;
     Ok(())
 }

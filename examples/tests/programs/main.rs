@@ -78,7 +78,7 @@ fn interop_client_on_interop_server() {
     let server = example("interop_server");
     let (code, stdout, stderr) = run("interop_client", &["--", &server.to_string_lossy()]);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert_eq!(stdout.lines().last(), Some("22 passed, 0 failed"));
+    assert_eq!(stdout.lines().last(), Some("40 passed, 0 failed"));
 }
 
 #[test]

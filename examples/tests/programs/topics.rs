@@ -194,6 +194,8 @@ fn inputs() {
         "resource hours: 1 piece",
         "asked: Confirm booking for 4 on Friday?",
         "Booked as number 1! Notes: by the window",
+        "asked to open: https://pay.example.com/deposit",
+        "No deposit, no table",
     ] {
         assert!(stdout.lines().any(|found| found == line), "{line} in {stdout}");
     }
