@@ -18,11 +18,13 @@ pub(crate) enum Server {
     TypeScript,
     Everything,
     EverythingSse,
+    Wrong,
 }
 
-use Server::{Everything, EverythingSse, Ours, OursSse, Python, PythonSse, TypeScript};
+use Server::{Everything, EverythingSse, Ours, OursSse, Python, PythonSse, TypeScript, Wrong};
 
-const ALL: [Server; 7] = [Ours, OursSse, Python, PythonSse, TypeScript, Everything, EverythingSse];
+const ALL: [Server; 8] =
+    [Ours, OursSse, Python, PythonSse, TypeScript, Everything, EverythingSse, Wrong];
 
 impl Server {
     fn name(self) -> &'static str {
@@ -34,13 +36,14 @@ impl Server {
             TypeScript => "typescript",
             Everything => "everything",
             EverythingSse => "everything-sse",
+            Wrong => "wrong",
         }
     }
 
     /// The path of the server's endpoint.
     fn path(self) -> &'static str {
         match self {
-            Ours | Python | TypeScript | Everything => "/mcp",
+            Ours | Python | TypeScript | Everything | Wrong => "/mcp",
             OursSse | PythonSse | EverythingSse => "/sse",
         }
     }
@@ -55,6 +58,7 @@ impl Server {
             Python => (tools.python_program("server.py"), Some("--http")),
             PythonSse => (tools.python_program("server.py"), Some("--sse")),
             TypeScript => (tools.node_program("server.mjs"), Some("--http")),
+            Wrong => (tools.python_program("wrong_server.py"), Some("--http")),
             Everything => (tools.published("server-everything", "streamableHttp".as_ref()), None),
             EverythingSse => (tools.published("server-everything", "sse".as_ref()), None),
         }
