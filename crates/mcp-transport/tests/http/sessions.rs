@@ -659,3 +659,48 @@ async fn whenever_a_connection_breaks_each_event_arrives_once() {
         client.unwrap();
     }
 }
+
+#[tokio::test]
+async fn whoever_begins_many_sessions_ends_their_own() {
+    let mut options = HttpOptions::default();
+    options.sessions = 3;
+    let server = mcp_transport::http::server::HttpServer::with(crate::common::Tools, options);
+    let ask = async |who: &str, session: Option<&str>, body: &str| {
+        let mut request = http::Request::post("/mcp")
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .extension(Principal::new("https://issuer", who));
+        if let Some(session) = session {
+            request = request.header("mcp-session-id", session);
+        }
+        let reply = server.serve(request.body(body.to_owned()).unwrap()).await.unwrap();
+        let id = reply.headers().get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
+        (reply.status(), id)
+    };
+    let ada = ask("ada", None, NEW).await.1.unwrap();
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert_eq!(ask("eve", None, NEW).await.0, 200);
+    }
+    assert_eq!(ask("ada", Some(&ada), &call(1, "echo")).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_sessions_keep_of_their_clients_has_a_bound() {
+    let served = tools(HttpOptions::default()).await;
+    let saying = |length: usize| {
+        let said = format!(r#"{{"experimental":{{"x":{{"y":"{}"}}}}}}"#, "a".repeat(length));
+        NEW.replace(r#"{"elicitation":{}}"#, &said)
+    };
+    assert_eq!(served.ask(POST, &saying(70_000)).await.status, 413);
+    let (id, fat) = (begin(&served).await, saying(60_000));
+    let mut first = None;
+    for _ in 0..600 {
+        let reply = served.ask(POST, &fat).await;
+        let begun = reply.header("mcp-session-id").unwrap().to_owned();
+        first.get_or_insert(begun);
+    }
+    // Those that say much made room for each other.
+    assert_eq!(served.ask(&post(&first.unwrap()), &call(1, "echo")).await.status, 404);
+    assert_eq!(served.ask(&post(&id), &call(1, "echo")).await.status, 200);
+}

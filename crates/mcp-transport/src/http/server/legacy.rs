@@ -82,6 +82,9 @@ fn tell(
     Err(body::empty(StatusCode::ACCEPTED))
 }
 
+/// How long the parameters of a handshake may be, which are kept as long as the session.
+const LONGEST_HANDSHAKE: usize = 64 << 10;
+
 /// Serves the message that begins a session.
 pub(super) fn handshake(
     shared: &Arc<Shared>,
@@ -94,8 +97,15 @@ pub(super) fn handshake(
         let error = ErrorObject::internal("no session can be made: the system gave no randomness");
         return Err(body::error(StatusCode::INTERNAL_SERVER_ERROR, Some(&request.id), &error));
     };
+    let kept = request.params.as_ref().map_or(0, |params| params.get().len());
+    if kept > LONGEST_HANDSHAKE {
+        let text = format!("a client says at most {LONGEST_HANDSHAKE} bytes of itself");
+        let error = ErrorObject::invalid_request(text);
+        return Err(body::error(StatusCode::PAYLOAD_TOO_LARGE, Some(&request.id), &error));
+    }
     let conn = ServerConn::new(shared.options.limits);
-    let session = Session::new(id, parts.extensions.get(), conn);
+    // What is kept of it is kept in two forms.
+    let session = Session::new(id, parts.extensions.get(), kept * 2, conn);
     let message = Message::Request(request);
     let act = |conn: &mut ServerConn, now| conn.handle_parsed(now, message);
     let post = Post::start(shared, session, Of::Handshake, extensions(parts), cx, act);
@@ -193,7 +203,7 @@ fn assumed(
     act: impl FnOnce(&mut ServerConn, Instant),
 ) -> State {
     let conn = ServerConn::assumed(shared.options.limits, version);
-    let session = Session::new("".into(), None, conn);
+    let session = Session::new("".into(), None, 0, conn);
     post(shared, parts, Busy::new(session), cx, act)
 }
 

@@ -20,7 +20,9 @@ use crate::proto::server::{ServerConn, ServerEvent};
 pub(super) struct Session {
     pub(super) id: Arc<str>,
     /// Issuer and subject of whoever began it; nobody else may use it.
-    owner: Option<Box<(String, String)>>,
+    owner: Owner,
+    /// How many bytes the client had us keep, about.
+    weight: usize,
     state: Mutex<State>,
     pub(super) standalone: Standalone,
     /// Streams that are open or go on without a reader.
@@ -29,6 +31,12 @@ pub(super) struct Session {
     used: AtomicU64,
     last_stream: AtomicU64,
 }
+
+type Owner = Option<Box<(String, String)>>;
+
+/// How many bytes all sessions together keep of what their clients said in the handshake; those
+/// that keep most make room for others.
+const MOST_KEPT: usize = 64 << 20;
 
 struct State {
     conn: ServerConn,
@@ -63,7 +71,13 @@ pub(super) struct Worked {
 }
 
 impl Session {
-    pub(super) fn new(id: Arc<str>, owner: Option<&Principal>, conn: ServerConn) -> Arc<Self> {
+    /// A session of `owner`, who had us keep about `weight` bytes.
+    pub(super) fn new(
+        id: Arc<str>,
+        owner: Option<&Principal>,
+        weight: usize,
+        conn: ServerConn,
+    ) -> Arc<Self> {
         let owner = owner.map(|who| Box::new((who.issuer.clone(), who.subject.clone())));
         let state = State {
             conn,
@@ -76,6 +90,7 @@ impl Session {
         Arc::new(Self {
             id,
             owner,
+            weight,
             state: Mutex::new(state),
             standalone: Standalone::default(),
             busy: AtomicUsize::new(0),
@@ -292,8 +307,45 @@ pub(super) struct Sessions(Mutex<Held>);
 #[derive(Default)]
 struct Held {
     sessions: HashMap<Arc<str>, Arc<Session>>,
+    /// How many sessions each owner has.
+    owners: HashMap<Owner, usize>,
+    /// What all keep together.
+    weight: usize,
     /// Whether somebody looks for idle ones.
     watched: bool,
+}
+
+impl Held {
+    fn add(&mut self, session: Arc<Session>) {
+        self.weight += session.weight;
+        *self.owners.entry(session.owner.clone()).or_default() += 1;
+        self.sessions.insert(session.id.clone(), session);
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Arc<Session>> {
+        let session = self.sessions.remove(id)?;
+        self.weight = self.weight.saturating_sub(session.weight);
+        if let Some(count) = self.owners.get_mut(&session.owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.owners.remove(&session.owner);
+            }
+        }
+        Some(session)
+    }
+
+    /// The session that makes room: of those that are idle, the one that keeps most where there are
+    /// too many bytes; else, of whoever has most sessions, the one that is idle longest. So whoever
+    /// begins many ends their own.
+    fn spare(&self, too_heavy: bool) -> Option<Arc<str>> {
+        let idle = self.sessions.values().filter(|session| session.is_idle(Duration::ZERO));
+        let spare = idle.max_by_key(|session| {
+            let weight = if too_heavy { session.weight } else { 0 };
+            let count = self.owners.get(&session.owner).copied().unwrap_or_default();
+            (weight, count, std::cmp::Reverse(session.used.load(Ordering::Relaxed)))
+        });
+        spare.map(|session| session.id.clone())
+    }
 }
 
 impl Sessions {
@@ -308,39 +360,44 @@ impl Sessions {
         held.sessions.get(id).filter(|found| found.belongs_to(who)).cloned().map(Busy::new)
     }
 
-    /// Adds a session; one that is idle longest makes room. `false` when all are busy.
+    /// Adds a session; idle ones make room. `false` when too many are busy.
     pub(super) fn insert(&self, shared: &Arc<Shared>, session: Arc<Session>) -> bool {
         let mut held = self.lock();
-        let mut gone = None;
-        if held.sessions.len() >= shared.options.sessions {
-            let idle = held.sessions.values().filter(|session| session.is_idle(Duration::ZERO));
-            let oldest = idle.min_by_key(|session| session.used.load(Ordering::Relaxed));
-            let Some(id) = oldest.map(|session| session.id.clone()) else { return false };
-            gone = held.sessions.remove(&id);
+        let mut gone = Vec::new();
+        let room = loop {
+            let too_heavy = held.weight + session.weight > MOST_KEPT;
+            if held.sessions.len() < shared.options.sessions && !too_heavy {
+                break true;
+            }
+            match held.spare(too_heavy).and_then(|id| held.remove(&id)) {
+                Some(session) => gone.push(session),
+                None => break false,
+            }
+        };
+        if room {
+            held.add(session);
         }
-        held.sessions.insert(session.id.clone(), session);
-        let first = !std::mem::replace(&mut held.watched, true);
+        let first = room && !std::mem::replace(&mut held.watched, true);
         drop(held);
-        if let Some(session) = gone {
-            shared.end_session(&session);
-        }
+        gone.iter().for_each(|session| shared.end_session(session));
         if first {
             let shared = Arc::downgrade(shared);
             tokio::spawn(async move { watch(&shared).await });
         }
-        true
+        room
     }
 
     /// Takes a session out.
     pub(super) fn remove(&self, id: &str) -> Option<Arc<Session>> {
-        self.lock().sessions.remove(id)
+        self.lock().remove(id)
     }
 
     /// Takes out those that were idle for so long; `None` when nobody needs to look again.
     fn remove_idle(&self, pause: Duration) -> Option<Vec<Arc<Session>>> {
         let mut held = self.lock();
-        let idle = held.sessions.extract_if(|_, session| session.is_idle(pause));
-        let idle: Vec<_> = idle.map(|(_, session)| session).collect();
+        let idle = held.sessions.values().filter(|session| session.is_idle(pause));
+        let idle: Vec<_> = idle.map(|session| session.id.clone()).collect();
+        let idle: Vec<_> = idle.iter().filter_map(|id| held.remove(id)).collect();
         if idle.is_empty() && held.sessions.is_empty() {
             held.watched = false;
             return None;

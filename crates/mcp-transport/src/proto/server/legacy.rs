@@ -137,7 +137,11 @@ fn negotiate(requested: &str) -> ProtocolVersion {
 impl ServerConn {
     /// Starts the handshake: the server behind is asked who it is and what it can do.
     pub(super) fn initialize(&mut self, request: Request, batch: Option<u64>) {
-        let params = request.params.as_ref().map(RawText::parse::<InitializeRequestParams>);
+        // A copy: what is kept would keep the whole message, however long the rest of it is.
+        let params = request
+            .params
+            .as_ref()
+            .map(|params| RawText::new(params.get())?.parse::<InitializeRequestParams>());
         let mut params = match params {
             Some(Ok(params)) => params,
             Some(Err(error)) => {
