@@ -256,3 +256,14 @@ async fn what_the_request_says_travels_with_the_exchange() {
     let reply = str::from_utf8(&bytes).unwrap();
     assert!(reply.contains(r#"Some(\"alice\")"#), "{reply}");
 }
+
+#[tokio::test]
+async fn a_subscription_is_asked_for_in_few_words() {
+    let served = tools(HttpOptions::default()).await;
+    let body = modern(1, "subscriptions/listen", r#""notifications":{"toolsListChanged":true}"#);
+    let head = modern_head("subscriptions/listen", "");
+    let padded = body.replacen('{', &format!("{{{}", " ".repeat(300_000)), 1);
+    let reply = served.ask(&head, &padded).await;
+    assert_eq!((reply.status, reply.code()), (413, -32600));
+    assert_ne!(served.ask(&head, &body).await.status, 413);
+}

@@ -330,6 +330,7 @@ impl Shared {
         let message = message.map_err(|BadMessage { id, error, .. }| bad(id.as_ref(), &error))?;
         match (door, message) {
             (Door::Modern, message) => {
+                refuse_long_listen(&message, text.len())?;
                 let call = modern::serve(self, parts, message, cx)?;
                 Ok(State::Calling { call: Some(call) })
             }
@@ -342,6 +343,22 @@ impl Shared {
             (Door::Alone(version), message) => legacy::alone(self, parts, version, message, cx),
             (Door::UnknownVersion, message) => Err(modern::unknown_version(&parts, &message)),
         }
+    }
+}
+
+/// How long the message may be that opens a subscription: it is kept as long as that lasts.
+const LONGEST_LISTEN: usize = 256 << 10;
+
+fn refuse_long_listen(message: &Message, length: usize) -> Result<(), Answer> {
+    match message {
+        Message::Request(request)
+            if length > LONGEST_LISTEN && &*request.method == "subscriptions/listen" =>
+        {
+            let text = format!("a subscription is asked for in at most {LONGEST_LISTEN} bytes");
+            let error = ErrorObject::invalid_request(text);
+            Err(body::error(StatusCode::PAYLOAD_TOO_LARGE, Some(&request.id), &error))
+        }
+        _ => Ok(()),
     }
 }
 
