@@ -58,15 +58,18 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 impl Guard {
     /// Refuses requests for other hosts, and requests of pages that are not of this host.
     pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+        let target = uri.authority().map(|name| name.as_str().as_bytes());
         let mut named = headers.get_all(HOST).iter();
         let host = match (named.next(), named.next()) {
             (Some(host), None) => host.as_bytes(),
             // HTTP/2 has the host in the request's target.
-            (None, _) => uri.authority().map_or(&b""[..], |name| name.as_str().as_bytes()),
+            (None, _) => target.unwrap_or_default(),
             // Two hosts: whoever stands before us may have looked at the other one.
             (Some(_), Some(_)) => return Err(Refusal::Host),
         };
-        if !self.any_host && !self.knows_host(host) {
+        // The target may name another: whoever stands before us may have looked at that one.
+        let all = [Some(host), target];
+        if !self.any_host && !all.iter().flatten().all(|name| self.knows_host(name)) {
             return Err(Refusal::Host);
         }
         let allowed = |origin: &[u8]| self.any_origin || self.knows_origin(origin, host);
@@ -222,6 +225,9 @@ mod tests {
         let check = |uri, lines: &[_]| guard.check(&Uri::from_static(uri), &headers(lines)).is_ok();
         assert!(check("http://localhost:80/mcp", &[]));
         assert!(!check("http://evil.example.com/mcp", &[]));
+        assert!(check("http://localhost:80/mcp", &[("host", "localhost:80")]));
+        assert!(!check("http://evil.example.com/mcp", &[("host", "localhost")]));
+        assert!(!check("http://localhost/mcp", &[("host", "evil.example.com")]));
         assert!(!check("/mcp", &[]));
         assert!(!check("/mcp", &[("host", "localhost"), ("host", "evil.example.com")]));
         let pages = [("host", "localhost"), ("origin", "http://localhost"), ("origin", "null")];
