@@ -119,6 +119,18 @@ async fn what_the_server_does_not_tell_of_cannot_be_subscribed_to() {
     assert_eq!(server.changes().listeners(), 0);
 }
 
+#[tokio::test]
+async fn what_an_older_client_subscribes_to_has_a_bound() {
+    let server = server!().resource_updates().tool::<change>().build().unwrap();
+    let mut wire = Wire::shaken(server, json!({})).await;
+    for (id, code) in [(1, serde_json::Value::Null), (2, json!(-32602))] {
+        let uri = format!("note:///{id}{}", "a".repeat(100_000));
+        let params = json!({ "uri": uri });
+        wire.say(json!({ "id": id, "method": "resources/subscribe", "params": params })).await;
+        assert_eq!(wire.hear().await["error"]["code"], code);
+    }
+}
+
 /// A state whose end is seen from outside.
 #[tokio::test]
 async fn a_state_stops_when_its_connection_does() {

@@ -23,6 +23,9 @@ use crate::service::Incoming;
 /// How many resources one subscription may name.
 const MAX_RESOURCES: usize = 1_024;
 
+/// How many bytes their URIs may have together.
+const MAX_URI_BYTES: usize = 128 << 10;
+
 /// How many subscriptions a server keeps at once.
 const MAX_SUBSCRIPTIONS: usize = 65_536;
 
@@ -140,6 +143,11 @@ impl Changes {
         if resources.len() > MAX_RESOURCES {
             return Err(ErrorObject::invalid_params(format!(
                 "a subscription names at most {MAX_RESOURCES} resources, open several"
+            )));
+        }
+        if resources.iter().map(String::len).sum::<usize>() > MAX_URI_BYTES {
+            return Err(ErrorObject::invalid_params(format!(
+                "the URIs of a subscription have at most {MAX_URI_BYTES} bytes together, open several"
             )));
         }
         let tools = can.tools.as_ref().and_then(|tools| tools.list_changed);
@@ -341,7 +349,12 @@ mod tests {
         let many: Vec<_> = many.iter().map(String::as_str).collect();
         let changes = Changes::default();
         assert!(changes.clone().subscribe(wanted(&many[1..]), &capable()).is_ok());
-        let error = changes.subscribe(wanted(&many), &capable()).err().unwrap();
-        assert_eq!(error.code, mcp_types::error::codes::INVALID_PARAMS);
+        let long = "a".repeat(MAX_URI_BYTES / 2);
+        let (one, two) = (format!("x:{long}"), format!("y:{long}"));
+        assert!(changes.clone().subscribe(wanted(&[&one]), &capable()).is_ok());
+        for too_much in [wanted(&many), wanted(&[&one, &two])] {
+            let error = changes.clone().subscribe(too_much, &capable()).err().unwrap();
+            assert_eq!(error.code, mcp_types::error::codes::INVALID_PARAMS);
+        }
     }
 }

@@ -23,6 +23,9 @@ use super::{Entry, Kind, Phase, ServerConn, ServerEvent};
 /// How many resources a client may subscribe to.
 const MAX_RESOURCES: usize = 1_024;
 
+/// How many bytes their URIs may have together: each is kept several times over.
+const MAX_URI_BYTES: usize = 128 << 10;
+
 /// For how long a subscription is heard after another took its place.
 const FADING: Duration = Duration::from_secs(1);
 
@@ -189,6 +192,13 @@ impl ServerConn {
         } else if uris.len() >= MAX_RESOURCES && !uris.contains(&uri) {
             return Err(ErrorObject::invalid_params(format!(
                 "a client subscribes to at most {MAX_RESOURCES} resources, unsubscribe from others"
+            )));
+        } else if uris.iter().map(String::len).sum::<usize>() + uri.len() > MAX_URI_BYTES
+            && !uris.contains(&uri)
+        {
+            return Err(ErrorObject::invalid_params(format!(
+                "the URIs to which a client subscribes have at most {MAX_URI_BYTES} bytes \
+                 together, unsubscribe from others"
             )));
         } else {
             uris.insert(uri)
