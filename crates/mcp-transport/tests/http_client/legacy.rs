@@ -361,3 +361,23 @@ async fn a_server_that_asks_and_asks_waits_for_its_answers() {
     assert!(!call.is_finished());
     soon(connection.close()).await;
 }
+
+#[tokio::test]
+async fn a_server_that_wants_us_back_at_once_keeps_us_busy_with_little() {
+    let server = Server::start(|heard| match &*heard.what() {
+        "POST initialize" => Reply::result(heard, SHAKEN).with("mcp-session-id", "s"),
+        "GET" => Reply::events([
+            Piece::Text("id: 1\nretry: 0\n".into()),
+            event(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#),
+        ]),
+        "POST tools/call" => Reply::result(heard, DONE),
+        _ => Reply::empty(202),
+    })
+    .await;
+    let connection = legacy(&server.url);
+    assert_eq!(said(&soon(send(&connection, tool("t"))).await), "done");
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let asked = server.what().iter().filter(|what| *what == "GET").count();
+    assert!((2..=20).contains(&asked), "{asked}");
+    soon(connection.close()).await;
+}

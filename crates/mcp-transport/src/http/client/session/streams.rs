@@ -18,6 +18,9 @@ const MOST_BREAKS: u32 = 5;
 const REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
+/// A server that wants us back sooner, each time, would keep us busy with nothing else.
+const SHORTEST_REST: Duration = Duration::from_millis(50);
+
 impl Session {
     /// Reads the stream of a request up to its answer, taking it up again where it breaks.
     pub(super) async fn follow(
@@ -161,7 +164,7 @@ impl Cursor {
     fn rest(&self) -> Duration {
         let grown = REST.saturating_mul(1 << self.breaks.min(5)).min(LONGEST_REST);
         match self.retry {
-            Some(retry) if self.breaks == 0 => retry,
+            Some(retry) if self.breaks == 0 => retry.max(SHORTEST_REST),
             Some(retry) => retry.max(grown),
             None => grown,
         }
