@@ -67,15 +67,19 @@ impl Owners {
         true
     }
 
-    /// To whom a URI, or a template itself, belongs.
-    pub(super) fn find(&self, uri: &str) -> Option<usize> {
-        let named = self.uris.get(uri).map(|(at, _)| *at);
-        named.or_else(|| self.templates.get(uri).copied()).or_else(|| {
+    /// To whom a URI, or a template itself, belongs, and who says so. What a listing says, be it in a
+    /// template, weighs more than a link: no server takes over a URI of another by naming it.
+    pub(super) fn find(&self, uri: &str) -> Option<(usize, Says)> {
+        let named = self.uris.get(uri).copied();
+        let listed = named.filter(|(_, says)| *says == Says::Listing);
+        let listed = listed.map(|(at, _)| at).or_else(|| self.templates.get(uri).copied());
+        let listed = listed.or_else(|| {
             let fitting = self.templates.iter().filter_map(|(template, at)| {
                 Some((literal_length(template, uri)?, std::cmp::Reverse(*at)))
             });
             fitting.max().map(|(_, at)| at.0)
-        })
+        });
+        listed.map(|at| (at, Says::Listing)).or(named)
     }
 
     /// Notes the resources that a result links to.
@@ -112,12 +116,13 @@ impl Shared {
             (owners.find(uri), owners.listed)
         };
         match find() {
-            (Some(at), _) => return Ok(at),
+            (Some((at, Says::Listing)), _) | (Some((at, Says::Link)), true) => return Ok(at),
             (None, true) => {}
-            (None, false) => {
+            // A link alone may name what another server lists.
+            (_, false) => {
                 let whole = self.learn_owners(exchange).await;
                 self.owners().listed = whole;
-                if let (Some(at), _) = find() {
+                if let (Some((at, _)), _) = find() {
                     return Ok(at);
                 }
             }
@@ -178,8 +183,13 @@ mod tests {
         let mut owners = Owners::default();
         owners.claim_template("users://{id}", 0);
         owners.claim_template("users://{id}/profile", 1);
-        assert_eq!(owners.find("users://7/profile"), Some(1));
-        assert_eq!(owners.find("users://7"), Some(0));
+        assert_eq!(owners.find("users://7/profile"), Some((1, Says::Listing)));
+        assert_eq!(owners.find("users://7"), Some((0, Says::Listing)));
+        // A third server names what comes of the template of the first.
+        owners.claim("users://7", 2, Says::Link);
+        owners.claim("else://7", 2, Says::Link);
+        assert_eq!(owners.find("users://7"), Some((0, Says::Listing)));
+        assert_eq!(owners.find("else://7"), Some((2, Says::Link)));
     }
 
     #[test]
@@ -191,7 +201,7 @@ mod tests {
         assert!(!owners.claim("a:1", 2, Says::Link));
         assert!(owners.claim("a:1", 1, Says::Listing));
         assert!(!owners.claim("a:1", 3, Says::Listing));
-        assert_eq!(owners.find("a:1"), Some(1));
+        assert_eq!(owners.find("a:1"), Some((1, Says::Listing)));
     }
 
     #[test]
@@ -202,6 +212,6 @@ mod tests {
         }
         assert_eq!(owners.find(&format!("a:{MOST}")), None);
         owners.claim("b:1", 1, Says::Listing);
-        assert_eq!(owners.find("b:1"), Some(1));
+        assert_eq!(owners.find("b:1"), Some((1, Says::Listing)));
     }
 }
