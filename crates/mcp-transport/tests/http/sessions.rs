@@ -450,9 +450,16 @@ async fn there_are_so_many_sessions_and_no_more() {
     // The one that was idle longest makes room.
     let third = begin(&served).await;
     assert_eq!(served.ask(&post(&second), INITIALIZED).await.status, 404);
+    // One that somebody has worked with does not, as long as there are others.
+    served.ask(&post(&first), &legacy(1, "tools/list", "")).await.with_status(200);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    served.ask(&post(&third), INITIALIZED).await.with_status(202);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let fourth = begin(&served).await;
+    assert_eq!(served.ask(&post(&third), INITIALIZED).await.status, 404);
     // Those that are busy do not.
     let (mut one, mut two) = (served.connect().await, served.connect().await);
-    for (raw, id) in [(&mut one, &first), (&mut two, &third)] {
+    for (raw, id) in [(&mut one, &first), (&mut two, &fourth)] {
         raw.request(&post(id), &call(1, "loud")).await;
         raw.head().await;
     }

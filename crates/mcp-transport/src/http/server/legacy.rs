@@ -39,6 +39,7 @@ pub(super) fn in_session(
         return tell(shared, parts, busy, message, cx);
     };
     refuse_taken(&busy.0, &request.id)?;
+    busy.0.prove();
     Ok(post(shared, parts, busy, cx, |conn, now| conn.handle_parsed(now, message)))
 }
 
@@ -297,6 +298,7 @@ pub(super) fn get(shared: &Arc<Shared>, parts: &Parts) -> Result<State, Answer> 
 
 fn enter(shared: &Arc<Shared>, busy: &Busy) -> Result<Source, Answer> {
     let session = busy.0.clone();
+    session.prove();
     match session.standalone.enter(shared.options.streams_per_session) {
         Some(name) => Ok(Source::Standalone { session, name }),
         None => {

@@ -43,8 +43,8 @@ pub struct HttpOptions {
     /// Whether clients of the revisions with a handshake are served without sessions: each of their
     /// messages stands for itself, and a server cannot ask them anything. `false` by default.
     pub stateless: bool,
-    /// How many sessions there are at once; one that is idle longest makes room for a new one.
-    /// 16,384 by default.
+    /// How many sessions there are at once; an idle one makes room for a new one, one that was never
+    /// used first, then the one that was idle longest. 16,384 by default.
     pub sessions: usize,
     /// After how much idleness a session ends; half an hour by default. A session with a call in
     /// flight or a stream open is not idle.

@@ -1,7 +1,7 @@
 //! Sessions of the revisions with a handshake: who has one, and what leaves it by which stream.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub(super) struct Session {
     /// When it was last used, in milliseconds since `START`.
     used: AtomicU64,
     last_stream: AtomicU64,
+    /// Whether it was used for anything after its handshake.
+    proven: AtomicBool,
 }
 
 type Owner = Option<Box<(String, String)>>;
@@ -96,6 +98,7 @@ impl Session {
             busy: AtomicUsize::new(0),
             used: AtomicU64::new(now()),
             last_stream: AtomicU64::new(0),
+            proven: AtomicBool::new(false),
         })
     }
 
@@ -204,6 +207,11 @@ impl Session {
                 _ => self.standalone.send(message),
             }
         }
+    }
+
+    /// Somebody works with the session.
+    pub(super) fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
     }
 
     /// Whether something that leaves by `outlet` is still to be answered.
@@ -342,7 +350,9 @@ impl Held {
         let spare = idle.max_by_key(|session| {
             let weight = if too_heavy { session.weight } else { 0 };
             let count = self.owners.get(&session.owner).copied().unwrap_or_default();
-            (weight, count, std::cmp::Reverse(session.used.load(Ordering::Relaxed)))
+            // Who only begins sessions and uses none pushes out nobody who does.
+            let unused = !session.proven.load(Ordering::Relaxed);
+            (weight, count, unused, std::cmp::Reverse(session.used.load(Ordering::Relaxed)))
         });
         spare.map(|session| session.id.clone())
     }
