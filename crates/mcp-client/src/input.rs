@@ -236,7 +236,9 @@ impl Shared {
         for ((key, question), answer) in asked.into_iter().zip(answered) {
             let answer = match (answer, &question) {
                 (Ok(answer), question) => fitting(&key, question, answer)?,
-                (Err(_), InputRequest::Elicit(_)) => {
+                (Err(error), InputRequest::Elicit(_)) => {
+                    // The server hears of a user who closed the form; only a log tells the rest.
+                    tracing::warn!(question = key, %error, "a question could not be answered");
                     text_of(&ElicitResult::new(ElicitAction::Cancel))?
                 }
                 (Err(error), _) => {

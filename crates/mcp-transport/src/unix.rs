@@ -27,7 +27,7 @@ const BACKLOG: u32 = 128;
 /// use mcp_transport::unix;
 ///
 /// let door = unix::listen("/run/user/1000/notes.sock")?;
-/// door.serve(server, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
+/// door.serve(server, std::future::pending()).await;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]

@@ -233,11 +233,7 @@ impl Shared {
         if let Some(outer) = &self.outer_path {
             return outer.clone();
         }
-        #[cfg(feature = "axum")]
-        let full = parts.extensions.get::<axum::extract::OriginalUri>().map(|uri| uri.0.path());
-        #[cfg(not(feature = "axum"))]
-        let full = None;
-        let full: &str = full.unwrap_or_else(|| parts.uri.path()).trim_end_matches('/');
+        let full = full_path(parts).trim_end_matches('/');
         full.strip_suffix(&*self.stream_path).unwrap_or_default().to_owned()
     }
 
@@ -272,6 +268,19 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Inbox>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The path as the client wrote it, although a router in front took a prefix off.
+#[cfg(feature = "axum")]
+fn full_path(parts: &Parts) -> &str {
+    let original = parts.extensions.get::<axum::extract::OriginalUri>();
+    original.map_or_else(|| parts.uri.path(), |uri| uri.0.path())
+}
+
+/// The path.
+#[cfg(not(feature = "axum"))]
+fn full_path(parts: &Parts) -> &str {
+    parts.uri.path()
 }
 
 /// A session; it ends with this value.
