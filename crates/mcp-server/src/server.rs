@@ -5,7 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use mcp_types::{
-    DiscoverResult, Implementation, Listed, ProtocolVersion, ServerCapabilities, Tool as Definition,
+    DiscoverResult, ExtensionCapability, Implementation, Listed, ProtocolVersion,
+    ServerCapabilities, Tool as Definition,
 };
 
 use crate::catalog::{Catalog, Draft};
@@ -66,6 +67,7 @@ impl Server {
             list_changes: false,
             resource_updates: false,
             lifespans: Vec::new(),
+            extensions: Ok(ServerCapabilities::new()),
             tools: Vec::new(),
             draft: Draft::default(),
         };
@@ -141,6 +143,8 @@ pub(crate) struct Parts {
     /// Whether the author announces changes of single resources.
     resource_updates: bool,
     lifespans: Vec<Arc<dyn Phase>>,
+    /// Extensions that are declared, on a list of capabilities that has nothing else.
+    extensions: Result<ServerCapabilities, BuildError>,
     /// What went wrong is told by `build`, so that a chain stays a chain.
     tools: Vec<Result<NewTool, BuildError>>,
     pub(crate) draft: Draft,
@@ -210,6 +214,43 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
     /// Sets what the client may tell the model about using this server.
     pub fn instructions(mut self, instructions: impl Into<String>) -> Self {
         self.parts.instructions = Some(instructions.into());
+        self
+    }
+
+    /// Declares an extension of the protocol, with its settings.
+    ///
+    /// What clients declare of it is in [`Context::client_extension`](crate::Context::client_extension);
+    /// its requests reach a layer around the server as `ClientRequest::Extension`.
+    ///
+    /// ```
+    /// use mcp_server::{data, server, types::ExtensionCapability};
+    ///
+    /// #[data]
+    /// struct Translation {
+    ///     languages: Vec<String>,
+    /// }
+    ///
+    /// impl ExtensionCapability for Translation {
+    ///     const ID: &'static str = "com.example/translation";
+    /// }
+    ///
+    /// let settings = Translation { languages: vec!["de".into()] };
+    /// let server = server!().extension(&settings).build()?;
+    /// # Ok::<(), mcp_server::BuildError>(())
+    /// ```
+    pub fn extension<E: ExtensionCapability>(mut self, settings: &E) -> Self {
+        self.parts.extensions = self.parts.extensions.and_then(|mut declared| {
+            let done = match E::ID.split_once('/') {
+                Some((domain, name)) if !domain.is_empty() && !name.is_empty() => {
+                    declared.declare_extension(settings).map_err(Into::into)
+                }
+                _ => Err("an extension's id is a reversed domain name, a slash, a name".into()),
+            };
+            match done {
+                Ok(()) => Ok(declared),
+                Err(source) => Err(BuildError::Definition { name: E::ID.into(), source }),
+            }
+        });
         self
     }
 
@@ -367,6 +408,10 @@ impl Parts {
         discover.set_server_info(&self.info).map_err(unwritable)?;
         if let Some(hint) = catalog.general_hint() {
             (discover.ttl_ms, discover.cache_scope) = (Some(hint.ttl_ms()), Some(hint.scope()));
+        }
+        let declared = self.extensions?.extensions.unwrap_or_default();
+        if !declared.is_empty() {
+            discover.capabilities.extensions.get_or_insert_default().extend(declared);
         }
         let (changes, life) = (Changes::default(), Life::of(self.lifespans));
         Ok(Server(Arc::new(Inner { discover, tools, catalog, seal, changes, life, tasks })))

@@ -86,6 +86,7 @@
 //! calls (`mcp-client`), signatures (`etdi-core`). Nothing here reads a clock.
 
 mod caller;
+mod capability;
 mod content;
 mod envelope;
 pub mod error;
@@ -115,6 +116,7 @@ pub use generated::{legacy, model, tasks};
 pub use object::{Lifted, OneOrMany};
 
 pub use caller::{CalledBy, Caller};
+pub use capability::ExtensionCapability;
 pub use exchange::{
     Exchange, ExchangeFuture, ExchangeId, ExchangeService, InputHandler, Outcome, RequestContext,
 };

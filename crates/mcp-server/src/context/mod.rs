@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
-use mcp_types::{ErrorObject, InputRequest, Members, Notifier, RawText, RequestContext};
+use mcp_types::{
+    ErrorObject, ExtensionCapability, InputRequest, Members, Notifier, RawText, RequestContext,
+};
 
 use crate::service::Incoming;
 use crate::tool::Call;
@@ -124,6 +126,12 @@ impl<S> Context<S> {
     /// What an outer layer put into the exchange, such as the proven identity of the caller.
     pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.shared.request.extensions.get()
+    }
+
+    /// What the client declared for an extension of the protocol; `None` when it declared nothing,
+    /// or something in another form.
+    pub fn client_extension<E: ExtensionCapability>(&self) -> Option<E> {
+        self.request().client_capabilities().extension().ok().flatten()
     }
 
     /// Where changes are announced to the clients that subscribed to them.

@@ -169,3 +169,37 @@ fn a_tool_can_be_written_by_hand() {
     let server = server!().add_tool(Count).build().unwrap();
     assert_eq!(text(&call(&server, "count", "{}").unwrap()), "count");
 }
+
+/// A made-up extension.
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Translation {
+    languages: Vec<String>,
+}
+
+impl mcp_server::types::ExtensionCapability for Translation {
+    const ID: &'static str = "com.example/translation";
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Nameless(u8);
+
+impl mcp_server::types::ExtensionCapability for Nameless {
+    const ID: &'static str = "nameless";
+}
+
+#[test]
+fn extensions_are_declared_by_type() {
+    let settings = Translation { languages: vec!["de".into()] };
+    let server = mcp_server::server!().extension(&settings).build().unwrap();
+    let discover = ClientRequest::Discover(mcp_server::types::RequestParams::new());
+    let outcome = futures_executor::block_on(tower_service::Service::call(
+        &mut server.clone(),
+        Exchange::new(discover),
+    ));
+    let Ok(Outcome::Complete(ServerResult::Discover(found))) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(found.capabilities.extension().unwrap(), Some(settings));
+    let refused = mcp_server::server!().extension(&Nameless(1)).build().unwrap_err();
+    assert!(refused.to_string().contains("`nameless`"), "{refused}");
+}
