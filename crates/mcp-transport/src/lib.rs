@@ -56,7 +56,8 @@
 //!
 //! Without features this crate is `proto` and `framing`, and knows no runtime. `duplex` adds the
 //! driver on tokio, `stdio` standard streams and child processes, `http-client` and `http-server`
-//! the two ends of [`http`], `tls` a client of `https` URLs, `axum` a router, `sse` HTTP+SSE of
+//! the two ends of [`http`], `tls` a client of `https` URLs, `tls-server` a
+//! server of them, `axum` a router, `sse` HTTP+SSE of
 //! 2024-11-05, `rest` tools as plain HTTP resources, `unix` and `websocket` both ends of those.
 
 // What the essay speaks of is there with all features only.

@@ -12,8 +12,8 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use mcp_transport::http::connect_http;
-use mcp_transport::http::server::{RestServer, SseServer};
+use mcp_transport::http::server::{HttpOptions, HttpServer, RestServer, SseServer, serve_https};
+use mcp_transport::http::{HttpConnectOptions, connect_http, connect_http_with};
 use mcp_transport::websocket::{self, WebSocketServer};
 use mcp_transport::{RateLayer, connect, unix};
 use mcp_types::*;
@@ -374,4 +374,55 @@ async fn our_client_falls_back_to_the_first_transport() {
     // The transport is the first one; the revision spoken over it is agreed on as ever.
     assert_eq!(client.version().unwrap().as_str(), "2025-11-25");
     client.close().await;
+}
+
+#[tokio::test]
+async fn a_server_speaks_tls_to_those_who_shake_hands() {
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let ring = || std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(ring())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let trusting = rustls::ClientConfig::builder_with_provider(ring())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut options = HttpOptions::default();
+    options.head_time = Duration::from_millis(300);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = HttpServer::with(Tools, options);
+    let serving = tokio::spawn(serve_https(server, listener, tls, async { _ = stopped.await }));
+    // Whoever does not shake hands is let go, and holds up nobody.
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    plain.write_all(b"GET /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+
+    let mut options = HttpConnectOptions::new(us());
+    options.tls = Some(std::sync::Arc::new(trusting));
+    let url = format!("https://localhost:{}/mcp", address.port());
+    let mut client = connect_http_with(&url, options).unwrap();
+    echo(&mut client).await;
+    client.close().await;
+
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), silent.read_to_end(&mut rest));
+    assert!(ended.await.is_ok() && rest.is_empty());
+    // An alert of TLS at the most, and no HTTP.
+    let _ =
+        tokio::time::timeout(Duration::from_secs(5), plain.read_to_end(&mut rest)).await.unwrap();
+    assert!(!rest.starts_with(b"HTTP"), "{rest:?}");
+    stop.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(15), serving).await.unwrap().unwrap().unwrap();
 }

@@ -1,8 +1,8 @@
 //! Spans and trace contexts.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
 
 use futures_executor::block_on;
 use mcp_client::types::{CallToolResult, ErrorObject, Outcome, ServerResult};
@@ -15,9 +15,16 @@ use crate::script::{Script, raw};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 
-/// Remembers the fields of spans.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
+thread_local! {
+    /// The fields of the spans that this thread opened.
+    static SPANS: RefCell<Vec<BTreeMap<String, String>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Remembers the fields of spans, each thread its own.
+///
+/// It is the process's subscriber and not that of one test: what a test without a subscriber meets
+/// first would count as unwanted for all of them.
+struct Recorder;
 
 struct Fields<'a>(&'a mut BTreeMap<String, String>);
 
@@ -37,16 +44,21 @@ impl Subscriber for Recorder {
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let mut spans = self.0.lock().unwrap();
-        let mut fields = BTreeMap::new();
-        attributes.record(&mut Fields(&mut fields));
-        spans.push(fields);
-        Id::from_u64(spans.len() as u64)
+        SPANS.with_borrow_mut(|spans| {
+            let mut fields = BTreeMap::new();
+            attributes.record(&mut Fields(&mut fields));
+            spans.push(fields);
+            Id::from_u64(spans.len() as u64)
+        })
     }
 
     fn record(&self, id: &Id, values: &Record<'_>) {
-        let mut spans = self.0.lock().unwrap();
-        values.record(&mut Fields(&mut spans[id.into_u64() as usize - 1]));
+        SPANS.with_borrow_mut(|spans| {
+            let index = usize::try_from(id.into_u64()).unwrap() - 1;
+            if let Some(fields) = spans.get_mut(index) {
+                values.record(&mut Fields(fields));
+            }
+        });
     }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
@@ -57,8 +69,8 @@ impl Subscriber for Recorder {
 
 #[test]
 fn each_request_has_a_span_under_the_names_of_the_conventions() {
-    let recorder = Recorder::default();
-    tracing::subscriber::with_default(recorder.clone(), || {
+    tracing::subscriber::set_global_default(Recorder).unwrap();
+    {
         let script = Script::new(|n, exchange| match n {
             0 => Ok(Outcome::Complete(ServerResult::CallTool(CallToolResult::error("no")))),
             _ => Err(ErrorObject::method_not_found(exchange.request.method())),
@@ -67,8 +79,8 @@ fn each_request_has_a_span_under_the_names_of_the_conventions() {
         block_on(client.call_tool("add", &serde_json::json!({"secret": "s"}))).unwrap();
         block_on(client.get_prompt("review", [("a", "b")])).unwrap_err();
         block_on(client.read_resource("file:///a")).unwrap_err();
-    });
-    let spans = recorder.0.lock().unwrap().clone();
+    }
+    let spans = SPANS.take();
     let of = |n: usize, name: &str| spans[n].get(name).map_or("", String::as_str);
     assert_eq!(of(0, "otel.name"), "tools/call add");
     assert_eq!(of(0, "otel.kind"), "client");

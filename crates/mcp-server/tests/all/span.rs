@@ -1,8 +1,8 @@
 //! One span for each request.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
 
 use mcp_server::types::*;
 use mcp_server::{Context, ToolError, server, tool};
@@ -13,9 +13,16 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::request;
 
-/// Remembers the fields of spans.
-#[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
+thread_local! {
+    /// The fields of the spans that this thread opened.
+    static SPANS: RefCell<Vec<BTreeMap<String, String>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Remembers the fields of spans, each thread its own.
+///
+/// It is the process's subscriber and not that of one test: what a test without a subscriber meets
+/// first would count as unwanted for all of them.
+struct Spans;
 
 struct Fields<'a>(&'a mut BTreeMap<String, String>);
 
@@ -35,17 +42,21 @@ impl Subscriber for Spans {
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let mut spans = self.0.lock().unwrap();
-        let mut fields = BTreeMap::new();
-        attributes.record(&mut Fields(&mut fields));
-        spans.push(fields);
-        Id::from_u64(spans.len() as u64)
+        SPANS.with_borrow_mut(|spans| {
+            let mut fields = BTreeMap::new();
+            attributes.record(&mut Fields(&mut fields));
+            spans.push(fields);
+            Id::from_u64(spans.len() as u64)
+        })
     }
 
     fn record(&self, id: &Id, values: &Record<'_>) {
-        let mut spans = self.0.lock().unwrap();
-        let index = usize::try_from(id.into_u64()).unwrap() - 1;
-        values.record(&mut Fields(&mut spans[index]));
+        SPANS.with_borrow_mut(|spans| {
+            let index = usize::try_from(id.into_u64()).unwrap() - 1;
+            if let Some(fields) = spans.get_mut(index) {
+                values.record(&mut Fields(fields));
+            }
+        });
     }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
@@ -67,9 +78,9 @@ const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 
 #[test]
 fn a_span_says_what_was_asked_and_how_it_ended() {
-    let spans = Spans::default();
+    tracing::subscriber::set_global_default(Spans).unwrap();
     let mut server = server!().tool::<traced>().build().unwrap();
-    tracing::subscriber::with_default(spans.clone(), || {
+    {
         let mut call = |name: &str, parent: Option<&str>| {
             let mut exchange = Exchange::new(request(name, r#"{"word":"secret"}"#));
             if let Some(parent) = parent {
@@ -81,8 +92,8 @@ fn a_span_says_what_was_asked_and_how_it_ended() {
         assert!(format!("{outcome:?}").contains("0af7651916cd43dd8448eb211c80319c"));
         call("traced", Some("00-evil\r\n")).unwrap();
         call("nothing", None).unwrap_err();
-    });
-    let spans = spans.0.lock().unwrap().clone();
+    }
+    let spans = SPANS.take();
     let of = |n: usize, name: &str| spans[n].get(name).map_or("", String::as_str);
     assert_eq!(of(0, "otel.name"), "tools/call traced");
     assert_eq!((of(0, "otel.kind"), of(0, "mcp.method.name")), ("server", "tools/call"));

@@ -12,8 +12,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use mcp_types::ErrorObject;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use mcp_types::{BoxFuture, ErrorObject};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinSet;
 
@@ -49,6 +49,56 @@ pub async fn serve_http(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    let plain = |stream, door: Door, watcher: Watcher| -> BoxFuture<'static, ()> {
+        let connection = door.builder.serve_connection(TokioIo::new(stream), door.server);
+        // A peer that breaks off, or speaks no HTTP, has been answered as far as it can be.
+        Box::pin(async move { drop(watcher.watch(connection).await) })
+    };
+    accept(server, listener, shutdown, plain).await
+}
+
+/// The same over TLS. HTTP/1.1 is spoken, whatever else `tls` would offer.
+///
+/// A client has as long for its handshake as for the head of a request
+/// ([`HttpOptions::head_time`](super::HttpOptions::head_time)).
+///
+/// # Errors
+///
+/// As [`serve_http`].
+#[cfg(feature = "tls-server")]
+pub async fn serve_https(
+    server: HttpServer,
+    listener: TcpListener,
+    mut tls: rustls::ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(tls));
+    let patience = server.0.options.head_time;
+    let secret = move |stream, door: Door, watcher: Watcher| -> BoxFuture<'static, ()> {
+        let handshake = tokio::time::timeout(patience, acceptor.accept(stream));
+        Box::pin(async move {
+            let Ok(Ok(stream)) = handshake.await else { return };
+            let connection = door.builder.serve_connection(TokioIo::new(stream), door.server);
+            drop(watcher.watch(connection).await);
+        })
+    };
+    accept(server, listener, shutdown, secret).await
+}
+
+/// What a connection is served with.
+struct Door {
+    builder: http1::Builder,
+    server: AtPath,
+}
+
+/// Accepts connections and has each served in a task of its own.
+async fn accept(
+    server: HttpServer,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    serve: impl Fn(Moving, Door, Watcher) -> BoxFuture<'static, ()>,
+) -> Result<(), Error> {
     let mut shutdown = pin!(shutdown);
     let graceful = GracefulShutdown::new();
     let (drain, most) = (server.0.options.drain, server.0.options.connections);
@@ -81,11 +131,8 @@ pub async fn serve_http(
             continue;
         }
         prepare(&stream);
-        let stream = Moving::new(stream, patience);
-        let connection = builder.serve_connection(TokioIo::new(stream), door.clone());
-        let connection = graceful.watch(connection);
-        // A peer that breaks off, or speaks no HTTP, has been answered as far as it can be.
-        connections.spawn(async move { drop(connection.await) });
+        let with = Door { builder: builder.clone(), server: door.clone() };
+        connections.spawn(serve(Moving::new(stream, patience), with, graceful.watcher()));
     }
     drop(listener);
     door.0.close_streams();

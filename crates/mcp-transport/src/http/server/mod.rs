@@ -78,6 +78,8 @@ use tower_service::Service;
 pub use self::body::ResponseBody;
 pub use self::event_store::{EventPlace, EventStore, EventStoreError, MemoryEventStore};
 pub use self::listen::serve_http;
+#[cfg(feature = "tls-server")]
+pub use self::listen::serve_https;
 pub use self::options::HttpOptions;
 pub use self::post::AnswerStream;
 #[cfg(feature = "rest")]
