@@ -4,7 +4,7 @@
 //! are two ways to live with that. A [`TaskLayer`] hides it: below a client, calls of tools that
 //! become tasks end with their result as all others do. A [`TaskHandle`] shows it: the call comes
 //! back at once, its state can be read and watched, and a [`TaskTicket`] finds the task again after
-//! the client was restarted. Both wait by a [`Runtime`](mcp_types::Runtime):
+//! the client was restarted. Both wait by a [`Runtime`]:
 //! `mcp_transport::TokioRuntime::current()` is one.
 //!
 //! ```
