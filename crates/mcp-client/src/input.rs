@@ -294,7 +294,7 @@ fn fitting(key: &str, question: &InputRequest, answer: RawText) -> Result<RawTex
             match params {
                 ElicitRequestParams::Form(form) if result.action == ElicitAction::Accept => {
                     let content = result.content.get_or_insert_default();
-                    if let Some(error) = form::check(&form.requested_schema, content).pop() {
+                    if let Some(error) = form.requested_schema.check(content).pop() {
                         return Err(unfit(error.within("content")));
                     }
                     text_of(&result)

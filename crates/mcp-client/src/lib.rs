@@ -68,6 +68,7 @@ mod together;
 mod trace;
 
 pub use mcp_types as types;
+pub use mcp_types::TraceContext;
 
 pub use cache::{CacheLayer, Cached};
 pub use call::{RunningCall, ToolCall, structured, text_of};
@@ -79,4 +80,4 @@ pub use input::{Answering, Form, InputLayer, Inputs};
 pub use pages::{Budget, Page, Pages};
 pub use stack::Stacked;
 pub use subscription::{Change, Reopen, Subscription};
-pub use trace::{TraceContext, TraceLayer, Traced};
+pub use trace::{TraceLayer, Traced};

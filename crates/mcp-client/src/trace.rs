@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mcp_types::{
-    ClientRequest, DecodeError, ErrorObject, Exchange, ExchangeFuture, ExchangeService, Meta,
-    Origin, Outcome, RawText, ServerResult,
+    ClientRequest, ErrorObject, Exchange, ExchangeFuture, ExchangeService, Origin, Outcome,
+    ServerResult, TraceContext,
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -93,7 +93,9 @@ impl<S: ExchangeService> Service<Exchange> for Traced<S> {
     fn call(&mut self, mut exchange: Exchange) -> ExchangeFuture {
         let span = span_of(&exchange.request);
         let meta = &mut exchange.context.meta;
-        if let Some(propagate) = self.layer.propagate.as_ref().filter(|_| !has_context(meta)) {
+        if let Some(propagate) =
+            self.layer.propagate.as_ref().filter(|_| meta.get("traceparent").is_none())
+        {
             propagate(&span).into_iter().for_each(|context| context.write(meta));
         }
         if span.is_disabled() {
@@ -166,84 +168,4 @@ fn note(span: &Span, answer: &Result<Outcome, ErrorObject>) {
             span.record("otel.status_code", "ERROR");
         }
     }
-}
-
-/// To which trace a request belongs (W3C Trace Context, W3C Baggage).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceContext {
-    traceparent: String,
-    tracestate: Option<String>,
-    baggage: Option<String>,
-}
-
-impl TraceContext {
-    /// Takes a `traceparent`, such as `00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01`.
-    ///
-    /// ```
-    /// use mcp_client::TraceContext;
-    ///
-    /// assert!(TraceContext::new("00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01").is_ok());
-    /// assert!(TraceContext::new("00-00000000000000000000000000000000-00f067aa0ba902b7-01").is_err());
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// When the text is none (W3C Trace Context, section 3.2).
-    pub fn new(traceparent: impl Into<String>) -> Result<Self, DecodeError> {
-        let traceparent = traceparent.into();
-        if !is_traceparent(&traceparent) {
-            let reason = "expected version, trace id, parent id and flags in lower case hex, \
-                          such as `00-<32 digits>-<16 digits>-01`";
-            return Err(DecodeError::new("traceparent", reason));
-        }
-        Ok(Self { traceparent, tracestate: None, baggage: None })
-    }
-
-    /// Adds a `tracestate`: what vendors want to know of the trace.
-    #[must_use]
-    pub fn tracestate(mut self, state: impl Into<String>) -> Self {
-        self.tracestate = Some(state.into());
-        self
-    }
-
-    /// Adds `baggage`: what the application wants every service of the trace to know. Whoever runs
-    /// the server reads it.
-    #[must_use]
-    pub fn baggage(mut self, baggage: impl Into<String>) -> Self {
-        self.baggage = Some(baggage.into());
-        self
-    }
-
-    fn write(self, meta: &mut Meta) {
-        let Self { traceparent, tracestate, baggage } = self;
-        let members =
-            [(TRACEPARENT, Some(traceparent)), ("tracestate", tracestate), ("baggage", baggage)];
-        for (key, value) in members {
-            if let Some(text) = value.and_then(|value| RawText::of(&value).ok()) {
-                meta.insert(key, text);
-            }
-        }
-    }
-}
-
-const TRACEPARENT: &str = "traceparent";
-
-fn has_context(meta: &Meta) -> bool {
-    meta.get(TRACEPARENT).is_some()
-}
-
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let [version, trace, parent, flags] = parts.as_slice() else { return false };
-    let hex = |part: &str, digits: usize| {
-        part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let some = |part: &str| part.bytes().any(|byte| byte != b'0');
-    hex(version, 2)
-        && *version != "ff"
-        && hex(trace, 32)
-        && some(trace)
-        && hex(parent, 16)
-        && some(parent)
-        && hex(flags, 2)
 }

@@ -239,12 +239,11 @@ mod values;
 
 pub use mcp_macros::{completion, data, prompt, resource, tool, tools};
 pub use mcp_types as types;
+pub use mcp_types::TraceContext;
 
 pub use catalog::Editor;
 pub use completion::{Complete, Completing, CompletionFuture, IntoCompletion};
-pub use context::{
-    CallError, Context, Elicited, FormError, Questions, TraceContext, requested_schema,
-};
+pub use context::{CallError, Context, Elicited, FormError, Questions, requested_schema};
 pub use error::{BuildError, Suspended, ToolError};
 pub use extract::{Extension, FromContext, State};
 pub use listing::{CacheHint, Listing, Offer};

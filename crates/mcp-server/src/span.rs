@@ -4,11 +4,9 @@
 
 use std::fmt;
 
-use mcp_types::{ClientRequest, ErrorObject, Outcome, RequestContext, ServerResult};
+use mcp_types::{ClientRequest, ErrorObject, Outcome, RequestContext, ServerResult, TraceContext};
 use tracing::Span;
 use tracing::field::Empty;
-
-use crate::context::TraceContext;
 
 /// The span of a request. Where nobody listens, nothing of it is made.
 pub(crate) fn of(request: &ClientRequest, context: &RequestContext) -> Span {
@@ -41,9 +39,9 @@ pub(crate) fn of(request: &ClientRequest, context: &RequestContext) -> Span {
         }
         // For a subscriber that makes the caller's span the parent of this one.
         if let Some(trace) = TraceContext::read(&context.meta) {
-            span.record("traceparent", trace.traceparent.as_str());
-            if let Some(tracestate) = &trace.tracestate {
-                span.record("tracestate", tracestate.as_str());
+            span.record("traceparent", trace.traceparent());
+            if let Some(tracestate) = trace.tracestate() {
+                span.record("tracestate", tracestate);
             }
         }
     }

@@ -153,7 +153,7 @@ fn an_answer_that_does_not_fit_is_not_sent() {
     let client = Client::new(script.clone()).layer(InputLayer::new(inputs));
     let error = block_on(client.call_tool("x", &serde_json::json!({}))).unwrap_err();
     let Error::Refused(error) = error else { panic!("{error}") };
-    assert!(error.message.contains("`content.count`: less than 1"), "{error}");
+    assert!(error.message.contains("`content.count`: expected at least 1"), "{error}");
     assert_eq!(script.seen().len(), 1);
 }
 

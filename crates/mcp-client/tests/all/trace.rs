@@ -100,8 +100,9 @@ fn the_trace_context_is_sent_along() {
     let answer =
         |_: usize, _: &_| Ok(Outcome::Complete(ServerResult::CallTool(CallToolResult::text(""))));
     let script = Script::new(answer);
-    let layer = TraceLayer::new()
-        .propagate(|_| Some(TraceContext::new(PARENT).ok()?.tracestate("a=1").baggage("b=2")));
+    let layer = TraceLayer::new().propagate(|_| {
+        Some(TraceContext::new(PARENT).ok()?.with_tracestate("a=1").with_baggage("b=2"))
+    });
     let client = Client::new(script.clone()).layer(layer);
     block_on(client.tool_call("x").send()).unwrap();
     let theirs = "\"00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-00\"";
@@ -115,20 +116,4 @@ fn the_trace_context_is_sent_along() {
     assert_eq!(meta(0, "baggage").as_deref(), Some("b=2"));
     assert_eq!(format!("{:?}", meta(1, "traceparent").unwrap()), theirs);
     assert_eq!(meta(1, "tracestate"), None, "two traces are not mixed");
-}
-
-#[test]
-fn what_is_no_traceparent_is_refused() {
-    assert!(TraceContext::new(PARENT).is_ok());
-    for text in [
-        "",
-        "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7",
-        "ff-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
-        "00-0AF7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
-        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-        "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01-x",
-    ] {
-        assert!(TraceContext::new(text).is_err(), "{text}");
-    }
 }

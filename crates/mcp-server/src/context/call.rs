@@ -5,13 +5,13 @@ use std::fmt;
 use mcp_types::{
     CallToolRequestParams, CallToolResult, CalledBy, ClientRequest, ContentBlock, ErrorObject,
     Exchange, Members, Meta, MirroredParams, Outcome, RawText, ReadResourceRequestParams,
-    ReadResourceResult, RequestContext, ServerResult,
+    ReadResourceResult, RequestContext, ServerResult, TraceContext,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
-use super::{Context, trace};
+use super::Context;
 use crate::Suspended;
 use crate::task::Place;
 
@@ -181,7 +181,8 @@ impl<S> Context<S> {
         context.extensions.remove::<MirroredParams>();
         context.extensions.remove::<Place>();
         context.meta = Meta::new();
-        for (name, value) in outer.meta.iter().filter(|(name, _)| trace::KEYS.contains(name)) {
+        for (name, value) in outer.meta.iter().filter(|(name, _)| TraceContext::KEYS.contains(name))
+        {
             context.meta.insert(name.to_owned(), value.clone());
         }
         let (kept, now) = (self.kept(), outer.input_responses.as_ref());

@@ -2,7 +2,7 @@
 
 use mcp_types::{
     DecodeError, ElicitAction, ElicitRequestFormParams, ElicitRequestParams,
-    ElicitRequestURLParams, ElicitResult, ErrorObject, InputRequest, RawText,
+    ElicitRequestURLParams, ElicitResult, ErrorObject, InputRequest, RawText, StringFormat,
 };
 use serde::de::DeserializeOwned;
 
@@ -167,7 +167,7 @@ impl<S> Context<S> {
             return elicited(result).try_map(|_| Ok(()));
         }
         let url = url.into();
-        if !form::is_url(&url) {
+        if !StringFormat::Uri.fits(&url) {
             tracing::error!(handler = self.tool(), "the page to open is no URL with a scheme");
             let error = "the server asks to open a page whose address cannot be opened";
             return Err(self.fail(ErrorObject::internal(error)));

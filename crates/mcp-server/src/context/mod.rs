@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use mcp_types::{
     ErrorObject, ExtensionCapability, InputRequest, Members, Notifier, RawText, RequestContext,
+    TraceContext,
 };
 
 use crate::service::Incoming;
@@ -20,7 +21,6 @@ mod input;
 mod kept;
 mod once;
 mod report;
-pub(crate) mod trace;
 
 pub use call::CallError;
 pub(crate) use call::is_inner;
@@ -28,7 +28,6 @@ pub use elicit::Elicited;
 pub use form::{FormError, requested_schema};
 pub use input::Questions;
 use kept::Kept;
-pub use trace::TraceContext;
 
 /// One call, as its tool sees it. `S` is the server's state.
 ///
@@ -132,6 +131,21 @@ impl<S> Context<S> {
     /// or something in another form.
     pub fn client_extension<E: ExtensionCapability>(&self) -> Option<E> {
         self.request().client_capabilities().extension().ok().flatten()
+    }
+
+    /// The trace to which the request belongs, where the client sent one that is well-formed.
+    ///
+    /// ```
+    /// use mcp_server::{Context, tool};
+    ///
+    /// /// Says which trace it is part of.
+    /// #[tool]
+    /// async fn traced(cx: Context) -> String {
+    ///     cx.trace_context().map_or("none".into(), |trace| trace.trace_id().to_owned())
+    /// }
+    /// ```
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        TraceContext::read(&self.request().meta)
     }
 
     /// Where changes are announced to the clients that subscribed to them.

@@ -100,11 +100,7 @@ fn a_form_is_made_of_a_type_and_its_answer_read_into_it() {
         (r#"{"action":"accept","content":{"name":"Ada","seats":null,"more":{}}}"#, "Ada 0"),
         (r#"{"action":"decline"}"#, "nobody"),
         (r#"{"action":"cancel"}"#, "later"),
-        (
-            r#"{"action":"accept"}"#,
-            "-32602 `inputResponses.guest.content.name`: the field is required, and is not filled \
-             in",
-        ),
+        (r#"{"action":"accept"}"#, "-32602 `inputResponses.guest.content.name`: must be filled in"),
         (
             r#"{"action":"accept","content":{"name":["Ada"]}}"#,
             "-32602 `inputResponses.guest.content.name`: expected a text",

@@ -2,28 +2,23 @@
 //!
 //! A form has fields, and a field is a text, a number, yes or no, one of several values or some of
 //! several (specification, "Elicitation", "Requested schema"). [`requested_schema`] makes one of a
-//! type, `check` holds an answer against one.
+//! type, [`check`] holds an answer against one.
 
 use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use mcp_types::{
-    BooleanSchema, ElicitRequestFormParamsRequestedSchema, NumberSchema, NumberSchemaType,
-    PrimitiveSchemaDefinition, RawText, StringFormat, StringSchema, TitledMultiSelectEnumSchema,
-    TitledMultiSelectEnumSchemaItems, TitledMultiSelectEnumSchemaItemsAnyOf,
-    TitledSingleSelectEnumSchema, TitledSingleSelectEnumSchemaOneOf, UntitledMultiSelectEnumSchema,
+    BooleanSchema, DecodeError, ElicitRequestFormParamsRequestedSchema, NumberSchema,
+    NumberSchemaType, PrimitiveSchemaDefinition, RawText, StringFormat, StringSchema,
+    TitledMultiSelectEnumSchema, TitledMultiSelectEnumSchemaItems,
+    TitledMultiSelectEnumSchemaItemsAnyOf, TitledSingleSelectEnumSchema,
+    TitledSingleSelectEnumSchemaOneOf, UntitledMultiSelectEnumSchema,
     UntitledMultiSelectEnumSchemaItems, UntitledSingleSelectEnumSchema,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
-
-mod check;
-mod format;
-
-pub(super) use check::check;
-pub(super) use format::is_uri as is_url;
 
 /// The form that asks for a `T`.
 ///
@@ -339,6 +334,23 @@ fn number(members: &Map<String, Value>, name: &str) -> Option<f64> {
 fn list(members: &Map<String, Value>, name: &str) -> Option<Vec<String>> {
     let values = members.get(name)?.as_array()?;
     values.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+/// Takes what belongs to the form out of `content`; fields that are not in it are passed over.
+///
+/// # Errors
+///
+/// The first field that does not fit, or is required and not there.
+pub(super) fn check(
+    form: &ElicitRequestFormParamsRequestedSchema,
+    mut content: Content,
+) -> Result<Content, DecodeError> {
+    // Clients send `null` for what was left empty.
+    content.retain(|name, value| form.properties.contains_key(name) && !value.is_null());
+    match form.check(&content).into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(content),
+    }
 }
 
 /// What a person filled in, by field.

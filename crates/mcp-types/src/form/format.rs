@@ -25,7 +25,7 @@ pub(super) fn is_email(text: &str) -> bool {
 }
 
 /// A scheme, a colon, and something that needs no escaping (RFC 3986, section 3).
-pub(in crate::context) fn is_uri(text: &str) -> bool {
+pub(super) fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let begins = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
     let named = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
