@@ -288,6 +288,32 @@ pub struct ServerMemory {
     pub server: String,
     /// The tools that were seen with a verified signature, by name.
     pub tools: BTreeMap<String, ToolMemory>,
+    /// The newest manifest that was seen of each issuer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub manifests: BTreeMap<String, SeenManifest>,
+}
+
+/// The newest manifest that an issuer verifiably signed for a server. One with a lower counter is
+/// an old one that somebody kept; one with the same counter and other contents is a second history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct SeenManifest {
+    /// Who signed it.
+    pub issuer: String,
+    /// Its counter.
+    pub seq: u64,
+    /// The digest of its contents.
+    pub digest: Digest,
+    /// When it was first seen.
+    pub since: UnixTime,
+}
+
+impl SeenManifest {
+    /// A manifest by its issuer, counter and contents.
+    pub fn new(issuer: impl Into<String>, seq: u64, digest: Digest, since: UnixTime) -> Self {
+        Self { issuer: issuer.into(), seq, digest, since }
+    }
 }
 
 /// The issuers that verifiably signed a tool, by name.
@@ -314,7 +340,38 @@ pub const MAX_REMEMBERED_ISSUERS: usize = 16;
 impl ServerMemory {
     /// Nothing seen yet.
     pub fn new(server: impl Into<String>) -> Self {
-        Self { server: server.into(), tools: BTreeMap::new() }
+        Self { server: server.into(), tools: BTreeMap::new(), manifests: BTreeMap::new() }
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.tools.is_empty() && self.manifests.is_empty()
+    }
+
+    /// Adds a manifest, and says whether it was a newer one. A lower counter never replaces a
+    /// higher one, and the first contents of a counter stay.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Full`] beyond [`MAX_REMEMBERED_ISSUERS`].
+    pub fn add_manifest(&mut self, seen: &SeenManifest) -> Result<bool, StoreError> {
+        let known = self.manifests.get(&seen.issuer);
+        if known.is_some_and(|known| seen.seq <= known.seq) {
+            return Ok(false);
+        }
+        if known.is_none() && self.manifests.len() >= MAX_REMEMBERED_ISSUERS {
+            return Err(StoreError::Full { what: "issuers of one server" });
+        }
+        self.manifests.insert(seen.issuer.clone(), seen.clone());
+        Ok(true)
+    }
+
+    /// Forgets a tool or, for `""`, every manifest. Says whether there was anything to forget.
+    pub fn forget(&mut self, tool: &str) -> bool {
+        if tool.is_empty() {
+            return !std::mem::take(&mut self.manifests).is_empty();
+        }
+        self.tools.remove(tool).is_some()
     }
 
     /// Adds what was seen, and says whether that was anything new. A lower version never replaces

@@ -22,8 +22,8 @@ use mcp_types::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{
-    Approval, ApprovalKey, ApprovalStore, Listing, MAX_RECORDS, Seen, ServerMemory, StoreError,
-    tagged,
+    Approval, ApprovalKey, ApprovalStore, Listing, MAX_RECORDS, Seen, SeenManifest, ServerMemory,
+    StoreError, tagged,
 };
 use crate::digest::Digest;
 use crate::time::UnixTime;
@@ -321,15 +321,15 @@ impl FileStore {
         Ok(listing)
     }
 
-    fn remember_now(
+    /// Adds to what is remembered of a server; `add` says whether anything was new.
+    fn grow_now(
         &self,
         server: &str,
-        seen: &[Seen],
-        now: UnixTime,
+        add: impl Fn(&mut ServerMemory) -> Result<bool, StoreError>,
     ) -> Result<ServerMemory, StoreError> {
         let known = |memory: Option<ServerMemory>| {
             let mut memory = memory.unwrap_or_else(|| ServerMemory::new(server));
-            memory.add(seen, now).map(|new| (memory, new))
+            add(&mut memory).map(|new| (memory, new))
         };
         // Most listings bring nothing new, and then nothing is locked.
         let (memory, new) = known(self.server(server)?)?;
@@ -350,10 +350,10 @@ impl FileStore {
     fn forget_now(&self, server: &str, tool: &str) -> Result<bool, StoreError> {
         self.write(|generation, head| {
             let Some(mut memory) = self.server(server)? else { return Ok((false, None)) };
-            if memory.tools.remove(tool).is_none() {
+            if !memory.forget(tool) {
                 return Ok((false, None));
             }
-            if memory.tools.is_empty() {
+            if memory.is_empty() {
                 head.records.remove(&server_name(server));
                 return Ok((true, None));
             }
@@ -442,7 +442,15 @@ impl ApprovalStore for FileStore {
         seen: &'a [Seen],
         now: UnixTime,
     ) -> BoxFuture<'a, Result<ServerMemory, StoreError>> {
-        Box::pin(async move { self.remember_now(server, seen, now) })
+        Box::pin(async move { self.grow_now(server, |memory| memory.add(seen, now)) })
+    }
+
+    fn remember_manifest<'a>(
+        &'a self,
+        server: &'a str,
+        seen: &'a SeenManifest,
+    ) -> BoxFuture<'a, Result<ServerMemory, StoreError>> {
+        Box::pin(async move { self.grow_now(server, |memory| memory.add_manifest(seen)) })
     }
 
     fn forget<'a>(

@@ -8,7 +8,8 @@ use mcp_types::BoxFuture;
 use serde_json::json;
 
 use super::{
-    Approval, ApprovalKey, ApprovalStore, Granted, Pin, Reason, Seen, SignedBy, StoreError,
+    Approval, ApprovalKey, ApprovalStore, Granted, Pin, Reason, Seen, SeenManifest, SignedBy,
+    StoreError,
 };
 use crate::digest::Digest;
 use crate::key::KeyId;
@@ -64,7 +65,8 @@ pub async fn approval_store_contract(store: &dyn ApprovalStore) -> Result<(), Co
     contract.one_writer_wins().await?;
     contract.keys_are_apart().await?;
     contract.records_survive_whole().await?;
-    contract.memory_outlives_approvals().await
+    contract.memory_outlives_approvals().await?;
+    contract.counters_only_rise().await
 }
 
 struct Contract<'a> {
@@ -322,6 +324,31 @@ impl Contract<'_> {
         check(FORGET, &self.store.forget(SERVER, "t").await.must(FORGET)?, &false)?;
         let memory = self.store.memory(SERVER).await.must(FORGET)?;
         check(FORGET, &memory.is_some_and(|memory| memory.tools.contains_key("t")), &false)
+    }
+}
+
+impl Contract<'_> {
+    async fn counters_only_rise(&self) -> Result<(), ContractFailure> {
+        const CLAUSE: &str = "remember the highest manifest of each issuer, and its first contents";
+        const SERVER: &str = "contract:manifests";
+        let seen = |issuer: &str, seq, contents: &str| {
+            SeenManifest::new(issuer, seq, Digest::of_bytes(contents.as_bytes()), NOW)
+        };
+        for one in [seen("a", 2, "two"), seen("b", 9, "nine"), seen("a", 1, "one")] {
+            self.store.remember_manifest(SERVER, &one).await.must(CLAUSE)?;
+        }
+        let before = self.store.generation().await.must(CLAUSE)?;
+        self.store.remember_manifest(SERVER, &seen("a", 2, "other")).await.must(CLAUSE)?;
+        check(CLAUSE, &self.store.generation().await.must(CLAUSE)?, &before)?;
+        let memory = self.store.memory(SERVER).await.must(CLAUSE)?.unwrap_or_default();
+        let found: Vec<_> = memory.manifests.into_values().collect();
+        check(CLAUSE, &found, &vec![seen("a", 2, "two"), seen("b", 9, "nine")])?;
+        let third =
+            self.store.remember_manifest(SERVER, &seen("a", 3, "three")).await.must(CLAUSE)?;
+        check(CLAUSE, &third.manifests.get("a").map(|one| one.seq), &Some(3))?;
+        const FORGET: &str = "forget the manifests of a server when an operator says so";
+        check(FORGET, &self.store.forget(SERVER, "").await.must(FORGET)?, &true)?;
+        check(FORGET, &self.store.memory(SERVER).await.must(FORGET)?, &None)
     }
 }
 

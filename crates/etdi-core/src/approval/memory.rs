@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mcp_types::BoxFuture;
 
-use super::{Approval, ApprovalKey, ApprovalStore, Listing, Seen, ServerMemory, StoreError};
+use super::{
+    Approval, ApprovalKey, ApprovalStore, Listing, Seen, SeenManifest, ServerMemory, StoreError,
+};
 use crate::time::UnixTime;
 
 /// A store that lives as long as the process.
@@ -69,12 +71,21 @@ impl State {
         seen: &[Seen],
         now: UnixTime,
     ) -> Result<ServerMemory, StoreError> {
+        self.grow(server, |memory| memory.add(seen, now))
+    }
+
+    /// Adds to what is remembered of a server; `add` says whether anything was new.
+    fn grow(
+        &mut self,
+        server: &str,
+        add: impl FnOnce(&mut ServerMemory) -> Result<bool, StoreError>,
+    ) -> Result<ServerMemory, StoreError> {
         let known = self.servers.get(server);
         if known.is_none() && self.servers.len() >= MAX_RECORDS {
             return Err(StoreError::Full { what: "servers" });
         }
         let mut memory = known.cloned().unwrap_or_else(|| ServerMemory::new(server));
-        if memory.add(seen, now)? {
+        if add(&mut memory)? {
             self.generation += 1;
             self.servers.insert(server.to_owned(), memory.clone());
         }
@@ -83,8 +94,8 @@ impl State {
 
     fn forget(&mut self, server: &str, tool: &str) -> bool {
         let Some(memory) = self.servers.get_mut(server) else { return false };
-        let forgotten = memory.tools.remove(tool).is_some();
-        if memory.tools.is_empty() {
+        let forgotten = memory.forget(tool);
+        if memory.is_empty() {
             self.servers.remove(server);
         }
         self.generation += u64::from(forgotten);
@@ -137,6 +148,14 @@ impl ApprovalStore for MemoryStore {
         now: UnixTime,
     ) -> BoxFuture<'a, Result<ServerMemory, StoreError>> {
         Box::pin(async move { self.state().remember(server, seen, now) })
+    }
+
+    fn remember_manifest<'a>(
+        &'a self,
+        server: &'a str,
+        seen: &'a SeenManifest,
+    ) -> BoxFuture<'a, Result<ServerMemory, StoreError>> {
+        Box::pin(async move { self.state().grow(server, |memory| memory.add_manifest(seen)) })
     }
 
     fn forget<'a>(

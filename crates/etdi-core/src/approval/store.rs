@@ -2,7 +2,7 @@
 
 use mcp_types::BoxFuture;
 
-use super::{Approval, ApprovalKey, ServerMemory};
+use super::{Approval, ApprovalKey, SeenManifest, ServerMemory};
 use crate::key::KeyId;
 use crate::time::UnixTime;
 
@@ -59,8 +59,18 @@ pub trait ApprovalStore: Send + Sync {
         now: UnixTime,
     ) -> BoxFuture<'a, Result<ServerMemory, StoreError>>;
 
-    /// Forgets that a tool was ever signed: an operator's act, for a server that really gave up
-    /// signing. Says whether there was anything to forget.
+    /// Remembers the newest manifest of an issuer, and gives back all that is remembered of the
+    /// server. A lower counter than the remembered one changes nothing, so two writers may come in
+    /// any order; nothing is written when nothing is new.
+    fn remember_manifest<'a>(
+        &'a self,
+        server: &'a str,
+        seen: &'a SeenManifest,
+    ) -> BoxFuture<'a, Result<ServerMemory, StoreError>>;
+
+    /// Forgets that a tool was ever signed or, for an empty name, that manifests were ever seen: an
+    /// operator's act, for a server that really gave up signing or lost its counter. Says whether
+    /// there was anything to forget.
     fn forget<'a>(
         &'a self,
         server: &'a str,

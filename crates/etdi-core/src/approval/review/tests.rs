@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::approval::{Listing, MemoryStore, NoApprover, Pin, SignedBy, Standing};
+use crate::approval::{Listing, MemoryStore, NoApprover, Pin, SeenManifest, SignedBy, Standing};
 use crate::audit::{AuditError, MemoryAuditor};
 use crate::definition::RawTool;
 use crate::key::KeyId;
@@ -360,6 +360,14 @@ impl<F: Fn(&MemoryStore, &Approval) -> Option<StoreError> + Send + Sync> Approva
         now: UnixTime,
     ) -> BoxFuture<'a, Result<ServerMemory, StoreError>> {
         self.inner.remember(server, seen, now)
+    }
+
+    fn remember_manifest<'a>(
+        &'a self,
+        server: &'a str,
+        seen: &'a SeenManifest,
+    ) -> BoxFuture<'a, Result<ServerMemory, StoreError>> {
+        self.inner.remember_manifest(server, seen)
     }
 
     fn forget<'a>(
