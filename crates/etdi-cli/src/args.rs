@@ -117,7 +117,7 @@ pub struct CallArguments {
     /// Approve the tool as it is now, without asking.
     #[arg(long)]
     pub yes: bool,
-    /// Give up after so many seconds.
+    /// Give up so many seconds after the server was started.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
     /// The server.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Does `work`; a SIGINT or a SIGTERM ends it, and gives the exit code that shells expect then.
+/// Does `work`; a SIGINT, a SIGTERM or a hang-up ends it, and gives the exit code that shells expect then.
 ///
 /// The servers of dropped sessions end as those of closed ones do: the end of their input, a grace,
 /// a SIGTERM to their group, a SIGKILL. Whoever cannot wait for that sends a second signal, after
@@ -101,21 +101,20 @@ fn watch() -> std::io::Result<()> {
         return Ok(());
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let (mut interrupt, mut terminate) = {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let kinds = kinds.into_iter().filter(|kind| *kind != SignalKind::hangup() || !ignores_hangup());
+    let mut signals = {
         let _runtime = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        let watched = kinds.map(|kind| Ok((signal(kind)?, 128 + kind.as_raw_value())));
+        watched.collect::<std::io::Result<Vec<(Signal, i32)>>>()?
     };
     let watching = async move {
         loop {
             let code = poll_fn(|cx| {
-                let mut came = |signal: &mut Signal| signal.poll_recv(cx).is_ready();
-                if came(&mut interrupt) {
-                    Poll::Ready(130)
-                } else if came(&mut terminate) {
-                    Poll::Ready(143)
-                } else {
-                    Poll::Pending
-                }
+                let came = signals
+                    .iter_mut()
+                    .find_map(|(signal, code)| signal.poll_recv(cx).is_ready().then_some(*code));
+                came.map_or(Poll::Pending, Poll::Ready)
             });
             tell(code.await).await;
         }
@@ -124,6 +123,15 @@ fn watch() -> std::io::Result<()> {
     thread.spawn(move || runtime.block_on(watching))?;
     said.watched = true;
     Ok(())
+}
+
+/// Whether whoever started the process wants it to outlive its terminal, as `nohup` does. Known on
+/// Linux only; elsewhere a hang-up ends the process.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Tells of a signal; ends the process when nobody hears it.
@@ -150,8 +158,8 @@ async fn tell(code: i32) {
 /// How long all steps of a shutdown may take together.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Waits for the tasks of the connections, which end when their servers have.
-async fn servers_end() {
+/// Waits for the tasks of dropped connections, which end when their servers have.
+pub async fn servers_end() {
     let tasks = Handle::current().metrics();
     let all = async {
         while tasks.num_alive_tasks() > 0 {

@@ -226,7 +226,7 @@ fn a_signal_ends_the_server_and_then_etdi() {
     // It neither minds the end of its input nor goes before it was told to.
     let server =
         r#"trap 'echo told > told; exit 0' TERM; echo $$ > pid; while :; do sleep 0.1; done"#;
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let user = User::new();
         let mut etdi = Command::new(ETDI)
             .args(["list", "--", "/bin/sh", "-c", server])
@@ -250,6 +250,56 @@ fn a_signal_ends_the_server_and_then_etdi() {
         }
         assert!(!left, "{signal}: the server goes on");
         assert_eq!(std::fs::read_to_string(user.home().join("told")).unwrap(), "told\n");
+    }
+}
+
+/// `nohup etdi …` goes on when its terminal is gone.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hangup_that_is_ignored_ends_nothing() {
+    let user = User::new();
+    let server = "echo started > started; while [ ! -f go ]; do sleep 0.01; done; echo >&2 went";
+    let script = format!("trap '' HUP; exec {ETDI} list -- /bin/sh -c '{server}'");
+    let etdi = Command::new("/bin/sh")
+        .args(["-c", &script])
+        .env("ETDI_HOME", user.home().join("etdi"))
+        .current_dir(user.home())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !user.home().join("started").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(
+        Command::new("kill")
+            .args(["-s", "HUP", &etdi.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    std::fs::write(user.home().join("go"), "").unwrap();
+    let ended = etdi.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("went"), "{ended:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn the_time_limit_of_a_call_covers_the_opening_and_the_listing() {
+    let opens = CHANGEABLE.replace("tools/list", "no-such-method");
+    for server in ["echo $$ > pid; exec sleep 60", &format!("echo $$ > pid\n{opens}")] {
+        let user = User::new();
+        std::fs::write(user.home().join("etdi.json"), "{}").unwrap();
+        let begun = std::time::Instant::now();
+        let (exit, answer) =
+            user.json(&["call", "t", "--timeout", "1", "--", "/bin/sh", "-c", server]);
+        assert_eq!(answer["error"]["code"], "TIMEOUT", "{answer}");
+        assert_eq!(answer["error"]["message"], "the server did not answer within 1 seconds");
+        assert_ne!(exit, 0);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{server}");
+        let pid = std::fs::read_to_string(user.home().join("pid")).unwrap();
+        let left = Command::new("kill").args(["-s", "0", pid.trim()]).output().unwrap();
+        assert!(!left.status.success(), "the server goes on");
     }
 }
 

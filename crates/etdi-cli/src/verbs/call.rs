@@ -8,6 +8,7 @@ use etdi::core::change::visible;
 use etdi::core::layer::AskWhen;
 use mcp_types::{CallToolResult, ContentBlock, RawText};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::args::{CallArguments, Target};
 use crate::arguments::{from_pairs, nearest};
@@ -15,6 +16,7 @@ use crate::ask::{Asker, Grants};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report};
+use crate::signals::servers_end;
 use crate::verbs::target::{Opening, block_on, failure, quoted, shown_target};
 use crate::verbs::tools;
 
@@ -37,8 +39,15 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
     block_on(async {
         let grants = Grants::all(asker);
         let opening = Opening { target, home, output, grants, ask, although_changed: false };
-        let session = opening.open().await?;
-        let called = call(&session, arguments, given, output).await;
+        let patience = Patience::new(arguments);
+        let session = match patience.until("the server", opening.open()).await {
+            Ok(session) => session,
+            Err(failure) => {
+                servers_end().await;
+                return Err(failure);
+            }
+        };
+        let called = call(&session, arguments, given, output, &patience).await;
         session.close().await;
         let result = called?;
         let exit = if result.is_error == Some(true) { Exit::ToolError } else { Exit::Done };
@@ -53,10 +62,12 @@ async fn call(
     arguments: &CallArguments,
     given: Option<Value>,
     output: Output,
+    patience: &Patience<'_>,
 ) -> Result<CallToolResult, Failure> {
     let (tool, target) = (&arguments.tool, &arguments.target);
     let fail = |error: etdi::Error| failure(&error, tool, target);
-    let reviews = session.discover_tools().await.map_err(fail)?;
+    let listing = async { session.discover_tools().await.map_err(fail) };
+    let reviews = patience.until("the server", listing).await?;
     let Some(review) = reviews.iter().find(|review| review.name() == tool) else {
         let near = nearest(tool, reviews.iter().map(|review| review.name()));
         let hint =
@@ -86,22 +97,44 @@ async fn call(
         output.progress(&format!("{}{total} {message}", report.progress));
     });
     output.progress(&format!("calling {}", visible(tool)));
-    let patience = Duration::from_secs(arguments.timeout);
-    match tokio::time::timeout(patience, call.send()).await {
-        Ok(result) => result.map_err(|error| {
+    let call = async {
+        call.send().await.map_err(|error| {
             let review = session.review(tool);
             let failure = fail(error.into());
             match review {
                 Some(review) => tools::because(failure, &review),
                 None => failure,
             }
-        }),
-        Err(_) => Err(Failure::new(
-            Exit::Unreachable,
-            format!("`{}` did not answer within {} seconds", visible(tool), arguments.timeout),
-            again(arguments, arguments.timeout.saturating_mul(2).max(1)),
-        )
-        .with_code("TIMEOUT")),
+        })
+    };
+    patience.until(&format!("`{}`", visible(tool)), call).await
+}
+
+/// How long the whole command may take, from the start of the server on.
+struct Patience<'a> {
+    arguments: &'a CallArguments,
+    end: Option<Instant>,
+}
+
+impl<'a> Patience<'a> {
+    fn new(arguments: &'a CallArguments) -> Self {
+        let end = Instant::now().checked_add(Duration::from_secs(arguments.timeout));
+        Self { arguments, end }
+    }
+
+    /// What `work` gives, or that `who` did not answer in time.
+    async fn until<T>(
+        &self,
+        who: &str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let Some(end) = self.end else { return work.await };
+        tokio::time::timeout_at(end, work).await.unwrap_or_else(|_| {
+            let seconds = self.arguments.timeout;
+            let message = format!("{who} did not answer within {seconds} seconds");
+            let next = again(self.arguments, seconds.saturating_mul(2).max(1));
+            Err(Failure::new(Exit::Unreachable, message, next).with_code("TIMEOUT"))
+        })
     }
 }
 
