@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::digest::{Digest, Hasher};
 use crate::event::Event;
+use crate::level::AuditMode;
 use crate::time::UnixTime;
 
 mod file;
@@ -32,11 +33,39 @@ pub trait Auditor: Send + Sync {
     ///
     /// When the event is not kept; what happens then is the policy's affair.
     fn record(&self, event: &Event, at: UnixTime) -> Result<(), AuditError>;
+
+    /// Whether each line vouches for the one before it, so that a change would be found. A policy
+    /// that wants a chain takes no other sink.
+    fn is_chained(&self) -> bool {
+        false
+    }
 }
 
 impl<A: Auditor + ?Sized> Auditor for std::sync::Arc<A> {
     fn record(&self, event: &Event, at: UnixTime) -> Result<(), AuditError> {
         (**self).record(event, at)
+    }
+
+    fn is_chained(&self) -> bool {
+        (**self).is_chained()
+    }
+}
+
+/// Notes an event as `mode` wants it, and says whether it was kept.
+///
+/// # Errors
+///
+/// Only where the mode wants that to stop the act.
+pub fn record(
+    auditor: &dyn Auditor,
+    event: &Event,
+    at: UnixTime,
+    mode: AuditMode,
+) -> Result<bool, AuditError> {
+    match mode {
+        AuditMode::On => Ok(auditor.record(event, at).is_ok()),
+        AuditMode::ChainedBeforeAct if !auditor.is_chained() => Err(AuditError::Unchained),
+        AuditMode::ChainedBeforeAct => auditor.record(event, at).map(|()| true),
     }
 }
 
@@ -45,7 +74,7 @@ impl<A: Auditor + ?Sized> Auditor for std::sync::Arc<A> {
 #[non_exhaustive]
 pub enum AuditError {
     /// The file failed.
-    #[error("cannot {action} the audit trail `{path}`")]
+    #[error("cannot {action} the audit trail `{path}`: {source}; {}", remedy(.source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -84,12 +113,30 @@ pub enum AuditError {
     /// The event has no JSON form.
     #[error("the event cannot be written")]
     Event(#[source] serde_json::Error),
+    /// The sink keeps no chain, and the policy wants one.
+    #[error("the audit sink keeps no hash chain, which the policy wants, give it an audit file")]
+    Unchained,
     /// A sink that is no file failed.
     #[error("the audit sink failed: {message}")]
     Other {
         /// What it said.
         message: String,
     },
+}
+
+/// What to do about a file that failed.
+fn remedy(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "make room on its disk, or keep it elsewhere"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "give this user the right to write it, or keep it elsewhere"
+        }
+        ErrorKind::NotFound => "make its directory",
+        _ => "check its disk, or keep it elsewhere",
+    }
 }
 
 /// The end of a chain: keep it elsewhere to notice that lines were cut off.
@@ -310,23 +357,35 @@ fn read(bytes: &[u8]) -> Result<(Line<'_>, ChainHead), ChainFault> {
 /// Keeps the newest events in memory: for tests, and for hosts that show recent history.
 #[derive(Debug)]
 pub struct MemoryAuditor {
-    entries: Mutex<VecDeque<Entry>>,
+    kept: Mutex<Kept>,
     capacity: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    entries: VecDeque<Entry>,
+    head: ChainHead,
 }
 
 impl MemoryAuditor {
     /// Keeps the newest `capacity` events.
     pub fn new(capacity: usize) -> Self {
-        Self { entries: Mutex::default(), capacity }
+        let kept = Kept { entries: VecDeque::new(), head: ChainHead::start() };
+        Self { kept: Mutex::new(kept), capacity }
     }
 
     /// What is kept, the oldest first.
     pub fn entries(&self) -> Vec<Entry> {
-        self.lock().iter().cloned().collect()
+        self.lock().entries.iter().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The end of the chain over all that was ever noted.
+    pub fn head(&self) -> ChainHead {
+        self.lock().head
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -339,14 +398,21 @@ impl Default for MemoryAuditor {
 
 impl Auditor for MemoryAuditor {
     fn record(&self, event: &Event, at: UnixTime) -> Result<(), AuditError> {
-        let mut entries = self.lock();
-        while entries.len() >= self.capacity.max(1) {
-            entries.pop_front();
+        let entry = Entry { at, event: event.clone() };
+        let text = serde_json::to_string(&entry).map_err(AuditError::Event)?;
+        let mut kept = self.lock();
+        (_, kept.head) = kept.head.line(&text);
+        while kept.entries.len() >= self.capacity.max(1) {
+            kept.entries.pop_front();
         }
         if self.capacity > 0 {
-            entries.push_back(Entry { at, event: event.clone() });
+            kept.entries.push_back(entry);
         }
         Ok(())
+    }
+
+    fn is_chained(&self) -> bool {
+        true
     }
 }
 

@@ -268,7 +268,7 @@ pub fn answer(
 /// That the server on the other end holds a key. Made by [`Possession::check`] alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Possession {
-    key: KeyId,
+    key: VerifyingKey,
     server: ServerIdentity,
     manifest: Option<Digest>,
 }
@@ -302,12 +302,17 @@ impl Possession {
             return Err(invalid("its time is more than five minutes off, set the clocks"));
         }
         let server = claims.aud.parse().map_err(|_| invalid("it names no server"))?;
-        Ok(Self { key: key.id(), server, manifest: claims.mdg })
+        Ok(Self { key, server, manifest: claims.mdg })
     }
 
-    /// The key that the server holds.
+    /// The thumbprint of the key that the server holds.
     pub fn key(&self) -> KeyId {
-        self.key
+        self.key.id()
+    }
+
+    /// The key that the server holds. Nothing says whose it is.
+    pub fn verifying_key(&self) -> &VerifyingKey {
+        &self.key
     }
 
     /// The server as it names itself; the attestation's subject must be the same.

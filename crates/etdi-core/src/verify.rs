@@ -58,10 +58,12 @@ use crate::binding::{Measurement, Possession};
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
+use crate::jws::Jws;
 use crate::key::KeyId;
 use crate::manifest;
 use crate::proof::{Evidence, ProofVerifier, Trust};
 use crate::time::UnixTime;
+use crate::trust::issuer;
 use crate::version::Version;
 use crate::wire::{
     Confirmation, DEFINITION_AUDIENCE, ManifestClaims, Provenance, StatementType, ToolClaims,
@@ -229,6 +231,7 @@ const CACHE: usize = 4_096;
 pub struct Verifier {
     proofs: Arc<[Arc<dyn ProofVerifier>]>,
     cache: Arc<Mutex<Cache>>,
+    first_use: bool,
 }
 
 /// Signatures that were checked, by the digest of the statement. Only that they are valid is
@@ -254,7 +257,15 @@ impl Verifier {
 
     /// Asks several in order, until one knows the key.
     pub fn with_all(proofs: impl IntoIterator<Item = Arc<dyn ProofVerifier>>) -> Self {
-        Self { proofs: proofs.into_iter().collect(), cache: Arc::default() }
+        Self { proofs: proofs.into_iter().collect(), cache: Arc::default(), first_use: false }
+    }
+
+    /// Also believes a key that nobody vouches for, where the server has proven to hold it and the
+    /// statement is issued by the key itself. Such evidence is of [`Trust::FirstUse`]: it says that
+    /// the same key signs as when the tool was approved, not whose key it is.
+    #[must_use]
+    pub fn first_use(self, believed: bool) -> Self {
+        Self { first_use: believed, ..self }
     }
 
     /// Fetches what checking these tools will need.
@@ -309,7 +320,7 @@ impl Verifier {
         peer: &Peer,
         now: UnixTime,
     ) -> Result<VerifiedManifest, VerifyError> {
-        let evidence = self.evidence(text, StatementType::Manifest, now)?;
+        let evidence = self.evidence(text, StatementType::Manifest, peer, now)?;
         let claims: ManifestClaims = claims(&evidence)?;
         check_audience(&claims.aud)?;
         check_times(claims.nbf, claims.exp, now)?;
@@ -362,7 +373,7 @@ impl Verifier {
         peer: &Peer,
         now: UnixTime,
     ) -> Result<Vouched, VerifyError> {
-        let evidence = self.evidence(text, StatementType::Tool, now)?;
+        let evidence = self.evidence(text, StatementType::Tool, peer, now)?;
         let claims: ToolClaims = claims(&evidence)?;
         check_audience(&claims.aud)?;
         if claims.dig != definition.digest() {
@@ -388,6 +399,7 @@ impl Verifier {
         &self,
         text: &str,
         kind: StatementType,
+        peer: &Peer,
         now: UnixTime,
     ) -> Result<Evidence, VerifyError> {
         let epoch = self.proofs.iter().fold(0u64, |sum, one| sum.wrapping_add(one.epoch()));
@@ -406,7 +418,11 @@ impl Verifier {
                 Err(error) => unknown = unknown.or(Some(error)),
             }
         }
-        Err(unknown.unwrap_or(VerifyError::NobodyToAsk))
+        let unknown = unknown.unwrap_or(VerifyError::NobodyToAsk);
+        match &peer.possession {
+            Some(shown) if self.first_use => first_use(text, kind, shown)?.ok_or(unknown),
+            _ => Err(unknown),
+        }
     }
 
     fn remembered(
@@ -430,6 +446,24 @@ impl Verifier {
         }
         cache.entries.insert(key, evidence.clone());
     }
+}
+
+/// Evidence by a key of which nothing is known but that the server holds it; none where the
+/// statement is by another key, or speaks for anybody but its own.
+fn first_use(
+    text: &str,
+    kind: StatementType,
+    shown: &Possession,
+) -> Result<Option<Evidence>, VerifyError> {
+    let jws = Jws::read(text, kind)?;
+    let key = shown.verifying_key();
+    if jws.key_id() != key.id() {
+        return Ok(None);
+    }
+    let claims = jws.verify(key)?;
+    let own = ProviderId::of_key(key.id());
+    let speaks_for_itself = issuer(&claims)? == own;
+    Ok(speaks_for_itself.then(|| Evidence::new(own, key.id(), Trust::FirstUse, claims)))
 }
 
 fn vouched(

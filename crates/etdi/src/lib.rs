@@ -52,8 +52,11 @@
 //! let result = session.invoke_tool("greet", &serde_json::json!({"name": "Ada"})).await?;
 //! assert_eq!(mcp_client::text_of(&result), "Hello, Ada.");
 //!
-//! // Nobody trusts the publisher: the same tool is neither shown nor called.
-//! let stranger = EtdiClient::builder().approver(Arc::new(OnlyGreetings)).build();
+//! // At strict nobody's key is taken at first use: the same tool is neither shown nor called.
+//! let stranger = EtdiClient::builder()
+//!     .level(etdi::core::level::SecurityLevel::Strict)
+//!     .approver(Arc::new(OnlyGreetings))
+//!     .build();
 //! # let config = EtdiServerConfig::new(ServerIdentity::package("pkg:cargo/greeter")?).operator(key);
 //! # let server = secure(server!().tool::<greet>().build()?, config).await?;
 //! # let identity = ServerIdentity::package("pkg:cargo/greeter")?;

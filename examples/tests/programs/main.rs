@@ -16,6 +16,7 @@ use std::sync::Arc;
 use etdi::core::approval::{Answer, Approver, Granted, Question};
 use etdi::core::identity::ServerIdentity;
 use etdi::core::key::{Algorithm, SigningKey};
+use etdi::core::level::SecurityLevel;
 use etdi::core::trust::TrustAnchors;
 use etdi::{EtdiClient, Program};
 use mcp_client::types::{BoxFuture, Implementation};
@@ -126,8 +127,9 @@ async fn signed_notes() {
     assert_eq!(empty.is_error, Some(true));
     session.close().await;
 
-    // Whoever does not trust the key gets nothing from the same server.
-    let stranger = EtdiClient::builder().approver(Arc::new(Yes)).build();
+    // Whoever does not trust the key gets nothing from the same server at strict.
+    let strict = SecurityLevel::Strict;
+    let stranger = EtdiClient::builder().level(strict).approver(Arc::new(Yes)).build();
     let session = stranger.connect(program()).await.unwrap();
     let refused = session.invoke_tool("search_notes", &json!({ "query": "milk" })).await;
     assert_eq!(refused.unwrap_err().code(), "UNVERIFIED");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use etdi::core::approval::Refusal;
 use etdi::core::layer::{Review, ReviewOutcome};
+use etdi::core::proof::Trust;
 use etdi::core::verify::{Binding, VerifyError};
 use etdi::{Error, EtdiClient};
 use mcp_client::text_of;
@@ -127,6 +128,11 @@ pub fn found(review: &Review) -> (String, String) {
                 other => format!("{other:?}"),
             };
             let issuer = verified.issuer();
+            if verified.trust() == Trust::FirstUse {
+                let finding =
+                    format!("signed by {issuer}, whom nobody vouches for, bound by {bound}");
+                return ("FIRST_USE".to_owned(), finding);
+            }
             ("VERIFIED".to_owned(), format!("signed by {issuer}, bound by {bound}"))
         }
         Err(VerifyError::Definition(error)) => (error.code().to_owned(), error.to_string()),

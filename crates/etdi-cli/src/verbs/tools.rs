@@ -37,7 +37,7 @@ pub fn data(review: &Review) -> Value {
 /// What to do about what verification found, to be added to a sentence.
 pub fn remedy(verification: &str) -> &'static str {
     match verification {
-        "KEY_UNKNOWN" | "ISSUER_UNTRUSTED" | "NOBODY_TRUSTED" => {
+        "KEY_UNKNOWN" | "ISSUER_UNTRUSTED" | "NOBODY_TRUSTED" | "FIRST_USE" => {
             "; get the publisher's public keys as a file and name it with `--trust FILE`"
         }
         "WRONG_SERVER" => "; name the server as its publisher does, with `--server NAME`",
@@ -107,10 +107,11 @@ pub fn row(review: &Review) -> [String; 5] {
 
 /// A tool for people, in detail.
 pub fn details(review: &Review) -> String {
-    let (good, bad, bold) = (style::GOOD, style::BAD, style::BOLD);
+    let (good, bad, warn, bold) = (style::GOOD, style::BAD, style::WARN, style::BOLD);
     let (code, finding) = found(review);
     let mark = match code.as_str() {
         "VERIFIED" => format!("{good}verified{good:#}"),
+        "FIRST_USE" => format!("{warn}first use{warn:#}"),
         code => format!("{bad}{code}{bad:#}"),
     };
     let mut lines = vec![format!("{bold}{}{bold:#}  {mark}", visible(review.name()))];

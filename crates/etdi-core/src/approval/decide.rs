@@ -124,6 +124,11 @@ impl<'a> Facts<'a> {
         matches!(self.standing, Standing::Verified { .. })
     }
 
+    /// Whether the only thing that speaks for its key is that it was seen before, or is seen now.
+    pub fn is_first_use(&self) -> bool {
+        matches!(self.standing, Standing::Verified { trust: Trust::FirstUse, .. })
+    }
+
     /// The key and the attestations that were verified.
     pub fn signed_by(&self) -> Option<&'a SignedBy> {
         match self.standing {

@@ -26,7 +26,7 @@ pub struct Refusal {
     pub previous: Option<Digest>,
     /// What changed since.
     pub changes: Changes,
-    /// What the store said, where it failed.
+    /// What the store or the audit trail said, where it failed.
     pub source: Option<StoreError>,
 }
 
@@ -34,6 +34,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tool, server) = (visible(&self.key.tool), visible(&self.key.server));
         write!(f, "tool `{tool}` of `{server}` is refused: {}", self.reason.describe())?;
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+        }
         match (self.can_be_approved, self.declined) {
             (_, true) => write!(f, ", and the approval was declined"),
             (true, false) => write!(f, ", review and approve it to go on"),

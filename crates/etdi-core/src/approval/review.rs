@@ -1,21 +1,22 @@
 //! From a decision to an approved definition: reads the store, asks the person, writes, notes.
 
 use core::fmt;
+use std::collections::HashSet;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::decide::{self, decide};
 use super::{
     Answer, Approval, ApprovalKey, ApprovalStore, Approver, Decision, Facts, Given, Granted, Known,
-    Question, Reason, Refusal, Seen, ServerMemory, StoreError,
+    MAX_RECORDS, Question, Reason, Refusal, Seen, ServerMemory, StoreError, tagged,
 };
-use crate::audit::Auditor;
+use crate::audit::{self, AuditError, Auditor};
 use crate::change::Changes;
 use crate::definition::ToolDefinition;
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
-use crate::level::{AuditMode, Policy};
+use crate::level::Policy;
 use crate::time::UnixTime;
 
 /// A value that a user accepted, with the approval that says so.
@@ -66,6 +67,9 @@ pub struct Approvals {
     auditor: Arc<dyn Auditor>,
     policy: Arc<Policy>,
     lost_events: Arc<AtomicU64>,
+    /// The refusals that are on record, so that each listing does not note them again.
+    noted: Arc<Mutex<HashSet<Digest>>>,
+    correlation: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Approvals {
@@ -85,8 +89,21 @@ impl Approvals {
         approver: Arc<dyn Approver>,
         auditor: Arc<dyn Auditor>,
     ) -> Self {
-        let (policy, lost_events) = (Arc::new(policy), Arc::default());
-        Self { store, approver, auditor, policy, lost_events }
+        let policy = Arc::new(policy);
+        let (lost_events, noted) = (Arc::default(), Arc::default());
+        Self { store, approver, auditor, policy, lost_events, noted, correlation: None }
+    }
+
+    /// The same approvals, whose events from now on carry what joins them with those of one
+    /// exchange.
+    #[must_use]
+    pub fn correlated(&self, correlation: &str) -> Self {
+        Self { correlation: Some(correlation.into()), ..self.clone() }
+    }
+
+    /// The audit trail.
+    pub fn auditor(&self) -> &Arc<dyn Auditor> {
+        &self.auditor
     }
 
     /// The policy.
@@ -118,8 +135,11 @@ impl Approvals {
         now: UnixTime,
     ) -> Result<(), StoreError> {
         // What the policy does not trust must not fill the memory of a server.
+        // A key that comes from nowhere is remembered once somebody has approved it.
         let trusted = |facts: &&Facts<'_>| {
-            facts.server == server && decide::distrusted(facts, &self.policy).is_none()
+            facts.server == server
+                && !facts.is_first_use()
+                && decide::distrusted(facts, &self.policy).is_none()
         };
         let seen: Vec<Seen> = tools.iter().filter(trusted).filter_map(Facts::seen).collect();
         if !seen.is_empty() {
@@ -200,13 +220,8 @@ impl Approvals {
                     (approval, since(event.because(reason), refusal.previous, &refusal.changes))
                 }
             };
-            if self.note(&event, now).is_err() {
-                return Err(Box::new(refusal(
-                    facts,
-                    &known,
-                    Reason::AuditFailed,
-                    Changes::default(),
-                )));
+            if let Err(error) = self.note(&event, now) {
+                return Err(unnoted(facts, &known, &error));
             }
             match self.store.put(approval, expected).await {
                 // What is stored now is decided upon like anything else: an answer may have
@@ -232,9 +247,8 @@ impl Approvals {
             Reason::ApprovalExpired => EventKind::ToolExpired,
             _ => EventKind::ToolReapprovalRequested,
         };
-        if self.note(&self.event(kind, open, facts), now).is_err() {
-            let changes = Changes::default();
-            return Err(Box::new(refusal(facts, known, Reason::AuditFailed, changes)));
+        if let Err(error) = self.note(&self.event(kind, open, facts), now) {
+            return Err(unnoted(facts, known, &error));
         }
         let previous = known.approval.as_ref().or(known.previous.as_ref());
         let question = Question {
@@ -273,8 +287,8 @@ impl Approvals {
         let Some(undone) = approval.undone(now) else { return Ok(false) };
         let event = Event::new(EventKind::ToolUpdated).of_approval(&undone);
         let event = event.detail(&"an update was taken back");
-        self.note(&event, now).map_err(|reason| StoreError::Other {
-            message: format!("it was not changed, because {}", reason.describe()),
+        self.note(&event, now).map_err(|error| StoreError::Other {
+            message: format!("nothing was changed, because {error}"),
         })?;
         self.store.put(undone, Some(approval.generation)).await?;
         Ok(true)
@@ -301,9 +315,10 @@ impl Approvals {
         let key = facts.key();
         let approval = self.store.get(&key).await?;
         let mut memory = self.store.memory(facts.server).await?;
-        if let Some(seen) =
-            facts.seen().filter(|_| decide::distrusted(facts, &self.policy).is_none())
-        {
+        if let Some(seen) = facts.seen().filter(|_| {
+            (approval.is_some() || !facts.is_first_use())
+                && decide::distrusted(facts, &self.policy).is_none()
+        }) {
             let known = memory
                 .as_ref()
                 .and_then(|memory| memory.tools.get(facts.tool())?.get(&seen.issuer));
@@ -342,10 +357,35 @@ impl Approvals {
         facts: &Facts<'_>,
         now: UnixTime,
     ) -> Box<Refusal> {
-        if self.note(&self.event(kind, &refusal, facts), now).is_err() {
+        if self.is_news(kind, &refusal)
+            && self.note(&self.event(kind, &refusal, facts), now).is_err()
+        {
             self.lost_events.fetch_add(1, Ordering::Relaxed);
         }
         Box::new(refusal)
+    }
+
+    /// Whether a refusal is not on record yet. What a person declined, and a store that fails, is
+    /// noted each time.
+    fn is_news(&self, kind: EventKind, refusal: &Refusal) -> bool {
+        if refusal.declined || refusal.source.is_some() {
+            return true;
+        }
+        let (key, digest) = (refusal.key.digest().to_string(), refusal.digest.to_string());
+        let previous = refusal.previous.map(|previous| previous.to_string());
+        let parts = [
+            Some(&*key),
+            Some(&*digest),
+            previous.as_deref(),
+            Some(refusal.reason.code()),
+            Some(kind.name()),
+        ];
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        // Emptying it now and then costs a line a tool, and no order has to be kept.
+        if noted.len() >= MAX_RECORDS {
+            noted.clear();
+        }
+        noted.insert(tagged("etdi-noted-v1", &parts))
     }
 
     fn event(&self, kind: EventKind, refusal: &Refusal, facts: &Facts<'_>) -> Event {
@@ -364,15 +404,28 @@ impl Approvals {
         }
     }
 
-    /// Notes an event; an error only where the policy wants that to stop the act.
-    fn note(&self, event: &Event, now: UnixTime) -> Result<(), Reason> {
-        match (self.auditor.record(event, now), self.policy.audit) {
-            (Ok(()), _) => Ok(()),
-            (Err(_), AuditMode::ChainedBeforeAct) => Err(Reason::AuditFailed),
-            (Err(_), AuditMode::On) => {
+    /// Notes an event.
+    ///
+    /// # Errors
+    ///
+    /// Only where the policy wants that to stop the act: it cannot be noted, or the sink keeps no
+    /// chain. Otherwise what is lost is counted, see [`Approvals::lost_events`].
+    pub fn note(&self, event: &Event, now: UnixTime) -> Result<(), AuditError> {
+        let joined;
+        let event = match &self.correlation {
+            Some(correlation) if event.correlation.is_none() => {
+                joined = event.clone().correlated(correlation);
+                &joined
+            }
+            _ => event,
+        };
+        match audit::record(&*self.auditor, event, now, self.policy.audit) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
                 self.lost_events.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
+            Err(error) => Err(error),
         }
     }
 }
@@ -416,6 +469,13 @@ fn refusal(facts: &Facts<'_>, known: &Stored, reason: Reason, changes: Changes) 
         changes,
         source: None,
     }
+}
+
+/// An act that the policy wants noted before, and that cannot be.
+fn unnoted(facts: &Facts<'_>, known: &Stored, error: &AuditError) -> Box<Refusal> {
+    let mut refusal = refusal(facts, known, Reason::AuditFailed, Changes::default());
+    refusal.source = Some(StoreError::Other { message: error.to_string() });
+    Box::new(refusal)
 }
 
 fn since(event: Event, previous: Option<Digest>, changes: &Changes) -> Event {

@@ -177,6 +177,10 @@ impl Auditor for AuditFile {
             self.append(state, event, at)
         })
     }
+
+    fn is_chained(&self) -> bool {
+        true
+    }
 }
 
 fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> AuditError {

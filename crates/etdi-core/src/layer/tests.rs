@@ -29,6 +29,8 @@ use crate::trust::TrustAnchors;
 use crate::verify::{Binding, Peer, Verifier, VerifyError};
 use crate::wire;
 
+mod levels;
+
 const NOW: UnixTime = UnixTime(1_767_323_045);
 const SEARCH: Declaration =
     Declaration::new("1.0.0").permissions(&[PermissionDeclaration::new("notes:read")]);

@@ -14,15 +14,16 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{Clock, Pages, ask};
-use crate::approval::{Approvals, Approved, Pin, Standing, StoreError};
-use crate::audit::Auditor;
+use crate::approval::{Approvals, Approved, Pin, Reason, Standing, StoreError};
+use crate::audit::{self, AuditError, Auditor};
 use crate::binding::{Challenge, Possession};
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
 use crate::identity::ServerIdentity;
-use crate::level::{AuditMode, CallAttestation};
+use crate::level::{CallAttestation, KeyTrust};
 use crate::proof::Signer;
+use crate::random;
 use crate::request::Call;
 use crate::time::UnixTime;
 use crate::verify::{Peer, Verifier, VerifyError};
@@ -148,8 +149,9 @@ impl VerifyLayer {
         peer: Peer,
         clock: impl Fn() -> UnixTime + Send + Sync + 'static,
     ) -> Self {
+        let first_use = approvals.policy().key_trust != KeyTrust::ConfiguredRoots;
         Self(Arc::new(Verifying {
-            verifier,
+            verifier: verifier.first_use(first_use),
             approvals,
             server: peer.identity.to_string(),
             pin: peer.measurement.as_ref().map(|measured| measured.pin()),
@@ -170,8 +172,8 @@ impl VerifyLayer {
         self.with(|verifying| verifying.caller = Some(signer))
     }
 
-    /// Notes calls and broken proofs of possession; approvals and refusals are noted by
-    /// [`Approvals`].
+    /// Notes calls and broken proofs of possession elsewhere than where [`Approvals`] notes what is
+    /// approved and refused.
     #[must_use]
     pub fn auditor(self, auditor: Arc<dyn Auditor>) -> Self {
         self.with(|verifying| verifying.auditor = Some(auditor))
@@ -367,7 +369,8 @@ impl Verifying {
             ClientRequest::ListTools(params) => params.cursor.clone(),
             _ => None,
         };
-        let context = exchange.context.clone();
+        let mut context = exchange.context.clone();
+        correlate(&mut context);
         match ask(&mut service, exchange).await? {
             Outcome::Complete(ServerResult::ListTools(mut page)) => {
                 let asking = match self.ask {
@@ -395,24 +398,33 @@ impl Verifying {
             return ask(&mut service, exchange).await;
         };
         let name = params.name.clone();
+        let correlation = correlate(&mut exchange.context);
         let review = self.current(&mut service, &exchange.context, &name).await?;
         let approved = match review.outcome() {
             ReviewOutcome::Approved(approved) => approved,
-            _ => return Err(review.error()),
+            _ => {
+                self.note_refused(&review, &correlation);
+                return Err(review.error());
+            }
         };
         self.sign(&mut exchange, approved, &review)?;
 
-        let now = (self.clock)();
         let event = Event::new(EventKind::ToolInvoked).of_approval(approved.approval());
-        if self.note(&event.severity(Severity::Low), now).is_err()
-            && self.approvals.policy().audit == AuditMode::ChainedBeforeAct
-        {
-            return Err(refused(
-                "AUDIT_FAILED",
-                "the audit trail cannot be written, so nothing is called",
-            ));
-        }
+        let event = event.severity(Severity::Low).correlated(&correlation);
+        self.note(&event, (self.clock)())
+            .map_err(|error| refused("AUDIT_FAILED", &format!("nothing is called: {error}")))?;
         ask(&mut service, exchange).await
+    }
+
+    /// Notes a call that is refused, each time; if that fails it is refused all the same.
+    fn note_refused(&self, review: &Review, correlation: &str) {
+        let event = Event::new(EventKind::ToolRefused).on(&self.server, review.name());
+        let event = event.correlated(correlation).detail(&"a call was refused");
+        let event = match review.outcome() {
+            ReviewOutcome::Refused(refusal) => event.because(refusal.reason),
+            _ => event.because(Reason::DefinitionInvalid),
+        };
+        _ = self.note(&event, (self.clock)());
     }
 
     /// What is true of a tool now.
@@ -491,13 +503,40 @@ impl Verifying {
         proven.unwrap_or_else(|| self.peer.identity.clone())
     }
 
-    fn note(&self, event: &Event, now: UnixTime) -> Result<(), ()> {
+    fn note(&self, event: &Event, now: UnixTime) -> Result<(), AuditError> {
         match &self.auditor {
-            Some(auditor) => auditor.record(event, now).map_err(|_| ()),
-            None => Ok(()),
+            Some(auditor) => {
+                let mode = self.approvals.policy().audit;
+                audit::record(&**auditor, event, now, mode).map(|_| ())
+            }
+            None => self.approvals.note(event, now),
         }
     }
 }
+
+/// What joins the events of one exchange, in the extensions of its context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Correlation(Arc<str>);
+
+/// The correlation of an exchange: that of its trace where it belongs to one, else a fresh one.
+fn correlate(context: &mut RequestContext) -> Arc<str> {
+    if let Some(Correlation(known)) = context.extensions.get() {
+        return known.clone();
+    }
+    let traced = context.meta.get(TRACE).and_then(|text| text.parse::<String>().ok());
+    let traced = traced.as_deref().and_then(|text| text.split('-').nth(1));
+    let fits = |id: &&str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let correlation: Arc<str> = match traced.filter(fits) {
+        Some(trace) => trace.into(),
+        // Without randomness nothing can be signed or challenged either; events stay apart.
+        None => random::id().unwrap_or_default().into(),
+    };
+    context.extensions.insert(Correlation(correlation.clone()));
+    correlation
+}
+
+/// The member of `_meta` that says to which trace an exchange belongs (W3C Trace Context).
+const TRACE: &str = "traceparent";
 
 fn internal(error: &dyn fmt::Display) -> ErrorObject {
     ErrorObject::internal(error.to_string())

@@ -8,11 +8,14 @@ use mcp_types::{
     RequestParams, Tool,
 };
 
-use super::{Asking, Entry, MAX_TOOLS, Review, ReviewOutcome, Verifying, store_failed};
-use crate::approval::{Facts, Standing};
+use super::{
+    Asking, Correlation, Entry, MAX_TOOLS, Review, ReviewOutcome, Verifying, store_failed,
+};
+use crate::approval::{Approvals, Facts, Standing};
 use crate::definition::{DefinitionError, RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::layer::on_behalf;
+use crate::level::KeyTrust;
 use crate::time::UnixTime;
 use crate::verify::{Peer, Verdict, Verified, VerifiedManifest, VerifyError};
 use crate::wire;
@@ -47,8 +50,12 @@ impl Verifying {
         self.verifier.prepare(&unread).await;
 
         let mut checked = self.verify(page, &raws, now);
-        let unproven =
-            |result: &Checked| matches!(result, Ok(Err(VerifyError::PossessionMissing { .. })));
+        let takes_any = self.approvals.policy().key_trust != KeyTrust::ConfiguredRoots;
+        let unproven = |result: &Checked| match result {
+            Ok(Err(VerifyError::PossessionMissing { .. })) => true,
+            Ok(Err(VerifyError::UnknownKey { .. } | VerifyError::NobodyToAsk)) => takes_any,
+            _ => false,
+        };
         if checked.iter().any(unproven) && !self.state().greeted {
             let request = ClientRequest::Discover(RequestParams::new());
             // A server that cannot be asked has proven nothing, and that is all it means.
@@ -71,6 +78,9 @@ impl Verifying {
             .collect();
         self.approvals.remember(&self.server, &all, now).await.map_err(|e| store_failed(&e))?;
 
+        let joined = context.extensions.get::<Correlation>();
+        let approvals =
+            joined.map_or_else(|| self.approvals.clone(), |one| self.approvals.correlated(&one.0));
         let mut reviews = Vec::with_capacity(page.tools.len());
         let tools = page.tools.iter().zip(&raws).zip(checked).zip(&standings).zip(twice);
         for ((((listed, raw), checked), standing), twice) in tools {
@@ -85,7 +95,7 @@ impl Verifying {
                     let facts = self.facts(raw, standing);
                     match self.unchanged(listed, standing, generation, asking, now) {
                         Some(review) => review,
-                        None => self.decide(&facts, checked, asking, now).await,
+                        None => self.decide(&approvals, &facts, checked, asking, now).await,
                     }
                 }
                 (Some(error), ..) => Arc::new(Review::unreadable(&listed.name, error)),
@@ -214,6 +224,7 @@ impl Verifying {
 
     async fn decide(
         &self,
+        approvals: &Approvals,
         facts: &Facts<'_>,
         checked: Result<Verified<ToolDefinition>, VerifyError>,
         asking: Asking<'_>,
@@ -224,8 +235,8 @@ impl Verifying {
                 if old.declined && old.digest == facts.digest())
         });
         let outcome = match asking.about(facts.tool()) && !declined {
-            true => self.approvals.review(facts, now).await,
-            false => self.approvals.check(facts, now).await,
+            true => approvals.review(facts, now).await,
+            false => approvals.check(facts, now).await,
         };
         let outcome = outcome.map_err(|mut refusal| {
             refusal.declined |= declined;

@@ -1,0 +1,397 @@
+//! The table of levels, cell by cell, through the layers: what a policy says is what happens.
+
+use super::*;
+use crate::approval::Refusal;
+use crate::audit::{AuditError, Auditor};
+use crate::event::Event;
+use crate::level::{
+    AuditMode, CallAttestation, Drift, Handling, KeyTrust, Receipt, Revocation, Rules,
+    SecurityLevel, Update,
+};
+use crate::proof::{Evidence, ProofVerifier, Trust};
+use crate::wire::StatementType;
+
+const LEVELS: [SecurityLevel; 3] =
+    [SecurityLevel::Basic, SecurityLevel::Enhanced, SecurityLevel::Strict];
+
+/// Runs a row: one expectation a level.
+fn row<T: PartialEq + std::fmt::Debug>(expected: [T; 3], run: impl Fn(Policy) -> T) {
+    for (level, expected) in LEVELS.into_iter().zip(expected) {
+        assert_eq!(run(level.policy()), expected, "{level}");
+    }
+}
+
+fn called(result: Result<String, ErrorObject>) -> String {
+    match result {
+        Ok(_) => "called".to_owned(),
+        Err(error) => code(&error),
+    }
+}
+
+fn versioned(version: &'static str, edit: impl FnOnce(&mut Tool)) -> Tool {
+    const READS: &[PermissionDeclaration] = &[PermissionDeclaration::new("notes:read")];
+    let declaration = Declaration::new(version).permissions(READS);
+    let mut tool = tool("search", Some(declaration));
+    edit(&mut tool);
+    tool
+}
+
+fn refusal(client: &Client<impl Sized>, name: &str) -> Arc<Refusal> {
+    match client.layer.review(name).unwrap().outcome() {
+        ReviewOutcome::Refused(refusal) => refusal.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The table of 4.10 as it is written down; a change of a level is a change of this table.
+#[test]
+fn the_table() {
+    let day = 86_400;
+    let carry_over = Update::CarryOver { undo_seconds: 30 * day };
+    for (
+        policy,
+        level,
+        unsigned,
+        unverified,
+        keys,
+        drift,
+        update,
+        revocation,
+        signed,
+        receipt,
+        rules,
+        audit,
+    ) in [
+        (
+            Policy::basic(),
+            SecurityLevel::Basic,
+            Handling::Label,
+            Handling::Label,
+            KeyTrust::FirstUse,
+            Drift::Alarm,
+            Update::Ask,
+            Revocation::BestEffort,
+            CallAttestation::WhenAsked,
+            Receipt::Ignored,
+            Rules::Local,
+            AuditMode::On,
+        ),
+        (
+            Policy::enhanced(),
+            SecurityLevel::Enhanced,
+            Handling::Label,
+            Handling::Refuse,
+            KeyTrust::IssuerKeys,
+            Drift::Alarm,
+            carry_over,
+            Revocation::Cached { max_age_seconds: day },
+            CallAttestation::WhenAsked,
+            Receipt::IfOffered,
+            Rules::Engine,
+            AuditMode::On,
+        ),
+        (
+            Policy::strict(),
+            SecurityLevel::Strict,
+            Handling::Refuse,
+            Handling::Refuse,
+            KeyTrust::ConfiguredRoots,
+            Drift::Block,
+            Update::Ask,
+            Revocation::Fresh,
+            CallAttestation::Always,
+            Receipt::RequiredIfAdvertised,
+            Rules::EngineDefaultDeny,
+            AuditMode::ChainedBeforeAct,
+        ),
+    ] {
+        assert_eq!(
+            (policy.level, policy.unsigned, policy.unverified),
+            (level, unsigned, unverified)
+        );
+        assert_eq!((policy.key_trust, policy.drift, policy.update), (keys, drift, update));
+        assert_eq!((policy.revocation, policy.call_attestation), (revocation, signed));
+        assert_eq!((policy.receipt, policy.rules, policy.audit), (receipt, rules, audit));
+    }
+}
+
+#[test]
+fn strict_json_pin_and_approval_before_the_first_call() {
+    row(["NOT_APPROVED", "NOT_APPROVED", "NOT_APPROVED"], |policy| {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        let never = |layer: VerifyLayer| layer.ask(AskWhen::Never);
+        let refused = world.connect_with(policy, world.stack(), never).call("search").unwrap_err();
+        assert_eq!(world.server.calls(), 0);
+        if code(&refused) == "NOT_APPROVED" { "NOT_APPROVED" } else { "another" }
+    });
+    row(
+        ["DEFINITION_INVALID", "DEFINITION_INVALID", "DEFINITION_INVALID"].map(str::to_owned),
+        |policy| {
+            let world = World::new([tool("search", Some(SEARCH))]);
+            let object = r#""type":"object""#;
+            let edit = rewrite(move |text| text.replace(object, &format!("{object},{object}")));
+            called(world.connect(policy, tamper(world.stack(), edit)).call("search"))
+        },
+    );
+}
+
+#[test]
+fn a_signature_that_is_there_and_bad() {
+    row(["SIGNATURE_INVALID"; 3].map(str::to_owned), |policy| {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        // The last character but one of a signature holds six bits of it.
+        let edit = rewrite(|text| {
+            let end = text.find(r#""]"#).unwrap() - 2;
+            let other = if text.as_bytes()[end] == b'A' { "B" } else { "A" };
+            format!("{}{other}{}", &text[..end], &text[end + 1..])
+        });
+        called(world.connect(policy, tamper(world.stack(), edit)).call("search"))
+    });
+}
+
+#[test]
+fn an_unsigned_tool() {
+    let run = |policy: Policy| {
+        let world = World::new([tool("plain", None)]);
+        called(world.connect(policy, world.server.clone()).call("plain"))
+    };
+    row(["called", "called", "UNSIGNED"].map(str::to_owned), run);
+    // `allow_non_etdi_tools = false`.
+    let mut policy = Policy::enhanced();
+    policy.unsigned = Handling::Refuse;
+    assert_eq!(run(policy), "UNSIGNED");
+}
+
+/// A key that nobody vouches for: taken at first use, and from then on no other.
+#[test]
+fn a_key_that_nobody_knows() {
+    let operator = || Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap());
+    row(["called", "called", "UNVERIFIED"].map(str::to_owned), |policy| {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        let serve = |key: Arc<SigningKey>| {
+            let sign = SignLayer::new(notes(), || NOW).signing_as_key(key.clone());
+            sign.instance_key(key).layer(world.server.clone())
+        };
+        let key = operator();
+        let mut client = world.connect(policy.clone(), serve(key.clone()));
+        let first = called(client.call("search"));
+        let review = client.layer.review("search").unwrap();
+        if policy.level == SecurityLevel::Strict {
+            assert_eq!(review.verification().unwrap_err().code(), "KEY_UNKNOWN");
+            return first;
+        }
+        assert_eq!(review.verification().unwrap().trust(), Trust::FirstUse);
+        assert_eq!(world.asked(), [Reason::NotApproved]);
+        // Nobody is asked about the same key again; another one is an alarm.
+        assert!(world.connect(policy.clone(), serve(key)).call("search").is_ok());
+        assert_eq!(world.asked().len(), 1);
+        let never = |layer: VerifyLayer| layer.ask(AskWhen::Never);
+        let mut other = world.connect_with(policy, serve(operator()), never);
+        assert_eq!(other.refused("search").0, "ISSUER_CHANGED");
+        assert!(refusal(&other, "search").alarm);
+        first
+    });
+}
+
+/// A key that its issuer publishes, and the configuration does not name.
+#[test]
+fn a_key_that_its_issuer_publishes() {
+    struct Published(TrustAnchors);
+
+    impl ProofVerifier for Published {
+        fn verify_proof(
+            &self,
+            proof: &str,
+            kind: StatementType,
+            now: UnixTime,
+        ) -> Result<Evidence, VerifyError> {
+            let found = self.0.verify_proof(proof, kind, now)?;
+            Ok(Evidence::new(found.issuer, found.key, Trust::Issuer, found.claims))
+        }
+    }
+
+    row(["called", "called", "KEY_UNTRUSTED"].map(str::to_owned), |policy| {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme(), world.publisher.verifying_key().clone());
+        let approvals =
+            Approvals::new(policy, world.store.clone(), world.yes.clone(), world.audit.clone());
+        let peer = Peer::new(ServerIdentity::command(&["notes"]));
+        let verifier = Verifier::new(Published(anchors));
+        let layer = VerifyLayer::new(verifier, approvals, peer, || NOW)
+            .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
+        called(Client { service: layer.layer(world.stack()), layer }.call("search"))
+    });
+}
+
+/// An attestation that cannot be checked here is labelled at basic, and hides its tool above.
+#[test]
+fn an_attestation_that_nobody_can_check() {
+    row(["called", "UNVERIFIED", "UNVERIFIED"].map(str::to_owned), |policy| {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        let stranger = Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap());
+        let sign = SignLayer::new(notes(), || NOW)
+            .signing(Attestation::new(acme(), notes(), NOW), stranger)
+            .instance_key(world.instance.clone());
+        called(world.connect(policy, sign.layer(world.server.clone())).call("search"))
+    });
+}
+
+#[test]
+fn the_same_version_with_another_digest() {
+    // Asked with an alarm twice; at strict no answer helps, an operator has to clear it.
+    let expected = [("called", 1), ("called", 1), ("DEFINITION_CHANGED", 0)];
+    row(expected.map(|(end, asked)| (end.to_owned(), asked)), |policy| {
+        let world = World::new([versioned("1.0.0", |_| {})]);
+        let mut client = world.connect(policy, world.stack());
+        client.call("search").unwrap();
+        world.server.set([versioned("1.0.0", |tool| tool.title = Some("Search".to_owned()))]);
+        let before = world.asked().len();
+        let end = called(client.call("search"));
+        let alarms = world.audit.entries().into_iter().filter(|entry| {
+            let event = &entry.event;
+            event.kind == EventKind::SecurityViolation
+                && event.reason == Some(Reason::DefinitionChanged)
+        });
+        assert!(alarms.count() > 0);
+        (end, world.asked().len() - before)
+    });
+}
+
+#[test]
+fn a_new_version_that_adds_nothing() {
+    let expected = [("called", 1), ("called", 0), ("called", 1)];
+    row(expected.map(|(end, asked)| (end.to_owned(), asked)), |policy| {
+        let world = World::new([versioned("1.0.0", |_| {})]);
+        let mut client = world.connect(policy.clone(), world.stack());
+        client.call("search").unwrap();
+        // The version alone: no power, audience, directive text or identity is added.
+        world.server.set([versioned("1.0.1", |_| {})]);
+        let before = world.asked().len();
+        let end = called(client.call("search"));
+        if policy.update != Update::Ask {
+            let review = client.layer.review("search").unwrap();
+            let ReviewOutcome::Approved(approved) = review.outcome() else { panic!() };
+            let carried = approved.approval().carried.as_ref().unwrap();
+            assert_eq!(carried.undo_until, NOW.plus(30 * 86_400));
+        }
+        (end, world.asked().len() - before)
+    });
+}
+
+#[test]
+fn when_a_call_is_signed() {
+    // An ordinary tool, and one that asks for a signature.
+    row([[false, true], [false, true], [true, true]], |policy| {
+        ["search", "pay"].map(|name| {
+            let world = World::new([tool("search", Some(SEARCH)), tool("pay", Some(PAY))]);
+            world.connect(policy.clone(), world.stack()).call(name).unwrap();
+            let calls = &world.server.0.lock().unwrap().calls;
+            calls[0].context.meta.get(wire::CALL).is_some()
+        })
+    });
+    // Without a key nothing is sent that had to be signed.
+    row(["called", "called", "SIGNATURE_REQUIRED"].map(str::to_owned), |policy| {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        let approvals =
+            Approvals::new(policy, world.store.clone(), world.yes.clone(), world.audit.clone());
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme(), world.publisher.verifying_key().clone());
+        let peer = Peer::new(ServerIdentity::command(&["notes"]));
+        let layer = VerifyLayer::new(Verifier::new(anchors), approvals, peer, || NOW);
+        called(Client { service: layer.layer(world.stack()), layer }.call("search"))
+    });
+}
+
+/// A sink that has no room.
+struct Full {
+    chained: bool,
+    full: bool,
+}
+
+impl Auditor for Full {
+    fn record(&self, _: &Event, _: UnixTime) -> Result<(), AuditError> {
+        match self.full {
+            true => Err(AuditError::Other { message: "no room".to_owned() }),
+            false => Ok(()),
+        }
+    }
+
+    fn is_chained(&self) -> bool {
+        self.chained
+    }
+}
+
+#[test]
+fn the_audit_trail() {
+    let run = |policy: Policy, sink: Full| {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        world.connect(policy.clone(), world.stack()).call("search").unwrap();
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme(), world.publisher.verifying_key().clone());
+        let approvals =
+            Approvals::new(policy, world.store.clone(), world.yes.clone(), Arc::new(sink));
+        let peer = Peer::new(ServerIdentity::command(&["notes"]));
+        let layer = VerifyLayer::new(Verifier::new(anchors), approvals.clone(), peer, || NOW)
+            .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
+        let end = called(Client { service: layer.layer(world.stack()), layer }.call("search"));
+        (end, approvals.lost_events() > 0, world.server.calls())
+    };
+    // Everything is approved; the call itself cannot be noted.
+    let end = |end: &str, lost, calls| (end.to_owned(), lost, calls);
+    let full = |chained| Full { chained, full: true };
+    row(
+        [end("called", true, 2), end("called", true, 2), end("AUDIT_FAILED", false, 1)],
+        |policy| run(policy, full(true)),
+    );
+    // A sink that keeps no chain is none at strict.
+    let loose = || Full { chained: false, full: false };
+    row(
+        [end("called", false, 2), end("called", false, 2), end("AUDIT_FAILED", false, 1)],
+        |policy| run(policy, loose()),
+    );
+}
+
+/// A tool that stays refused is one line, however often it is listed; a call of it is one each.
+#[test]
+fn a_refused_tool_is_noted_once() {
+    let world = World::new([tool("plain", None)]);
+    let lines = || world.audit.entries().len();
+    let mut client = world.connect(Policy::strict(), world.server.clone());
+    for _ in 0..5 {
+        client.list();
+        // Another approval is written meanwhile, so that everything is looked at again.
+        let seen =
+            [crate::approval::Seen::new(format!("t{}", lines()), "i", world.publisher.id(), None)];
+        block_on(crate::approval::ApprovalStore::remember(&*world.store, "s", &seen, NOW)).unwrap();
+    }
+    assert_eq!(lines(), 1);
+    for calls in 1..=3 {
+        assert_eq!(client.refused("plain").0, "UNSIGNED");
+        assert_eq!(lines(), 1 + calls);
+    }
+}
+
+/// The events of one call are joined: by its trace where it has one, else by an id of its own.
+#[test]
+fn events_of_one_call_are_joined() {
+    let world = World::new([tool("search", Some(SEARCH))]);
+    let mut client = world.connect(Policy::enhanced(), world.stack());
+    client.call("search").unwrap();
+    client.call("search").unwrap();
+    let of = |entries: &[crate::audit::Entry]| -> Vec<String> {
+        entries.iter().map(|entry| entry.event.correlation.clone().unwrap()).collect()
+    };
+    let entries = world.audit.entries();
+    let joined = of(&entries);
+    // Asked, approved and called, then called again.
+    assert_eq!(joined.len(), 4, "{entries:?}");
+    assert!(joined[0] == joined[1] && joined[1] == joined[2] && joined[2] != joined[3]);
+
+    let mut traced = Exchange::new(ClientRequest::CallTool(CallToolRequestParams::new("search")));
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let parent = RawText::of(&format!("00-{trace}-00f067aa0ba902b7-01")).unwrap();
+    traced.context.meta.insert("traceparent", parent);
+    block_on(ask(&mut client.service, traced)).unwrap();
+    assert_eq!(of(&world.audit.entries())[4], trace);
+}
