@@ -32,7 +32,7 @@ use mcp_types::{Listed, Tool};
 
 use crate::canonical;
 use crate::digest::{Digest, Purpose};
-use crate::ijson::{Document, IjsonError, Limits, Value};
+use crate::ijson::{Document, IjsonError, Limits, Shape, Value};
 use crate::wire::{self, ToolBlock};
 
 /// A tool as it arrived, read strictly: one meaning, a known digest, and nothing trusted yet.
@@ -54,6 +54,7 @@ struct Inner {
     title: Option<String>,
     description: Option<String>,
     block: Option<ToolBlock>,
+    hints: Hints,
     canonical: String,
     digest: Digest,
 }
@@ -84,6 +85,7 @@ impl RawTool {
         if !tool.get("inputSchema").is_some_and(Value::is_object) {
             return Err(DefinitionError::Shape { member: "inputSchema", expected: "an object" });
         }
+        let hints = Hints::of(tool);
         let mut block = read_block(tool)?;
         let attestations = match &mut block {
             Some(block) => std::mem::take(&mut block.attestations),
@@ -99,7 +101,8 @@ impl RawTool {
         let mut text_of_tool = String::with_capacity(text.len());
         canonical::write(document.root(), &mut text_of_tool);
         let digest = Digest::of_canonical(Purpose::Tool, &text_of_tool);
-        let inner = Inner { name, title, description, block, canonical: text_of_tool, digest };
+        let inner =
+            Inner { name, title, description, block, hints, canonical: text_of_tool, digest };
         Ok(Self { definition: ToolDefinition(Arc::new(inner)), attestations })
     }
 
@@ -169,6 +172,11 @@ impl ToolDefinition {
         self.0.block.as_ref()
     }
 
+    /// What the tool says about its own effects, in `annotations`.
+    pub fn hints(&self) -> Hints {
+        self.0.hints
+    }
+
     /// The canonical text of everything that the digest covers.
     pub fn canonical(&self) -> &str {
         &self.0.canonical
@@ -177,6 +185,38 @@ impl ToolDefinition {
     /// The digest.
     pub fn digest(&self) -> Digest {
         self.0.digest
+    }
+}
+
+/// What a tool says about its own effects. `None` where it says nothing, or nothing readable.
+///
+/// A claim: worth as much as whoever vouches for the tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Hints {
+    /// `readOnlyHint`: it changes nothing.
+    pub read_only: Option<bool>,
+    /// `destructiveHint`: it may destroy something.
+    pub destructive: Option<bool>,
+    /// `idempotentHint`: calling it twice does no more than calling it once.
+    pub idempotent: Option<bool>,
+    /// `openWorldHint`: it reaches what nobody knows beforehand, such as the web.
+    pub open_world: Option<bool>,
+}
+
+impl Hints {
+    fn of(tool: Value<'_>) -> Self {
+        let Some(annotations) = tool.get("annotations") else { return Self::default() };
+        let hint = |name| match annotations.get(name)?.shape() {
+            Shape::Bool(hint) => Some(hint),
+            _ => None,
+        };
+        Self {
+            read_only: hint("readOnlyHint"),
+            destructive: hint("destructiveHint"),
+            idempotent: hint("idempotentHint"),
+            open_world: hint("openWorldHint"),
+        }
     }
 }
 

@@ -57,6 +57,8 @@ pub enum EventKind {
     VersionChanged,
     /// A tool wants to be allowed something else.
     PermissionChanged,
+    /// A policy engine or a flow rule decided about a call.
+    PolicyDecided,
     /// Something that no honest peer does.
     SecurityViolation,
     /// The approval store could not say for certain what is approved.
@@ -73,7 +75,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ToolDiscovered,
         Self::ToolVerified,
         Self::ToolApproved,
@@ -88,6 +90,7 @@ impl EventKind {
         Self::SignatureFailed,
         Self::VersionChanged,
         Self::PermissionChanged,
+        Self::PolicyDecided,
         Self::SecurityViolation,
         Self::StoreFailed,
         Self::AuditRepaired,
@@ -113,6 +116,7 @@ impl EventKind {
             Self::SignatureFailed => "signature_failed",
             Self::VersionChanged => "version_changed",
             Self::PermissionChanged => "permission_changed",
+            Self::PolicyDecided => "policy_decided",
             Self::SecurityViolation => "security_violation",
             Self::StoreFailed => "store_failed",
             Self::AuditRepaired => "audit_repaired",

@@ -19,6 +19,7 @@ use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::identity::ServerIdentity;
 use crate::key::KeyRing;
+use crate::policy::{Gate, Obligation, Request, Resource, Side, Status};
 use crate::request::{self, Call, CallRefusal, MemoryReplayStore, ReplayStore, SignedCall};
 use crate::time::UnixTime;
 use crate::wire::{self, CallConstraints, RequestSigning};
@@ -54,6 +55,8 @@ struct Guarding {
     clock: Clock,
     keys: CallKeys,
     replay: Arc<dyn ReplayStore>,
+    gate: Option<Gate>,
+    name: String,
     tools: RwLock<HashMap<String, Known>>,
 }
 
@@ -75,6 +78,8 @@ impl GuardLayer {
         clock: impl Fn() -> UnixTime + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Guarding {
+            name: server.to_string(),
+            gate: None,
             server,
             clock: Arc::new(clock),
             keys: CallKeys::Any,
@@ -95,6 +100,14 @@ impl GuardLayer {
     pub fn replay_store(self, replay: Arc<dyn ReplayStore>) -> Self {
         let old = self.0;
         Self(Arc::new(Guarding { replay, ..old.copy() }))
+    }
+
+    /// Asks this gate before each call is dispatched. What it denies is refused with a code, and
+    /// with no reason: that is for the gate's audit trail.
+    #[must_use]
+    pub fn gate(self, gate: Gate) -> Self {
+        let old = self.0;
+        Self(Arc::new(Guarding { gate: Some(gate), ..old.copy() }))
     }
 
     /// Forgets what was learned, so that the next call lists anew: for servers whose tools change
@@ -159,7 +172,9 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
             }
             ClientRequest::CallTool(params) => {
                 // The common case: the tool is known, and the check is done in place.
-                if let Some(known) = self.guarding.known(&params.name) {
+                if let Some(known) = self.guarding.known(&params.name)
+                    && self.guarding.gate.is_none()
+                {
                     return match self.guarding.admit(&mut exchange, Some(&known)) {
                         Ok(()) => Box::pin(self.inner.call(exchange)),
                         Err(refusal) => Box::pin(std::future::ready(Err(refusal))),
@@ -169,8 +184,12 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
                 let clone = self.inner.clone();
                 let mut inner = std::mem::replace(&mut self.inner, clone);
                 Box::pin(async move {
-                    let known = guarding.find(&mut inner, &exchange, &name).await?;
+                    let known = match guarding.known(&name) {
+                        Some(known) => Some(known),
+                        None => guarding.find(&mut inner, &exchange, &name).await?,
+                    };
                     guarding.admit(&mut exchange, known.as_ref())?;
+                    guarding.pass_gate(&exchange, &name, known.as_ref()).await?;
                     ask(&mut inner, exchange).await
                 })
             }
@@ -186,6 +205,8 @@ impl Guarding {
             clock: self.clock.clone(),
             keys: self.keys.clone(),
             replay: self.replay.clone(),
+            gate: self.gate.clone(),
+            name: self.name.clone(),
             tools: RwLock::default(),
         }
     }
@@ -276,6 +297,36 @@ impl Guarding {
             None => {}
         }
         Ok(())
+    }
+
+    /// Has the gate decide about a call that was let in otherwise.
+    async fn pass_gate(
+        &self,
+        exchange: &Exchange,
+        name: &str,
+        known: Option<&Known>,
+    ) -> Result<(), ErrorObject> {
+        let Some(gate) = &self.gate else { return Ok(()) };
+        let resource = match known.map(|known| &known.definition) {
+            Some(Ok(definition)) => Resource::of(&self.name, definition, Status::Served),
+            _ => Resource::new(&self.name, name),
+        };
+        let extensions = &exchange.context.extensions;
+        let caller = extensions.get::<Frame>().filter(|_| known.is_some()).and_then(Frame::caller);
+        let mut request = Request::of(exchange, resource, (self.clock)()).called_by(caller);
+        request.context.side = Side::Server;
+        let signed = extensions.get::<SignedCall>();
+        request.subject.key = signed.map(|signed| signed.key);
+        let denied = || ErrorObject::from(CallRefusal::PermissionDenied { tool: name.to_owned() });
+        match gate.decide(&request, exchange.context.runtime.as_ref()).await {
+            Ok(permitted) => match permitted.obligations.contains(&Obligation::Sign) {
+                true if signed.is_none() => {
+                    Err(CallRefusal::SignatureRequired { tool: name.to_owned() }.into())
+                }
+                _ => Ok(()),
+            },
+            Err(_) => Err(denied()),
+        }
     }
 
     /// The frame of the tool that calls, if one does. A handler that this guard did not let in, such

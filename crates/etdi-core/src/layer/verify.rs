@@ -14,14 +14,16 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{Clock, Pages, ask};
-use crate::approval::{Approvals, Approved, Pin, Reason, Standing, StoreError};
+use crate::approval::{Approvals, Approved, Granted, Pin, Reason, Standing, StoreError};
 use crate::audit::{self, AuditError, Auditor};
 use crate::binding::{Challenge, Possession};
+use crate::chain::Frame;
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
 use crate::identity::ServerIdentity;
 use crate::level::{CallAttestation, KeyTrust};
+use crate::policy::{Gate, Obligation, Permitted, Request, Resource, Status};
 use crate::proof::Signer;
 use crate::random;
 use crate::request::Call;
@@ -57,6 +59,7 @@ struct Verifying {
     clock: Clock,
     caller: Option<Arc<dyn Signer>>,
     auditor: Option<Arc<dyn Auditor>>,
+    gate: Option<Gate>,
     ask: AskWhen,
     show_unapproved: bool,
     recheck_after: u64,
@@ -159,6 +162,7 @@ impl VerifyLayer {
             clock: Arc::new(clock),
             caller: None,
             auditor: None,
+            gate: None,
             ask: AskWhen::default(),
             show_unapproved: false,
             recheck_after: 0,
@@ -177,6 +181,12 @@ impl VerifyLayer {
     #[must_use]
     pub fn auditor(self, auditor: Arc<dyn Auditor>) -> Self {
         self.with(|verifying| verifying.auditor = Some(auditor))
+    }
+
+    /// Asks this gate before each call of an approved tool is sent.
+    #[must_use]
+    pub fn gate(self, gate: Gate) -> Self {
+        self.with(|verifying| verifying.gate = Some(gate))
     }
 
     /// Says when the person is asked.
@@ -294,6 +304,7 @@ impl Verifying {
             clock: self.clock.clone(),
             caller: self.caller.clone(),
             auditor: self.auditor.clone(),
+            gate: self.gate.clone(),
             ask: self.ask,
             show_unapproved: self.show_unapproved,
             recheck_after: self.recheck_after,
@@ -407,7 +418,9 @@ impl Verifying {
                 return Err(review.error());
             }
         };
-        self.sign(&mut exchange, approved, &review)?;
+        let permitted = self.pass_gate(&exchange, approved, &review).await?;
+        let must_sign = permitted.obligations.contains(&Obligation::Sign);
+        self.sign(&mut exchange, approved, &review, must_sign)?;
 
         let event = Event::new(EventKind::ToolInvoked).of_approval(approved.approval());
         let event = event.severity(Severity::Low).correlated(&correlation);
@@ -464,15 +477,46 @@ impl Verifying {
         Err(refused("NOT_LISTED", "the server does not list this tool, so it was not approved"))
     }
 
+    /// Has the gate decide about a call of an approved tool.
+    async fn pass_gate(
+        &self,
+        exchange: &Exchange,
+        approved: &Approved<ToolDefinition>,
+        review: &Review,
+    ) -> Result<Permitted, ErrorObject> {
+        let Some(gate) = &self.gate else { return Ok(Permitted::default()) };
+        let verified = review.verification().ok();
+        let status = if verified.is_some() { Status::Verified } else { Status::Unverified };
+        let mut resource = Resource::of(&self.server, approved, status);
+        if let Some(verified) = verified {
+            resource.provider = Some(verified.issuer().as_str());
+        }
+        resource.granted = match &approved.approval().granted {
+            Granted::All => None,
+            Granted::Only(scopes) => Some(scopes.iter().map(AsRef::as_ref).collect()),
+            Granted::Unasked => Some(Vec::new()),
+        };
+        let caller = exchange.context.extensions.get::<Frame>();
+        let mut request = Request::of(exchange, resource, (self.clock)()).called_by(caller);
+        request.context.level = Some(self.approvals.policy().level);
+        gate.decide(&request, exchange.context.runtime.as_ref()).await.map_err(|denied| {
+            let evidence = json!({ "policies": denied.policies, "reasons": denied.reasons });
+            let data = json!({ wire::ERROR_DATA: "POLICY_DENIED", wire::EVIDENCE: evidence });
+            ErrorObject::local(Origin::Refused, denied.to_string()).with_data(&data)
+        })
+    }
+
     /// Signs a call where the tool or the policy wants it.
     fn sign(
         &self,
         exchange: &mut Exchange,
         approved: &Approved<ToolDefinition>,
         review: &Review,
+        must: bool,
     ) -> Result<(), ErrorObject> {
         let signing = approved.block().map(|block| block.request_signing);
-        let wanted = signing == Some(RequestSigning::Required)
+        let wanted = must
+            || signing == Some(RequestSigning::Required)
             || self.approvals.policy().call_attestation == CallAttestation::Always;
         if !wanted {
             return Ok(());

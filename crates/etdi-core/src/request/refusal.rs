@@ -59,6 +59,12 @@ pub enum CallRefusal {
     /// The chain of calls is not allowed.
     #[error("the call is not allowed: {0}")]
     ChainDenied(ChainError),
+    /// The server's policy does not allow it; why is for the server's operator to know.
+    #[error("the server's policy does not allow the call of `{}`, ask its operator", .tool.escape_debug())]
+    PermissionDenied {
+        /// The tool.
+        tool: String,
+    },
     /// The caller's key is not known here.
     #[error("the caller's key {key} is not known here, have it added")]
     KeyUnknown {
@@ -78,6 +84,7 @@ impl CallRefusal {
             Self::WrongAudience { .. } => "WRONG_AUDIENCE",
             Self::DefinitionChanged { .. } => "DEFINITION_CHANGED",
             Self::ChainDenied(_) => "CHAIN_DENIED",
+            Self::PermissionDenied { .. } => "PERMISSION_DENIED",
             Self::KeyUnknown { .. } => "KEY_UNKNOWN",
         }
     }
@@ -92,6 +99,7 @@ impl CallRefusal {
             Self::WrongAudience { .. } => -33005,
             Self::DefinitionChanged { .. } => -33006,
             Self::ChainDenied(_) => -33008,
+            Self::PermissionDenied { .. } => -33007,
             Self::KeyUnknown { .. } => -33009,
         }
     }
