@@ -12,7 +12,7 @@ use std::sync::Arc;
 use mcp_types::Runtime;
 
 use super::{Decision, Obligation, PolicyEngine, Request};
-use crate::audit::Auditor;
+use crate::audit::{self, AuditError, Auditor};
 use crate::change::visible;
 use crate::event::{Event, EventKind, Severity};
 use crate::level::{AuditMode, Policy, Rules};
@@ -171,12 +171,9 @@ impl Gate {
         if verdict.is_ok() {
             verdict = self.complete(request, &permitted);
         }
-        if self.note(request, &permitted, verdict.as_ref().err()).is_err()
-            && self.0.audit == AuditMode::ChainedBeforeAct
-            && verdict.is_ok()
-        {
-            let why = "the audit trail cannot be written, so nothing is called";
-            verdict = Err(denied(request, Decision::deny([""; 0]).because(why)));
+        let noted = self.note(request, &permitted, verdict.as_ref().err());
+        if let (Err(error), true) = (noted, verdict.is_ok()) {
+            verdict = Err(denied(request, Decision::default().because(error.to_string())));
         }
         verdict.map(|()| permitted)
     }
@@ -231,7 +228,7 @@ impl Gate {
         request: &Request<'_>,
         permitted: &Permitted,
         denied: Option<&Denied>,
-    ) -> Result<(), ()> {
+    ) -> Result<(), AuditError> {
         let Some(auditor) = &self.0.auditor else { return Ok(()) };
         let alert = denied.is_some() || permitted.obligations.contains(&Obligation::Alert);
         let mut event = Event::new(EventKind::PolicyDecided)
@@ -240,7 +237,7 @@ impl Gate {
             .detail(&Told { permitted, denied });
         event.digest = request.resource.digest;
         event.level = request.context.level;
-        auditor.record(&event, request.context.now).map_err(|_| ())
+        audit::record(&**auditor, &event, request.context.now, self.0.audit).map(|_| ())
     }
 }
 

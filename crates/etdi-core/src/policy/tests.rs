@@ -55,6 +55,9 @@ impl Auditor for Full {
     fn record(&self, _: &Event, _: UnixTime) -> Result<(), AuditError> {
         Err(AuditError::Busy)
     }
+    fn is_chained(&self) -> bool {
+        true
+    }
 }
 
 fn call(tool: &str) -> Request<'_> {
