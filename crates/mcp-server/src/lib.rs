@@ -223,6 +223,7 @@ mod error;
 mod extract;
 mod lifespan;
 mod listing;
+mod nearest;
 mod page;
 mod prompt;
 mod registry;

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use mcp_types::Listed;
 
+use crate::nearest::nearest;
 use crate::page::Pages;
 
 /// One thing that is offered: what the listing says about it, and what serves it.
@@ -70,6 +71,15 @@ impl<T, H: ?Sized> Registry<T, H> {
         let table = self.now();
         let mut hits = table.order.iter().filter_map(|entry| Some((entry.clone(), found(entry)?)));
         hits.next()
+    }
+
+    /// The name that was probably meant by one that is not there, of the entries that `shows` lets
+    /// through.
+    #[cold]
+    pub(crate) fn near(&self, wrong: &str, shows: impl Fn(&T) -> bool) -> Option<String> {
+        let table = self.now();
+        let shown = table.by_name.iter().filter(|(_, entry)| shows(&entry.listed));
+        nearest(wrong, shown.map(|(name, _)| name.as_str())).map(str::to_owned)
     }
 
     /// Adds an entry behind all others.

@@ -13,6 +13,7 @@ use tower_service::Service;
 use tracing::Span;
 
 use crate::lifespan::{Life, Running};
+use crate::nearest::hint;
 use crate::request_state::Sealed;
 use crate::subscription::listen;
 use crate::{Server, span};
@@ -73,7 +74,10 @@ impl Server {
                 let Some(tool) =
                     tool.filter(|tool| visibility.shows(&incoming.request, &**tool.listed))
                 else {
-                    return ServerFuture::ready(&span, Err(no_tool(&call.name)));
+                    let request = &incoming.request;
+                    let near =
+                        self.0.tools.near(&call.name, |tool| visibility.shows(request, tool));
+                    return ServerFuture::ready(&span, Err(no_tool(&call.name, near.as_deref())));
                 };
                 let headers = incoming.request.extensions.get();
                 let mirrored = tool.handler.mirrored();
@@ -115,8 +119,9 @@ pub(crate) struct Incoming {
 }
 
 #[cold]
-fn no_tool(name: &str) -> ErrorObject {
-    ErrorObject::invalid_params(format!("there is no tool `{}`, see `tools/list`", shown(name)))
+fn no_tool(name: &str, near: Option<&str>) -> ErrorObject {
+    let hint = hint(near, "see `tools/list`");
+    ErrorObject::invalid_params(format!("there is no tool `{}`, {hint}", shown(name)))
 }
 
 /// A name from outside, as an error may repeat it.

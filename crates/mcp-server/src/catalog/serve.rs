@@ -13,8 +13,9 @@ use super::{Catalog, has_argument};
 use crate::Server;
 use crate::completion::{self, Completions};
 use crate::listing::{Listing, Offer};
+use crate::nearest::hint;
 use crate::registry::{Page, Registry};
-use crate::resource::not_found;
+use crate::resource::not_found_near;
 use crate::service::{Incoming, ServerFuture, shown};
 
 impl Server {
@@ -47,7 +48,7 @@ impl Server {
         let prompt = catalog.prompts.find(&name);
         let visible = |listed: &_| catalog.visibility.shows(&incoming.request, listed);
         let Some(prompt) = prompt.filter(|prompt| visible(&**prompt.listed)) else {
-            return ServerFuture::ready(&span, Err(no_prompt(&name)));
+            return ServerFuture::ready(&span, Err(catalog.no_prompt(&name, &incoming.request)));
         };
         let arguments = arguments.unwrap_or_default();
         ServerFuture::start(span, || prompt.handler.handler.get(name, arguments, incoming))
@@ -70,7 +71,7 @@ impl Server {
                 let read = || entry.handler.handler.read(uri, variables, incoming);
                 ServerFuture::start(span, read)
             }
-            None => ServerFuture::ready(&span, Err(not_found(&uri))),
+            None => ServerFuture::ready(&span, Err(self.0.catalog.no_resource(&uri, request))),
         }
     }
 
@@ -94,7 +95,8 @@ impl Server {
                 let prompt = prompts.find(&reference.name);
                 let Some(prompt) = prompt.filter(|it| visibility.shows(request, &**it.listed))
                 else {
-                    return ServerFuture::ready(&span, Err(no_prompt(&reference.name)));
+                    let error = self.0.catalog.no_prompt(&reference.name, request);
+                    return ServerFuture::ready(&span, Err(error));
                 };
                 let is_known = has_argument(&prompt.listed, &argument);
                 suggest(span, &prompt.handler.completions, is_known, params, incoming)
@@ -117,7 +119,7 @@ impl Server {
                     &span,
                     Err(match one.filter(|one| visibility.shows(request, &**one.listed)) {
                         Some(_) => no_argument(&argument),
-                        None => not_found(uri),
+                        None => self.0.catalog.no_resource(uri, request),
                     }),
                 )
             }
@@ -208,6 +210,19 @@ impl Catalog {
         !is_shown && is_there()
     }
 
+    #[cold]
+    fn no_prompt(&self, name: &str, request: &RequestContext) -> ErrorObject {
+        let near = self.prompts.near(name, |prompt| self.visibility.shows(request, prompt));
+        let hint = hint(near.as_deref(), "see `prompts/list`");
+        ErrorObject::invalid_params(format!("there is no prompt `{}`, {hint}", shown(name)))
+    }
+
+    #[cold]
+    fn no_resource(&self, uri: &str, request: &RequestContext) -> ErrorObject {
+        let near = self.resources.near(uri, |one| self.visibility.shows(request, one));
+        not_found_near(uri, near.as_deref())
+    }
+
     /// One page of a listing, as the request may see it.
     fn page<T, H: ?Sized>(
         &self,
@@ -240,12 +255,6 @@ fn suggest(
 #[cold]
 fn bad_cursor() -> ErrorObject {
     ErrorObject::invalid_params("the cursor is not one of this server, list again from the start")
-}
-
-#[cold]
-fn no_prompt(name: &str) -> ErrorObject {
-    let message = format!("there is no prompt `{}`, see `prompts/list`", shown(name));
-    ErrorObject::invalid_params(message)
 }
 
 #[cold]

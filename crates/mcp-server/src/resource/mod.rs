@@ -15,6 +15,7 @@ pub use result::{Cached, IntoResourceResult};
 
 use crate::completion::Complete;
 use crate::lifespan::Source;
+use crate::nearest::hint;
 use crate::service::{Incoming, refused, shown};
 use crate::{BuildError, Context};
 
@@ -118,8 +119,14 @@ impl Read {
 /// The error for a URI that leads nowhere (specification, "Resources", error handling).
 #[cold]
 pub(crate) fn not_found(uri: &str) -> ErrorObject {
-    let message =
-        format!("there is no resource `{}`, see `resources/list` and its templates", shown(uri));
+    not_found_near(uri, None)
+}
+
+/// The same error with the URI that was probably meant.
+#[cold]
+pub(crate) fn not_found_near(uri: &str, near: Option<&str>) -> ErrorObject {
+    let hint = hint(near, "see `resources/list` and its templates");
+    let message = format!("there is no resource `{}`, {hint}", shown(uri));
     ErrorObject::invalid_params(message).with_data(&BTreeMap::from([("uri", uri)]))
 }
 

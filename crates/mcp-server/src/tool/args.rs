@@ -4,6 +4,7 @@ use mcp_types::{DecodeError, Members, RawText};
 use serde::de::DeserializeOwned;
 
 use crate::ToolError;
+use crate::nearest::nearest;
 
 /// Longest part of a wrong value that an explanation repeats.
 const EXCERPT: usize = 120;
@@ -84,7 +85,7 @@ fn explain(arguments: &RawText, parameters: &[&str], error: &DecodeError) -> Str
 
 fn unknown_argument(unknown: &str, parameters: &[&str]) -> String {
     let unknown_shown = excerpt(unknown);
-    if let Some(near) = nearest(unknown, parameters) {
+    if let Some(near) = nearest(unknown, parameters.iter().copied()) {
         return format!("there is no argument `{unknown_shown}`, did you mean `{near}`?");
     }
     if parameters.is_empty() {
@@ -92,17 +93,6 @@ fn unknown_argument(unknown: &str, parameters: &[&str]) -> String {
     }
     let all: Vec<_> = parameters.iter().map(|name| format!("`{name}`")).collect();
     format!("there is no argument `{unknown_shown}`, the arguments are {}", all.join(", "))
-}
-
-/// The name that was probably meant: few edits away, whatever its case.
-fn nearest<'n>(wrong: &str, names: &[&'n str]) -> Option<&'n str> {
-    if wrong.len() > 64 {
-        return None;
-    }
-    let wrong = wrong.to_lowercase();
-    let distance = |name: &str| strsim::damerau_levenshtein(&wrong, &name.to_lowercase());
-    let (distance, name) = names.iter().map(|name| (distance(name), *name)).min()?;
-    (distance <= ((name.chars().count() + 1) / 3).max(1)).then_some(name)
 }
 
 /// Says in words of JSON what serde says in words of Rust.

@@ -199,7 +199,12 @@ fn what_is_hidden_is_as_unknown() {
         assert_eq!(hidden.message.replace('b', ""), unknown.message.replace(['z', 'b'], ""));
         assert!(send(&server, request("b"), admin()).is_ok());
         assert!(send(&server, request("c"), admin()).is_err());
+        // The nearest name is one that may be known.
+        let mistyped = send(&server, request("bb"), None).unwrap_err();
+        assert!(!mistyped.message.contains("did you mean `b"), "{mistyped}");
     }
+    let mistyped = send(&server, requests[0]("bb"), admin()).unwrap_err();
+    assert_eq!(mistyped.message, "there is no tool `bb`, did you mean `b`?");
 }
 
 #[test]

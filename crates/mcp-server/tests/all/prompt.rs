@@ -94,6 +94,7 @@ fn prompts_are_filled_in() {
 fn what_goes_wrong_is_an_error_of_the_protocol() {
     for (name, arguments, error) in [
         ("nope", &[][..], "-32602 there is no prompt `nope`, see `prompts/list`"),
+        ("Paln", &[], "-32602 there is no prompt `Paln`, did you mean `plan`?"),
         ("plan", &[], "-32602 the argument `day` of the prompt is missing"),
         (
             "plan",

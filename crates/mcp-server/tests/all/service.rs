@@ -100,6 +100,8 @@ fn what_is_not_there_is_an_error_of_the_protocol() {
     let error = call(&server, "nope", "{}").unwrap_err();
     assert_eq!(error.code, codes::INVALID_PARAMS);
     assert_eq!(error.message, "there is no tool `nope`, see `tools/list`");
+    let error = call(&server, "painc", "{}").unwrap_err();
+    assert_eq!(error.message, "there is no tool `painc`, did you mean `panic`?");
     let request = ClientRequest::ListPrompts(PaginatedRequestParams::new());
     assert_eq!(ask(&server, request).unwrap_err().code, codes::METHOD_NOT_FOUND);
 }

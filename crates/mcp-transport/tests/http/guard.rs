@@ -1,9 +1,13 @@
 //! What is refused before anybody looks at the message.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use mcp_transport::framing::FrameLimits;
 use mcp_transport::http::server::HttpOptions;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::common::modern;
 use crate::raw::{POST, modern_head, tools};
@@ -37,6 +41,60 @@ async fn a_page_that_rebinds_its_name_reaches_nothing() {
     for line in ["Host: evil.example.com:80", "Host: localhost\nOrigin: http://friend"] {
         served.ask(&format!("{head}{line}\n"), &body).await.with_status(200);
     }
+}
+
+thread_local! {
+    /// What this thread logged.
+    static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps events, each thread its own; the process's, as one of a single test comes and goes.
+struct Log;
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0 += &format!("{}={value:?} ", field.name());
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        LOG.with_borrow_mut(|log| log.push(line.0));
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// Whoever put the server behind a name sees in the log why it answers nobody.
+#[tokio::test]
+async fn the_operator_reads_whom_the_guard_refused() {
+    tracing::subscriber::set_global_default(Log).unwrap();
+    let served = tools(HttpOptions::default()).await;
+    let (head, body) = (modern_head("tools/list", ""), modern(1, "tools/list", ""));
+    served.ask(&format!("{head}Host: localhost\n"), &body).await.with_status(200);
+    assert_eq!(LOG.take(), [""; 0]);
+    let foreign = format!("{head}Host: mcp.example.com\nOrigin: http://a.example\u{e9}\n");
+    served.ask(&foreign, &body).await.with_status(403);
+    let log = LOG.take();
+    assert_eq!(log.len(), 1, "{log:?}");
+    for part in [r#"host=Some("mcp.example.com")"#, r#"origin=Some("http://a.example\xc3\xa9")"#] {
+        assert!(log[0].contains(part), "{log:?}");
+    }
+    assert!(log[0].contains("its operator can allow it"), "{log:?}");
 }
 
 #[tokio::test]

@@ -160,6 +160,7 @@ async fn an_error_names_every_step_and_no_secret() {
     assert!(text.starts_with(&format!("`{}` answered 404 Not Found: aaa", server.url)), "{text}");
     assert!(text.contains("a GET: ") && text.contains("no\\u{1b}[31m stream"), "{text}");
     assert!(text.contains("before, a discovery: ") && !text.contains("secret"), "{text}");
+    assert!(text.ends_with("; is the path of the URL right? most servers have `/mcp`"), "{text}");
     assert!(text.len() < 1000, "{text}");
     assert_eq!(server.what(), ["POST server/discover", "POST initialize", "GET"]);
 

@@ -66,6 +66,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
@@ -273,7 +274,12 @@ impl Shared {
             let error = ErrorObject::invalid_request(refusal.text());
             body::error(refusal.status(), None, &error)
         };
-        self.guard.check(&parts.uri, &parts.headers).map_err(refuse)?;
+        self.guard.check(&parts.uri, &parts.headers).map_err(|refusal| {
+            let (host, origin) = (parts.headers.get(HOST), parts.headers.get(ORIGIN));
+            // Escaped by `Debug`: both come from outside.
+            tracing::warn!(?host, ?origin, "a request is refused: {}", refusal.text());
+            refuse(refusal)
+        })?;
         if parts.method != Method::POST {
             if let Some(answer) = page.and_then(|_| page::asked_beforehand(&parts)) {
                 return Err(answer);

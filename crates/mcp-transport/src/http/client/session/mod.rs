@@ -27,7 +27,7 @@ use super::HttpConnectOptions;
 use super::answer::{
     Events, Form, NoAnswer, answer_in, answer_of, beginning, excerpt, form, text, whole,
 };
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, http_status};
 use super::sse_2024;
 use crate::driver::{Connection, Shared, carried, closed, guarded};
 use crate::framing::FrameLimits;
@@ -254,6 +254,9 @@ impl Session {
     fn in_full(&self, mut error: ErrorObject) -> ErrorObject {
         if let Some(before) = &self.before {
             error.message = format!("{}; before, a discovery: {before}", error.message);
+        }
+        if matches!(http_status(&error), Some(404 | 405)) {
+            error.message += "; is the path of the URL right? most servers have `/mcp`";
         }
         error
     }
