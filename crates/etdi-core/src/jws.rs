@@ -2,8 +2,9 @@
 //!
 //! [`Jws::read`] takes a text apart without believing it, [`Jws::verify`] checks it with a key
 //! that the caller found by thumbprint. Refused without a look at any key: `none`, HMAC and every
-//! algorithm but EdDSA and ES256; another `typ` than the one expected; headers that bring or fetch
-//! a key (`jwk`, `jku`, `x5u`, `x5c`); any `crit`; padding, other alphabets and stray bits in
+//! algorithm but EdDSA and ES256 (for calls RS256 and PS256 as well, see
+//! [`AllowList`](crate::key::AllowList)); another `typ` than the one expected; headers that bring or
+//! fetch a key (`jwk`, `jku`, `x5u`, `x5c`); any `crit`; padding, other alphabets and stray bits in
 //! base64url; anything but I-JSON in header and payload.
 //!
 //! ```
@@ -25,13 +26,17 @@
 //! ```
 
 use crate::base64url;
+use crate::identity::ProviderId;
 use crate::ijson::{Document, IjsonError, Limits, Value};
-use crate::key::{Algorithm, KeyId, VerifyingKey};
+use crate::key::{Algorithm, AllowList, KeyId, VerifyingKey};
 use crate::proof::{SignError, Signer};
 use crate::wire::StatementType;
 
 /// The most bytes of a compact JWS.
 pub const MAX_LENGTH: usize = 512 << 10;
+
+/// The longest name of a key.
+const MAX_KID: usize = 256;
 
 /// Header members that bring a key or say where to fetch one.
 const KEY_HEADERS: [&str; 4] = ["jwk", "jku", "x5u", "x5c"];
@@ -58,14 +63,11 @@ pub fn sign(kind: StatementType, payload: &str, signer: &dyn Signer) -> Result<S
     Ok(text)
 }
 
-/// A compact JWS that was taken apart and not verified.
+/// A compact JWS that was taken apart and not verified; its key is named by thumbprint.
 #[derive(Clone, Debug)]
 pub struct Jws<'a> {
-    algorithm: Algorithm,
+    issued: IssuedJws<'a>,
     key_id: KeyId,
-    signed: &'a str,
-    payload: String,
-    signature: Vec<u8>,
 }
 
 impl<'a> Jws<'a> {
@@ -76,6 +78,58 @@ impl<'a> Jws<'a> {
     /// When it is no compact JWS of kind `expected`, or says or wants anything of what this module
     /// refuses.
     pub fn read(text: &'a str, expected: StatementType) -> Result<Self, JwsError> {
+        let issued = IssuedJws::read(text, expected, expected.algorithms())?;
+        let key_id = issued.kid.parse().map_err(|_| JwsError::KeyId)?;
+        Ok(Self { issued, key_id })
+    }
+
+    /// The thumbprint of the key that is said to have signed.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// The payload before it is verified: for finding the key, and for nothing else.
+    pub(crate) fn unverified_payload(&self) -> &str {
+        &self.issued.payload
+    }
+
+    /// Checks the signature and gives the payload.
+    ///
+    /// # Errors
+    ///
+    /// When `key` is not the one that the header names, has another algorithm, or did not sign
+    /// this.
+    pub fn verify(self, key: &VerifyingKey) -> Result<String, JwsError> {
+        match key.id() == self.key_id {
+            true => self.issued.verify(key),
+            false => Err(JwsError::Signature { key: self.key_id }),
+        }
+    }
+}
+
+/// A compact JWS that was taken apart and not verified; its key has whatever name the issuer gave
+/// it, so that it means something beside the issuer only. For identity providers that the
+/// configuration names; our own statements are a [`Jws`].
+#[derive(Clone, Debug)]
+pub struct IssuedJws<'a> {
+    algorithm: Algorithm,
+    kid: String,
+    signed: &'a str,
+    payload: String,
+    signature: Vec<u8>,
+}
+
+impl<'a> IssuedJws<'a> {
+    /// Takes a text apart.
+    ///
+    /// # Errors
+    ///
+    /// As [`Jws::read`], with `allowed` as the algorithms that count.
+    pub fn read(
+        text: &'a str,
+        expected: StatementType,
+        allowed: AllowList,
+    ) -> Result<Self, JwsError> {
         if text.len() > MAX_LENGTH {
             return Err(JwsError::Malformed("longer than 512 KiB"));
         }
@@ -88,11 +142,9 @@ impl<'a> Jws<'a> {
         let header = Document::parse(&header, Limits::STATEMENT).map_err(JwsError::Header)?;
         let header = header.root();
         let member = |name| header.get(name).and_then(Value::as_str);
-        let algorithm = match member("alg") {
-            Some("EdDSA") => Algorithm::EdDsa,
-            Some("ES256") => Algorithm::Es256,
-            _ => return Err(JwsError::Algorithm),
-        };
+        let algorithm = member("alg").and_then(Algorithm::named);
+        let algorithm = algorithm.filter(|algorithm| allowed.permits(*algorithm));
+        let algorithm = algorithm.ok_or(JwsError::Algorithm)?;
         if let Some(name) = KEY_HEADERS.into_iter().find(|name| header.get(name).is_some()) {
             return Err(JwsError::KeyHeader(name));
         }
@@ -103,34 +155,54 @@ impl<'a> Jws<'a> {
         if member("typ") != Some(expected.name()) {
             return Err(JwsError::Type { expected: expected.name() });
         }
-        let key_id = member("kid").and_then(|kid| kid.parse().ok()).ok_or(JwsError::KeyId)?;
+        let kid = member("kid").filter(|kid| !kid.is_empty() && kid.len() <= MAX_KID);
+        let kid = kid.ok_or(JwsError::KeyId)?.to_owned();
         let payload = decode_text(payload)?;
         Document::parse(&payload, Limits::STATEMENT).map_err(JwsError::Payload)?;
         let signature = base64url::decode(signature).ok_or(JwsError::BASE64)?;
-        Ok(Self { algorithm, key_id, signed, payload, signature })
+        Ok(Self { algorithm, kid, signed, payload, signature })
     }
 
-    /// The thumbprint of the key that is said to have signed.
-    pub fn key_id(&self) -> KeyId {
-        self.key_id
+    /// The name of the key that is said to have signed.
+    pub fn kid(&self) -> &str {
+        &self.kid
     }
 
-    /// The payload before it is verified: for finding the key, and for nothing else.
-    pub(crate) fn unverified_payload(&self) -> &str {
-        &self.payload
+    /// The algorithm that the header names.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
-    /// Checks the signature and gives the payload.
+    /// Of whom which key would be asked for, to check a text of whatever kind.
+    pub(crate) fn question(text: &str) -> Option<(ProviderId, String)> {
+        let (header, rest) = text.split_once('.').filter(|_| text.len() <= MAX_LENGTH)?;
+        let (payload, _) = rest.split_once('.')?;
+        let member = |part, name| {
+            let text = decode_text(part).ok()?;
+            let part = Document::parse(&text, Limits::STATEMENT).ok()?;
+            part.root().get(name).and_then(Value::as_str).map(str::to_owned)
+        };
+        let kid = member(header, "kid").filter(|kid| !kid.is_empty() && kid.len() <= MAX_KID)?;
+        Some((member(payload, "iss")?.parse().ok()?, kid))
+    }
+
+    /// The issuer that the payload names, before it is verified: for finding the key, and for
+    /// nothing else.
+    pub fn unverified_issuer(&self) -> Option<ProviderId> {
+        let payload = Document::parse(&self.payload, Limits::STATEMENT).ok()?;
+        payload.root().get("iss").and_then(Value::as_str)?.parse().ok()
+    }
+
+    /// Checks the signature with the key that the issuer calls by this name, and gives the payload.
     ///
     /// # Errors
     ///
-    /// When `key` is not the one that the header names, has another algorithm, or did not sign
-    /// this.
+    /// When `key` has another algorithm, or did not sign this.
     pub fn verify(self, key: &VerifyingKey) -> Result<String, JwsError> {
-        let named = key.id() == self.key_id && key.algorithm() == self.algorithm;
-        match named && key.verify(self.signed.as_bytes(), &self.signature) {
+        let fits = key.algorithm() == self.algorithm;
+        match fits && key.verify(self.signed.as_bytes(), &self.signature) {
             true => Ok(self.payload),
-            false => Err(JwsError::Signature { key: self.key_id }),
+            false => Err(JwsError::Signature { key: key.id() }),
         }
     }
 }
@@ -154,7 +226,7 @@ pub enum JwsError {
     #[error("the payload of the JWS is not strict JSON: {0}")]
     Payload(IjsonError),
     /// An algorithm that is not allowed, such as `none` or HMAC.
-    #[error("the JWS has another algorithm than EdDSA and ES256, sign with one of them")]
+    #[error("the JWS has an algorithm that does not count here, sign with EdDSA or ES256")]
     Algorithm,
     /// The header brings a key or says where to fetch one.
     #[error("the JWS brings its own key in `{0}`, which is never believed, leave it out")]
@@ -248,6 +320,7 @@ mod tests {
                 (alg, "None", JwsError::Algorithm),
                 (alg, "HS256", JwsError::Algorithm),
                 (alg, "RS256", JwsError::Algorithm),
+                (alg, "PS256", JwsError::Algorithm),
                 (alg, "ES384", JwsError::Algorithm),
                 ("etdi-tool+jwt", "JWT", JwsError::Type { expected: "etdi-tool+jwt" }),
                 ("etdi-tool+jwt", "ETDI-TOOL+JWT", JwsError::Type { expected: "etdi-tool+jwt" }),

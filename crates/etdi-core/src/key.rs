@@ -1,7 +1,9 @@
-//! Keys: Ed25519 and P-256, named by their RFC 7638 thumbprint.
+//! Keys: Ed25519, P-256 and RSA, named by their RFC 7638 thumbprint.
 //!
-//! The algorithm follows from the type of the key and from nothing else, so that no header can
-//! choose one. A public key is read and written as a JWK, a private key as PKCS#8.
+//! The algorithm follows from the key and from nothing else, so that no header can choose one; an
+//! RSA key has the one that its `alg` names, and RS256 where it names none. Which algorithms count
+//! depends on what is signed, see [`AllowList`]. A public key is read and written as a JWK, a
+//! private key as PKCS#8.
 //!
 //! ```
 //! use etdi_core::key::{Algorithm, SigningKey, VerifyingKey};
@@ -20,38 +22,25 @@
 
 use core::fmt;
 use core::str::FromStr;
-use std::collections::BTreeMap;
 
 use ring::rand::SystemRandom;
-use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
 use crate::base64url;
 use crate::digest::Digest;
-use crate::ijson::{Document, Limits, Value};
 
+mod algorithm;
+#[cfg(feature = "rsa-keys")]
+mod generate;
+mod jwk;
 mod pem;
+mod rsa;
+mod set;
 
-/// The algorithms of our own statements. Others are refused, `none` and HMAC first of all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Algorithm {
-    /// Ed25519 (RFC 8037).
-    EdDsa,
-    /// ECDSA on P-256 with SHA-256 (RFC 7518).
-    Es256,
-}
-
-impl Algorithm {
-    /// The name in a JWS header.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::EdDsa => "EdDSA",
-            Self::Es256 => "ES256",
-        }
-    }
-}
+pub use algorithm::{Algorithm, AllowList};
+pub use set::{JwkSet, KeyRing};
 
 /// The RFC 7638 thumbprint (SHA-256) of a public key. Prints as 43 characters of base64url.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +70,7 @@ enum Point {
     Ed25519([u8; 32]),
     /// The uncompressed form of SEC 1: 0x04, x, y.
     P256([u8; 65]),
+    Rsa(Box<rsa::Public>),
 }
 
 impl VerifyingKey {
@@ -91,13 +81,32 @@ impl VerifyingKey {
 
     /// The only algorithm that this key has.
     pub fn algorithm(&self) -> Algorithm {
-        match self.point {
+        match &self.point {
             Point::Ed25519(_) => Algorithm::EdDsa,
             Point::P256(_) => Algorithm::Es256,
+            Point::Rsa(public) => public.algorithm(),
         }
     }
 
-    /// Whether `signature` (64 bytes; for ES256 r and s) is one of this key over `message`.
+    /// The same key with another algorithm of its type: RSA keys sign by RS256 or by PS256.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::OtherPurpose`] when keys of its type have no such algorithm.
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, KeyError> {
+        match self.point {
+            Point::Rsa(public) => {
+                Ok(Self { id: self.id, point: Point::Rsa(Box::new(public.with(algorithm)?)) })
+            }
+            point if algorithm == (Self { id: self.id, point: point.clone() }).algorithm() => {
+                Ok(Self { id: self.id, point })
+            }
+            _ => Err(KeyError::OtherPurpose),
+        }
+    }
+
+    /// Whether `signature` is one of this key over `message`: 64 bytes, for ES256 r and s; for RSA
+    /// as many bytes as the modulus has.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let verified = match &self.point {
             Point::Ed25519(x) => {
@@ -107,74 +116,9 @@ impl VerifyingKey {
                 UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point)
                     .verify(message, signature)
             }
+            Point::Rsa(public) => public.verify(message, signature),
         };
         verified.is_ok()
-    }
-
-    /// Reads a JWK.
-    ///
-    /// # Errors
-    ///
-    /// When the text is no strict JSON, no Ed25519 or P-256 key, contradicts itself (`alg`, `use`
-    /// or `key_ops` for another purpose), or holds a private key.
-    pub fn from_jwk(text: &str) -> Result<Self, KeyError> {
-        let jwk = Document::parse(text, Limits::STATEMENT).map_err(|_| KeyError::Jwk)?;
-        Self::from_jwk_value(jwk.root())
-    }
-
-    fn from_jwk_value(jwk: Value<'_>) -> Result<Self, KeyError> {
-        if jwk.get("d").is_some() || jwk.get("k").is_some() {
-            return Err(KeyError::PrivateJwk);
-        }
-        let member = |name| jwk.get(name).and_then(Value::as_str);
-        let number =
-            |name| -> Option<[u8; 32]> { base64url::decode(member(name)?)?.try_into().ok() };
-        let key = match (member("kty"), member("crv")) {
-            (Some("OKP"), Some("Ed25519")) => Self::ed25519(number("x").ok_or(KeyError::Jwk)?),
-            (Some("EC"), Some("P-256")) => {
-                let (x, y) = (number("x").ok_or(KeyError::Jwk)?, number("y").ok_or(KeyError::Jwk)?);
-                let mut point = [4; 65];
-                for (to, from) in point.iter_mut().skip(1).zip(x.iter().chain(&y)) {
-                    *to = *from;
-                }
-                Self::p256(point)
-            }
-            _ => return Err(KeyError::Unsupported),
-        };
-        let fits = |name: &str, expected: &str| {
-            jwk.get(name).is_none_or(|value| value.as_str() == Some(expected))
-        };
-        let for_verifying = jwk.get("key_ops").is_none_or(|operations| {
-            operations.as_array().is_some_and(|list| {
-                list.into_iter().any(|operation| operation.as_str() == Some("verify"))
-            })
-        });
-        match fits("alg", key.algorithm().name()) && fits("use", "sig") && for_verifying {
-            true => Ok(key),
-            false => Err(KeyError::OtherPurpose),
-        }
-    }
-
-    /// Writes a JWK with `kid` and `alg`.
-    pub fn to_jwk(&self) -> String {
-        let (id, alg) = (self.id, self.algorithm().name());
-        let mut members = self.required_members();
-        members.truncate(members.len() - 1);
-        format!(r#"{members},"kid":"{id}","alg":"{alg}","use":"sig"}}"#)
-    }
-
-    /// The members that RFC 7638 hashes, in its order, without white space.
-    fn required_members(&self) -> String {
-        match &self.point {
-            Point::Ed25519(x) => {
-                format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url::encode(x))
-            }
-            Point::P256(point) => {
-                let (x, y) = point.get(1..).unwrap_or_default().split_at(32);
-                let (x, y) = (base64url::encode(x), base64url::encode(y));
-                format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)
-            }
-        }
     }
 
     fn ed25519(x: [u8; 32]) -> Self {
@@ -183,6 +127,10 @@ impl VerifyingKey {
 
     fn p256(point: [u8; 65]) -> Self {
         Self::new(Point::P256(point))
+    }
+
+    fn rsa(public: rsa::Public) -> Self {
+        Self::new(Point::Rsa(Box::new(public)))
     }
 
     fn new(point: Point) -> Self {
@@ -203,6 +151,7 @@ pub struct SigningKey {
 enum Pair {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
+    Rsa(Box<RsaKeyPair>),
 }
 
 const P256_SIGNING: &signature::EcdsaSigningAlgorithm = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
@@ -212,12 +161,14 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// When the system has no randomness to give.
+    /// When the system has no randomness to give; [`KeyError::Generation`] for RSA, which needs the
+    /// feature `rsa-keys` and [`SigningKey::generate_rsa`].
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
         let random = SystemRandom::new();
         let document = match algorithm {
             Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&random),
             Algorithm::Es256 => EcdsaKeyPair::generate_pkcs8(P256_SIGNING, &random),
+            Algorithm::Rs256 | Algorithm::Ps256 => return Err(KeyError::Generation),
         };
         Self::from_pkcs8_der(document.map_err(|_| KeyError::Random)?.as_ref())
     }
@@ -226,16 +177,19 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// When it is no private key of Ed25519 or P-256, or its public half does not belong to it.
+    /// When it is no private key of Ed25519, P-256 or RSA with 2048 to 4096 bits, or its public half
+    /// does not belong to it. An RSA key signs by RS256, see [`SigningKey::with_algorithm`].
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
         let (pair, public) = if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
             let x = pair.public_key().as_ref().try_into().map_err(|_| KeyError::Pkcs8)?;
             (Pair::Ed25519(pair), VerifyingKey::ed25519(x))
-        } else {
-            let pair = EcdsaKeyPair::from_pkcs8(P256_SIGNING, der, &SystemRandom::new())
-                .map_err(|_| KeyError::Pkcs8)?;
+        } else if let Ok(pair) = EcdsaKeyPair::from_pkcs8(P256_SIGNING, der, &SystemRandom::new()) {
             let point = pair.public_key().as_ref().try_into().map_err(|_| KeyError::Pkcs8)?;
             (Pair::P256(pair), VerifyingKey::p256(point))
+        } else {
+            let pair = RsaKeyPair::from_pkcs8(der).map_err(|_| KeyError::Pkcs8)?;
+            let public = rsa::Public::of(&pair).map_err(|_| KeyError::Pkcs8)?;
+            (Pair::Rsa(Box::new(pair)), VerifyingKey::rsa(public))
         };
         Ok(Self { pair, public, pkcs8: Zeroizing::new(der.to_vec()) })
     }
@@ -248,6 +202,15 @@ impl SigningKey {
     /// `PRIVATE KEY`.
     pub fn from_pkcs8_pem(text: &str) -> Result<Self, KeyError> {
         Self::from_pkcs8_der(&pem::decode(text).ok_or(KeyError::Pem)?)
+    }
+
+    /// The same key with another algorithm of its type: an RSA key signs by RS256 or by PS256.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::OtherPurpose`] when keys of its type have no such algorithm.
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, KeyError> {
+        Ok(Self { public: self.public.with_algorithm(algorithm)?, ..self })
     }
 
     /// Writes PKCS#8 in DER.
@@ -270,7 +233,7 @@ impl SigningKey {
         self.public.id
     }
 
-    /// Signs `message`: 64 bytes, for ES256 r and s.
+    /// Signs `message`: 64 bytes, for ES256 r and s; for RSA as many bytes as the modulus has.
     ///
     /// # Errors
     ///
@@ -282,75 +245,8 @@ impl SigningKey {
                 let signature = pair.sign(&SystemRandom::new(), message);
                 Ok(signature.map_err(|_| KeyError::Random)?.as_ref().to_vec())
             }
+            Pair::Rsa(pair) => rsa::sign(pair, self.public.algorithm(), message),
         }
-    }
-}
-
-/// Public keys by thumbprint.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyRing(BTreeMap<KeyId, VerifyingKey>);
-
-impl KeyRing {
-    /// The most keys that [`KeyRing::from_jwks`] reads.
-    pub const MAX_KEYS: usize = 256;
-
-    /// A ring without keys.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Reads a JWK set (RFC 7517). Keys of other types and for other purposes are left out.
-    ///
-    /// # Errors
-    ///
-    /// When the text is no strict JSON, has no list `keys`, has too many, or holds a private key.
-    pub fn from_jwks(text: &str) -> Result<Self, KeyError> {
-        let set = Document::parse(text, Limits::STATEMENT).map_err(|_| KeyError::Jwks)?;
-        let keys = set.root().get("keys").and_then(Value::as_array).ok_or(KeyError::Jwks)?;
-        if keys.len() > Self::MAX_KEYS {
-            return Err(KeyError::Jwks);
-        }
-        let mut ring = Self::new();
-        for key in keys {
-            match VerifyingKey::from_jwk_value(key) {
-                Ok(key) => ring.insert(key),
-                Err(KeyError::Unsupported | KeyError::OtherPurpose) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(ring)
-    }
-
-    /// Writes a JWK set.
-    pub fn to_jwks(&self) -> String {
-        let keys: Vec<String> = self.iter().map(VerifyingKey::to_jwk).collect();
-        format!(r#"{{"keys":[{}]}}"#, keys.join(","))
-    }
-
-    /// Adds a key.
-    pub fn insert(&mut self, key: VerifyingKey) {
-        self.0.insert(key.id, key);
-    }
-
-    /// The key with a thumbprint.
-    pub fn get(&self, id: KeyId) -> Option<&VerifyingKey> {
-        self.0.get(&id)
-    }
-
-    /// The keys in the order of their thumbprints.
-    pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
-        self.0.values()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl FromIterator<VerifyingKey> for KeyRing {
-    fn from_iter<I: IntoIterator<Item = VerifyingKey>>(keys: I) -> Self {
-        Self(keys.into_iter().map(|key| (key.id, key)).collect())
     }
 }
 
@@ -359,7 +255,7 @@ impl FromIterator<VerifyingKey> for KeyRing {
 #[non_exhaustive]
 pub enum KeyError {
     /// The text is no JWK.
-    #[error("not a JWK, expected an object with `kty`, `crv` and the key's numbers in base64url")]
+    #[error("not a JWK, expected an object with `kty` and the key's numbers in base64url")]
     Jwk,
     /// The text is no JWK set.
     #[error("not a JWK set, expected an object with a list `keys` of at most 256 keys")]
@@ -367,14 +263,28 @@ pub enum KeyError {
     /// A private key stands where a public one belongs.
     #[error("a private key stands where a public one belongs, replace it and treat it as lost")]
     PrivateJwk,
-    /// A key of another type.
-    #[error("the key is of another type, use Ed25519 or P-256")]
+    /// A key of another type, or an RSA key that is too small, too large or has an odd exponent.
+    #[error("the key is of another type, use Ed25519, P-256 or RSA with 2048 to 8192 bits")]
     Unsupported,
+    /// A key whose `kid` is not its thumbprint.
+    #[error("the key's `kid` is not its thumbprint (RFC 7638), correct it or leave it out")]
+    KeyId,
+    /// A set that holds a key twice, or two keys under one `kid`.
+    #[error("the set holds two keys of one name, remove one of them")]
+    Duplicate,
+    /// An RSA key cannot be made here.
+    #[error("RSA keys cannot be made in this build, use Ed25519 or turn on the feature `rsa-keys`")]
+    Generation,
+    /// A size of RSA keys that is not offered.
+    #[error("an RSA key of {0} bits is not made here, use 2048, 3072 or 4096")]
+    Size(usize),
     /// A key that says that it is for something else.
     #[error("the key's `alg`, `use` or `key_ops` name another purpose, use a key for signatures")]
     OtherPurpose,
     /// The bytes are no PKCS#8 of a supported key.
-    #[error("not a private key of Ed25519 or P-256 in PKCS#8, make one with `etdi keys new`")]
+    #[error(
+        "not a private key of Ed25519, P-256 or RSA in PKCS#8, make one with `etdi keys generate`"
+    )]
     Pkcs8,
     /// The text is no PEM.
     #[error("not a PEM file, expected exactly one block `-----BEGIN PRIVATE KEY-----`")]

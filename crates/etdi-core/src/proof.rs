@@ -18,7 +18,7 @@ pub trait Signer: Send + Sync {
     /// The public half of the key.
     fn verifying_key(&self) -> &VerifyingKey;
 
-    /// Signs a message: 64 bytes, for ES256 r and s.
+    /// Signs a message: 64 bytes, for ES256 r and s; for RSA as many as the modulus has.
     ///
     /// # Errors
     ///
@@ -112,8 +112,8 @@ pub trait ProofVerifier: Send + Sync {
 
     /// Fetches what checking these proofs will need. What cannot be had shows itself when they
     /// are checked.
-    fn prepare<'a>(&'a self, proofs: &'a [&'a str]) -> BoxFuture<'a, ()> {
-        _ = proofs;
+    fn prepare<'a>(&'a self, proofs: &'a [&'a str], now: UnixTime) -> BoxFuture<'a, ()> {
+        _ = (proofs, now);
         Box::pin(std::future::ready(()))
     }
 

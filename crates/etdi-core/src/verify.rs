@@ -58,7 +58,7 @@ use crate::binding::{Measurement, Possession};
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
-use crate::jws::Jws;
+use crate::jws::{Jws, JwsError};
 use crate::key::KeyId;
 use crate::manifest;
 use crate::proof::{Evidence, ProofVerifier, Trust};
@@ -268,12 +268,24 @@ impl Verifier {
         Self { first_use: believed, ..self }
     }
 
-    /// Fetches what checking these tools will need.
-    pub async fn prepare(&self, tools: &[RawTool]) {
-        let proofs: Vec<&str> =
-            tools.iter().flat_map(|tool| tool.attestations()).map(String::as_str).collect();
-        for verifier in self.proofs.iter() {
-            verifier.prepare(&proofs).await;
+    /// Fetches what checking these tools, and the manifest of their page, will need.
+    pub async fn prepare(&self, tools: &[RawTool], manifest: Option<&str>, now: UnixTime) {
+        let tools = tools.iter().flat_map(|tool| tool.attestations()).map(String::as_str);
+        let tools = tools.map(|text| (StatementType::Tool, text));
+        let all = tools.chain(manifest.map(|text| (StatementType::Manifest, text)));
+        let epoch = self.epoch();
+        // What was checked and still counts needs nothing more.
+        let proofs: Vec<&str> = all
+            .filter(|(kind, text)| {
+                let key = (*kind, Digest::of_bytes(text.as_bytes()));
+                self.remembered(epoch, &key, now).is_none()
+            })
+            .map(|(_, text)| text)
+            .collect();
+        if !proofs.is_empty() {
+            for verifier in self.proofs.iter() {
+                verifier.prepare(&proofs, now).await;
+            }
         }
     }
 
@@ -402,27 +414,39 @@ impl Verifier {
         peer: &Peer,
         now: UnixTime,
     ) -> Result<Evidence, VerifyError> {
-        let epoch = self.proofs.iter().fold(0u64, |sum, one| sum.wrapping_add(one.epoch()));
+        let epoch = self.epoch();
         let key = (kind, Digest::of_bytes(text.as_bytes()));
         if let Some(evidence) = self.remembered(epoch, &key, now) {
             return Ok(evidence);
         }
-        let mut unknown = None;
+        let (mut unknown, mut unfit) = (None, None);
         for verifier in self.proofs.iter() {
             match verifier.verify_proof(text, kind, now) {
                 Ok(evidence) => {
                     self.remember(epoch, key, &evidence);
                     return Ok(evidence);
                 }
+                // Identity providers sign with algorithms and name keys as publishers may not;
+                // whoever knows the provider can tell.
+                Err(error @ VerifyError::Jws(JwsError::Algorithm | JwsError::KeyId)) => {
+                    unfit = unfit.or(Some(error));
+                }
                 Err(error) if error.verdict() == Verdict::Wrong => return Err(error),
                 Err(error) => unknown = unknown.or(Some(error)),
             }
+        }
+        if let Some(unfit) = unfit {
+            return Err(unfit);
         }
         let unknown = unknown.unwrap_or(VerifyError::NobodyToAsk);
         match &peer.possession {
             Some(shown) if self.first_use => first_use(text, kind, shown)?.ok_or(unknown),
             _ => Err(unknown),
         }
+    }
+
+    fn epoch(&self) -> u64 {
+        self.proofs.iter().fold(0u64, |sum, one| sum.wrapping_add(one.epoch()))
     }
 
     fn remembered(

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::identity::ProviderId;
-use crate::key::KeyId;
+use crate::key::{AllowList, KeyId};
 use crate::permission::Permission;
 use crate::version::Version;
 
@@ -84,6 +84,14 @@ impl StatementType {
             Self::Call => "etdi-call+jwt",
             Self::Result => "etdi-result+jwt",
             Self::Possession => "etdi-possession+jwt",
+        }
+    }
+
+    /// With which algorithms it may be signed.
+    pub fn algorithms(self) -> AllowList {
+        match self {
+            Self::Call => AllowList::REQUESTS,
+            _ => AllowList::STATEMENTS,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::approval::StoreError;
 
-pub(super) const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// Where a file is written before it takes its name; only the holder of the lock does.
 const NEW: &str = "new";
 
@@ -15,12 +15,12 @@ const NEW: &str = "new";
 const LOCK_ATTEMPTS: u32 = if cfg!(test) { 20 } else { 200 };
 
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     directory: PathBuf,
 }
 
 impl Disk {
-    pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
         let disk = Self { directory: directory.to_owned() };
         let mut builder = DirBuilder::new();
         builder.recursive(true);
@@ -32,16 +32,16 @@ impl Disk {
         Ok(disk)
     }
 
-    pub(super) fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
     /// The names of all that lies in the directory, in order.
-    pub(super) fn names(&self) -> Result<Vec<String>, StoreError> {
+    pub(crate) fn names(&self) -> Result<Vec<String>, StoreError> {
         let failed = || failed("list", &self.directory);
         let mut names = Vec::new();
         for entry in self.directory.read_dir().map_err(failed())? {
@@ -52,7 +52,7 @@ impl Disk {
     }
 
     /// All of a file, `None` when there is none.
-    pub(super) fn read(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) fn read(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
         let bytes = self.read_start(name, limit.saturating_add(1))?;
         match bytes {
             Some(bytes) if bytes.len() > limit => Err(StoreError::Corrupt {
@@ -63,7 +63,7 @@ impl Disk {
     }
 
     /// The first bytes of a file, `None` when there is none.
-    pub(super) fn read_start(
+    pub(crate) fn read_start(
         &self,
         name: &str,
         limit: usize,
@@ -94,7 +94,7 @@ impl Disk {
 
     /// Puts a file in place at once: written beside it, flushed to the device, renamed, and the
     /// directory flushed. The caller holds the lock.
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let (new, path) = (self.path(NEW), self.path(name));
         match fault("remove").and_then(|()| std::fs::remove_file(&new)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -116,13 +116,13 @@ impl Disk {
         fault("sync directory").and_then(|()| self.sync()).map_err(failed("flush", &self.directory))
     }
 
-    pub(super) fn delete(&self, name: &str) -> Result<(), StoreError> {
+    pub(crate) fn delete(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path(name);
         fault("delete").and_then(|()| std::fs::remove_file(&path)).map_err(failed("remove", &path))
     }
 
     /// The exclusive lock among processes, held until the file is dropped.
-    pub(super) fn lock(&self) -> Result<File, StoreError> {
+    pub(crate) fn lock(&self) -> Result<File, StoreError> {
         let path = self.path(LOCK);
         let file = private().create(true).open(&path).map_err(failed("open", &path))?;
         match lock(&file) {
@@ -206,5 +206,5 @@ fn fault(step: &str) -> std::io::Result<()> {
 #[cfg(test)]
 thread_local! {
     /// How many more steps succeed; then all fail.
-    pub(super) static FAULT: std::cell::Cell<Option<u32>> = const { std::cell::Cell::new(None) };
+    pub(crate) static FAULT: std::cell::Cell<Option<u32>> = const { std::cell::Cell::new(None) };
 }

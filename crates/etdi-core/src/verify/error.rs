@@ -23,6 +23,14 @@ pub enum VerifyError {
         /// The key that the attestation names.
         key: KeyId,
     },
+    /// The issuer publishes no key of that name.
+    #[error("{issuer} publishes no key `{}`, ask it for a new attestation", .kid.escape_debug())]
+    KeyUnnamed {
+        /// The issuer.
+        issuer: ProviderId,
+        /// The name that the attestation gives.
+        kid: String,
+    },
     /// The key is known and does not speak for the issuer.
     #[error("the attestation is issued by {issuer}, for which key {key} is not trusted")]
     IssuerUntrusted {
@@ -207,6 +215,7 @@ impl VerifyError {
         match self {
             Self::Unsigned => Verdict::Unsigned,
             Self::UnknownKey { .. }
+            | Self::KeyUnnamed { .. }
             | Self::IssuerUntrusted { .. }
             | Self::KeyUnavailable { .. }
             | Self::NobodyToAsk
@@ -224,7 +233,7 @@ impl VerifyError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unsigned => "UNSIGNED",
-            Self::UnknownKey { .. } => "KEY_UNKNOWN",
+            Self::UnknownKey { .. } | Self::KeyUnnamed { .. } => "KEY_UNKNOWN",
             Self::IssuerUntrusted { .. } => "ISSUER_UNTRUSTED",
             Self::KeyUnavailable { .. } => "KEY_UNAVAILABLE",
             Self::NobodyToAsk => "NOBODY_TRUSTED",

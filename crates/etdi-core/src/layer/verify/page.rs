@@ -47,7 +47,9 @@ impl Verifying {
         let now = (self.clock)();
         let raws = self.read(page);
         let unread: Vec<RawTool> = raws.iter().flatten().cloned().collect();
-        self.verifier.prepare(&unread).await;
+        let manifest = page.meta.as_ref().and_then(|meta| meta.get(wire::MANIFEST));
+        let manifest = manifest.and_then(|text| text.parse::<String>().ok());
+        self.verifier.prepare(&unread, manifest.as_deref(), now).await;
 
         let mut checked = self.verify(page, &raws, now);
         let takes_any = self.approvals.policy().key_trust != KeyTrust::ConfiguredRoots;
