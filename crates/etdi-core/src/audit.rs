@@ -194,6 +194,13 @@ pub struct Entry {
     pub event: Event,
 }
 
+impl Entry {
+    /// An event that happened at `at`.
+    pub fn new(event: Event, at: UnixTime) -> Self {
+        Self { at, event }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {

@@ -1,7 +1,9 @@
 //! What happened, as typed events for the audit trail and for hosts.
 //!
 //! An event has no place for arguments, results or tokens, so none can slip into a log. Texts of
-//! peers are cut to a bounded length and what does not show in them is escaped.
+//! peers are cut to a bounded length, what does not show in them is escaped, and what looks like a
+//! token or a key in them is taken out. [`Events`] tells whoever listens; the
+//! [audit trail](crate::audit) keeps them.
 //!
 //! ```
 //! use etdi_core::event::{Event, EventKind, Severity};
@@ -14,147 +16,23 @@
 //! ```
 
 use core::fmt;
-use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Approval, Facts, Reason};
 use crate::change::{Changes, Gravity, visible};
+use crate::definition::ToolDefinition;
 use crate::digest::Digest;
+use crate::identity::ProviderId;
 use crate::key::KeyId;
 use crate::level::SecurityLevel;
 
-/// What kind of thing happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum EventKind {
-    /// A tool was listed for the first time.
-    ToolDiscovered,
-    /// A tool's attestation was verified and bound to its server.
-    ToolVerified,
-    /// A person approved a tool.
-    ToolApproved,
-    /// A tool was called; nothing of its arguments is recorded.
-    ToolInvoked,
-    /// An approval was carried over to an update, or such an update was taken back.
-    ToolUpdated,
-    /// An approval was removed.
-    ToolRemoved,
-    /// A person was asked about a tool that had been approved before.
-    ToolReapprovalRequested,
-    /// An approval came to its end.
-    ToolExpired,
-    /// A person declined a tool.
-    ToolDeclined,
-    /// A listing or a call was refused.
-    ToolRefused,
-    /// A signature was checked and holds.
-    SignatureVerified,
-    /// A signature was checked and does not hold.
-    SignatureFailed,
-    /// A tool has another version.
-    VersionChanged,
-    /// A tool wants to be allowed something else.
-    PermissionChanged,
-    /// A policy engine or a flow rule decided about a call.
-    PolicyDecided,
-    /// Something that no honest peer does.
-    SecurityViolation,
-    /// The approval store could not say for certain what is approved.
-    StoreFailed,
-    /// The audit trail ended in half a line, which was taken out.
-    AuditRepaired,
-    /// A client was set up.
-    ClientInitialized,
-    /// A client connected to a server.
-    ClientConnected,
-    /// A client's connection ended.
-    ClientDisconnected,
-}
+mod hub;
+mod kind;
+mod redact;
 
-impl EventKind {
-    /// All kinds, in order.
-    pub const ALL: [Self; 21] = [
-        Self::ToolDiscovered,
-        Self::ToolVerified,
-        Self::ToolApproved,
-        Self::ToolInvoked,
-        Self::ToolUpdated,
-        Self::ToolRemoved,
-        Self::ToolReapprovalRequested,
-        Self::ToolExpired,
-        Self::ToolDeclined,
-        Self::ToolRefused,
-        Self::SignatureVerified,
-        Self::SignatureFailed,
-        Self::VersionChanged,
-        Self::PermissionChanged,
-        Self::PolicyDecided,
-        Self::SecurityViolation,
-        Self::StoreFailed,
-        Self::AuditRepaired,
-        Self::ClientInitialized,
-        Self::ClientConnected,
-        Self::ClientDisconnected,
-    ];
-
-    /// The name in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ToolDiscovered => "tool_discovered",
-            Self::ToolVerified => "tool_verified",
-            Self::ToolApproved => "tool_approved",
-            Self::ToolInvoked => "tool_invoked",
-            Self::ToolUpdated => "tool_updated",
-            Self::ToolRemoved => "tool_removed",
-            Self::ToolReapprovalRequested => "tool_reapproval_requested",
-            Self::ToolExpired => "tool_expired",
-            Self::ToolDeclined => "tool_declined",
-            Self::ToolRefused => "tool_refused",
-            Self::SignatureVerified => "signature_verified",
-            Self::SignatureFailed => "signature_failed",
-            Self::VersionChanged => "version_changed",
-            Self::PermissionChanged => "permission_changed",
-            Self::PolicyDecided => "policy_decided",
-            Self::SecurityViolation => "security_violation",
-            Self::StoreFailed => "store_failed",
-            Self::AuditRepaired => "audit_repaired",
-            Self::ClientInitialized => "client_initialized",
-            Self::ClientConnected => "client_connected",
-            Self::ClientDisconnected => "client_disconnected",
-        }
-    }
-}
-
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// A text that names no kind of event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no event has this name, write one such as `tool_approved`")]
-pub struct UnknownEvent;
-
-impl FromStr for EventKind {
-    type Err = UnknownEvent;
-
-    /// Reads a name, also as listeners of the Python fork and of its low-level design spell it.
-    fn from_str(text: &str) -> Result<Self, UnknownEvent> {
-        let kind = match text {
-            "tool_verification_failed" => Some(Self::SignatureFailed),
-            "reapproval_requested" => Some(Self::ToolReapprovalRequested),
-            "toolVerified" => Some(Self::ToolVerified),
-            "toolApproved" => Some(Self::ToolApproved),
-            "versionChanged" => Some(Self::VersionChanged),
-            "permissionChanged" => Some(Self::PermissionChanged),
-            name => Self::ALL.into_iter().find(|kind| kind.name() == name),
-        };
-        kind.ok_or(UnknownEvent)
-    }
-}
+pub use hub::{Broadcast, Events, ListenerId, Subscription};
+pub use kind::{EventKind, UnknownEvent};
 
 /// How much an event matters, from the least to the most.
 #[derive(
@@ -233,6 +111,33 @@ pub struct Event {
     /// What joins the events of one exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation: Option<String>,
+    /// Which part of which program says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What kind of attack it is or looks like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threat: Option<String>,
+    /// The identity provider, for what happens to tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// A digest of the token, never the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<Digest>,
+    /// The scopes that it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// The session of a chain of calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The tool that calls another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
+    /// The tool that is called by another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callee: Option<String>,
+    /// How many tools called each other to come here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u32>,
     /// What failed, in our own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -241,9 +146,15 @@ pub struct Event {
 /// The most characters that are kept of a text.
 pub const MAX_TEXT: usize = 256;
 
+/// The most scopes that are kept of a token.
+const MAX_SCOPES: usize = 32;
+
 /// A text as it may stand in a log: what does not show escaped, and no longer than [`MAX_TEXT`].
 fn bounded(text: &str) -> String {
-    // Cut before escaping as well, so that a huge text is not escaped in vain.
+    // Cut before as well, so that a huge text is not searched and escaped in vain.
+    let cut = text.char_indices().nth(4 * MAX_TEXT).map_or(text.len(), |(at, _)| at);
+    let clean = redact::secrets(text.get(..cut).unwrap_or_default());
+    let text = if cut == text.len() { &*clean } else { &format!("{clean}…") };
     let start: String = text.chars().take(MAX_TEXT).collect();
     let shown = visible(&start);
     if start.len() == text.len() && shown.chars().count() <= MAX_TEXT {
@@ -271,6 +182,15 @@ impl Event {
             approver: None,
             generation: None,
             correlation: None,
+            source: None,
+            threat: None,
+            provider: None,
+            token_id: None,
+            scopes: Vec::new(),
+            session: None,
+            caller: None,
+            callee: None,
+            depth: None,
             detail: None,
         }
     }
@@ -297,6 +217,19 @@ impl Event {
             digest: Some(facts.digest()),
             ..self.on(facts.server, facts.tool())
         }
+    }
+
+    /// With what a definition says of itself.
+    #[must_use]
+    pub fn of_definition(self, definition: &ToolDefinition) -> Self {
+        let version = definition.block().map(|block| bounded(&block.version.to_string()));
+        Self { version, digest: Some(definition.digest()), ..self }
+    }
+
+    /// With who signed it.
+    #[must_use]
+    pub fn signed(self, issuer: &ProviderId, key: KeyId) -> Self {
+        Self { issuer: Some(bounded(issuer.as_str())), kid: Some(key), ..self }
     }
 
     /// About an approval.
@@ -346,6 +279,46 @@ impl Event {
         Self { correlation: Some(bounded(correlation)), ..self }
     }
 
+    /// From a part of a program.
+    #[must_use]
+    pub fn from_source(self, source: &str) -> Self {
+        Self { source: Some(bounded(source)), ..self }
+    }
+
+    /// With the kind of attack that it is or looks like.
+    #[must_use]
+    pub fn threat(self, threat: &str) -> Self {
+        Self { threat: Some(bounded(threat)), ..self }
+    }
+
+    /// About a token of a provider; only its digest is kept.
+    #[must_use]
+    pub fn token<'a>(
+        self,
+        provider: &str,
+        token: &str,
+        scopes: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        Self {
+            provider: Some(bounded(provider)),
+            token_id: Some(Digest::of_bytes(token.as_bytes())),
+            scopes: scopes.into_iter().take(MAX_SCOPES).map(bounded).collect(),
+            ..self
+        }
+    }
+
+    /// About one tool that calls another, so many tools deep, in a session.
+    #[must_use]
+    pub fn call(self, session: &str, caller: Option<&str>, callee: &str, depth: u32) -> Self {
+        Self {
+            session: Some(bounded(session)),
+            caller: caller.map(bounded),
+            callee: Some(bounded(callee)),
+            depth: Some(depth),
+            ..self
+        }
+    }
+
     /// With what failed, in our own words: never a text that may hold arguments or secrets.
     #[must_use]
     pub fn detail(self, detail: &impl fmt::Display) -> Self {
@@ -356,22 +329,6 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_round_trip_and_old_ones_are_understood() {
-        for kind in EventKind::ALL {
-            assert_eq!(kind.name().parse(), Ok(kind));
-            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
-        }
-        for (name, kind) in [
-            ("tool_verification_failed", EventKind::SignatureFailed),
-            ("reapproval_requested", EventKind::ToolReapprovalRequested),
-            ("versionChanged", EventKind::VersionChanged),
-        ] {
-            assert_eq!(name.parse(), Ok(kind));
-        }
-        assert_eq!("tool_exploded".parse::<EventKind>(), Err(UnknownEvent));
-    }
 
     #[test]
     fn severities_are_ordered_as_values_and_not_as_texts() {
@@ -388,6 +345,18 @@ mod tests {
         assert_eq!(dense.server.unwrap().chars().count(), MAX_TEXT);
         let whole = "x".repeat(MAX_TEXT);
         assert_eq!(Event::new(EventKind::ToolDiscovered).at(&whole).server, Some(whole));
+    }
+
+    #[test]
+    fn a_token_is_a_digest_and_a_secret_in_a_text_is_gone() {
+        let jwt = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJlc2lnbmF0dXJl";
+        let event = Event::new(EventKind::TokenAcquired)
+            .token("auth0", jwt, ["read:tools"])
+            .detail(&format!("authorization: Bearer {jwt} was refused"));
+        let json = serde_json::to_string(&event).unwrap();
+        assert!(!json.contains("eyJ") && json.contains("[redacted] was refused"), "{json}");
+        assert_eq!(event.token_id, Some(Digest::of_bytes(jwt.as_bytes())));
+        assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event);
     }
 
     #[test]

@@ -243,7 +243,7 @@ impl Approvals {
     ) -> Result<Option<Given>, Box<Refusal>> {
         let kind = match open.reason {
             _ if open.alarm => EventKind::SecurityViolation,
-            Reason::NotApproved => EventKind::ToolDiscovered,
+            Reason::NotApproved => EventKind::ToolApprovalRequested,
             Reason::ApprovalExpired => EventKind::ToolExpired,
             _ => EventKind::ToolReapprovalRequested,
         };
@@ -394,7 +394,7 @@ impl Approvals {
             EventKind::SecurityViolation | EventKind::SignatureFailed | EventKind::StoreFailed => {
                 Severity::Critical
             }
-            EventKind::ToolDiscovered | EventKind::ToolExpired => Severity::Low,
+            EventKind::ToolApprovalRequested | EventKind::ToolExpired => Severity::Low,
             _ => Severity::Medium,
         };
         let event = since(event.severity(severity), refusal.previous, &refusal.changes);

@@ -20,7 +20,7 @@ use crate::binding::{Challenge, Possession};
 use crate::chain::Frame;
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
-use crate::event::{Event, EventKind, Severity};
+use crate::event::{Event, EventKind, Events, Severity};
 use crate::identity::ServerIdentity;
 use crate::level::{CallAttestation, KeyTrust};
 use crate::policy::{Gate, Obligation, Permitted, Request, Resource, Status};
@@ -33,6 +33,7 @@ use crate::wire::{self, RequestSigning};
 
 mod page;
 mod review;
+mod tell;
 
 pub use review::{Review, ReviewOutcome};
 
@@ -60,6 +61,7 @@ struct Verifying {
     caller: Option<Arc<dyn Signer>>,
     auditor: Option<Arc<dyn Auditor>>,
     gate: Option<Gate>,
+    events: Option<Events>,
     ask: AskWhen,
     show_unapproved: bool,
     recheck_after: u64,
@@ -163,6 +165,7 @@ impl VerifyLayer {
             caller: None,
             auditor: None,
             gate: None,
+            events: None,
             ask: AskWhen::default(),
             show_unapproved: false,
             recheck_after: 0,
@@ -187,6 +190,13 @@ impl VerifyLayer {
     #[must_use]
     pub fn gate(self, gate: Gate) -> Self {
         self.with(|verifying| verifying.gate = Some(gate))
+    }
+
+    /// Tells these listeners what becomes of each listed tool, once for each thing that is new.
+    /// What is approved, refused and called is noted by the auditor, who may tell them as well.
+    #[must_use]
+    pub fn events(self, listeners: Events) -> Self {
+        self.with(|verifying| verifying.events = Some(listeners))
     }
 
     /// Says when the person is asked.
@@ -305,6 +315,7 @@ impl Verifying {
             caller: self.caller.clone(),
             auditor: self.auditor.clone(),
             gate: self.gate.clone(),
+            events: self.events.clone(),
             ask: self.ask,
             show_unapproved: self.show_unapproved,
             recheck_after: self.recheck_after,
@@ -473,7 +484,12 @@ impl Verifying {
                 return Ok(review);
             }
         }
+        let known = self.state().tools.contains_key(name);
         self.state().forget(name);
+        if let Some(listeners) = self.events.as_ref().filter(|_| known) {
+            let event = Event::new(EventKind::ToolRemoved).on(&self.server, name);
+            listeners.emit(event.from_source(SOURCE), (self.clock)());
+        }
         Err(refused("NOT_LISTED", "the server does not list this tool, so it was not approved"))
     }
 
@@ -578,6 +594,9 @@ fn correlate(context: &mut RequestContext) -> Arc<str> {
     context.extensions.insert(Correlation(correlation.clone()));
     correlation
 }
+
+/// Who tells listeners.
+const SOURCE: &str = "etdi verify layer";
 
 /// The member of `_meta` that says to which trace an exchange belongs (W3C Trace Context).
 const TRACE: &str = "traceparent";

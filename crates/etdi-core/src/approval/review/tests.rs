@@ -142,7 +142,11 @@ fn a_person_is_asked_once() {
     assert_eq!(world.script.asked(), [Reason::NotApproved]);
     assert_eq!(
         world.events(),
-        ["tool_refused NOT_APPROVED", "tool_discovered NOT_APPROVED", "tool_approved NOT_APPROVED"]
+        [
+            "tool_refused NOT_APPROVED",
+            "tool_approval_requested NOT_APPROVED",
+            "tool_approved NOT_APPROVED"
+        ]
     );
 }
 

@@ -395,3 +395,34 @@ fn events_of_one_call_are_joined() {
     block_on(ask(&mut client.service, traced)).unwrap();
     assert_eq!(of(&world.audit.entries())[4], trace);
 }
+
+/// Listeners hear of each thing once, however often a tool is listed.
+#[test]
+fn listeners_hear_what_is_new_about_a_tool() {
+    let events = crate::event::Events::new();
+    let mut heard = events.subscribe();
+    let mut kinds = move || -> Vec<&'static str> {
+        std::iter::from_fn(|| heard.try_next()).map(|entry| entry.event.kind.name()).collect()
+    };
+    let world = World::new([versioned("1.0.0", |_| {})]);
+    let with = |layer: VerifyLayer| layer.events(events.clone());
+    let mut client = world.connect_with(Policy::enhanced(), world.stack(), with);
+    client.list();
+    client.list();
+    assert_eq!(kinds(), ["tool_discovered", "signature_verified", "tool_verified"]);
+    client.call("search").unwrap();
+    client.list();
+    assert_eq!(kinds(), [""; 0]);
+    world.server.set([versioned("1.0.1", |_| {})]);
+    client.list();
+    client.list();
+    assert_eq!(kinds(), ["version_changed"]);
+    const MORE: &[PermissionDeclaration] = &[PermissionDeclaration::new("files:read")];
+    world.server.set([tool("search", Some(Declaration::new("2.0.0").permissions(MORE)))]);
+    client.list();
+    client.list();
+    assert_eq!(kinds(), ["permission_changed"]);
+    world.server.set([]);
+    assert_eq!(code(&client.call("search").unwrap_err()), "NOT_LISTED");
+    assert_eq!(kinds(), ["tool_removed"]);
+}

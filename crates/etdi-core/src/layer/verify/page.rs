@@ -9,7 +9,8 @@ use mcp_types::{
 };
 
 use super::{
-    Asking, Correlation, Entry, MAX_TOOLS, Review, ReviewOutcome, Verifying, store_failed,
+    Asking, Correlation, Entry, MAX_TOOLS, Review, ReviewOutcome, SOURCE, Verifying, store_failed,
+    tell,
 };
 use crate::approval::{Approvals, Facts, Standing};
 use crate::definition::{DefinitionError, RawTool, ToolDefinition};
@@ -106,6 +107,7 @@ impl Verifying {
                     DefinitionError::Protocol("it was not checked".to_owned()),
                 )),
             };
+            self.tell(&review, joined, now);
             self.keep(listed, raw.as_ref().ok(), standing, &review, generation, now);
             reviews.push(review);
         }
@@ -245,6 +247,19 @@ impl Verifying {
             refusal
         });
         Arc::new(Review::new(facts.definition.clone(), checked, outcome))
+    }
+
+    /// Tells listeners what is new about a tool.
+    fn tell(&self, review: &Arc<Review>, joined: Option<&Correlation>, now: UnixTime) {
+        let Some(listeners) = &self.events else { return };
+        let before = self.review_of(review.name());
+        if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, review)) {
+            return;
+        }
+        for event in tell::events(&self.server, before.as_deref(), review) {
+            let event = event.from_source(SOURCE);
+            listeners.emit(joined.iter().fold(event, |event, one| event.correlated(&one.0)), now);
+        }
     }
 
     fn review_of(&self, tool: &str) -> Option<Arc<Review>> {
