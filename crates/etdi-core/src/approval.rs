@@ -35,7 +35,8 @@ pub use memory::MemoryStore;
 pub use reason::Reason;
 pub use refusal::Refusal;
 pub use review::{Approvals, Approved};
-pub use store::{ApprovalStore, Listing, Seen, StoreError};
+pub(crate) use store::is_back;
+pub use store::{ApprovalStore, CLOCK_TOLERANCE, Listing, Seen, StoreError};
 
 /// What an approval is found by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -116,5 +116,6 @@ pub mod audit;
 pub mod change;
 pub mod event;
 pub mod level;
+pub mod secret;
 pub mod store;
 pub mod time;

@@ -1,38 +1,53 @@
 //! Approvals in a directory of files.
 //!
-//! Each approval, and what is remembered of each server, is a file of its own, named after the
-//! SHA-256 of its key and its generation. The file `head` lists them with their digests and is
-//! the one point of commitment: a record that it does not name does not count, and one that is
-//! not exactly what it names is an error. So two files that are swapped, cut, edited or put back
-//! from an older copy approve nothing, and a crash in the middle of a write leaves the state from
-//! before it.
+//! Each approval, and what is remembered of each server, is a file of its own. The file `head`
+//! lists them with their digests and is the one point of commitment: a record that it does not
+//! name does not count, and one that is not exactly what it names is an error. So two files that
+//! are swapped, cut, edited or put back from an older copy approve nothing, and a crash in the
+//! middle of a write leaves the state from before it.
 //!
-//! What this cannot do without a secret: whoever may write the whole directory can also write a
-//! matching `head`, and whoever restores an old copy of *all* files brings the old state back,
-//! except to a process that has already seen a newer one. The directory and the files are open to
-//! their owner only; they are not encrypted yet.
+//! # Encrypted, and not
+//!
+//! With a [`Protection`] the head, every record and the names of the files are sealed as
+//! [`crate::secret`] says, so whoever can write the directory and has not the key can neither read
+//! nor make an approval. [`FileStore::open`] without one keeps them in the clear, open to their
+//! owner only: who may write the whole directory can then also write a matching head. A plain
+//! store is never taken for an encrypted one; [`FileStore::encrypt`] turns it into one on purpose.
+//!
+//! # Old copies
+//!
+//! An old record put back is found out by its generation, always. An old copy of *all* files is
+//! found out by a process that has seen the newer one, and by any process that is given an
+//! [`Anchor`], a mark outside the directory. Without an anchor, or when an old mark is put back
+//! together with the old copy, nobody can know; the system's keyring is the place where that is
+//! hardest.
 //!
 //! The files are small and are read and written in place, on the thread that polls.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use mcp_types::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{
-    Approval, ApprovalKey, ApprovalStore, Listing, MAX_RECORDS, Seen, SeenManifest, ServerMemory,
-    StoreError, tagged,
+    Approval, ApprovalKey, ApprovalStore, Listing, Seen, SeenManifest, ServerMemory, StoreError,
+    tagged,
 };
-use crate::digest::Digest;
+use crate::secret::Protection;
 use crate::time::UnixTime;
 
+mod anchor;
+mod anchored;
 pub(crate) mod disk;
 mod head;
+pub(crate) mod vault;
 
-use disk::Disk;
-use head::{Entry, Head};
+pub use anchor::{Anchor, FileAnchor, KeychainAnchor};
+use head::Entry;
+pub(crate) use head::Kind;
+use vault::{Draft, Options, Vault};
 
 /// A store in a directory that belongs to one user. Several processes may share it.
 ///
@@ -46,13 +61,16 @@ use head::{Entry, Head};
 /// # }
 /// # let directory = std::env::temp_dir().join(format!("etdi-doc-{}", std::process::id()));
 /// use etdi_core::approval::{ApprovalKey, ApprovalStore};
+/// use etdi_core::secret::{Protection, SealingKey};
 /// use etdi_core::store::FileStore;
 ///
-/// let store = FileStore::open(&directory)?;
+/// let protection = Protection::key(SealingKey::generate()?);
+/// let store = FileStore::options().protection(protection).open(&directory)?;
 /// let key = ApprovalKey::new("https://mcp.acme.example/mcp", None, "search");
 /// assert_eq!(now(store.get(&key))?, None);
 ///
-/// // A head that someone touched approves nothing, it is an error.
+/// // Nobody opens it without the key, and a head that someone touched approves nothing.
+/// assert!(FileStore::open(&directory).is_err());
 /// std::fs::write(directory.join("head"), "nothing is approved")?;
 /// assert!(now(store.get(&key)).is_err());
 /// # std::fs::remove_dir_all(&directory)?;
@@ -60,10 +78,49 @@ use head::{Entry, Head};
 /// ```
 #[derive(Debug)]
 pub struct FileStore {
-    disk: Disk,
-    /// Writers of this process queue here; the lock on the file is for other processes.
-    writer: Mutex<()>,
-    seen: Mutex<Head>,
+    vault: Vault,
+}
+
+/// How a [`FileStore`] is opened.
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing is opened yet"]
+pub struct FileStoreOptions(Options);
+
+impl FileStoreOptions {
+    /// Encrypts the store, or opens one that was encrypted so.
+    pub fn protection(mut self, protection: Protection) -> Self {
+        self.0.protection = Some(protection);
+        self
+    }
+
+    /// Keeps a mark of the newest generation outside the directory, so that an old copy of all of
+    /// it is found out. From then on the store does not open without it.
+    pub fn anchor(mut self, anchor: Arc<dyn Anchor>) -> Self {
+        self.0.anchor = Some(anchor);
+        self
+    }
+
+    /// Takes the store as it is, also when it is older than its mark says or the mark is gone: an
+    /// operator's act, after a backup was put back on purpose.
+    pub fn accept_restored(mut self) -> Self {
+        self.0.accept_restored = true;
+        self
+    }
+
+    /// Opens the store, which is created, open to its owner only, when it is not there. With a
+    /// passphrase this takes a tenth of a second or more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Exposed`] when others may enter the directory, [`StoreError::Corrupt`] when
+    /// it holds records without a valid head, [`StoreError::Encrypted`],
+    /// [`StoreError::NotEncrypted`] or [`StoreError::Protection`] when it is not encrypted as was
+    /// said, [`StoreError::RolledBack`] or [`StoreError::Anchor`] when it is not what its mark
+    /// says. Nothing in it counts then, and it is left as it is.
+    pub fn open(self, directory: impl AsRef<Path>) -> Result<FileStore, StoreError> {
+        let vault = Vault::open(directory.as_ref(), Kind::Approvals, self.0)?;
+        Ok(FileStore { vault })
+    }
 }
 
 /// A record of an approval, as it stands in its file.
@@ -89,16 +146,16 @@ const APPROVAL: &str = "approval-";
 const SERVER: &str = "server-";
 
 fn approval_name(key: &ApprovalKey) -> String {
-    format!("{APPROVAL}{}", hex(&key.digest()))
+    format!("{APPROVAL}{}", hex(key.digest().as_bytes()))
 }
 
 fn server_name(server: &str) -> String {
-    format!("{SERVER}{}", hex(&tagged("etdi-server-v1", &[Some(server)])))
+    format!("{SERVER}{}", hex(tagged("etdi-server-v1", &[Some(server)]).as_bytes()))
 }
 
-fn hex(digest: &Digest) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use core::fmt::Write;
-    digest.as_bytes().iter().fold(String::with_capacity(64), |mut text, byte| {
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
@@ -106,33 +163,29 @@ fn hex(digest: &Digest) -> String {
 }
 
 impl FileStore {
-    /// Opens the store in a directory, which is created, open to its owner only, when it is not
-    /// there.
+    /// Opens a store that is not encrypted, which is created, open to its owner only, when it is
+    /// not there.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Exposed`] when others may enter the directory, [`StoreError::Corrupt`] when
-    /// it holds records without a valid head: nothing in it counts then, and it is left as it is.
+    /// As [`FileStoreOptions::open`].
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let disk = Disk::open(directory.as_ref())?;
-        if disk.read(head::NAME, head::MAX_BYTES)?.is_none() {
-            let _lock = disk.lock()?;
-            // Another process may have been faster.
-            if disk.read(head::NAME, head::MAX_BYTES)?.is_none() {
-                if disk.names()?.iter().any(|name| is_record(name)) {
-                    return Err(head::damaged(&disk, "it holds records and no head"));
-                }
-                disk.write(head::NAME, &Head::default().encode()?)?;
-            }
-        }
-        let store = Self { disk, writer: Mutex::default(), seen: Mutex::default() };
-        store.head()?;
-        Ok(store)
+        Self::options().open(directory)
+    }
+
+    /// Opens a store with a protection, an anchor, or both.
+    pub fn options() -> FileStoreOptions {
+        FileStoreOptions::default()
     }
 
     /// The directory.
     pub fn directory(&self) -> &Path {
-        self.disk.directory()
+        self.vault.directory()
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.vault.is_encrypted()
     }
 
     /// What lies in the directory and belongs to no approval: other people's files, and what a
@@ -142,17 +195,7 @@ impl FileStore {
     ///
     /// When the directory or its head cannot be read.
     pub fn strangers(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let head = self.head()?;
-        let ours = |name: &String| {
-            name == head::NAME
-                || name == disk::LOCK
-                || head
-                    .records
-                    .iter()
-                    .any(|(record, entry)| *name == file(record, entry.generation))
-        };
-        let names = self.disk.names()?;
-        Ok(names.into_iter().filter(|name| !ours(name)).map(|name| self.disk.path(&name)).collect())
+        self.vault.strangers()
     }
 
     /// Takes an approval away whatever its file holds: the way out when a record is damaged. Says
@@ -162,127 +205,75 @@ impl FileStore {
     ///
     /// As any write.
     pub fn discard(&self, key: &ApprovalKey) -> Result<bool, StoreError> {
-        self.write(|_, head| Ok((head.records.remove(&approval_name(key)).is_some(), None)))
+        self.vault.write(|_, draft| Ok(draft.remove(&approval_name(key))))
     }
 
-    fn writer(&self) -> MutexGuard<'_, ()> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Encrypts a store that is not, with the approvals that are in it: whoever could write the
+    /// directory may have made some of them, so look at them first. The unencrypted files are
+    /// deleted, not shredded. An encrypted store gets a new data key.
+    ///
+    /// # Errors
+    ///
+    /// As any write, and when a record cannot be read: discard it first. The store stays as it was.
+    pub fn encrypt(&self, protection: Protection) -> Result<(), StoreError> {
+        self.vault.rotate(Some(protection))
     }
 
-    fn seen(&self) -> MutexGuard<'_, Head> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Makes a new data key and seals everything anew, under the same protection.
+    ///
+    /// # Errors
+    ///
+    /// As [`FileStore::encrypt`]; [`StoreError::NotEncrypted`] when there is no key.
+    pub fn rotate_key(&self) -> Result<(), StoreError> {
+        self.vault.rotate(None)
     }
 
-    /// The present head, checked against the newest that this process has seen.
-    fn head(&self) -> Result<Head, StoreError> {
-        let bytes = self.disk.read(head::NAME, head::MAX_BYTES)?;
-        let bytes = bytes.ok_or_else(|| head::damaged(&self.disk, "its head is gone"))?;
-        let mut seen = self.seen();
-        if seen.is_still(&bytes) {
-            return Ok(seen.clone());
-        }
-        let head = Head::decode(&bytes).map_err(|what| head::damaged(&self.disk, what))?;
-        if head.generation < seen.generation {
-            return Err(StoreError::RolledBack { seen: seen.generation, found: head.generation });
-        }
-        if head.generation == seen.generation && !seen.is_new() {
-            return Err(head::damaged(&self.disk, "its head changed without a new generation"));
-        }
-        seen.clone_from(&head);
-        Ok(head)
+    /// Protects the data key in another way, such as by another passphrase. Whoever knows the old
+    /// one and has an old copy of the files can still read that copy.
+    ///
+    /// # Errors
+    ///
+    /// As any write.
+    pub fn protect(&self, protection: Protection) -> Result<(), StoreError> {
+        self.vault.protect(Some(protection))
     }
 
-    /// The bytes of a record that are exactly what the head names.
-    fn record(&self, name: &str) -> Result<Option<(Entry, Vec<u8>)>, StoreError> {
-        let mut tried = None;
-        loop {
-            let head = self.head()?;
-            let Some(entry) = head.records.get(name).copied() else { return Ok(None) };
-            let file = file(name, entry.generation);
-            let Some(bytes) = self.disk.read(&file, MAX_RECORD_BYTES)? else {
-                // Another process may have replaced the record after the head was read.
-                if tried == Some(entry) {
-                    return Err(self.damaged(&file, "is gone"));
-                }
-                tried = Some(entry);
-                continue;
-            };
-            if Digest::of_bytes(&bytes) != entry.digest {
-                return Err(self.damaged(&file, "is not what was written"));
-            }
-            return Ok(Some((entry, bytes)));
-        }
-    }
-
-    fn damaged(&self, file: &str, what: &str) -> StoreError {
-        let path = self.disk.path(file);
-        StoreError::Corrupt {
-            what: format!("`{}` {what}; discard it and approve the tool again", path.display()),
-        }
+    /// Takes a time for the latest, whatever was noted before: an operator's act, when the clock
+    /// was wrong and is right now.
+    ///
+    /// # Errors
+    ///
+    /// As any write.
+    pub fn set_clock(&self, now: UnixTime) -> Result<(), StoreError> {
+        self.vault.set_clock(now)
     }
 
     /// The approval in a record.
     fn approval(&self, name: &str) -> Result<Option<Approval>, StoreError> {
-        let Some((entry, bytes)) = self.record(name)? else { return Ok(None) };
-        let damaged = |what| self.damaged(&file(name, entry.generation), what);
+        let Some((generation, text)) = self.vault.record(name)? else { return Ok(None) };
+        let damaged = |what| self.vault.fault(name, generation, what);
         let record: ApprovalRecord =
-            serde_json::from_slice(&bytes).map_err(|_| damaged("cannot be read"))?;
-        let approval = record.approval;
+            serde_json::from_slice(text.reveal()).map_err(|_| damaged("cannot be read"))?;
+        let mut approval = record.approval;
         // The digest in the head already binds the bytes to the name; this binds the name to the
-        // key, whoever wrote the head.
+        // key, whoever wrote the head. A record that was sealed anew has a later generation.
         let bound = record.v == VERSION
-            && approval.generation == entry.generation
+            && approval.generation <= generation
             && approval_name(&approval.key) == name;
+        approval.generation = generation;
         if bound { Ok(Some(approval)) } else { Err(damaged("belongs to another approval")) }
     }
 
     fn server(&self, server: &str) -> Result<Option<ServerMemory>, StoreError> {
         let name = server_name(server);
-        let Some((entry, bytes)) = self.record(&name)? else { return Ok(None) };
-        let damaged = |what| self.damaged(&file(&name, entry.generation), what);
+        let Some((generation, text)) = self.vault.record(&name)? else { return Ok(None) };
+        let damaged = |what| self.vault.fault(&name, generation, what);
         let record: ServerRecord =
-            serde_json::from_slice(&bytes).map_err(|_| damaged("cannot be read"))?;
+            serde_json::from_slice(text.reveal()).map_err(|_| damaged("cannot be read"))?;
         let bound = record.v == VERSION
-            && record.generation == entry.generation
+            && record.generation <= generation
             && record.memory.server == server;
         if bound { Ok(Some(record.memory)) } else { Err(damaged("belongs to another server")) }
-    }
-
-    /// One write: `change` gets the generation to come and the head, alters the head's list, and
-    /// may give a record to write first. The head is written last.
-    fn write<T>(
-        &self,
-        change: impl FnOnce(u64, &mut Head) -> Result<(T, Option<NewRecord>), StoreError>,
-    ) -> Result<T, StoreError> {
-        let _writer = self.writer();
-        let _lock = self.disk.lock()?;
-        let before = self.head()?;
-        let mut head = before.clone();
-        let generation = before.generation.saturating_add(1);
-        let (value, record) = change(generation, &mut head)?;
-        if let Some(NewRecord { name, bytes }) = record {
-            if bytes.len() > MAX_RECORD_BYTES {
-                return Err(StoreError::Full { what: "bytes in one record" });
-            }
-            self.disk.write(&file(&name, generation), &bytes)?;
-            head.records.insert(name, Entry { generation, digest: Digest::of_bytes(&bytes) });
-        }
-        if head.records == before.records {
-            return Ok(value);
-        }
-        if head.records.len() > MAX_RECORDS {
-            return Err(StoreError::Full { what: "approvals" });
-        }
-        head.generation = generation;
-        self.disk.write(head::NAME, &head.encode()?)?;
-        self.head()?;
-        for (name, entry) in &before.records {
-            if head.records.get(name) != Some(entry) {
-                // It counts no longer; when it cannot be deleted it is a stranger.
-                let _ = self.disk.delete(&file(name, entry.generation));
-            }
-        }
-        Ok(value)
     }
 
     fn put_now(
@@ -290,28 +281,28 @@ impl FileStore {
         mut approval: Approval,
         expected: Option<u64>,
     ) -> Result<Approval, StoreError> {
-        self.write(|generation, head| {
+        self.vault.write(|generation, draft| {
             let name = approval_name(&approval.key);
-            compare(head, &name, expected)?;
+            compare(draft, &name, expected)?;
             approval.generation = generation;
             let record = ApprovalRecord { v: VERSION, approval };
-            let bytes = encode(&record)?;
-            Ok((record.approval, Some(NewRecord { name, bytes })))
+            draft.put(name, encode(&record)?);
+            Ok(record.approval)
         })
     }
 
     fn remove_now(&self, key: &ApprovalKey, expected: u64) -> Result<(), StoreError> {
-        self.write(|_, head| {
+        self.vault.write(|_, draft| {
             let name = approval_name(key);
-            compare(head, &name, Some(expected))?;
-            head.records.remove(&name);
-            Ok(((), None))
+            compare(draft, &name, Some(expected))?;
+            draft.remove(&name);
+            Ok(())
         })
     }
 
     fn list_now(&self) -> Result<Listing, StoreError> {
         let mut listing = Listing::default();
-        for name in self.head()?.records.keys().filter(|name| name.starts_with(APPROVAL)) {
+        for name in self.vault.names()?.iter().filter(|name| name.starts_with(APPROVAL)) {
             match self.approval(name) {
                 Ok(approval) => listing.approvals.extend(approval),
                 Err(fault) => listing.faults.push(fault),
@@ -336,62 +327,36 @@ impl FileStore {
         if !new {
             return Ok(memory);
         }
-        self.write(|generation, _| {
+        self.vault.write(|generation, draft| {
             let (memory, new) = known(self.server(server)?)?;
             if !new {
-                return Ok((memory, None));
+                return Ok(memory);
             }
             let record = ServerRecord { v: VERSION, generation, memory };
-            let bytes = encode(&record)?;
-            Ok((record.memory, Some(NewRecord { name: server_name(server), bytes })))
+            draft.put(server_name(server), encode(&record)?);
+            Ok(record.memory)
         })
     }
 
     fn forget_now(&self, server: &str, tool: &str) -> Result<bool, StoreError> {
-        self.write(|generation, head| {
-            let Some(mut memory) = self.server(server)? else { return Ok((false, None)) };
+        self.vault.write(|generation, draft| {
+            let Some(mut memory) = self.server(server)? else { return Ok(false) };
             if !memory.forget(tool) {
-                return Ok((false, None));
+                return Ok(false);
             }
             if memory.is_empty() {
-                head.records.remove(&server_name(server));
-                return Ok((true, None));
+                draft.remove(&server_name(server));
+                return Ok(true);
             }
             let record = ServerRecord { v: VERSION, generation, memory };
-            let bytes = encode(&record)?;
-            Ok((true, Some(NewRecord { name: server_name(server), bytes })))
+            draft.put(server_name(server), encode(&record)?);
+            Ok(true)
         })
     }
-
-    fn generation_now(&self) -> Result<u64, StoreError> {
-        let start = self.disk.read_start(head::NAME, head::LINE_BYTES)?;
-        let start = start.ok_or_else(|| head::damaged(&self.disk, "its head is gone"))?;
-        if self.seen().is_still(&start) {
-            return Ok(self.seen().generation);
-        }
-        self.head().map(|head| head.generation)
-    }
 }
 
-/// A record that is to be written under the coming generation.
-struct NewRecord {
-    name: String,
-    bytes: Vec<u8>,
-}
-
-/// A definition may be half a mebibyte, and an approval may hold two.
-const MAX_RECORD_BYTES: usize = 4 << 20;
-
-fn file(name: &str, generation: u64) -> String {
-    format!("{name}.{generation}.json")
-}
-
-fn is_record(name: &str) -> bool {
-    (name.starts_with(APPROVAL) || name.starts_with(SERVER)) && name.ends_with(".json")
-}
-
-fn compare(head: &Head, name: &str, expected: Option<u64>) -> Result<(), StoreError> {
-    let current = head.records.get(name).map(|entry| entry.generation);
+fn compare(draft: &Draft, name: &str, expected: Option<u64>) -> Result<(), StoreError> {
+    let current = draft.generation(name);
     if current == expected { Ok(()) } else { Err(StoreError::Conflict { current }) }
 }
 
@@ -461,8 +426,12 @@ impl ApprovalStore for FileStore {
         Box::pin(async move { self.forget_now(server, tool) })
     }
 
+    fn observe(&self, now: UnixTime, exact: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.vault.observe(now, exact) })
+    }
+
     fn generation(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(async move { self.generation_now() })
+        Box::pin(async move { self.vault.generation() })
     }
 }
 

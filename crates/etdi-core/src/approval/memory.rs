@@ -7,6 +7,7 @@ use mcp_types::BoxFuture;
 
 use super::{
     Approval, ApprovalKey, ApprovalStore, Listing, Seen, SeenManifest, ServerMemory, StoreError,
+    is_back,
 };
 use crate::time::UnixTime;
 
@@ -17,6 +18,7 @@ pub struct MemoryStore(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     generation: u64,
+    latest: UnixTime,
     approvals: BTreeMap<ApprovalKey, Approval>,
     servers: BTreeMap<String, ServerMemory>,
 }
@@ -164,6 +166,17 @@ impl ApprovalStore for MemoryStore {
         tool: &'a str,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move { Ok(self.state().forget(server, tool)) })
+    }
+
+    fn observe(&self, now: UnixTime, _: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut state = self.state();
+            if is_back(state.latest, now) {
+                return Err(StoreError::ClockBack { latest: state.latest, now });
+            }
+            state.latest = state.latest.max(now);
+            Ok(())
+        })
     }
 
     fn generation(&self) -> BoxFuture<'_, Result<u64, StoreError>> {

@@ -4,6 +4,7 @@ use mcp_types::BoxFuture;
 
 use super::{Approval, ApprovalKey, SeenManifest, ServerMemory};
 use crate::key::KeyId;
+use crate::secret::ProtectionError;
 use crate::time::UnixTime;
 
 /// Keeps approvals and the memory of signed tools.
@@ -77,9 +78,26 @@ pub trait ApprovalStore: Send + Sync {
         tool: &'a str,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
+    /// Holds the time against the latest that the store has noted, and notes it. A store that
+    /// outlives the process writes it down once an hour, or at once when it is to be `exact`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::ClockBack`] when the clock is more than [`CLOCK_TOLERANCE`] behind: what has
+    /// expired would count again.
+    fn observe(&self, now: UnixTime, exact: bool) -> BoxFuture<'_, Result<(), StoreError>>;
+
     /// A number that grows with every write, cheap to ask for: as long as it stays, nothing that
     /// was read before has changed.
     fn generation(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+}
+
+/// By how many seconds a clock may be set back without anything happening.
+pub const CLOCK_TOLERANCE: u64 = 300;
+
+/// Whether a clock went back behind the latest time that was noted.
+pub(crate) fn is_back(latest: UnixTime, now: UnixTime) -> bool {
+    now.plus(CLOCK_TOLERANCE) < latest
 }
 
 /// A tool that was seen with a verified signature.
@@ -129,15 +147,15 @@ pub enum StoreError {
         current: Option<u64>,
     },
     /// Something stored is not what was written.
-    #[error("the approval store is damaged: {what}; nothing in doubt counts as approved")]
+    #[error("the store is damaged: {what}; nothing in doubt counts as approved")]
     Corrupt {
         /// What is wrong with what, and what to do.
         what: String,
     },
     /// Something stored is older than what this process has already seen.
     #[error(
-        "the approval store went back from generation {seen} to {found}, someone restored an old copy; \
-         restore the newest one or move the directory away and approve again"
+        "the store went back from generation {seen} to {found}, someone restored an old copy; \
+         restore the newest one, or accept the old one knowingly"
     )]
     RolledBack {
         /// The highest generation that was seen.
@@ -157,6 +175,44 @@ pub enum StoreError {
         /// The mode that it must have.
         wanted: u32,
     },
+    /// The store is encrypted, and no key was given.
+    #[error("`{path}` is encrypted, give its passphrase or key")]
+    Encrypted {
+        /// The store.
+        path: String,
+    },
+    /// The store is not encrypted, and is to be. It is never encrypted, and never believed,
+    /// without being told: anybody could have put it there.
+    #[error("`{path}` is not encrypted, encrypt it first, which takes its approvals as they are")]
+    NotEncrypted {
+        /// The store.
+        path: String,
+    },
+    /// The key of an encrypted store cannot be had.
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
+    /// The mark outside the store that shows its newest generation is gone or of another store.
+    #[error(
+        "`{anchor}` {what}, so an old copy of the store cannot be told from the newest; \
+         put it back, or accept the store as it is knowingly"
+    )]
+    Anchor {
+        /// Where the mark is kept.
+        anchor: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The clock went back, so that what has expired would count again.
+    #[error(
+        "the clock says {now}, and the store was in use at {latest}; set the clock right, or, if it \
+         was wrong before, set the store's clock back knowingly"
+    )]
+    ClockBack {
+        /// The latest time that was noted.
+        latest: UnixTime,
+        /// What the clock says.
+        now: UnixTime,
+    },
     /// A bound of the store is reached.
     #[error("no room for more {what}, remove some")]
     Full {
@@ -164,7 +220,7 @@ pub enum StoreError {
         what: &'static str,
     },
     /// Another process holds the store.
-    #[error("another process holds the approval store, try again when it is done")]
+    #[error("another process holds the store, try again when it is done")]
     Busy,
     /// The storage itself failed.
     #[error("cannot {action} `{path}`")]
@@ -178,7 +234,7 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// A store that is no file failed.
-    #[error("the approval store failed: {message}")]
+    #[error("the store failed: {message}")]
     Other {
         /// What it said.
         message: String,

@@ -10,7 +10,7 @@ use mcp_types::BoxFuture;
 use super::{Client, ClientKeyError, ClientKeys, Introduction, KnownClients, MAX_LENGTH};
 use crate::approval::StoreError;
 use crate::key::{KeyId, VerifyingKey};
-use crate::store::disk::Disk;
+use crate::store::disk::{Disk, Files};
 use crate::time::UnixTime;
 
 const NAME: &str = "clients.json";

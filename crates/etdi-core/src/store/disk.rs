@@ -1,11 +1,51 @@
 //! A directory of small files that only their owner may touch, written whole or not at all.
 
+use core::any::Any;
+use core::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::approval::StoreError;
+
+/// A place for small files: [`Disk`], or memory in tests.
+pub(crate) trait Files: Send + Sync + fmt::Debug {
+    /// The directory.
+    fn directory(&self) -> &Path;
+
+    /// The names of all that lies in it, in order.
+    fn names(&self) -> Result<Vec<String>, StoreError>;
+
+    /// The first bytes of a file, `None` when there is none.
+    fn read_start(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Puts a file in place at once: afterwards there is the old one or the new one, whole. The
+    /// caller holds the lock.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Takes a file away.
+    fn delete(&self, name: &str) -> Result<(), StoreError>;
+
+    /// The exclusive lock among processes, held until the value is dropped.
+    fn lock(&self) -> Result<Box<dyn Any>, StoreError>;
+
+    /// All of a file, `None` when there is none.
+    fn read(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let bytes = self.read_start(name, limit.saturating_add(1))?;
+        match bytes {
+            Some(bytes) if bytes.len() > limit => Err(StoreError::Corrupt {
+                what: format!("`{}` is too large; discard it", self.path(name).display()),
+            }),
+            bytes => Ok(bytes),
+        }
+    }
+
+    /// The path of a file.
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory().join(name)
+    }
+}
 
 pub(crate) const LOCK: &str = "lock";
 /// Where a file is written before it takes its name; only the holder of the lock does.
@@ -32,16 +72,24 @@ impl Disk {
         Ok(disk)
     }
 
-    pub(crate) fn directory(&self) -> &Path {
+    #[cfg(unix)]
+    fn sync(&self) -> std::io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+
+    /// Elsewhere a directory cannot be opened, and a rename is flushed with the file.
+    #[cfg(not(unix))]
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Files for Disk {
+    fn directory(&self) -> &Path {
         &self.directory
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    /// The names of all that lies in the directory, in order.
-    pub(crate) fn names(&self) -> Result<Vec<String>, StoreError> {
+    fn names(&self) -> Result<Vec<String>, StoreError> {
         let failed = || failed("list", &self.directory);
         let mut names = Vec::new();
         for entry in self.directory.read_dir().map_err(failed())? {
@@ -51,23 +99,7 @@ impl Disk {
         Ok(names)
     }
 
-    /// All of a file, `None` when there is none.
-    pub(crate) fn read(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
-        let bytes = self.read_start(name, limit.saturating_add(1))?;
-        match bytes {
-            Some(bytes) if bytes.len() > limit => Err(StoreError::Corrupt {
-                what: format!("`{}` is too large; discard it", self.path(name).display()),
-            }),
-            bytes => Ok(bytes),
-        }
-    }
-
-    /// The first bytes of a file, `None` when there is none.
-    pub(crate) fn read_start(
-        &self,
-        name: &str,
-        limit: usize,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    fn read_start(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(name);
         // A link could lead to anyone's file, and opening a pipe would wait for its writer.
         match path.symlink_metadata() {
@@ -92,9 +124,8 @@ impl Disk {
         Ok(Some(bytes))
     }
 
-    /// Puts a file in place at once: written beside it, flushed to the device, renamed, and the
-    /// directory flushed. The caller holds the lock.
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Written beside it, flushed to the device, renamed, and the directory flushed.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let (new, path) = (self.path(NEW), self.path(name));
         match fault("remove").and_then(|()| std::fs::remove_file(&new)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -116,31 +147,19 @@ impl Disk {
         fault("sync directory").and_then(|()| self.sync()).map_err(failed("flush", &self.directory))
     }
 
-    pub(crate) fn delete(&self, name: &str) -> Result<(), StoreError> {
+    fn delete(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path(name);
         fault("delete").and_then(|()| std::fs::remove_file(&path)).map_err(failed("remove", &path))
     }
 
-    /// The exclusive lock among processes, held until the file is dropped.
-    pub(crate) fn lock(&self) -> Result<File, StoreError> {
+    fn lock(&self) -> Result<Box<dyn Any>, StoreError> {
         let path = self.path(LOCK);
         let file = private().create(true).open(&path).map_err(failed("open", &path))?;
         match lock(&file) {
-            Ok(true) => Ok(file),
+            Ok(true) => Ok(Box::new(file)),
             Ok(false) => Err(StoreError::Busy),
             Err(error) => Err(failed("lock", &path)(error)),
         }
-    }
-
-    #[cfg(unix)]
-    fn sync(&self) -> std::io::Result<()> {
-        File::open(&self.directory)?.sync_all()
-    }
-
-    /// Elsewhere a directory cannot be opened, and a rename is flushed with the file.
-    #[cfg(not(unix))]
-    fn sync(&self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 

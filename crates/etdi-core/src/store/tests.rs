@@ -8,9 +8,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::head::{Head, Line};
+use super::vault::MAX_RECORD_BYTES;
 use super::*;
 use crate::approval::{Facts, Given, Granted, Reason, SignedBy, Standing, approval_store_contract};
 use crate::definition::RawTool;
+use crate::digest::Digest;
 use crate::key::KeyId;
 use crate::level::SecurityLevel;
 use crate::proof::Trust;
@@ -191,16 +194,20 @@ fn swapped_files_approve_nothing() {
     }
 
     // Not even with names and a head that were written to match.
-    let mut head = Head::decode(&fs::read(scratch.0.join("head")).unwrap()).unwrap();
-    let names: Vec<_> = head.records.keys().cloned().collect();
-    let (one, two) = (head.records[&names[0]], head.records[&names[1]]);
+    let bytes = fs::read(scratch.0.join("head")).unwrap();
+    let line = Line::read(Kind::Approvals, &bytes).unwrap();
+    let mut head = Head::of(line, Kind::Approvals, None).unwrap();
+    let names: Vec<_> = head.body.records.keys().cloned().collect();
+    let file = |name: &str, generation| format!("{name}.{generation}.json");
+    let (one, two) = (head.body.records[&names[0]], head.body.records[&names[1]]);
     let contents = if records[0].to_str().unwrap().contains(&names[0]) { [a, b] } else { [b, a] };
     write(&scratch.0.join(file(&names[0], two.generation)), &contents[1]);
     write(&scratch.0.join(file(&names[1], one.generation)), &contents[0]);
-    head.records.insert(names[0].clone(), two);
-    head.records.insert(names[1].clone(), one);
+    head.body.records.insert(names[0].clone(), two);
+    head.body.records.insert(names[1].clone(), one);
     head.generation += 1;
-    fs::write(scratch.0.join("head"), head.encode().unwrap()).unwrap();
+    let bytes = head::encode(Kind::Approvals, head.generation, &head.body, None).unwrap();
+    fs::write(scratch.0.join("head"), bytes).unwrap();
     let store = scratch.open();
     for tool in ["search", "delete_all"] {
         let error = now(store.get(&key(tool))).unwrap_err();
@@ -414,7 +421,7 @@ fn a_write_that_is_cut_anywhere_leaves_the_old_state_or_the_new() {
 fn a_held_lock_is_an_error_and_not_a_hang() {
     let scratch = Scratch::new();
     let store = scratch.open();
-    let _held = store.disk.lock().unwrap();
+    let _held = store.vault.files().lock().unwrap();
     assert!(matches!(now(store.put(approval("x"), None)), Err(StoreError::Busy)));
     // Readers need no lock.
     assert_eq!(now(store.get(&key("x"))).unwrap(), None);

@@ -382,6 +382,10 @@ impl<F: Fn(&MemoryStore, &Approval) -> Option<StoreError> + Send + Sync> Approva
         self.inner.forget(server, tool)
     }
 
+    fn observe(&self, now: UnixTime, exact: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.observe(now, exact)
+    }
+
     fn generation(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.inner.generation()
     }

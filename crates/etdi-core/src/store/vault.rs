@@ -1,0 +1,540 @@
+//! Records in a directory: written whole or not at all, under one head, sealed where there is a
+//! key. What a record means is its owner's affair.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::disk::{Disk, Files, LOCK};
+use super::head::{self, Body, Entry, Head, Kind, Line, Sealing};
+use super::{Anchor, Records, anchored};
+use crate::approval::{MAX_RECORDS, StoreError, is_back};
+use crate::base64url;
+use crate::digest::Digest;
+use crate::secret::{KEY_MAX_BYTES, Protection, ProtectionError, SealingKey, Secret, WrappedKey};
+use crate::time::UnixTime;
+
+/// How a directory of records is opened.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) protection: Option<Protection>,
+    pub(crate) anchor: Option<Arc<dyn Anchor>>,
+    /// Take the store as it is, also when it is older than its mark says.
+    pub(crate) accept_restored: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Vault {
+    files: Box<dyn Files>,
+    kind: Kind,
+    protection: Mutex<Option<Protection>>,
+    anchor: Option<Arc<dyn Anchor>>,
+    /// Writers of this process queue here; the lock on the file is for other processes.
+    writer: Mutex<()>,
+    seen: Mutex<Option<Arc<Head>>>,
+}
+
+/// A head in the making, and the records that are to be written with it.
+pub(crate) struct Draft {
+    pub(super) body: Body,
+    new: Vec<(String, Vec<u8>)>,
+}
+
+impl Draft {
+    /// The generation of a record.
+    pub(crate) fn generation(&self, name: &str) -> Option<u64> {
+        self.body.records.get(name).map(|entry| entry.generation)
+    }
+
+    /// Puts a record in place of the one of that name.
+    pub(crate) fn put(&mut self, name: String, bytes: Vec<u8>) {
+        self.new.push((name, bytes));
+    }
+
+    /// Takes a record away, and says whether there was one.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        self.body.records.remove(name).is_some()
+    }
+}
+
+/// A definition may be half a mebibyte, and an approval may hold two.
+pub(crate) const MAX_RECORD_BYTES: usize = 4 << 20;
+/// At least so much time passes between two notes of the time alone.
+const CLOCK_STEP: u64 = 3_600;
+const SEALED: &str = ".sealed";
+const PLAIN: &str = ".json";
+
+impl Vault {
+    pub(crate) fn open(directory: &Path, kind: Kind, options: Options) -> Result<Self, StoreError> {
+        Self::over(Box::new(Disk::open(directory)?), kind, options)
+    }
+
+    pub(super) fn over(
+        files: Box<dyn Files>,
+        kind: Kind,
+        options: Options,
+    ) -> Result<Self, StoreError> {
+        let Options { protection, anchor, accept_restored } = options;
+        let vault = Self {
+            files,
+            kind,
+            protection: Mutex::new(protection),
+            anchor,
+            writer: Mutex::default(),
+            seen: Mutex::default(),
+        };
+        if vault.files.read_start(head::NAME, 1)?.is_none() {
+            vault.found(accept_restored)?;
+        }
+        vault.join(accept_restored)?;
+        Ok(vault)
+    }
+
+    /// Begins an empty store.
+    fn found(&self, accept_restored: bool) -> Result<(), StoreError> {
+        let _lock = self.files.lock()?;
+        // Another process may have been faster.
+        if self.files.read_start(head::NAME, 1)?.is_some() {
+            return Ok(());
+        }
+        if self.files.names()?.iter().any(|name| is_record(name)) {
+            return Err(self.damaged("it holds records and no head"));
+        }
+        let known = match &self.anchor {
+            Some(anchor) if !accept_restored => anchor.read()?,
+            _ => None,
+        };
+        if let Some(mark) = known {
+            let seen = anchored::generation(&mark).unwrap_or(u64::MAX);
+            return Err(StoreError::RolledBack { seen, found: 0 });
+        }
+        let mut body = Body { store: new_id()?, ..Body::default() };
+        let sealing = match &*self.protection() {
+            None => None,
+            Some(protection) => {
+                body.mark_key = Some(new_id()?);
+                let key = SealingKey::generate()?;
+                Some(self.wrap(&key, &body.store, 0, protection)?)
+            }
+        };
+        self.files.write(head::NAME, &head::encode(self.kind, 0, &body, sealing.as_ref())?)
+    }
+
+    /// Reads the head for the first time, holds it against the mark outside, and wraps the key
+    /// anew where it is protected less than is wanted now.
+    fn join(&self, accept_restored: bool) -> Result<(), StoreError> {
+        let head = self.head()?;
+        let mut above = head.generation;
+        if let Some(anchor) = &self.anchor {
+            match anchored::check(&**anchor, &head) {
+                Ok(()) => {}
+                Err(error) if !accept_restored => return Err(error),
+                Err(StoreError::RolledBack { seen, .. }) => above = above.max(seen),
+                Err(StoreError::Anchor { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        } else if head.body.anchored && !accept_restored {
+            return Err(StoreError::Anchor {
+                anchor: self.directory().display().to_string(),
+                what: "was kept with a mark outside of it, and is opened without one",
+            });
+        }
+        let wanted = self.anchor.is_some();
+        if above > head.generation || head.body.anchored != wanted || accept_restored {
+            self.write_above(above, |_, draft| {
+                draft.body.anchored = wanted;
+                Ok(())
+            })?;
+        }
+        if self.is_outdated(&head)? {
+            self.protect(None)?;
+        }
+        Ok(())
+    }
+
+    fn is_outdated(&self, head: &Head) -> Result<bool, StoreError> {
+        match (&head.sealing, &*self.protection()) {
+            (Some(sealing), Some(protection)) => {
+                Ok(self.wrapped(sealing.generation)?.is_outdated(protection))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.files.directory()
+    }
+
+    #[cfg(test)]
+    pub(super) fn files(&self) -> &dyn Files {
+        &*self.files
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.protection().is_some()
+    }
+
+    /// What lies in the directory and belongs to nothing.
+    pub(crate) fn strangers(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let head = self.head()?;
+        let mut ours: Vec<String> = vec![head::NAME.to_owned(), LOCK.to_owned()];
+        ours.extend(head.sealing.as_ref().map(|sealing| key_file(sealing.generation)));
+        for (name, entry) in &head.body.records {
+            ours.push(file(head.sealing.as_ref(), name, entry.generation));
+        }
+        ours.sort_unstable();
+        let names = self.files.names()?.into_iter();
+        let strange = names.filter(|name| ours.binary_search(name).is_err());
+        Ok(strange.map(|name| self.files.path(&name)).collect())
+    }
+
+    /// The names of the records, in order.
+    pub(crate) fn names(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.head()?.body.records.keys().cloned().collect())
+    }
+
+    /// A record, exactly as it was written, and its generation.
+    pub(crate) fn record(&self, name: &str) -> Result<Option<(u64, Secret)>, StoreError> {
+        let mut tried = None;
+        loop {
+            let head = self.head()?;
+            let Some(entry) = head.body.records.get(name).copied() else { return Ok(None) };
+            let sealing = head.sealing.as_ref();
+            let file = file(sealing, name, entry.generation);
+            let limit = MAX_RECORD_BYTES.saturating_add(1 << 10);
+            let Some(bytes) = self.files.read(&file, limit)? else {
+                // Another process may have replaced the record after the head was read.
+                if tried == Some(entry) {
+                    return Err(self.damaged_record(&file, "is gone"));
+                }
+                tried = Some(entry);
+                continue;
+            };
+            if Digest::of_bytes(&bytes) != entry.digest {
+                return Err(self.damaged_record(&file, "is not what was written"));
+            }
+            let text = match sealing {
+                None => Secret::new(bytes),
+                Some(sealing) => {
+                    let about = self.about(&head.body.store, name);
+                    let opened = sealing.key.open(&about, entry.generation, &bytes);
+                    opened.map_err(|_| self.damaged_record(&file, "cannot be decrypted"))?
+                }
+            };
+            return Ok(Some((entry.generation, text)));
+        }
+    }
+
+    /// A fault of a record, as found by who reads it.
+    pub(crate) fn fault(&self, name: &str, generation: u64, what: &str) -> StoreError {
+        let file = match self.head() {
+            Ok(head) => file(head.sealing.as_ref(), name, generation),
+            Err(error) => return error,
+        };
+        self.damaged_record(&file, what)
+    }
+
+    /// One write: `change` gets the generation to come and alters the draft. The head is written
+    /// last; a draft that changes nothing writes nothing.
+    pub(crate) fn write<T>(
+        &self,
+        change: impl FnOnce(u64, &mut Draft) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.write_above(0, change)
+    }
+
+    fn write_above<T>(
+        &self,
+        least: u64,
+        change: impl FnOnce(u64, &mut Draft) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let _writer = self.writer();
+        let _lock = self.files.lock()?;
+        let before = self.head()?;
+        let generation = before.generation.max(least).saturating_add(1);
+        let mut draft = Draft { body: before.body.clone(), new: Vec::new() };
+        let value = change(generation, &mut draft)?;
+        if draft.body.store.is_empty() {
+            draft.body.store = new_id()?;
+        }
+        let sealing = before.sealing.as_ref();
+        for (name, text) in std::mem::take(&mut draft.new) {
+            let entry = self.write_record(&draft.body.store, sealing, &name, generation, &text)?;
+            draft.body.records.insert(name, entry);
+        }
+        if least == 0 && draft.body.without_id() == before.body.without_id() {
+            return Ok(value);
+        }
+        self.commit(&before, generation, draft.body, sealing)?;
+        Ok(value)
+    }
+
+    fn write_record(
+        &self,
+        store: &str,
+        sealing: Option<&Sealing>,
+        name: &str,
+        generation: u64,
+        text: &[u8],
+    ) -> Result<Entry, StoreError> {
+        if text.len() > MAX_RECORD_BYTES {
+            return Err(StoreError::Full { what: "bytes in one record" });
+        }
+        let sealed;
+        let bytes = match sealing {
+            None => text,
+            Some(sealing) => {
+                sealed = sealing.key.seal(&self.about(store, name), generation, text)?;
+                &sealed
+            }
+        };
+        self.files.write(&file(sealing, name, generation), bytes)?;
+        Ok(Entry { generation, digest: Digest::of_bytes(bytes) })
+    }
+
+    /// The one point at which a write counts, and the clearing away after it.
+    fn commit(
+        &self,
+        before: &Head,
+        generation: u64,
+        body: Body,
+        sealing: Option<&Sealing>,
+    ) -> Result<(), StoreError> {
+        if body.records.len() > MAX_RECORDS {
+            return Err(StoreError::Full { what: "records" });
+        }
+        self.files.write(head::NAME, &head::encode(self.kind, generation, &body, sealing)?)?;
+        let head = self.head()?;
+        if let Some(anchor) = &self.anchor {
+            anchor.write(&anchored::mark(&head))?;
+        }
+        let key = |sealing: Option<&Sealing>| sealing.map(|sealing| sealing.generation);
+        let (old, new) = (before.sealing.as_ref(), head.sealing.as_ref());
+        // What counts no longer is deleted; when that fails it is a stranger.
+        for (name, entry) in &before.body.records {
+            if head.body.records.get(name) != Some(entry) {
+                let _ = self.files.delete(&file(old, name, entry.generation));
+            }
+        }
+        if let Some(gone) = key(old).filter(|_| key(old) != key(new)) {
+            let _ = self.files.delete(&key_file(gone));
+        }
+        Ok(())
+    }
+
+    /// Wraps a new data key by `protection`, or by the present one, and seals everything anew.
+    pub(crate) fn rotate(&self, protection: Option<Protection>) -> Result<(), StoreError> {
+        self.rewrite(protection, true)
+    }
+
+    /// Wraps the data key by another protection, or anew by the present one.
+    pub(crate) fn protect(&self, protection: Option<Protection>) -> Result<(), StoreError> {
+        self.rewrite(protection, false)
+    }
+
+    fn rewrite(&self, protection: Option<Protection>, fresh: bool) -> Result<(), StoreError> {
+        let _writer = self.writer();
+        let _lock = self.files.lock()?;
+        let before = self.head()?;
+        let protection = protection.or_else(|| self.protection().clone());
+        let protection = protection.ok_or_else(|| StoreError::NotEncrypted {
+            path: self.directory().display().to_string(),
+        })?;
+        let generation = before.generation.saturating_add(1);
+        let mut body = before.body.clone();
+        if body.store.is_empty() {
+            body.store = new_id()?;
+        }
+        if body.mark_key.is_none() {
+            body.mark_key = Some(new_id()?);
+        }
+        let kept = before.sealing.as_ref().filter(|_| !fresh).map(|sealing| sealing.key.clone());
+        let anew = kept.is_none();
+        let key = kept.map_or_else(SealingKey::generate, Ok)?;
+        let sealing = self.wrap(&key, &body.store, generation, &protection)?;
+        if anew {
+            for name in before.body.records.keys() {
+                let Some((_, text)) = self.record(name)? else { continue };
+                let text = text.reveal();
+                let entry =
+                    self.write_record(&body.store, Some(&sealing), name, generation, text)?;
+                body.records.insert(name.clone(), entry);
+            }
+        }
+        // From here on the head that is read back is opened with the new protection.
+        let old = self.protection().replace(protection);
+        let done = self.commit(&before, generation, body, Some(&sealing));
+        if done.is_err() && !self.head_names_key(generation) {
+            *self.protection() = old;
+        }
+        done
+    }
+
+    fn head_names_key(&self, generation: u64) -> bool {
+        let bytes = self.files.read(head::NAME, head::MAX_BYTES);
+        let Ok(Some(bytes)) = bytes else { return false };
+        Line::read(self.kind, &bytes).is_ok_and(|line| line.key == Some(generation))
+    }
+
+    /// Holds a time against the latest that was noted, and notes it.
+    pub(crate) fn observe(&self, now: UnixTime, exact: bool) -> Result<(), StoreError> {
+        let latest = self.head()?.body.latest;
+        if is_back(latest, now) {
+            return Err(StoreError::ClockBack { latest, now });
+        }
+        let step = if exact { 1 } else { CLOCK_STEP };
+        if now < latest.plus(step) {
+            return Ok(());
+        }
+        self.write(|_, draft| {
+            draft.body.latest = draft.body.latest.max(now);
+            Ok(())
+        })
+    }
+
+    /// Takes a time for the latest, whatever was noted: an operator's act.
+    pub(crate) fn set_clock(&self, now: UnixTime) -> Result<(), StoreError> {
+        self.write(|_, draft| {
+            draft.body.latest = now;
+            Ok(())
+        })
+    }
+
+    /// The number of writes, read without the records.
+    pub(crate) fn generation(&self) -> Result<u64, StoreError> {
+        let start = self.files.read_start(head::NAME, head::LINE_BYTES)?;
+        let start = start.ok_or_else(|| self.damaged("its head is gone"))?;
+        let seen = self.seen().clone();
+        match seen.filter(|seen| seen.is_still(&start)) {
+            Some(seen) => Ok(seen.generation),
+            None => Ok(self.head()?.generation),
+        }
+    }
+
+    /// The present head, checked against the newest that this process has seen.
+    fn head(&self) -> Result<Arc<Head>, StoreError> {
+        let bytes = self.files.read(head::NAME, head::MAX_BYTES)?;
+        let bytes = bytes.ok_or_else(|| self.damaged("its head is gone"))?;
+        let known = self.seen().clone();
+        if let Some(known) = known.as_ref().filter(|known| known.is_still(&bytes)) {
+            return Ok(known.clone());
+        }
+        let line = Line::read(self.kind, &bytes).map_err(|what| self.damaged(what))?;
+        let sealing = match line.key {
+            Some(generation) => Some(self.sealing(generation, known.as_deref())?),
+            None if self.protection().is_some() => {
+                let path = self.directory().display().to_string();
+                return Err(StoreError::NotEncrypted { path });
+            }
+            None => None,
+        };
+        let head = Head::of(line, self.kind, sealing).map_err(|what| self.damaged(what))?;
+        let mut seen = self.seen();
+        if let Some(newest) = &*seen {
+            let (seen, found) = (newest.generation, head.generation);
+            if found < seen {
+                return Err(StoreError::RolledBack { seen, found });
+            }
+            if found == seen && !newest.is_still(&bytes) {
+                return Err(self.damaged("its head changed without a new generation"));
+            }
+        }
+        let head = Arc::new(head);
+        *seen = Some(head.clone());
+        Ok(head)
+    }
+
+    /// The data key of a generation: the one at hand, or unwrapped.
+    fn sealing(&self, generation: u64, known: Option<&Head>) -> Result<Sealing, StoreError> {
+        let known = known.and_then(|known| known.sealing.as_ref());
+        if let Some(known) = known.filter(|known| known.generation == generation) {
+            return Ok(known.clone());
+        }
+        let Some(protection) = self.protection().clone() else {
+            return Err(StoreError::Encrypted { path: self.directory().display().to_string() });
+        };
+        let key = self.wrapped(generation)?.unwrap(&protection)?;
+        Ok(Sealing { generation, key })
+    }
+
+    fn wrapped(&self, generation: u64) -> Result<WrappedKey, StoreError> {
+        let bytes = self.files.read(&key_file(generation), KEY_MAX_BYTES)?;
+        let bytes = bytes.ok_or(ProtectionError::Damaged { what: "is gone" })?;
+        Ok(WrappedKey::decode(&bytes)?)
+    }
+
+    fn wrap(
+        &self,
+        key: &SealingKey,
+        store: &str,
+        generation: u64,
+        protection: &Protection,
+    ) -> Result<Sealing, StoreError> {
+        let wrapped = WrappedKey::wrap(key, store, protection)?;
+        self.files.write(&key_file(generation), &wrapped.encode()?)?;
+        Ok(Sealing { generation, key: key.clone() })
+    }
+
+    fn about(&self, store: &str, name: &str) -> String {
+        format!("record {} {store} {name}", self.kind.word())
+    }
+
+    fn damaged(&self, what: &str) -> StoreError {
+        head::damaged(&*self.files, what)
+    }
+
+    fn damaged_record(&self, file: &str, what: &str) -> StoreError {
+        let path = self.files.path(file);
+        let again = match self.kind {
+            Kind::Approvals => "discard it and approve the tool again",
+            Kind::Secrets => "delete it and put the secret in again",
+        };
+        StoreError::Corrupt { what: format!("`{}` {what}; {again}", path.display()) }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<Arc<Head>>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn protection(&self) -> MutexGuard<'_, Option<Protection>> {
+        self.protection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Body {
+    fn without_id(&self) -> (UnixTime, bool, &Records) {
+        (self.latest, self.anchored, &self.records)
+    }
+}
+
+/// The file of a record. In an encrypted store its name says nothing.
+fn file(sealing: Option<&Sealing>, name: &str, generation: u64) -> String {
+    match sealing {
+        None => format!("{name}.{generation}{PLAIN}"),
+        Some(sealing) => {
+            let tag = sealing.key.mac("names", name.as_bytes());
+            format!("{}.{generation}{SEALED}", super::hex(tag.as_ref()))
+        }
+    }
+}
+
+fn key_file(generation: u64) -> String {
+    format!("key.{generation}")
+}
+
+fn is_record(name: &str) -> bool {
+    name.ends_with(SEALED)
+        || name.ends_with(PLAIN)
+            && (name.starts_with(super::APPROVAL) || name.starts_with(super::SERVER))
+}
+
+fn new_id() -> Result<String, ProtectionError> {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| ProtectionError::Random)?;
+    Ok(base64url::encode(&bytes))
+}
