@@ -196,8 +196,32 @@ pub struct Approval {
     /// What it was carried over from, when nobody was asked.
     #[serde(default)]
     pub carried: Option<Box<Carried>>,
+    /// It was withdrawn: it counts no longer, and is remembered so that the next question says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<Withdrawn>,
     /// Grows with every write of the store that keeps it; 0 before it is stored.
     pub generation: u64,
+}
+
+/// That an approval was withdrawn, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Withdrawn {
+    /// When.
+    pub at: UnixTime,
+    /// Who withdrew it, as the host names its users.
+    pub by: String,
+    /// What was written about it.
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+impl Withdrawn {
+    /// A withdrawal.
+    pub fn new(at: UnixTime, by: impl Into<String>) -> Self {
+        Self { at, by: by.into(), note: None }
+    }
 }
 
 /// An approval that a policy carried over to an update, and what it takes to undo that.
@@ -233,6 +257,7 @@ impl Approval {
             note: given.note,
             always_ask: false,
             carried: None,
+            withdrawn: None,
             generation: 0,
         }
     }
@@ -247,11 +272,22 @@ impl Approval {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
+    /// Since when it counts no longer, because it was withdrawn or came to its end.
+    pub fn ended_at(&self, now: UnixTime) -> Option<UnixTime> {
+        let expired = self.expires_at.filter(|_| self.is_expired(now));
+        let withdrawn = self.withdrawn.as_ref().map(|withdrawn| withdrawn.at);
+        match (expired, withdrawn) {
+            (Some(expired), Some(withdrawn)) => Some(expired.min(withdrawn)),
+            (expired, withdrawn) => expired.or(withdrawn),
+        }
+    }
+
     /// The approval that a person gave, before updates were carried over, to be stored in place of
     /// this one; from then on each update asks. `None` when there is nothing to undo, or it is too
     /// late to.
     pub fn undone(&self, now: UnixTime) -> Option<Self> {
-        let carried = self.carried.as_ref().filter(|carried| now < carried.undo_until)?;
+        let carried = self.carried.as_ref().filter(|_| self.withdrawn.is_none());
+        let carried = carried.filter(|carried| now < carried.undo_until)?;
         Some(Self { always_ask: true, ..carried.from.clone() })
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use etdi_core::approval::{ApprovalStore, Approvals, Approver, MemoryStore, NoApprover, Pin};
+use etdi_core::approval::{Approval, ApprovalStore, Approvals, Approver, MemoryStore, NoApprover, Pin};
 use etdi_core::audit::{Auditor, MemoryAuditor};
 use etdi_core::layer::{AskWhen, Clock, VerifyLayer};
 use etdi_core::level::{Policy, SecurityLevel};
@@ -97,7 +97,8 @@ impl EtdiClient {
     async fn pinned_otherwise(&self, server: &str, found: &Pin) -> Result<Option<Pin>, Error> {
         // What cannot be read approves nothing; the tools behind it are refused when listed.
         let approvals = self.0.store.list().await?.approvals;
-        let pins = approvals.into_iter().filter(|one| one.key.server == server);
+        let counts = |one: &Approval| one.key.server == server && one.withdrawn.is_none();
+        let pins = approvals.into_iter().filter(counts);
         Ok(pins.filter_map(|one| one.pin).find(|pin| pin != found))
     }
 

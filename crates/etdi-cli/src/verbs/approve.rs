@@ -157,7 +157,7 @@ pub fn manage(command: &ApprovalsCommand, home: &Home) -> Result<Report, Failure
         for key in keys {
             let changed = match undo {
                 true => approvals.undo(&key, system_time()).await,
-                false => approvals.withdraw(&key, system_time()).await,
+                false => approvals.remove(&key, system_time()).await,
             };
             if changed.map_err(damaged)? {
                 done.push(key);

@@ -8,8 +8,8 @@ use mcp_types::BoxFuture;
 use serde_json::json;
 
 use super::{
-    Approval, ApprovalKey, ApprovalStore, Granted, Pin, Reason, Seen, SeenManifest, SignedBy,
-    StoreError,
+    Approval, ApprovalKey, ApprovalStore, CLOCK_TOLERANCE, Granted, Pin, Reason, Seen,
+    SeenManifest, SignedBy, StoreError, Withdrawn,
 };
 use crate::digest::Digest;
 use crate::key::KeyId;
@@ -42,7 +42,7 @@ pub enum ContractFailure {
 
 /// Holds a store to the contract of [`ApprovalStore`].
 ///
-/// Needs no runtime of its own. Uses servers whose identity starts with `contract:` and leaves
+/// Needs no runtime of its own. Wants a store that has seen no time yet. Uses servers whose identity starts with `contract:` and leaves
 /// nothing behind when the contract is kept.
 ///
 /// ```
@@ -65,6 +65,7 @@ pub async fn approval_store_contract(store: &dyn ApprovalStore) -> Result<(), Co
     contract.one_writer_wins().await?;
     contract.keys_are_apart().await?;
     contract.records_survive_whole().await?;
+    contract.time_goes_on().await?;
     contract.memory_outlives_approvals().await?;
     contract.counters_only_rise().await
 }
@@ -96,6 +97,7 @@ fn sample(key: &ApprovalKey) -> Approval {
         note: None,
         always_ask: false,
         carried: None,
+        withdrawn: None,
         generation: 0,
     }
 }
@@ -271,6 +273,7 @@ impl Contract<'_> {
                 ..Default::default()
             });
             approval.version = Some("1.0.0".into());
+            approval.withdrawn = Some(Withdrawn::new(NOW, "tester"));
             let argv = vec!["notes".into(), "--quiet".into(), "\u{7f}".into()];
             let mut pin = Pin::new("/usr/bin/notes", Digest::of_bytes(b"notes"), argv);
             pin.files.insert("script.py".into(), Digest::of_bytes(b"script"));
@@ -284,6 +287,18 @@ impl Contract<'_> {
         match expected {
             Some(generation) => self.store.remove(&key, generation).await.must(CLAUSE),
             None => Ok(()),
+        }
+    }
+
+    async fn time_goes_on(&self) -> Result<(), ContractFailure> {
+        const CLAUSE: &str = "refuse a clock that went back, and nothing else";
+        for exact in [true, false] {
+            self.store.observe(NOW, exact).await.must(CLAUSE)?;
+            self.store.observe(NOW.minus(CLOCK_TOLERANCE), exact).await.must(CLAUSE)?;
+        }
+        match self.store.observe(NOW.minus(CLOCK_TOLERANCE + 1), false).await {
+            Err(StoreError::ClockBack { latest: NOW, .. }) => Ok(()),
+            other => broken(CLAUSE, &other),
         }
     }
 

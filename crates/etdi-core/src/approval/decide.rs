@@ -234,6 +234,22 @@ pub fn decide(facts: &Facts<'_>, known: Known<'_>, policy: &Policy, now: UnixTim
     // An approval under another key decides nothing, whoever hands it in.
     let key = facts.key();
     let approval = known.approval.filter(|approval| approval.key == key);
+    let withdrawn = approval.is_some_and(|approval| approval.withdrawn.is_some());
+    let ask = |changes| Decision::Ask { reason: Reason::ApprovalWithdrawn, changes, alarm: false };
+    match compare(facts, approval, known, policy, now) {
+        Decision::Unchanged if withdrawn => ask(Changes::default()),
+        Decision::CarryOver { changes, .. } if withdrawn => ask(changes),
+        decision => decision,
+    }
+}
+
+fn compare(
+    facts: &Facts<'_>,
+    approval: Option<&Approval>,
+    known: Known<'_>,
+    policy: &Policy,
+    now: UnixTime,
+) -> Decision {
     let shown = approval.or(known.previous);
     let changes = |shown: Option<&Approval>| match shown {
         Some(shown) => Changes::between(&shown.definition, facts.definition.canonical()),

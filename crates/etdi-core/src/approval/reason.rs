@@ -16,6 +16,8 @@ pub enum Reason {
     NotApproved,
     /// The approval has come to its end.
     ApprovalExpired,
+    /// The approval was withdrawn.
+    ApprovalWithdrawn,
     /// The version is a new one.
     VersionChanged,
     /// The version is lower than one that was approved or seen signed before.
@@ -86,6 +88,7 @@ impl Reason {
         match self {
             Self::NotApproved => "NOT_APPROVED",
             Self::ApprovalExpired => "APPROVAL_EXPIRED",
+            Self::ApprovalWithdrawn => "APPROVAL_WITHDRAWN",
             Self::VersionChanged => "VERSION_CHANGED",
             Self::VersionLowered => "VERSION_LOWERED",
             Self::DefinitionChanged => "DEFINITION_CHANGED",
@@ -118,6 +121,7 @@ impl Reason {
         match self {
             Self::NotApproved => "the tool has not been approved",
             Self::ApprovalExpired => "the approval has expired",
+            Self::ApprovalWithdrawn => "the approval was withdrawn",
             Self::VersionChanged => "the tool has a new version",
             Self::VersionLowered => "the tool went back to a lower version",
             Self::DefinitionChanged => "the definition changed without a new version",

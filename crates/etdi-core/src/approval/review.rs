@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::decide::{self, decide};
 use super::{
     Answer, Approval, ApprovalKey, ApprovalStore, Approver, Decision, Facts, Given, Granted, Known,
-    MAX_RECORDS, Question, Reason, Refusal, Seen, ServerMemory, StoreError, tagged,
+    MAX_RECORDS, Question, Reason, Refusal, Seen, ServerMemory, StoreError, Withdrawn, tagged,
 };
 use crate::audit::{self, AuditError, Auditor};
 use crate::change::Changes;
@@ -45,9 +45,23 @@ impl<T> Approved<T> {
         self.approval.granted.allows(scope)
     }
 
+    /// What the user granted. A host that hands out more than this breaks the approval.
+    pub fn granted(&self) -> &Granted {
+        &self.approval.granted
+    }
+
     /// The value without its approval.
     pub fn into_inner(self) -> T {
         self.value
+    }
+}
+
+impl Approved<ToolDefinition> {
+    /// The scopes that the definition declares and the user granted.
+    pub fn granted_scopes(&self) -> impl Iterator<Item = &str> {
+        let declared = self.value.block().map_or(&[][..], |block| &block.permissions);
+        let scopes = declared.iter().map(|permission| permission.scope.as_str());
+        scopes.filter(|scope| self.grants(scope))
     }
 }
 
@@ -283,6 +297,7 @@ impl Approvals {
     /// When the store fails, another writer was faster, or the policy wants the audit trail first
     /// and it cannot be written.
     pub async fn undo(&self, key: &ApprovalKey, now: UnixTime) -> Result<bool, StoreError> {
+        self.store.observe(now, false).await?;
         let Some(approval) = self.store.get(key).await? else { return Ok(false) };
         let Some(undone) = approval.undone(now) else { return Ok(false) };
         let event = Event::new(EventKind::ToolUpdated).of_approval(&undone);
@@ -294,13 +309,39 @@ impl Approvals {
         Ok(true)
     }
 
-    /// Takes an approval away, whether or not that can be noted. What is remembered of the server
-    /// stays. Says whether there was one.
+    /// Withdraws an approval, whether or not that can be noted. It stays in the store, so that the
+    /// next question says that it was withdrawn. Says whether there was one that counted.
     ///
     /// # Errors
     ///
     /// When the store fails or another writer was faster.
-    pub async fn withdraw(&self, key: &ApprovalKey, now: UnixTime) -> Result<bool, StoreError> {
+    pub async fn withdraw(
+        &self,
+        key: &ApprovalKey,
+        withdrawn: Withdrawn,
+    ) -> Result<bool, StoreError> {
+        let Some(approval) = self.store.get(key).await? else { return Ok(false) };
+        if approval.withdrawn.is_some() {
+            return Ok(false);
+        }
+        let (now, expected) = (withdrawn.at, approval.generation);
+        let approval = Approval { withdrawn: Some(withdrawn), ..approval };
+        let approval = self.store.put(approval, Some(expected)).await?;
+        let event = Event::new(EventKind::ToolRemoved).of_approval(&approval);
+        let event = event.because(Reason::ApprovalWithdrawn);
+        if self.note(&event, now).is_err() {
+            self.lost_events.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(true)
+    }
+
+    /// Takes an approval away as if it had never been given, whether or not that can be noted. What
+    /// is remembered of the server stays. Says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails or another writer was faster.
+    pub async fn remove(&self, key: &ApprovalKey, now: UnixTime) -> Result<bool, StoreError> {
         let Some(approval) = self.store.get(key).await? else { return Ok(false) };
         self.store.remove(key, approval.generation).await?;
         let event = Event::new(EventKind::ToolRemoved).of_approval(&approval);
@@ -312,8 +353,13 @@ impl Approvals {
 
     /// Reads what bears on the decision, and remembers a verified tool first.
     async fn known(&self, facts: &Facts<'_>, now: UnixTime) -> Result<Stored, StoreError> {
+        self.store.observe(now, false).await?;
         let key = facts.key();
         let approval = self.store.get(&key).await?;
+        if approval.as_ref().is_some_and(|approval| approval.is_expired(now)) {
+            // Otherwise a clock that is set back could make it count again.
+            self.store.observe(now, true).await?;
+        }
         let mut memory = self.store.memory(facts.server).await?;
         if let Some(seen) = facts.seen().filter(|_| {
             (approval.is_some() || !facts.is_first_use())

@@ -403,23 +403,20 @@ impl Vault {
 
     /// The number of writes, read without the records.
     pub(crate) fn generation(&self) -> Result<u64, StoreError> {
-        let start = self.files.read_start(head::NAME, head::LINE_BYTES)?;
-        let start = start.ok_or_else(|| self.damaged("its head is gone"))?;
-        let seen = self.seen().clone();
-        match seen.filter(|seen| seen.is_still(&start)) {
-            Some(seen) => Ok(seen.generation),
-            None => Ok(self.head()?.generation),
-        }
+        Ok(self.head()?.generation)
     }
 
     /// The present head, checked against the newest that this process has seen.
     fn head(&self) -> Result<Arc<Head>, StoreError> {
+        let known = self.seen().clone();
+        if let Some(known) = &known {
+            let start = self.files.read_start(head::NAME, head::LINE_BYTES)?;
+            if start.is_some_and(|start| known.is_still(&start)) {
+                return Ok(known.clone());
+            }
+        }
         let bytes = self.files.read(head::NAME, head::MAX_BYTES)?;
         let bytes = bytes.ok_or_else(|| self.damaged("its head is gone"))?;
-        let known = self.seen().clone();
-        if let Some(known) = known.as_ref().filter(|known| known.is_still(&bytes)) {
-            return Ok(known.clone());
-        }
         let line = Line::read(self.kind, &bytes).map_err(|what| self.damaged(what))?;
         let sealing = match line.key {
             Some(generation) => Some(self.sealing(generation, known.as_deref())?),

@@ -317,7 +317,10 @@ impl Verifying {
     }
 
     pub(super) async fn generation(&self) -> Result<u64, ErrorObject> {
-        self.approvals.store().generation().await.map_err(|error| store_failed(&error))
+        let store = self.approvals.store();
+        // What is remembered here may have expired by a clock that was set back since.
+        store.observe((self.clock)(), false).await.map_err(|error| store_failed(&error))?;
+        store.generation().await.map_err(|error| store_failed(&error))
     }
 }
 
