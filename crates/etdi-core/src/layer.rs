@@ -17,7 +17,7 @@ mod guard;
 mod sign;
 mod verify;
 
-pub use guard::{CallKeys, GuardLayer, GuardService};
+pub use guard::{CallKeys, Enforce, GuardLayer, GuardService};
 pub use sign::{SignLayer, SignService, StartError};
 pub use verify::{AskWhen, Review, ReviewOutcome, VerifyLayer, VerifyService};
 

@@ -32,6 +32,9 @@ pub const CALL: &str = "dev.etdi/call";
 /// Key of the receipt in the `_meta` of a call's result.
 pub const RECEIPT: &str = "dev.etdi/receipt";
 
+/// Key of the nonce in the `data` of an error that asks for one.
+pub const NONCE: &str = "dev.etdi/nonce";
+
 /// Key of the signed manifest in the `_meta` of a listing.
 pub const MANIFEST: &str = "dev.etdi/manifest";
 
@@ -219,7 +222,13 @@ pub struct Capability {
     /// Where the keys of the publisher are, over HTTPS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
+    /// Older ways of signing that the peer understands beside: `python-fork-1.0`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legacy: Vec<String>,
 }
+
+/// The profile of a server that gives receipts.
+pub const RESULT_PROFILE: &str = "result";
 
 impl Default for Capability {
     fn default() -> Self {
@@ -230,6 +239,7 @@ impl Default for Capability {
             algs: list(&["EdDSA", "ES256"]),
             call: Some("required-per-tool".to_owned()),
             jwks_uri: None,
+            legacy: Vec::new(),
         }
     }
 }
@@ -392,10 +402,42 @@ pub struct CallClaims {
     /// Input responses and request state, on a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mdg: Option<Digest>,
+    /// The server's nonce, where it wants one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// The SHA-256 of the access token that goes along, base64url (as in RFC 9449, section 4.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ath: Option<String>,
     /// The public key of the caller. It proves nothing by standing here: `iss` is its thumbprint,
     /// and the server decides which callers it knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwk: Option<serde_json::Value>,
+}
+
+/// Payload of a receipt (`etdi-result+jwt`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReceiptClaims {
+    /// The server: [`KEY_ISSUER`] and the thumbprint of its instance key.
+    pub iss: String,
+    /// The server as its attestations name it.
+    pub sub: String,
+    /// The caller: [`KEY_ISSUER`] and the thumbprint of the key that signed the call.
+    pub aud: String,
+    /// When it was said.
+    pub iat: u64,
+    /// The id of the call's statement.
+    pub jti: String,
+    /// The tool.
+    pub tool: String,
+    /// The definition that was called.
+    pub tdg: Digest,
+    /// The result.
+    pub rdg: Digest,
+    /// Whether the tool failed.
+    pub err: bool,
+    /// The public key of the server. It proves nothing by standing here.
+    pub jwk: serde_json::Value,
 }
 
 /// Payload of the answer to a challenge (`etdi-possession+jwt`).

@@ -3,12 +3,18 @@
 use std::sync::Arc;
 
 use etdi_core::attestation::Attestation;
+use etdi_core::audit::Auditor;
 use etdi_core::definition::RawTool;
 use etdi_core::identity::{ProviderId, ServerIdentity};
-use etdi_core::layer::{CallKeys, Clock, GuardLayer, GuardService, SignLayer, SignService};
+use etdi_core::layer::{
+    CallKeys, Clock, Enforce, GuardLayer, GuardService, SignLayer, SignService, StartError,
+};
+use etdi_core::level::SecurityLevel;
+use etdi_core::nonce::Nonces;
 use etdi_core::proof::Signer;
 use etdi_core::request::ReplayStore;
 use etdi_core::time::UnixTime;
+use etdi_core::wire::{Capability, RESULT_PROFILE, RequestSigning};
 use mcp_types::ExchangeService;
 use tower_layer::Layer;
 
@@ -28,6 +34,11 @@ pub struct EtdiServerConfig {
     provider_name: Option<String>,
     keys: CallKeys,
     replay: Option<Arc<dyn ReplayStore>>,
+    nonces: Option<Arc<dyn Nonces>>,
+    receipts: bool,
+    auditor: Option<Arc<dyn Auditor>>,
+    level: SecurityLevel,
+    enforce: Enforce,
 }
 
 impl EtdiServerConfig {
@@ -42,7 +53,46 @@ impl EtdiServerConfig {
             provider_name: None,
             keys: CallKeys::default(),
             replay: None,
+            nonces: None,
+            receipts: false,
+            auditor: None,
+            level: SecurityLevel::default(),
+            enforce: Enforce::default(),
         }
+    }
+
+    /// Sets the level that the server works at; `enhanced` by default. At `strict` a call that
+    /// cannot be audited is refused.
+    pub fn level(mut self, level: SecurityLevel) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Says at which levels unsigned calls of tools that want signed ones are refused; by default
+    /// at every level. [`secure`] warns when that lets unsigned calls through.
+    pub fn enforce(mut self, enforce: Enforce) -> Self {
+        self.enforce = enforce;
+        self
+    }
+
+    /// Wants each signed call to name a nonce of the server: `SecretNonces::new` for one node that
+    /// remembers used calls by itself, `SecretNonces::shared` with a shared replay store.
+    pub fn nonces(mut self, nonces: Arc<dyn Nonces>) -> Self {
+        self.nonces = Some(nonces);
+        self
+    }
+
+    /// Gives a signed receipt for each signed call, with the instance key, and says so in the
+    /// capabilities.
+    pub fn receipts(mut self) -> Self {
+        self.receipts = true;
+        self
+    }
+
+    /// Notes each call that is let through or refused; nothing of arguments or results.
+    pub fn auditor(mut self, auditor: Arc<dyn Auditor>) -> Self {
+        self.auditor = Some(auditor);
+        self
     }
 
     /// Shows a manifest that the publisher signed off line. [`secure`] refuses a server whose
@@ -124,6 +174,11 @@ pub async fn secure<S: ExchangeService>(
         provider_name,
         keys,
         replay,
+        nonces,
+        receipts,
+        auditor,
+        level,
+        enforce,
     } = config;
     let time = |clock: &Clock| {
         let clock = clock.clone();
@@ -136,18 +191,56 @@ pub async fn secure<S: ExchangeService>(
     if let Some(name) = provider_name {
         sign = sign.provider_name(name);
     }
+    let receipts = match (receipts, &instance) {
+        (true, None) => return Err(StartError::ReceiptsWithoutKey.into()),
+        (true, instance) => instance.clone(),
+        (false, _) => None,
+    };
+    if receipts.is_some() {
+        let mut capability = Capability::default();
+        capability.profiles.push(RESULT_PROFILE.to_owned());
+        sign = sign.capability(capability);
+    }
     if let Some(instance) = instance {
         sign = sign.instance_key(instance);
     }
     if let Some(manifest) = manifest {
         sign = sign.manifest(manifest.trim())?;
     }
-    let _tools: Vec<RawTool> = sign.start(server.clone()).await?;
-    let mut guard = GuardLayer::new(identity, time(&clock)).keys(keys);
+    let tools: Vec<RawTool> = sign.start(server.clone()).await?;
+    if enforce == Enforce::StrictOnly && level != SecurityLevel::Strict {
+        warn_of_unsigned(&tools, level);
+    }
+    let mut guard = GuardLayer::new(identity, time(&clock)).keys(keys).enforce(enforce, level);
+    if let Some(nonces) = nonces {
+        guard = guard.nonces(nonces);
+    }
+    if let Some(instance) = receipts {
+        guard = guard.receipts(instance);
+    }
+    if let Some(auditor) = auditor {
+        guard = guard.auditor(auditor, level.policy().audit);
+    }
     if let Some(replay) = replay {
         guard = guard.replay_store(replay);
     }
     Ok(guard.layer(sign.layer(server)))
+}
+
+/// Says which tools can be called unsigned though they want signed calls.
+fn warn_of_unsigned(tools: &[RawTool], level: SecurityLevel) {
+    let wants = |tool: &&RawTool| {
+        let block = tool.definition().block();
+        block.is_some_and(|block| block.request_signing == RequestSigning::Required)
+    };
+    for tool in tools.iter().filter(wants) {
+        tracing::warn!(
+            tool = tool.definition().name(),
+            %level,
+            "the tool wants signed calls, and `enforce = \"strict-only\"` lets anybody call it \
+             unsigned at this level: remove the setting or use the level `strict`"
+        );
+    }
 }
 
 #[cfg(test)]

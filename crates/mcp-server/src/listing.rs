@@ -73,8 +73,13 @@ impl CacheHints {
     /// The hint of one listing: its own, or the general one.
     pub(crate) fn of(&self, listing: Listing) -> Option<CacheHint> {
         let own = self.own.iter().rev().find(|(of, _)| *of == listing);
-        let hint = own.map(|(_, hint)| *hint).or(self.general)?;
-        Some(if self.are_private { hint.into_private() } else { hint })
+        let hint = own.map(|(_, hint)| *hint).or(self.general);
+        match self.are_private {
+            // It is said also where nothing may be kept: layers have to tell it from a listing that
+            // nobody thought about.
+            true => Some(hint.unwrap_or(CacheHint::private(Duration::ZERO)).into_private()),
+            false => hint,
+        }
     }
 
     /// The hint of what is no listing: what the server tells of itself.

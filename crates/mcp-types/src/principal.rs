@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 ///
 /// Plain data that lives in an exchange's extensions. It has no `Deserialize`: no message can
 /// bring one.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Principal {
     /// Who vouches for the subject.

@@ -437,6 +437,9 @@ pub enum StartError {
     /// The key cannot be used.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// Receipts are wanted, and there is no key to sign them with.
+    #[error("receipts are signed with the instance key, give the server one")]
+    ReceiptsWithoutKey,
     /// A tool is not the one that was signed.
     #[error(
         "tool `{}` is not the one in the manifest, restore it or sign a new manifest", .tool.escape_debug()

@@ -29,6 +29,7 @@ use crate::trust::TrustAnchors;
 use crate::verify::{Binding, Peer, Verifier, VerifyError};
 use crate::wire;
 
+mod calls;
 mod levels;
 
 const NOW: UnixTime = UnixTime(1_767_323_045);

@@ -21,18 +21,17 @@ use crate::chain::Frame;
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Events, Severity};
-use crate::identity::ServerIdentity;
-use crate::level::{CallAttestation, KeyTrust};
+use crate::level::KeyTrust;
 use crate::policy::{Gate, Obligation, Permitted, Request, Resource, Status};
 use crate::proof::Signer;
 use crate::random;
-use crate::request::Call;
 use crate::time::UnixTime;
 use crate::verify::{Peer, Verifier, VerifyError};
-use crate::wire::{self, RequestSigning};
+use crate::wire::{self, Capability};
 
 mod page;
 mod review;
+mod signed;
 mod tell;
 
 pub use review::{Review, ReviewOutcome};
@@ -90,6 +89,10 @@ struct State {
     /// Why the server's answer to the challenge does not count.
     possession_error: Option<VerifyError>,
     tools: HashMap<String, Entry>,
+    /// The nonce that the server wanted to see last.
+    nonce: Option<String>,
+    /// Whether the server says that it gives receipts.
+    gives_receipts: bool,
     /// The bytes of names and texts in `tools`.
     kept: usize,
     /// The page on which a name stood, in the listing that is under way, by the digest of its
@@ -354,6 +357,12 @@ impl Verifying {
     }
 
     fn keep_answer(&self, result: &DiscoverResult, challenge: &Challenge) {
+        let extensions = result.capabilities.extensions.as_ref();
+        let capability = extensions.and_then(|extensions| extensions.get(wire::EXTENSION));
+        let capability = capability.and_then(|text| text.parse::<Capability>().ok());
+        self.state().gives_receipts = capability.is_some_and(|capability| {
+            capability.profiles.iter().any(|profile| profile == wire::RESULT_PROFILE)
+        });
         let answer = result.meta.as_ref().and_then(|meta| meta.get(wire::POSSESSION));
         let Some(answer) = answer else { return };
         let now = (self.clock)();
@@ -431,13 +440,27 @@ impl Verifying {
         };
         let permitted = self.pass_gate(&exchange, approved, &review).await?;
         let must_sign = permitted.obligations.contains(&Obligation::Sign);
-        self.sign(&mut exchange, approved, &review, must_sign)?;
+        let mut sent = self.sign(&mut exchange, approved, &review, must_sign)?;
 
-        let event = Event::new(EventKind::ToolInvoked).of_approval(approved.approval());
-        let event = event.severity(Severity::Low).correlated(&correlation);
-        self.note(&event, (self.clock)())
-            .map_err(|error| refused("AUDIT_FAILED", &format!("nothing is called: {error}")))?;
-        ask(&mut service, exchange).await
+        // What goes on with answers is the same call, which was noted when it began.
+        let context = &exchange.context;
+        if context.input_responses.is_none() && context.request_state.is_none() {
+            let event = Event::new(EventKind::ToolInvoked).of_approval(approved.approval());
+            let event = event.severity(Severity::Low).correlated(&correlation);
+            self.note(&event, (self.clock)())
+                .map_err(|error| refused("AUDIT_FAILED", &format!("nothing is called: {error}")))?;
+        }
+        let retry = sent.is_some().then(|| exchange.clone());
+        let answer = ask(&mut service, exchange).await;
+        let answer = match (answer, retry) {
+            // Once: a server that is never content is not asked for ever.
+            (Err(error), Some(mut again)) if self.keep_nonce(&error) => {
+                sent = self.sign(&mut again, approved, &review, must_sign)?;
+                ask(&mut service, again).await
+            }
+            (answer, _) => answer,
+        };
+        self.check_receipt(answer?, sent.as_ref(), approved, &review)
     }
 
     /// Notes a call that is refused, each time; if that fails it is refused all the same.
@@ -520,47 +543,6 @@ impl Verifying {
             let data = json!({ wire::ERROR_DATA: "POLICY_DENIED", wire::EVIDENCE: evidence });
             ErrorObject::local(Origin::Refused, denied.to_string()).with_data(&data)
         })
-    }
-
-    /// Signs a call where the tool or the policy wants it.
-    fn sign(
-        &self,
-        exchange: &mut Exchange,
-        approved: &Approved<ToolDefinition>,
-        review: &Review,
-        must: bool,
-    ) -> Result<(), ErrorObject> {
-        let signing = approved.block().map(|block| block.request_signing);
-        let wanted = must
-            || signing == Some(RequestSigning::Required)
-            || self.approvals.policy().call_attestation == CallAttestation::Always;
-        if !wanted {
-            return Ok(());
-        }
-        let caller = self.caller.as_ref().ok_or_else(|| {
-            refused("SIGNATURE_REQUIRED", "the call has to be signed, give the client a key")
-        })?;
-        let audience = self.audience(review);
-        let ClientRequest::CallTool(params) = &exchange.request else { return Ok(()) };
-        let context = &exchange.context;
-        let statement = Call::new(&audience, approved.name(), approved.digest())
-            .arguments(params.arguments.as_ref().map(|text| text.get()))
-            .inputs(context.input_responses.as_ref(), context.request_state.as_deref())
-            .sign(caller, (self.clock)())
-            .map_err(|error| ErrorObject::local(Origin::Refused, error.to_string()))?;
-        let statement = RawText::of(&statement).map_err(|error| internal(&error))?;
-        exchange.context.meta.insert(wire::CALL, statement);
-        Ok(())
-    }
-
-    /// The server by the name that it knows itself by.
-    fn audience(&self, review: &Review) -> ServerIdentity {
-        if let Ok(verified) = review.verification() {
-            return verified.server().clone();
-        }
-        let state = self.state();
-        let proven = state.possession.as_ref().map(|possession| possession.server().clone());
-        proven.unwrap_or_else(|| self.peer.identity.clone())
     }
 
     fn note(&self, event: &Event, now: UnixTime) -> Result<(), AuditError> {

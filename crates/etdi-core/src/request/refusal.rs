@@ -27,9 +27,23 @@ pub enum CallRefusal {
         /// Why.
         why: String,
     },
-    /// The statement was used before, or nobody can tell any more.
+    /// The statement was used before.
     #[error("the statement of the call was used before, sign each call anew")]
     Replayed,
+    /// Nobody can tell whether the statement was used before.
+    #[error("too many signed calls are remembered for this caller, try again in {} seconds", .seconds)]
+    ReplayStoreFull {
+        /// How long statements count at most.
+        seconds: u64,
+    },
+    /// The server wants to see a nonce of its own, and this one is missing, old or another's.
+    #[error(
+        "the statement has to name the server's nonce, sign the call again with `dev.etdi/nonce` of this error"
+    )]
+    NonceRequired {
+        /// The nonce to use.
+        nonce: String,
+    },
     /// The statement is too old, from the future, or for too long.
     #[error("the statement of the call is for {issued} to {until} and it is {now}, set the clock")]
     Stale {
@@ -65,6 +79,14 @@ pub enum CallRefusal {
         /// The tool.
         tool: String,
     },
+    /// It cannot be told now whose key it is.
+    #[error("it cannot be told now whose key {key} is, try again later: {why}")]
+    KeyUnavailable {
+        /// The key.
+        key: KeyId,
+        /// What failed.
+        why: String,
+    },
     /// The caller's key is not known here.
     #[error("the caller's key {key} is not known here, have it added")]
     KeyUnknown {
@@ -80,12 +102,14 @@ impl CallRefusal {
             Self::SignatureRequired { .. } => "SIGNATURE_REQUIRED",
             Self::SignatureInvalid { .. } => "SIGNATURE_INVALID",
             Self::Replayed => "REPLAYED",
+            Self::ReplayStoreFull { .. } => "REPLAY_STORE_FULL",
+            Self::NonceRequired { .. } => "NONCE_REQUIRED",
             Self::Stale { .. } => "STALE",
             Self::WrongAudience { .. } => "WRONG_AUDIENCE",
             Self::DefinitionChanged { .. } => "DEFINITION_CHANGED",
             Self::ChainDenied(_) => "CHAIN_DENIED",
             Self::PermissionDenied { .. } => "PERMISSION_DENIED",
-            Self::KeyUnknown { .. } => "KEY_UNKNOWN",
+            Self::KeyUnavailable { .. } | Self::KeyUnknown { .. } => "KEY_UNKNOWN",
         }
     }
 
@@ -100,7 +124,10 @@ impl CallRefusal {
             Self::DefinitionChanged { .. } => -33006,
             Self::ChainDenied(_) => -33008,
             Self::PermissionDenied { .. } => -33007,
-            Self::KeyUnknown { .. } => -33009,
+            Self::KeyUnavailable { .. } | Self::KeyUnknown { .. } => -33009,
+            // -33010 is KEY_REVOKED.
+            Self::NonceRequired { .. } => -33011,
+            Self::ReplayStoreFull { .. } => -33012,
         }
     }
 

@@ -1,7 +1,12 @@
 //! Each claim of a call, changed one at a time.
 
+use futures_executor::block_on;
+use mcp_types::Extensions;
+
 use super::*;
-use crate::key::{Algorithm, SigningKey};
+use crate::jws::Jws;
+use crate::key::{Algorithm, KeyRing, SigningKey};
+use crate::nonce::{Nonces, SecretNonces};
 
 const NOW: UnixTime = UnixTime(1_767_323_045);
 
@@ -34,7 +39,10 @@ impl World {
 
     fn check(&self, statement: &str, known: Option<&KeyRing>) -> Result<SignedCall, &'static str> {
         let replay = MemoryReplayStore::new(8);
-        check(statement, &self.call(), known, &replay, NOW).map_err(|refusal| refusal.code())
+        let check = Check::new(&replay, NOW);
+        let check = known.map_or(check, |known| check.keys(known));
+        let call = self.call();
+        block_on(check.call(statement, &call)).map_err(|refusal| refusal.code())
     }
 }
 
@@ -50,7 +58,9 @@ fn each_claim_counts() {
         ("exp", json!(NOW.0 - 31), "STALE"),
         ("exp", json!(NOW.0 + 61), "STALE"),
         ("exp", json!(u64::MAX >> 12), "STALE"),
-        ("jti", json!(""), "REPLAYED"),
+        ("jti", json!(""), "SIGNATURE_INVALID"),
+        ("jti", json!("x".repeat(129)), "SIGNATURE_INVALID"),
+        ("ath", json!("another token"), "SIGNATURE_INVALID"),
         ("mth", json!("tools/list"), "SIGNATURE_INVALID"),
         ("tool", json!("other"), "SIGNATURE_INVALID"),
         ("tdg", json!(other), "DEFINITION_CHANGED"),
@@ -86,7 +96,8 @@ fn arguments_are_those_that_were_signed() {
     let check_with = |signed: Option<&str>, sent: Option<&str>| {
         let statement = world.call().arguments(signed).sign(&world.key, NOW).unwrap();
         let call = world.call().arguments(sent);
-        check(&statement, &call, None, &MemoryReplayStore::new(1), NOW).is_ok()
+        let replay = MemoryReplayStore::new(1);
+        block_on(Check::new(&replay, NOW).call(&statement, &call)).is_ok()
     };
     assert!(check_with(Some(r#"{"a":1,"b":2}"#), Some(r#"{ "b": 2.0, "a": 1 }"#)));
     assert!(check_with(None, Some("{}")), "no arguments are an empty object");
@@ -114,7 +125,65 @@ fn a_retry_is_signed_with_its_answers() {
         (None, None, false),
     ] {
         let call = world.call().inputs(responses, state);
-        let checked = check(&statement, &call, None, &MemoryReplayStore::new(1), NOW);
+        let replay = MemoryReplayStore::new(1);
+        let checked = block_on(Check::new(&replay, NOW).call(&statement, &call));
         assert_eq!(checked.is_ok(), holds, "{responses:?} {state:?}");
     }
+}
+
+#[test]
+fn a_server_can_want_its_own_nonce() {
+    let world = World::new();
+    let nonces = SecretNonces::new().unwrap();
+    let replay = MemoryReplayStore::new(8);
+    let check = |nonce: Option<&str>| {
+        let statement = world.call().nonce(nonce).sign(&world.key, NOW).unwrap();
+        let check = Check::new(&replay, NOW).nonces(Some(&nonces));
+        block_on(check.call(&statement, &world.call()))
+    };
+    let Err(CallRefusal::NonceRequired { nonce }) = check(None) else { panic!("no nonce wanted") };
+    assert!(check(Some(&nonce)).is_ok());
+    assert!(check(Some(&nonce)).is_ok(), "another call, the same nonce while it is fresh");
+    for other in [nonces.issue(NOW.minus(200)), SecretNonces::new().unwrap().issue(NOW)] {
+        assert_eq!(check(Some(&other)).unwrap_err().code(), "NONCE_REQUIRED");
+    }
+    let error = ErrorObject::from(check(None).unwrap_err());
+    let data: serde_json::Value = error.data.unwrap().parse().unwrap();
+    assert_eq!(data[wire::ERROR_DATA], "NONCE_REQUIRED");
+    assert!(nonces.holds(data[wire::NONCE].as_str().unwrap(), NOW));
+}
+
+#[test]
+fn a_handler_that_is_entered_anew_finds_who_signed() {
+    let world = World::new();
+    let statement = world.with(|_| ());
+    let replay = MemoryReplayStore::new(8);
+    let at = |now| Check::new(&replay, now);
+    block_on(at(NOW).call(&statement, &world.call())).unwrap();
+    let later = NOW.plus(600);
+    let answered = world.call().inputs(None, Some("state"));
+    assert!(block_on(at(later).call(&statement, &answered)).is_err());
+    let again = block_on(at(later).again(&statement, &answered)).unwrap();
+    assert_eq!(again.key, world.key.id());
+    let other = world.call().arguments(Some("{}"));
+    assert!(block_on(at(later).again(&statement, &other)).is_err(), "never with other arguments");
+}
+
+#[test]
+fn a_statement_for_a_token_counts_with_that_token() {
+    let world = World::new();
+    let token = TokenBinding::new("secret", None);
+    let statement = world.call().token(Some(&token)).sign(&world.key, NOW).unwrap();
+    let with = |token: Option<&str>| {
+        let mut extensions = Extensions::new();
+        if let Some(token) = token {
+            extensions.insert(TokenBinding::new(token, None));
+        }
+        let replay = MemoryReplayStore::new(8);
+        let check = Check::new(&replay, NOW).extensions(&extensions);
+        block_on(check.call(&statement, &world.call())).is_ok()
+    };
+    assert!(with(Some("secret")));
+    assert!(!with(Some("stolen")) && !with(None));
+    assert!(!format!("{token:?}").contains(&token.hash));
 }

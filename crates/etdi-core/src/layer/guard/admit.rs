@@ -1,0 +1,267 @@
+//! Letting a call through, or not.
+
+use mcp_types::{
+    CalledBy, ClientRequest, ErrorObject, Exchange, Outcome, RawText, RequestContext, ServerResult,
+};
+use serde_json::json;
+
+use super::{CallKeys, Guarding, Known};
+use crate::audit;
+use crate::chain::Frame;
+use crate::definition::ToolDefinition;
+use crate::digest::Digest;
+use crate::event::{Event, EventKind, Severity};
+use crate::policy::{Obligation, Request, Resource, Side, Status};
+use crate::receipt::Receipt;
+use crate::request::{Call, CallRefusal, Check, SignedCall};
+use crate::wire::{self, CallConstraints, RequestSigning};
+
+/// A call that was let in.
+pub(super) struct Admitted {
+    definition: ToolDefinition,
+    signed: Option<SignedCall>,
+    /// Whether it had to be signed, and this server does not insist.
+    against_rule: bool,
+}
+
+impl Guarding {
+    /// Checks the statement of a call.
+    pub(super) async fn check(
+        &self,
+        statement: &RawText,
+        exchange: &Exchange,
+        known: &Known,
+    ) -> Result<SignedCall, ErrorObject> {
+        let definition = known.definition().ok_or_else(unreadable)?;
+        let checked = self.check_text(statement, exchange, definition).await;
+        checked.map_err(|refusal| self.refuse(definition, refusal))
+    }
+
+    async fn check_text(
+        &self,
+        statement: &RawText,
+        exchange: &Exchange,
+        definition: &ToolDefinition,
+    ) -> Result<SignedCall, CallRefusal> {
+        let statement: String = statement
+            .parse()
+            .map_err(|_| CallRefusal::SignatureInvalid { why: "it is no text".to_owned() })?;
+        let context = &exchange.context;
+        let arguments = match &exchange.request {
+            ClientRequest::CallTool(params) => params.arguments.as_ref(),
+            _ => None,
+        };
+        let call = Call::new(&self.server, definition.name(), definition.digest())
+            .arguments(arguments.map(RawText::get))
+            .inputs(context.input_responses.as_ref(), context.request_state.as_deref());
+        let check = Check::new(&*self.replay, (self.clock)())
+            .nonces(self.nonces.as_deref())
+            .extensions(&context.extensions);
+        let check = match &self.keys {
+            CallKeys::Any => check,
+            CallKeys::Known(ring) => check.keys(ring),
+            CallKeys::Clients(clients) => check.clients(&**clients),
+        };
+        match exchange.attempt() {
+            0 => check.call(&statement, &call).await,
+            // It was let in before, and its statement is used.
+            _ => check.again(&statement, &call).await,
+        }
+    }
+
+    /// Lets a call through whose statement, if it has one, was checked, where no gate stands.
+    pub(super) fn admit(
+        &self,
+        exchange: &mut Exchange,
+        known: Option<&Known>,
+        signed: Option<SignedCall>,
+    ) -> Result<(), ErrorObject> {
+        let admitted = self.enter(exchange, known, signed)?;
+        self.note_call(exchange, admitted.as_ref())
+    }
+
+    /// Enters the tool: signed where it must be, in a chain that is allowed. `None` for a tool that
+    /// is not listed, which declares nothing.
+    pub(super) fn enter(
+        &self,
+        exchange: &mut Exchange,
+        known: Option<&Known>,
+        signed: Option<SignedCall>,
+    ) -> Result<Option<Admitted>, ErrorObject> {
+        let Some(known) = known else { return Ok(None) };
+        let definition = known.definition().ok_or_else(unreadable)?;
+        let refuse = |refusal| self.refuse(definition, refusal);
+        let against_rule = signed.is_none() && demands_signature(definition);
+        if against_rule && self.refuses_unsigned() {
+            let tool = definition.name().to_owned();
+            let error = refuse(CallRefusal::SignatureRequired { tool });
+            return Err(unsigned(&exchange.context, error));
+        }
+        let free = CallConstraints::default();
+        let constraints = definition.block().map_or(&free, |block| &block.call);
+        let caller = self.caller_of(&exchange.context)?;
+        let frame =
+            Frame::enter(caller.as_ref(), definition.name(), definition.digest(), constraints)
+                .map_err(|error| refuse(CallRefusal::ChainDenied(error)))?;
+        let caller_is_a_tool = frame.caller().is_some();
+        let extensions = &mut exchange.context.extensions;
+        extensions.insert(frame);
+        match &signed {
+            Some(signed) => extensions.insert(signed.clone()),
+            // What the client signed was the call of the tool that calls this one.
+            None if caller_is_a_tool => _ = extensions.remove::<SignedCall>(),
+            None => {}
+        }
+        Ok(Some(Admitted { definition: definition.clone(), signed, against_rule }))
+    }
+
+    /// Has the gate decide about a call that was let in otherwise.
+    pub(super) async fn pass_gate(
+        &self,
+        exchange: &Exchange,
+        name: &str,
+        known: Option<&Known>,
+    ) -> Result<(), ErrorObject> {
+        let Some(gate) = &self.gate else { return Ok(()) };
+        let resource = match known.and_then(Known::definition) {
+            Some(definition) => Resource::of(&self.name, definition, Status::Served),
+            None => Resource::new(&self.name, name),
+        };
+        let extensions = &exchange.context.extensions;
+        let caller = extensions.get::<Frame>().filter(|_| known.is_some()).and_then(Frame::caller);
+        let mut request = Request::of(exchange, resource, (self.clock)()).called_by(caller);
+        request.context.side = Side::Server;
+        let signed = extensions.get::<SignedCall>();
+        request.subject.key = signed.map(|signed| signed.key);
+        let denied = || ErrorObject::from(CallRefusal::PermissionDenied { tool: name.to_owned() });
+        match gate.decide(&request, exchange.context.runtime.as_ref()).await {
+            Ok(permitted) => match permitted.obligations.contains(&Obligation::Sign) {
+                true if signed.is_none() => {
+                    Err(CallRefusal::SignatureRequired { tool: name.to_owned() }.into())
+                }
+                _ => Ok(()),
+            },
+            Err(_) => Err(denied()),
+        }
+    }
+
+    /// The frame of the tool that calls, if one does. A handler that this guard did not let in, such
+    /// as a prompt's or that of a task that goes on in another process, has none: it gets one here.
+    fn caller_of(&self, context: &RequestContext) -> Result<Option<Frame>, ErrorObject> {
+        if let Some(frame) = context.extensions.get::<Frame>() {
+            return Ok(Some(frame.clone()));
+        }
+        let Some(CalledBy(name)) = context.extensions.get() else { return Ok(None) };
+        let known = self.declared.get(context, name);
+        let definition = known.as_ref().and_then(|known| known.definition());
+        let free = CallConstraints::default();
+        let block = definition.and_then(|definition| definition.block());
+        let constraints = block.map_or(&free, |block| &block.call);
+        let digest = definition.map_or_else(|| Digest::of_bytes(b""), ToolDefinition::digest);
+        let frame = Frame::enter(None, name, digest, constraints);
+        Ok(Some(frame.map_err(CallRefusal::ChainDenied)?))
+    }
+
+    /// Adds the receipt to what a signed call came to.
+    pub(super) fn acknowledge(
+        &self,
+        outcome: Outcome,
+        admitted: Option<Admitted>,
+    ) -> Result<Outcome, ErrorObject> {
+        let (Some(signer), Some(Admitted { definition, signed: Some(signed), .. })) =
+            (&self.receipts, admitted)
+        else {
+            return Ok(outcome);
+        };
+        let Outcome::Complete(ServerResult::CallTool(mut result)) = outcome else {
+            return Ok(outcome);
+        };
+        let (name, digest) = (definition.name(), definition.digest());
+        let receipt = Receipt::new(&self.server, name, digest, signed.key, &signed.id);
+        // Without it a client that wants one refuses the result, so nothing is hidden.
+        if let Ok(text) = receipt.sign(&result, signer, (self.clock)())
+            && let Ok(text) = RawText::of(&text)
+        {
+            result.meta.get_or_insert_with(mcp_types::Meta::new).insert(wire::RECEIPT, text);
+        }
+        Ok(Outcome::Complete(ServerResult::CallTool(result)))
+    }
+
+    /// Notes a call that is let through; once, also where its handler is entered anew.
+    pub(super) fn note_call(
+        &self,
+        exchange: &Exchange,
+        admitted: Option<&Admitted>,
+    ) -> Result<(), ErrorObject> {
+        let (Some((auditor, mode)), Some(admitted), 0) =
+            (&self.audit, admitted, exchange.attempt())
+        else {
+            return Ok(());
+        };
+        let event = Event::new(EventKind::ToolInvoked).severity(Severity::Low);
+        let mut event = event.on(&self.name, admitted.definition.name());
+        event.digest = Some(admitted.definition.digest());
+        if let Some(signed) = &admitted.signed {
+            event.kid = Some(signed.key);
+            event = event.correlated(&signed.id);
+        }
+        if admitted.against_rule {
+            let why = "the tool wants signed calls, and this server takes unsigned ones";
+            event = event.severity(Severity::High).detail(&why);
+        }
+        // Who calls is not told which file failed.
+        audit::record(&**auditor, &event, (self.clock)(), *mode).map(|_| ()).map_err(|_| {
+            ErrorObject::internal(
+                "the server's audit trail cannot be written, so nothing is called",
+            )
+        })
+    }
+
+    /// Notes a call that is refused, and gives its error.
+    fn refuse(&self, definition: &ToolDefinition, refusal: CallRefusal) -> ErrorObject {
+        if let Some((auditor, _)) = &self.audit {
+            let (kind, severity) = match &refusal {
+                CallRefusal::NonceRequired { .. } => (EventKind::ToolRefused, Severity::Low),
+                CallRefusal::SignatureRequired { .. } | CallRefusal::Stale { .. } => {
+                    (EventKind::ToolRefused, Severity::Medium)
+                }
+                CallRefusal::ChainDenied(_) => (EventKind::SecurityViolation, Severity::High),
+                _ => (EventKind::SignatureFailed, Severity::High),
+            };
+            let mut event = Event::new(kind).severity(severity).on(&self.name, definition.name());
+            event.digest = Some(definition.digest());
+            let event = event.detail(&format_args!("{}: {refusal}", refusal.code()));
+            // The call is refused in any case.
+            _ = auditor.record(&event, (self.clock)());
+        }
+        refusal.into()
+    }
+}
+
+fn unreadable() -> ErrorObject {
+    ErrorObject::internal("the tool's definition cannot be read, so it is not served")
+}
+
+fn demands_signature(definition: &ToolDefinition) -> bool {
+    let signing = definition.block().map(|block| block.request_signing);
+    signing == Some(RequestSigning::Required)
+}
+
+/// A client that does not know the extension is told so in the protocol's own way.
+fn unsigned(context: &RequestContext, refusal: ErrorObject) -> ErrorObject {
+    let declared = context.client_capabilities().extensions.unwrap_or_default();
+    if declared.contains_key(wire::EXTENSION) {
+        return refusal;
+    }
+    let data = json!({
+        wire::ERROR_DATA: "SIGNATURE_REQUIRED",
+        "requiredCapabilities": { "extensions": { wire::EXTENSION: {} } },
+    });
+    let code = mcp_types::error::codes::MISSING_CLIENT_CAPABILITY;
+    let message = format!(
+        "{}; a client with the extension `{}` does so once it has a key",
+        refusal.message,
+        wire::EXTENSION
+    );
+    ErrorObject::new(code, message).with_data(&data)
+}

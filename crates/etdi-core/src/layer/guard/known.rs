@@ -1,0 +1,227 @@
+//! What the guard knows of each tool, as each caller sees it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use mcp_types::{CacheScope, ListToolsResult, Listed, Principal, RequestContext, Tool};
+
+use crate::definition::{RawTool, ToolDefinition};
+
+/// A tool as it was last listed. Its definition is read when it is called for the first time.
+pub(super) struct Known {
+    listed: Arc<Listed<Tool>>,
+    definition: OnceLock<Option<ToolDefinition>>,
+}
+
+impl Known {
+    /// The definition, unless it cannot be read.
+    pub(super) fn definition(&self) -> Option<&ToolDefinition> {
+        let read = || RawTool::from_listed(&self.listed).ok().map(|raw| raw.definition().clone());
+        self.definition.get_or_init(read).as_ref()
+    }
+
+    fn is(&self, listed: &Arc<Listed<Tool>>) -> bool {
+        Arc::ptr_eq(&self.listed, listed) || self.listed.text() == listed.text()
+    }
+}
+
+/// The tools by who sees them.
+///
+/// A listing that says it is the same for everybody counts for everybody. Any other counts for
+/// the principal that asked, or for all who are nobody; where it says that it is private and
+/// nobody is known to have asked, it counts for that one call alone.
+#[derive(Default)]
+pub(super) struct Declared(RwLock<Seen>);
+
+/// For whom a page says it is.
+#[derive(Clone, Copy)]
+enum Said {
+    Public,
+    Private,
+    Nothing,
+}
+
+impl Said {
+    fn of(page: &ListToolsResult) -> Self {
+        match page.cache_scope {
+            Some(CacheScope::Public) => Self::Public,
+            Some(_) => Self::Private,
+            None => Self::Nothing,
+        }
+    }
+}
+
+type Tools = HashMap<String, Arc<Known>>;
+
+#[derive(Default)]
+struct Seen {
+    everybody: Tools,
+    nobody: Tools,
+    principals: HashMap<Principal, Tools>,
+    /// The last form of each tool, so that one that all see alike is read once.
+    last: Tools,
+    entries: usize,
+}
+
+/// The most tools that are known at a time, those of each principal counted.
+const MAX_ENTRIES: usize = 65_536;
+
+impl Declared {
+    /// A tool as the sender of an exchange sees it.
+    pub(super) fn get(&self, context: &RequestContext, name: &str) -> Option<Arc<Known>> {
+        let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let own = match context.extensions.get::<Principal>() {
+            Some(principal) => seen.principals.get(principal),
+            None => Some(&seen.nobody),
+        };
+        let known = own.and_then(|tools| tools.get(name)).or_else(|| seen.everybody.get(name));
+        known.cloned()
+    }
+
+    /// Keeps what a page lists, and gives the tool `wanted` if it is on it.
+    pub(super) fn learn(
+        &self,
+        context: &RequestContext,
+        page: &ListToolsResult,
+        wanted: Option<&str>,
+    ) -> Option<Arc<Known>> {
+        let find = |known: &Arc<Known>| Some(known.listed.name.as_str()) == wanted;
+        let known: Vec<Arc<Known>> = {
+            let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            let known = page.tools.iter().map(|listed| {
+                let last = seen.last.get(&listed.name).filter(|known| known.is(listed));
+                last.cloned().unwrap_or_else(|| {
+                    Arc::new(Known { listed: listed.clone(), definition: OnceLock::new() })
+                })
+            });
+            known.collect()
+        };
+        let principal = context.extensions.get::<Principal>();
+        let said = Said::of(page);
+        let found = known.iter().find(|known| find(known)).cloned();
+        if self.holds(principal, said, &known) {
+            return found;
+        }
+        let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if seen.entries.saturating_add(2 * known.len()) > MAX_ENTRIES {
+            *seen = Seen::default();
+        }
+        let mut added = 0;
+        for known in &known {
+            added += usize::from(put(&mut seen.last, known));
+        }
+        if let Some(tools) = seen.of_mut(principal, said) {
+            for known in &known {
+                added += usize::from(put(tools, known));
+            }
+        }
+        seen.entries += added;
+        found
+    }
+
+    /// Whether all of this is known already, the usual case.
+    fn holds(&self, principal: Option<&Principal>, scope: Said, known: &[Arc<Known>]) -> bool {
+        let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let tools = match (scope, principal) {
+            (Said::Public, _) => Some(&seen.everybody),
+            (_, Some(principal)) => seen.principals.get(principal),
+            (Said::Private, None) => Some(&seen.last),
+            (Said::Nothing, None) => Some(&seen.nobody),
+        };
+        let Some(tools) = tools else { return false };
+        known
+            .iter()
+            .all(|known| tools.get(&known.listed.name).is_some_and(|kept| Arc::ptr_eq(kept, known)))
+    }
+
+    pub(super) fn forget(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Seen::default();
+    }
+}
+
+impl Seen {
+    /// For whom a page counts; `None` when for nobody but its one reader.
+    fn of_mut(&mut self, principal: Option<&Principal>, scope: Said) -> Option<&mut Tools> {
+        match (scope, principal) {
+            (Said::Public, _) => Some(&mut self.everybody),
+            (_, Some(principal)) => {
+                if !self.principals.contains_key(principal) {
+                    self.principals.insert(principal.clone(), Tools::new());
+                }
+                self.principals.get_mut(principal)
+            }
+            (Said::Private, None) => None,
+            (Said::Nothing, None) => Some(&mut self.nobody),
+        }
+    }
+}
+
+/// Whether it is new.
+fn put(tools: &mut Tools, known: &Arc<Known>) -> bool {
+    tools.insert(known.listed.name.clone(), known.clone()).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use mcp_types::{Items, JsonSchema};
+
+    use super::*;
+
+    fn page(title: &str, scope: Option<CacheScope>) -> ListToolsResult {
+        let mut tool = Tool::new("t", JsonSchema::empty_object());
+        tool.title = Some(title.to_owned());
+        let mut page =
+            ListToolsResult::new(Items::from(vec![Arc::new(Listed::new(tool).unwrap())]));
+        page.cache_scope = scope;
+        page
+    }
+
+    fn of(name: Option<&str>) -> RequestContext {
+        let mut context = RequestContext::default();
+        if let Some(name) = name {
+            context.extensions.insert(Principal::new("https://issuer.example", name));
+        }
+        context
+    }
+
+    fn title(declared: &Declared, context: &RequestContext) -> Option<String> {
+        declared.get(context, "t").and_then(|known| known.listed.title.clone())
+    }
+
+    #[test]
+    fn each_sees_its_own() {
+        let (declared, ada, bob, nobody) =
+            (Declared::default(), of(Some("ada")), of(Some("bob")), of(None));
+        declared.learn(&ada, &page("ada's", None), None);
+        assert_eq!(title(&declared, &ada).unwrap(), "ada's");
+        assert_eq!(title(&declared, &bob), None, "bob has not listed");
+        assert_eq!(title(&declared, &nobody), None);
+        declared.learn(&bob, &page("bob's", Some(CacheScope::Private)), None);
+        declared.learn(&nobody, &page("nobody's", None), None);
+        assert_eq!(title(&declared, &ada).unwrap(), "ada's");
+        assert_eq!(title(&declared, &bob).unwrap(), "bob's");
+        assert_eq!(title(&declared, &nobody).unwrap(), "nobody's");
+    }
+
+    #[test]
+    fn what_is_private_to_nobody_known_counts_once() {
+        let (declared, nobody) = (Declared::default(), of(None));
+        let private = page("one", Some(CacheScope::Private));
+        let found = declared.learn(&nobody, &private, Some("t")).unwrap();
+        assert!(declared.get(&nobody, "t").is_none());
+        let again = declared.learn(&nobody, &private, Some("t")).unwrap();
+        assert!(Arc::ptr_eq(&found, &again), "but it is read once");
+        declared.learn(&nobody, &page("all", Some(CacheScope::Public)), None);
+        assert_eq!(title(&declared, &of(Some("ada"))).unwrap(), "all");
+    }
+
+    #[test]
+    fn it_does_not_grow_for_ever() {
+        let declared = Declared::default();
+        for name in 0..70_000 {
+            declared.learn(&of(Some(&name.to_string())), &page("t", None), None);
+        }
+        let seen = declared.0.read().unwrap();
+        assert!(seen.entries <= MAX_ENTRIES && seen.principals.len() <= MAX_ENTRIES);
+    }
+}

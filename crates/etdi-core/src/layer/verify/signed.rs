@@ -1,0 +1,134 @@
+//! Signing calls, and what the server says to signed ones.
+
+use mcp_types::{ClientRequest, ErrorObject, Exchange, Origin, Outcome, RawText, ServerResult};
+use serde::Deserialize;
+
+use super::{Review, Verifying, internal, refused};
+use crate::approval::Approved;
+use crate::definition::ToolDefinition;
+use crate::event::{Event, EventKind, Severity};
+use crate::identity::ServerIdentity;
+use crate::key::KeyId;
+use crate::level::{self, CallAttestation};
+use crate::nonce;
+use crate::receipt::{Receipt, ReceiptError};
+use crate::request::{Call, TokenBinding};
+use crate::wire::{self, RequestSigning};
+
+/// A call that was signed.
+pub(super) struct Sent {
+    server: ServerIdentity,
+    caller: KeyId,
+    id: String,
+}
+
+impl Verifying {
+    /// Signs a call where the tool or the policy wants it.
+    pub(super) fn sign(
+        &self,
+        exchange: &mut Exchange,
+        approved: &Approved<ToolDefinition>,
+        review: &Review,
+        must: bool,
+    ) -> Result<Option<Sent>, ErrorObject> {
+        let policy = self.approvals.policy();
+        let signing = approved.block().map(|block| block.request_signing);
+        let wanted = must
+            || signing == Some(RequestSigning::Required)
+            || policy.call_attestation == CallAttestation::Always
+            || policy.receipt == level::Receipt::RequiredIfAdvertised
+                && self.state().gives_receipts;
+        if !wanted {
+            return Ok(None);
+        }
+        let caller = self.caller.as_ref().ok_or_else(|| {
+            refused("SIGNATURE_REQUIRED", "the call has to be signed, give the client a key")
+        })?;
+        let server = self.audience(review);
+        let nonce = self.state().nonce.clone();
+        let ClientRequest::CallTool(params) = &exchange.request else { return Ok(None) };
+        let context = &exchange.context;
+        let (statement, id) = Call::new(&server, approved.name(), approved.digest())
+            .arguments(params.arguments.as_ref().map(|text| text.get()))
+            .inputs(context.input_responses.as_ref(), context.request_state.as_deref())
+            .nonce(nonce.as_deref())
+            .token(context.extensions.get::<TokenBinding>())
+            .sign_with_id(caller, (self.clock)())
+            .map_err(|error| ErrorObject::local(Origin::Refused, error.to_string()))?;
+        let statement = RawText::of(&statement).map_err(|error| internal(&error))?;
+        exchange.context.meta.insert(wire::CALL, statement);
+        Ok(Some(Sent { server, caller: caller.verifying_key().id(), id }))
+    }
+
+    /// The server by the name that it knows itself by.
+    fn audience(&self, review: &Review) -> ServerIdentity {
+        if let Ok(verified) = review.verification() {
+            return verified.server().clone();
+        }
+        let state = self.state();
+        let proven = state.possession.as_ref().map(|possession| possession.server().clone());
+        proven.unwrap_or_else(|| self.peer.identity.clone())
+    }
+
+    /// Keeps the nonce that the server wants to see; `false` when it wants none.
+    pub(super) fn keep_nonce(&self, error: &ErrorObject) -> bool {
+        #[derive(Deserialize)]
+        struct Data {
+            #[serde(rename = "dev.etdi/etdi")]
+            code: String,
+            #[serde(rename = "dev.etdi/nonce")]
+            nonce: String,
+        }
+        let data = error.data.as_ref().filter(|_| error.origin == Origin::Service);
+        let Some(Ok(Data { code, nonce })) = data.map(|data| data.parse()) else { return false };
+        let fits = code == "NONCE_REQUIRED" && nonce.len() <= nonce::MAX_LENGTH;
+        if fits {
+            self.state().nonce = Some(nonce);
+        }
+        fits
+    }
+
+    /// Holds the answer to a signed call against its receipt, as the policy wants it.
+    pub(super) fn check_receipt(
+        &self,
+        outcome: Outcome,
+        sent: Option<&Sent>,
+        approved: &Approved<ToolDefinition>,
+        review: &Review,
+    ) -> Result<Outcome, ErrorObject> {
+        let wanted = self.approvals.policy().receipt;
+        let (Some(sent), Outcome::Complete(ServerResult::CallTool(result))) = (sent, &outcome)
+        else {
+            return Ok(outcome);
+        };
+        if wanted == level::Receipt::Ignored {
+            return Ok(outcome);
+        }
+        let receipt = result.meta.as_ref().and_then(|meta| meta.get(wire::RECEIPT));
+        let (possession, advertised) = {
+            let state = self.state();
+            (state.possession.as_ref().map(|proven| proven.key()), state.gives_receipts)
+        };
+        let checked = match receipt {
+            Some(text) => {
+                let (name, digest) = (approved.name(), approved.digest());
+                let attested = review.verification().ok().map(|verified| verified.key());
+                let is_servers = |key| possession == Some(key) || attested == Some(key);
+                let text = text.parse::<String>().map_err(|_| ReceiptError::Other("form"));
+                let call = Receipt::new(&sent.server, name, digest, sent.caller, &sent.id);
+                text.and_then(|text| call.check(&text, result, is_servers)).map(|_| ())
+            }
+            None if advertised && wanted == level::Receipt::RequiredIfAdvertised => {
+                Err(ReceiptError::Missing)
+            }
+            None => Ok(()),
+        };
+        let Err(error) = checked else { return Ok(outcome) };
+        let event = Event::new(EventKind::SignatureFailed).of_approval(approved.approval());
+        let event = event.severity(Severity::Critical).correlated(&sent.id).detail(&error);
+        // The result is withheld in any case.
+        _ = self.note(&event, (self.clock)());
+        let message = format!("the call was made, and its result is withheld: {error}");
+        Err(refused(error.code(), &message))
+    }
+}
