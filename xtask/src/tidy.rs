@@ -187,6 +187,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("crates/mcp-client", &["mcp-types"]),
     ("crates/etdi-core", &["mcp-types"]),
     ("crates/etdi-oauth", &["mcp-types", "etdi-core", "mcp-transport"]),
+    ("crates/etdi-policy", &["mcp-types", "etdi-core"]),
     (
         "crates/etdi",
         &["mcp-types", "etdi-core", "etdi-oauth", "mcp-client", "mcp-server", "mcp-transport"],
@@ -202,6 +203,7 @@ const OURS: &[&str] = &[
     "mcp-client",
     "etdi-core",
     "etdi-oauth",
+    "etdi-policy",
     "etdi",
 ];
 

@@ -104,6 +104,8 @@ pub struct Resource<'a> {
     pub granted: Option<Vec<&'a str>>,
     /// What it says about its own effects: a claim of its publisher.
     pub hints: Hints,
+    /// All of its definition, for engines that want to know the types of its arguments.
+    pub definition: Option<&'a ToolDefinition>,
 }
 
 impl<'a> Resource<'a> {
@@ -119,6 +121,7 @@ impl<'a> Resource<'a> {
             permissions: &[],
             granted: None,
             hints: Hints::default(),
+            definition: None,
         }
     }
 
@@ -133,6 +136,7 @@ impl<'a> Resource<'a> {
             status,
             permissions: block.map_or(&[], |block| &block.permissions),
             hints: definition.hints(),
+            definition: Some(definition),
             ..Self::new(server, definition.name())
         }
     }
