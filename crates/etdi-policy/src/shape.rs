@@ -65,9 +65,10 @@ impl Shape {
         if let Some(value) = value {
             let named = value.as_object().ok_or_else(|| misfit("", "an object"))?;
             unknown.extend(
-                named.map(|(name, _)| name).filter(|name| !members.contains_key(*name)).map(
-                    str::to_owned,
-                ),
+                named
+                    .map(|(name, _)| name)
+                    .filter(|name| !members.contains_key(*name))
+                    .map(str::to_owned),
             );
         }
         Ok((record(members, value, "")?, unknown))

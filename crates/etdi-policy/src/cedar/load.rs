@@ -147,8 +147,8 @@ impl Loaded {
 
 fn read_entities(source: &Source) -> Result<Entities, Problem> {
     let wrong = |message: String| Problem::new(&source.name, None, message);
-    let entities = Entities::from_json_str(&source.text, None)
-        .map_err(|error| wrong(miette_text(&error)))?;
+    let entities =
+        Entities::from_json_str(&source.text, None).map_err(|error| wrong(miette_text(&error)))?;
     for entity in entities.iter() {
         let kind = entity.uid().type_name().to_string();
         if !FROM_FILE.contains(&kind.as_str()) {

@@ -142,9 +142,7 @@ impl Known {
             ("seen_integrity", Some(integrity(&seen))),
             ("seen_confidentiality", Some(confidentiality(&seen))),
         ];
-        let fields = fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let context = Context::from_pairs(fields).map_err(cedar)?;
         let principal = principal(subject)?;
         Asked::new(principal, self.action.clone(), self.resource.clone(), context, None)
@@ -162,10 +160,8 @@ fn servers(labels: &[&Label]) -> Value {
 }
 
 fn sources(labels: &[&Label]) -> Value {
-    let names: Vec<String> = labels
-        .iter()
-        .map(|label| action_id(&label.origin.server, &label.origin.source))
-        .collect();
+    let names: Vec<String> =
+        labels.iter().map(|label| action_id(&label.origin.server, &label.origin.source)).collect();
     set(names.iter().map(String::as_str))
 }
 

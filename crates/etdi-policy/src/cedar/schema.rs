@@ -58,9 +58,7 @@ const ENTITIES: &str = r#"  entity Group in [Group];
 /// An action has the name `server#tool`, and its arguments the types of the tool's `inputSchema`:
 /// strings, integers, truth values, lists and objects as such, everything else (fractions, one of
 /// several types) as a string that holds its canonical JSON text.
-pub fn schema_of<'a>(
-    tools: impl IntoIterator<Item = (&'a str, &'a ToolDefinition)>,
-) -> String {
+pub fn schema_of<'a>(tools: impl IntoIterator<Item = (&'a str, &'a ToolDefinition)>) -> String {
     let tools: BTreeMap<String, &ToolDefinition> =
         tools.into_iter().map(|(server, tool)| (action_id(server, tool.name()), tool)).collect();
     let mut text = format!("namespace Etdi {{\n{ENTITIES}");

@@ -34,8 +34,7 @@ fn engine(text: &str) -> CedarEngine {
 
 fn ask(engine: &CedarEngine, arguments: &str, edit: impl FnOnce(&mut Request<'_>)) -> Decision {
     let tool = pay();
-    let mut request =
-        Request::call(Resource::of(BANK, tool.definition(), Status::Verified), NOW);
+    let mut request = Request::call(Resource::of(BANK, tool.definition(), Status::Verified), NOW);
     request.context.arguments = Some(arguments);
     edit(&mut request);
     engine.decide(&request)
@@ -231,9 +230,8 @@ fn calls_fit_the_schema() {
             )
             .unwrap();
         }
-        let entities = known.entities.iter().filter(|one| {
-            one.uid().type_name().to_string() != "Etdi::Action"
-        });
+        let entities =
+            known.entities.iter().filter(|one| one.uid().type_name().to_string() != "Etdi::Action");
         cedar_policy::Entities::from_entities(entities.cloned(), Some(&schema)).unwrap();
     }
 }
@@ -254,10 +252,7 @@ fn hostile_names_stay_names_in_the_schema() {
 fn groups_come_from_a_file_and_facts_about_tools_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-    write(
-        "staff.cedar",
-        r#"permit (principal in Etdi::Group::"staff", action, resource);"#,
-    );
+    write("staff.cedar", r#"permit (principal in Etdi::Group::"staff", action, resource);"#);
     write(
         "entities.json",
         r#"[{"uid":{"type":"Etdi::User","id":"ada"},"attrs":{},
@@ -309,7 +304,8 @@ fn obligations_come_with_what_permits() {
 
 #[test]
 fn another_definition_under_the_same_name_has_its_own_types() {
-    let engine = engine("permit (principal, action, resource) when { context.arguments.cents < 9 };");
+    let engine =
+        engine("permit (principal, action, resource) when { context.arguments.cents < 9 };");
     assert!(ask(&engine, FEW, |_| ()).allow);
     let text = pay().definition().canonical().replace("\"integer\"", "\"string\"");
     let changed = RawTool::read(&text).unwrap();
