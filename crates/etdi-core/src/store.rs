@@ -42,6 +42,8 @@ mod anchor;
 mod anchored;
 pub(crate) mod disk;
 mod head;
+#[cfg(test)]
+mod memory_files;
 pub(crate) mod vault;
 
 pub use anchor::{Anchor, FileAnchor, KeychainAnchor};

@@ -18,6 +18,9 @@ use crate::key::KeyId;
 use crate::level::SecurityLevel;
 use crate::proof::Trust;
 
+mod faults;
+mod model;
+
 const NOW: UnixTime = UnixTime(1_767_323_045);
 
 /// A directory of its own for one test, gone with it.

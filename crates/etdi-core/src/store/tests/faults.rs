@@ -1,0 +1,330 @@
+//! Power cuts, full disks, lost keys, foreign and old copies: nothing in doubt counts.
+
+use std::sync::Arc;
+
+use super::super::memory_files::MemoryFiles;
+use super::super::vault::{Options, Vault};
+use super::*;
+use crate::approval::{Approvals, NoApprover, Withdrawn};
+use crate::audit::MemoryAuditor;
+use crate::level::Policy;
+use crate::secret::{
+    Keychain, MemoryKeychain, PassphraseCost, ProtectionError, SealingKey, SecretStore,
+};
+
+fn host(byte: u8) -> Protection {
+    Protection::key(SealingKey::from_bytes([byte; 32]))
+}
+
+fn over(files: &MemoryFiles, options: FileStoreOptions) -> Result<FileStore, StoreError> {
+    let vault = Vault::over(Box::new(files.clone()), Kind::Approvals, options.0)?;
+    Ok(FileStore { vault })
+}
+
+fn plain() -> FileStoreOptions {
+    FileStore::options()
+}
+
+fn sealed() -> FileStoreOptions {
+    plain().protection(host(1))
+}
+
+type State = (Vec<Approval>, Option<ServerMemory>);
+
+/// All that a store says, without the generations.
+fn state(store: &FileStore) -> State {
+    let listing = now(store.list()).unwrap();
+    assert!(listing.faults.is_empty(), "{:?}", listing.faults);
+    let plain = |one: Approval| Approval { generation: 0, ..one };
+    (listing.approvals.into_iter().map(plain).collect(), now(store.memory("s")).unwrap())
+}
+
+/// Cuts each kind of write, of a plain store and of an encrypted one, at each of its bytes and
+/// steps: afterwards the state is the one before or the one after, for this process and for the
+/// next, and the next write succeeds.
+#[test]
+fn a_write_that_is_cut_at_any_byte_leaves_the_old_state_or_the_new() {
+    type Write = fn(&FileStore, u64) -> Result<(), StoreError>;
+    let writes: [(&str, Write); 8] = [
+        ("put", |store, _| now(store.put(approval("new"), None)).map(drop)),
+        ("replace", |store, generation| {
+            let withdrawn = Some(Withdrawn::new(NOW, "ada"));
+            let changed = Approval { withdrawn, ..approval("search") };
+            now(store.put(changed, Some(generation))).map(drop)
+        }),
+        ("remove", |store, generation| now(store.remove(&key("search"), generation))),
+        ("remember", |store, _| now(store.remember("s", &seen("2.0.0"), NOW)).map(drop)),
+        ("observe", |store, _| now(store.observe(NOW, true))),
+        ("rotate", |store, _| store.rotate_key()),
+        ("protect", |store, _| store.protect(host(1))),
+        ("encrypt", |store, _| store.encrypt(host(1))),
+    ];
+    for (options, name) in [(plain(), "plain"), (sealed(), "sealed")] {
+        for (kind, write) in writes {
+            let rekeys = matches!(kind, "rotate" | "protect");
+            if rekeys && name == "plain" || kind == "encrypt" && name == "sealed" {
+                continue;
+            }
+            let files = MemoryFiles::default();
+            let store = over(&files, options.clone()).unwrap();
+            let generation = put(&store, "search", None).generation;
+            now(store.remember("s", &seen("1.0.0"), NOW)).unwrap();
+            let (start, before) = (files.snapshot(), state(&store));
+            let mut cuts = 0_usize;
+            loop {
+                files.restore(&start);
+                let store = over(&files, options.clone()).unwrap();
+                files.cut_after(Some(cuts));
+                let result = write(&store, generation);
+                let cut = files.is_cut();
+                files.cut_after(None);
+                let after = state(&store);
+                let next = over(&files, options.clone()).or_else(|_| over(&files, sealed()));
+                let what = format!("{name} {kind} cut at {cuts}: {result:?}");
+                assert_eq!(state(&next.unwrap()), after, "{what}");
+                if result.is_err() && after == before {
+                    let current = now(store.get(&key("search"))).unwrap().unwrap().generation;
+                    write(&store, current).expect(&what);
+                }
+                put(&store, "next", None);
+                if !cut {
+                    result.expect(&what);
+                    break;
+                }
+                cuts += 1;
+            }
+            assert!(cuts > 300, "{name} {kind} was cut {cuts} times");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_what_is_new_and_keeps_what_was_approved() {
+    let files = MemoryFiles::default();
+    let store = Arc::new(over(&files, sealed()).unwrap());
+    let auditor = Arc::new(MemoryAuditor::default());
+    let approvals = Approvals::new(Policy::basic(), store.clone(), Arc::new(NoApprover), auditor);
+    let stored = put(&store, "search", None);
+    now(store.observe(NOW, true)).unwrap();
+    files.cut_after(Some(0));
+    assert_eq!(now(store.get(&key("search"))).unwrap(), Some(stored.clone()));
+    let error = now(store.put(approval("new"), None)).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    let withdrawn = now(approvals.withdraw(&key("search"), Withdrawn::new(NOW, "ada")));
+    assert!(withdrawn.is_err(), "nobody is told that it was withdrawn");
+    // An hour later the time itself cannot be noted any more, and nothing counts.
+    assert!(now(store.observe(NOW.plus(4_000), false)).is_err());
+    files.cut_after(None);
+    assert_eq!(now(store.get(&key("search"))).unwrap(), Some(stored));
+    now(store.observe(NOW.plus(4_000), false)).unwrap();
+}
+
+#[test]
+fn a_key_that_cannot_be_had_approves_nothing_and_says_what_to_do() {
+    let files = MemoryFiles::default();
+    put(&over(&files, sealed()).unwrap(), "search", None);
+    let start = files.snapshot();
+    let refused = |what: &str, options: FileStoreOptions| match over(&files, options) {
+        Ok(_) => panic!("{what} opened"),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(refused("no key", plain()), "`/memory` is encrypted, give its passphrase or key");
+    assert_eq!(
+        refused("another key", plain().protection(host(2))),
+        "the host's key does not open the store, give the one that it was encrypted with; when \
+         that is lost, move the directory away and approve again"
+    );
+    let cheap = PassphraseCost::new(8 << 10, 1, 1).unwrap();
+    let phrase = plain().protection(Protection::passphrase_costing("x", cheap));
+    assert_eq!(
+        refused("a passphrase", phrase),
+        "the store is protected by the host's key and not by the passphrase, open it with the \
+         host's key"
+    );
+    let wrapped = start.keys().find(|name| name.starts_with("key.")).unwrap();
+    files.change(|files| drop(files.remove(wrapped)));
+    assert_eq!(
+        refused("a lost key record", sealed()),
+        "the store's key record is gone, restore it from a backup or move the directory away and \
+         approve again"
+    );
+    for byte in 0..start[wrapped].len() {
+        files.restore(&start);
+        files.change(|files| files.get_mut(wrapped).unwrap()[byte] ^= 1);
+        refused(&format!("a key record flipped at {byte}"), sealed());
+    }
+
+    let chain: Arc<dyn Keychain> = Arc::new(MemoryKeychain::new());
+    let files = MemoryFiles::default();
+    let ring = |chain| plain().protection(Protection::keychain(chain));
+    put(&over(&files, ring(chain.clone())).unwrap(), "search", None);
+    assert!(now(over(&files, ring(chain)).unwrap().get(&key("search"))).unwrap().is_some());
+    let empty: Arc<dyn Keychain> = Arc::new(MemoryKeychain::new());
+    let error = over(&files, ring(empty)).unwrap_err();
+    let missing = matches!(error, StoreError::Protection(ProtectionError::NoEntry { .. }));
+    assert!(missing, "{error}");
+}
+
+/// The attack on a plain store that the encrypted one is there for: who may write the directory
+/// makes an approval. It works on the one and not on the other.
+#[test]
+fn whoever_can_write_the_directory_and_has_no_key_approves_nothing() {
+    let forged = MemoryFiles::default();
+    put(&over(&forged, plain()).unwrap(), "delete_all", None);
+    let plain_store = MemoryFiles::default();
+    over(&plain_store, plain()).unwrap();
+    plain_store.restore(&forged.snapshot());
+    let approved = over(&plain_store, plain()).unwrap();
+    assert!(now(approved.get(&key("delete_all"))).unwrap().is_some(), "plain stores are forged");
+
+    let files = MemoryFiles::default();
+    let store = over(&files, sealed()).unwrap();
+    put(&store, "search", None);
+    files.restore(&forged.snapshot());
+    assert!(matches!(over(&files, sealed()), Err(StoreError::NotEncrypted { .. })));
+    assert!(now(store.get(&key("delete_all"))).is_err());
+    let theirs = MemoryFiles::default();
+    put(&over(&theirs, plain().protection(host(9))).unwrap(), "delete_all", None);
+    files.restore(&theirs.snapshot());
+    assert!(matches!(over(&files, sealed()), Err(StoreError::Protection(_))));
+    assert!(now(store.get(&key("delete_all"))).is_err());
+}
+
+#[test]
+fn swapped_and_renamed_files_of_an_encrypted_store_approve_nothing() {
+    let files = MemoryFiles::default();
+    let store = over(&files, sealed()).unwrap();
+    put(&store, "search", None);
+    put(&store, "delete_all", None);
+    let names: Vec<String> =
+        files.snapshot().into_keys().filter(|name| name.ends_with(".sealed")).collect();
+    assert!(names.iter().all(|name| !name.contains("approval")), "names say nothing");
+    files.change(|files| {
+        let (one, two) = (files[&names[0]].clone(), files[&names[1]].clone());
+        files.insert(names[0].clone(), two);
+        files.insert(names[1].clone(), one);
+    });
+    for store in [store, over(&files, sealed()).unwrap()] {
+        for tool in ["search", "delete_all"] {
+            assert!(matches!(now(store.get(&key(tool))), Err(StoreError::Corrupt { .. })));
+        }
+        assert_eq!(now(store.list()).unwrap().faults.len(), 2);
+    }
+}
+
+/// An old backup of everything, put back. Without a mark outside the directory it is taken (the
+/// module says so); with one it is refused, until an operator takes it knowingly.
+#[test]
+fn an_old_backup_put_back_is_refused_by_the_mark_outside() {
+    for options in [plain(), sealed()] {
+        let chain: Arc<dyn Keychain> = Arc::new(MemoryKeychain::new());
+        let anchor: Arc<dyn Anchor> = Arc::new(KeychainAnchor::new(chain.clone(), "approvals"));
+        let anchored = options.clone().anchor(anchor.clone());
+        let files = MemoryFiles::default();
+        let store = over(&files, anchored.clone()).unwrap();
+        let first = put(&store, "search", None);
+        let (backup, old_mark) = (files.snapshot(), anchor.read().unwrap().unwrap());
+        now(store.remove(&key("search"), first.generation)).unwrap();
+        let (newest, mark) = (files.snapshot(), anchor.read().unwrap().unwrap());
+
+        files.restore(&backup);
+        let error = over(&files, anchored.clone()).unwrap_err();
+        assert!(matches!(error, StoreError::RolledBack { .. }), "{error}");
+        // Nor without the mark, nor with a mark that is gone, nor when nothing is left at all.
+        let error = over(&files, options.clone()).unwrap_err();
+        assert!(matches!(error, StoreError::Anchor { .. }), "{error}");
+        chain.delete("etdi anchor approvals").unwrap();
+        let error = over(&files, anchored.clone()).unwrap_err();
+        assert!(error.to_string().contains("is gone"), "{error}");
+        anchor.write(&mark).unwrap();
+        files.change(|files| files.clear());
+        assert!(matches!(over(&files, anchored.clone()), Err(StoreError::RolledBack { .. })));
+        files.restore(&newest);
+        assert_eq!(now(over(&files, anchored.clone()).unwrap().get(&key("search"))).unwrap(), None);
+
+        // A mark that is lowered by hand is found out where the store is encrypted.
+        files.restore(&backup);
+        let lowered = {
+            let mut words: Vec<&str> = mark.split(' ').collect();
+            words[3] = "1";
+            words.join(" ")
+        };
+        anchor.write(&lowered).unwrap();
+        let found = over(&files, anchored.clone());
+        match options.0.protection {
+            Some(_) => assert!(matches!(found, Err(StoreError::Anchor { .. })), "{found:?}"),
+            None => assert!(found.is_ok()),
+        }
+        // An old mark together with an old copy is noticed by nobody; hence the keyring.
+        files.restore(&backup);
+        anchor.write(&old_mark).unwrap();
+        assert!(over(&files, anchored.clone()).is_ok());
+
+        // Knowingly, and then it goes on above the newest that anybody has seen.
+        files.restore(&backup);
+        anchor.write(&mark).unwrap();
+        let seen: u64 = mark.split(' ').nth(3).unwrap().parse().unwrap();
+        let accepted = over(&files, anchored.clone().accept_restored()).unwrap();
+        assert!(now(accepted.generation()).unwrap() > seen);
+        assert!(now(over(&files, anchored).unwrap().get(&key("search"))).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_plain_store_of_the_first_format_is_read_and_encrypted_on_purpose() {
+    let files = MemoryFiles::default();
+    let store = over(&files, plain()).unwrap();
+    let stored = put(&store, "search", None);
+    // What the first format looked like.
+    files.change(|files| {
+        let name = files.keys().find(|name| name.starts_with("approval-")).unwrap().clone();
+        let digest = Digest::of_bytes(&files[&name]);
+        let record = name.strip_suffix(".1.json").unwrap();
+        let body = format!(r#"{{"{record}":{{"generation":1,"digest":"{digest}"}}}}"#);
+        let start = "etdi-approvals 1 1 ";
+        let line = format!("{start}{}\n", Digest::of_bytes(format!("{start}{body}").as_bytes()));
+        files.insert("head".to_owned(), format!("{line}{body}").into_bytes());
+    });
+    let store = over(&files, plain()).unwrap();
+    assert_eq!(now(store.get(&key("search"))).unwrap(), Some(stored.clone()));
+    assert!(matches!(over(&files, sealed()), Err(StoreError::NotEncrypted { .. })));
+    assert!(!store.is_encrypted());
+    store.encrypt(host(1)).unwrap();
+    assert!(store.is_encrypted());
+    assert!(over(&files, plain()).is_err());
+    let again = over(&files, sealed()).unwrap();
+    let found = now(again.get(&key("search"))).unwrap().unwrap();
+    assert_eq!(Approval { generation: 1, ..found }, stored);
+    let names: Vec<String> = files.snapshot().into_keys().collect();
+    assert!(names.iter().all(|name| !name.ends_with(".json")), "{names:?}");
+    assert!(again.strangers().unwrap().is_empty());
+}
+
+#[test]
+fn a_clock_that_was_wrong_can_be_set_right() {
+    let files = MemoryFiles::default();
+    let store = over(&files, sealed()).unwrap();
+    now(store.observe(NOW.plus(1_000_000_000), false)).unwrap();
+    assert!(matches!(now(store.observe(NOW, false)), Err(StoreError::ClockBack { .. })));
+    let again = over(&files, sealed()).unwrap();
+    assert!(matches!(now(again.observe(NOW, false)), Err(StoreError::ClockBack { .. })));
+    again.set_clock(NOW).unwrap();
+    now(store.observe(NOW, false)).unwrap();
+}
+
+/// The contract holds for an encrypted store with a mark, and a store of secrets is none.
+#[test]
+fn an_encrypted_store_keeps_the_contract() {
+    let files = MemoryFiles::default();
+    let chain: Arc<dyn Keychain> = Arc::new(MemoryKeychain::new());
+    let anchor: Arc<dyn Anchor> = Arc::new(KeychainAnchor::new(chain.clone(), "a"));
+    let protection = Protection::keychain(chain);
+    let store = over(&files, plain().protection(protection).anchor(anchor)).unwrap();
+    now(approval_store_contract(&store)).unwrap();
+
+    let scratch = Scratch::new();
+    SecretStore::open(&scratch.0, host(1)).unwrap();
+    let error = FileStore::options().protection(host(1)).open(&scratch.0).unwrap_err();
+    assert!(error.to_string().contains("another kind"), "{error}");
+    assert!(Options::default().protection.is_none());
+}
