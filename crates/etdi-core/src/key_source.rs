@@ -329,6 +329,10 @@ impl ProofVerifier for IssuerKeys {
         Ok(Evidence { until: found.until, ..evidence })
     }
 
+    fn prepares(&self) -> bool {
+        true
+    }
+
     fn prepare<'a>(&'a self, proofs: &'a [&'a str], now: UnixTime) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let questions: BTreeSet<(ProviderId, String)> = proofs

@@ -108,6 +108,8 @@ pub mod policy;
 pub mod proof;
 pub mod receipt;
 pub mod request;
+pub mod revocation;
+pub mod rotation;
 pub mod trust;
 pub mod verify;
 pub mod version;

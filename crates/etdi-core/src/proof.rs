@@ -110,6 +110,11 @@ pub trait ProofVerifier: Send + Sync {
         now: UnixTime,
     ) -> Result<Evidence, VerifyError>;
 
+    /// Whether [`ProofVerifier::prepare`] does anything.
+    fn prepares(&self) -> bool {
+        false
+    }
+
     /// Fetches what checking these proofs will need. What cannot be had shows itself when they
     /// are checked.
     fn prepare<'a>(&'a self, proofs: &'a [&'a str], now: UnixTime) -> BoxFuture<'a, ()> {

@@ -22,9 +22,10 @@ use crate::ijson::{Document, Limits, Value};
 use crate::jws::{Jws, JwsError};
 use crate::key::{KeyError, KeyId, VerifyingKey};
 use crate::proof::{Evidence, ProofVerifier, Trust};
+use crate::rotation::MAX_OVERLAP;
 use crate::time::UnixTime;
-use crate::verify::VerifyError;
-use crate::wire::StatementType;
+use crate::verify::{CLOCK_SKEW, VerifyError};
+use crate::wire::{KEYS_AUDIENCE, RotationClaims, StatementType};
 
 /// Providers, the keys of each, and what was revoked.
 ///
@@ -40,6 +41,8 @@ pub struct TrustAnchors {
 struct Anchor {
     key: VerifyingKey,
     until: Option<UnixTime>,
+    /// The key that introduced it by a rotation; `None` for what the configuration names itself.
+    by: Option<KeyId>,
 }
 
 impl TrustAnchors {
@@ -50,7 +53,7 @@ impl TrustAnchors {
 
     /// Trusts `key` to speak for `provider`.
     pub fn trust(&mut self, provider: ProviderId, key: VerifyingKey) -> &mut Self {
-        self.insert(provider, Anchor { key, until: None })
+        self.insert(provider, Anchor { key, until: None, by: None })
     }
 
     /// Trusts `key` to speak for `provider` until it is replaced.
@@ -60,7 +63,7 @@ impl TrustAnchors {
         key: VerifyingKey,
         until: UnixTime,
     ) -> &mut Self {
-        self.insert(provider, Anchor { key, until: Some(until) })
+        self.insert(provider, Anchor { key, until: Some(until), by: None })
     }
 
     /// Trusts a key to speak for itself, as the provider `etdi:key:<thumbprint>`.
@@ -68,7 +71,48 @@ impl TrustAnchors {
         self.trust(ProviderId::of_key(key.id()), key)
     }
 
-    /// Refuses whatever a key has ever signed, from now on and for every provider.
+    /// Takes over the next key of a provider, which its present one names, and lets the present
+    /// one retire. Gives the thumbprint of the new key. What is known already is not changed, except
+    /// that a key may retire earlier.
+    ///
+    /// # Errors
+    ///
+    /// As [`ProofVerifier::verify_proof`] of these anchors: only a key that counts for the provider
+    /// now can name the next; and when the statement does not say what it must.
+    pub fn rotate(&mut self, statement: &str, now: UnixTime) -> Result<KeyId, VerifyError> {
+        let evidence = self.verify_proof(statement, StatementType::Rotation, now)?;
+        let malformed =
+            |message: &str| VerifyError::MalformedClaims { message: message.to_owned() };
+        let claims: RotationClaims = serde_json::from_str(&evidence.claims)
+            .map_err(|error| malformed(&error.to_string()))?;
+        if claims.aud != KEYS_AUDIENCE {
+            return Err(VerifyError::WrongAudience { audience: claims.aud });
+        }
+        let (issued, retire) = (UnixTime(claims.iat), UnixTime(claims.retire));
+        if issued > now.plus(CLOCK_SKEW) {
+            return Err(VerifyError::NotYetValid { from: issued, now });
+        }
+        if claims.old != evidence.key || retire > issued.plus(MAX_OVERLAP) {
+            return Err(malformed("it names another key than its own, or keeps it for too long"));
+        }
+        let new = VerifyingKey::from_jwk(&claims.new.to_string())
+            .ok()
+            .filter(|new| new.id() != claims.old && !new.algorithm().is_rsa())
+            .ok_or_else(|| malformed("its new key cannot be used"))?;
+        let id = new.id();
+        if self.revoked.contains(&id) {
+            return Err(VerifyError::Revoked { key: id });
+        }
+        let anchors = self.providers.entry(evidence.issuer).or_default();
+        if let Some(old) = anchors.get_mut(&claims.old) {
+            old.until = Some(old.until.map_or(retire, |until| until.min(retire)));
+        }
+        anchors.entry(id).or_insert(Anchor { key: new, until: None, by: Some(claims.old) });
+        Ok(id)
+    }
+
+    /// Refuses whatever a key has ever signed, from now on and for every provider, and the keys
+    /// that it introduced.
     pub fn revoke(&mut self, key: KeyId) -> &mut Self {
         self.revoked.insert(key);
         self
@@ -104,7 +148,7 @@ impl TrustAnchors {
             for entry in keys {
                 let key = VerifyingKey::from_jwk(&entry.key.to_string())
                     .map_err(|error| TrustError::Key { provider: provider.clone(), error })?;
-                anchors.insert(provider.clone(), Anchor { key, until: entry.until });
+                anchors.insert(provider.clone(), Anchor { key, until: entry.until, by: entry.by });
             }
         }
         anchors.revoked = file.revoked;
@@ -116,6 +160,7 @@ impl TrustAnchors {
         let entry = |anchor: &Anchor| Entry {
             key: serde_json::from_str(&anchor.key.to_jwk()).unwrap_or_default(),
             until: anchor.until,
+            by: anchor.by,
         };
         let providers = self
             .providers
@@ -123,6 +168,26 @@ impl TrustAnchors {
             .map(|(provider, anchors)| (provider.clone(), anchors.values().map(entry).collect()));
         let file = File { v: 1, providers: providers.collect(), revoked: self.revoked.clone() };
         serde_json::to_string(&file).unwrap_or_default()
+    }
+
+    fn is_revoked(&self, key: KeyId) -> Result<(), VerifyError> {
+        match self.revoked.contains(&key) {
+            true => Err(VerifyError::Revoked { key }),
+            false => Ok(()),
+        }
+    }
+
+    /// A key that was introduced by a revoked one falls with it: a thief may have introduced it.
+    fn stands(&self, provider: &ProviderId, anchor: &Anchor) -> Result<(), VerifyError> {
+        let anchors = self.providers.get(provider);
+        let mut by = anchor.by;
+        // No chain is longer than there are keys, unless a file was made to be a circle.
+        for _ in 0..=anchors.map_or(0, BTreeMap::len) {
+            let Some(key) = by else { return Ok(()) };
+            self.is_revoked(key)?;
+            by = anchors.and_then(|anchors| anchors.get(&key)?.by);
+        }
+        Err(VerifyError::UnknownKey { key: anchor.key.id() })
     }
 
     fn insert(&mut self, provider: ProviderId, anchor: Anchor) -> &mut Self {
@@ -140,9 +205,7 @@ impl ProofVerifier for TrustAnchors {
     ) -> Result<Evidence, VerifyError> {
         let jws = Jws::read(proof, kind)?;
         let id = jws.key_id();
-        if self.revoked.contains(&id) {
-            return Err(VerifyError::Revoked { key: id });
-        }
+        self.is_revoked(id)?;
         let mut holders = self.providers.values().filter_map(|anchors| anchors.get(&id));
         let key = holders.next().map(|anchor| anchor.key.clone());
         let claims = jws.verify(&key.ok_or(VerifyError::UnknownKey { key: id })?)?;
@@ -151,6 +214,7 @@ impl ProofVerifier for TrustAnchors {
         let anchor = self.providers.get(&issuer).and_then(|anchors| anchors.get(&id));
         let anchor = anchor
             .ok_or_else(|| VerifyError::IssuerUntrusted { issuer: issuer.clone(), key: id })?;
+        self.stands(&issuer, anchor)?;
         match anchor.until {
             Some(until) if until <= now => Err(VerifyError::KeyRetired { key: id, until }),
             until => {
@@ -184,6 +248,8 @@ struct Entry {
     key: serde_json::Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<UnixTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<KeyId>,
 }
 
 /// Why there are no anchors.
@@ -208,6 +274,7 @@ mod tests {
     use super::*;
     use crate::jws;
     use crate::key::{Algorithm, SigningKey};
+    use crate::rotation::Rotation;
 
     const NOW: UnixTime = UnixTime(1_767_323_045);
 
@@ -246,6 +313,82 @@ mod tests {
         assert_eq!(check(&anchors, &own, NOW), Err("KEY_REVOKED"));
         let again = TrustAnchors::from_json(&anchors.to_json()).unwrap();
         assert_eq!(check(&again, &own, NOW), Err("KEY_REVOKED"));
+    }
+
+    #[test]
+    fn a_key_names_the_next_and_retires() {
+        let keys: Vec<SigningKey> =
+            (0..4).map(|_| SigningKey::generate(Algorithm::EdDsa).unwrap()).collect();
+        let acme = provider("https://acme.example");
+        let step = |from: usize, to: usize, at: UnixTime| {
+            let next = Rotation::new(acme.clone(), keys[to].verifying_key().clone(), at);
+            next.retire(at.plus(100)).sign(&keys[from]).unwrap()
+        };
+        let says = r#"{"iss":"https://acme.example"}"#;
+        let check = |anchors: &TrustAnchors, key: usize, at| {
+            let proof = jws::sign(StatementType::Tool, says, &keys[key]).unwrap();
+            let checked = anchors.verify_proof(&proof, StatementType::Tool, at);
+            checked.map(|_| ()).map_err(|error| error.code())
+        };
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme.clone(), keys[0].verifying_key().clone());
+        let first = step(0, 1, NOW);
+        assert_eq!(anchors.rotate(&step(1, 2, NOW), NOW).unwrap_err().code(), "KEY_UNKNOWN");
+        assert_eq!(anchors.rotate(&first, NOW).unwrap(), keys[1].id());
+        // Both count for a while.
+        assert_eq!((check(&anchors, 0, NOW), check(&anchors, 1, NOW)), (Ok(()), Ok(())));
+        let late = NOW.plus(100);
+        assert_eq!(
+            (check(&anchors, 0, late), check(&anchors, 1, late)),
+            (Err("KEY_RETIRED"), Ok(()))
+        );
+        // A key that has retired names nobody any more, and a second rotation prolongs nothing.
+        assert_eq!(anchors.rotate(&step(0, 3, late), late).unwrap_err().code(), "KEY_RETIRED");
+        anchors.rotate(&step(0, 1, NOW.plus(50)), NOW.plus(50)).unwrap();
+        assert_eq!(check(&anchors, 0, late), Err("KEY_RETIRED"));
+
+        anchors.rotate(&step(1, 2, late), late).unwrap();
+        anchors = TrustAnchors::from_json(&anchors.to_json()).unwrap();
+        assert_eq!(check(&anchors, 2, late), Ok(()));
+        // Rotation is no remedy for a theft: what a stolen key introduced falls with it.
+        anchors.revoke(keys[0].id());
+        assert_eq!(check(&anchors, 1, late), Err("KEY_REVOKED"));
+        assert_eq!(check(&anchors, 2, late), Err("KEY_REVOKED"));
+        anchors.trust(acme.clone(), keys[2].verifying_key().clone());
+        assert_eq!(check(&anchors, 2, late), Ok(()), "unless the configuration names it itself");
+    }
+
+    #[test]
+    fn rotations_that_say_something_else() {
+        let (old, new) = (make(Algorithm::EdDsa), make(Algorithm::Es256));
+        let acme = provider("https://acme.example");
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme.clone(), old.verifying_key().clone());
+        let honest = Rotation::new(acme, new.verifying_key().clone(), NOW).sign(&old).unwrap();
+        let read = Jws::read(&honest, StatementType::Rotation).unwrap();
+        let claims: serde_json::Value = serde_json::from_str(read.unverified_payload()).unwrap();
+        let mut refused = |member: &str, value: serde_json::Value| {
+            let mut claims = claims.clone();
+            claims[member] = value;
+            let text = jws::sign(StatementType::Rotation, &claims.to_string(), &old).unwrap();
+            anchors.rotate(&text, NOW).unwrap_err().code()
+        };
+        use serde_json::json;
+        assert_eq!(refused("aud", json!("etdi:definition")), "WRONG_AUDIENCE");
+        assert_eq!(refused("iss", json!("https://other.example")), "ISSUER_UNTRUSTED");
+        assert_eq!(refused("iat", json!(NOW.0 + 31)), "ATTESTATION_NOT_YET_VALID");
+        assert_eq!(refused("old", json!(new.id())), "ATTESTATION_MALFORMED");
+        assert_eq!(refused("retire", json!(u64::MAX >> 12)), "ATTESTATION_MALFORMED");
+        assert_eq!(refused("new", json!({"kty": "oct", "k": "AA"})), "ATTESTATION_MALFORMED");
+        let own: serde_json::Value = serde_json::from_str(&old.verifying_key().to_jwk()).unwrap();
+        assert_eq!(refused("new", own), "ATTESTATION_MALFORMED");
+        // A statement of another kind that happens to have the same members.
+        let text = jws::sign(StatementType::Tool, &claims.to_string(), &old).unwrap();
+        assert!(anchors.rotate(&text, NOW).is_err());
+    }
+
+    fn make(algorithm: Algorithm) -> SigningKey {
+        SigningKey::generate(algorithm).unwrap()
     }
 
     #[test]

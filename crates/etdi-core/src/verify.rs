@@ -60,8 +60,10 @@ use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
 use crate::jws::{Jws, JwsError};
 use crate::key::KeyId;
+use crate::level::Revocation;
 use crate::manifest;
 use crate::proof::{Evidence, ProofVerifier, Trust};
+use crate::revocation::{Revocations, Statement};
 use crate::time::UnixTime;
 use crate::trust::issuer;
 use crate::version::Version;
@@ -232,6 +234,7 @@ pub struct Verifier {
     proofs: Arc<[Arc<dyn ProofVerifier>]>,
     cache: Arc<Mutex<Cache>>,
     first_use: bool,
+    revocations: Option<(Arc<Revocations>, Revocation)>,
 }
 
 /// Signatures that were checked, by the digest of the statement. Only that they are valid is
@@ -257,7 +260,12 @@ impl Verifier {
 
     /// Asks several in order, until one knows the key.
     pub fn with_all(proofs: impl IntoIterator<Item = Arc<dyn ProofVerifier>>) -> Self {
-        Self { proofs: proofs.into_iter().collect(), cache: Arc::default(), first_use: false }
+        Self {
+            proofs: proofs.into_iter().collect(),
+            cache: Arc::default(),
+            first_use: false,
+            revocations: None,
+        }
     }
 
     /// Also believes a key that nobody vouches for, where the server has proven to hold it and the
@@ -268,25 +276,54 @@ impl Verifier {
         Self { first_use: believed, ..self }
     }
 
-    /// Fetches what checking these tools, and the manifest of their page, will need.
+    /// Refuses what was revoked, and what `demand` wants to know and nobody can tell.
+    #[must_use]
+    pub fn revocations(self, revocations: Arc<Revocations>, demand: Revocation) -> Self {
+        Self { revocations: Some((revocations, demand)), ..self }
+    }
+
+    /// Fetches what checking these tools, and the manifest of their page, will need: keys, and what
+    /// their issuers have revoked.
     pub async fn prepare(&self, tools: &[RawTool], manifest: Option<&str>, now: UnixTime) {
+        if self.revocations.is_none() && !self.proofs.iter().any(|one| one.prepares()) {
+            return;
+        }
         let tools = tools.iter().flat_map(|tool| tool.attestations()).map(String::as_str);
         let tools = tools.map(|text| (StatementType::Tool, text));
         let all = tools.chain(manifest.map(|text| (StatementType::Manifest, text)));
+        let all: Vec<(StatementType, &str)> = all.collect();
         let epoch = self.epoch();
-        // What was checked and still counts needs nothing more.
-        let proofs: Vec<&str> = all
-            .filter(|(kind, text)| {
-                let key = (*kind, Digest::of_bytes(text.as_bytes()));
-                self.remembered(epoch, &key, now).is_none()
-            })
-            .map(|(_, text)| text)
-            .collect();
+        // What was checked and still counts needs no key.
+        let unknown = all.iter().filter(|(kind, text)| {
+            let key = (*kind, Digest::of_bytes(text.as_bytes()));
+            self.remembered(epoch, &key, now).is_none()
+        });
+        let proofs: Vec<&str> = unknown.map(|(_, text)| *text).collect();
         if !proofs.is_empty() {
             for verifier in self.proofs.iter() {
                 verifier.prepare(&proofs, now).await;
             }
         }
+        if let Some((revocations, demand)) = &self.revocations {
+            // Only of issuers who verifiably said something: a server must not choose whom we ask.
+            let issuers = all.iter().filter_map(|(kind, text)| {
+                Some(self.known_evidence(text, *kind, now).ok()?.issuer)
+            });
+            revocations.refresh(issuers.collect(), demand, &self.proofs, now).await;
+        }
+    }
+
+    /// Refuses a statement that was taken back.
+    fn check_revoked(
+        &self,
+        issuer: &ProviderId,
+        key: KeyId,
+        id: &str,
+        definition: Option<Digest>,
+        now: UnixTime,
+    ) -> Result<(), VerifyError> {
+        let Some((revocations, demand)) = &self.revocations else { return Ok(()) };
+        revocations.check(Statement { issuer, key, id, definition }, demand, now)
     }
 
     /// Checks one tool by its own attestations.
@@ -336,6 +373,7 @@ impl Verifier {
         let claims: ManifestClaims = claims(&evidence)?;
         check_audience(&claims.aud)?;
         check_times(claims.nbf, claims.exp, now)?;
+        self.check_revoked(&evidence.issuer, evidence.key, &claims.jti, None, now)?;
         let bound = bind(&claims.sub, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
         let listed = peer.possession.as_ref().and_then(Possession::manifest);
         if listed.is_some_and(|listed| listed != manifest::digest(&claims.tools)) {
@@ -371,7 +409,9 @@ impl Verifier {
         }
         match (self.verify(tool, peer, now), listed) {
             (Err(error), Some(_)) if error.verdict() != Verdict::Wrong => {
-                check_provider(definition, &manifest.vouched.issuer)?;
+                let by = &manifest.vouched;
+                check_provider(definition, &by.issuer)?;
+                self.check_revoked(&by.issuer, by.key, "", Some(definition.digest()), now)?;
                 Ok(Verified { value: definition.clone(), vouched: manifest.vouched.clone() })
             }
             (result, _) => result,
@@ -401,6 +441,8 @@ impl Verifier {
         check_version(definition, &claims.ver)?;
         check_provider(definition, &evidence.issuer)?;
         check_times(claims.nbf, claims.exp, now)?;
+        let (issuer, key) = (&evidence.issuer, evidence.key);
+        self.check_revoked(issuer, key, &claims.jti, Some(claims.dig), now)?;
         let bound = bind(server, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
         let digest = Digest::of_bytes(text.as_bytes());
         Ok(vouched(evidence, bound, claims.exp, claims.prev, digest))
@@ -412,6 +454,22 @@ impl Verifier {
         text: &str,
         kind: StatementType,
         peer: &Peer,
+        now: UnixTime,
+    ) -> Result<Evidence, VerifyError> {
+        match self.known_evidence(text, kind, now) {
+            Err(error) if error.verdict() != Verdict::Wrong => match &peer.possession {
+                Some(shown) if self.first_use => first_use(text, kind, shown)?.ok_or(error),
+                _ => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    /// As far as configured verifiers can tell.
+    fn known_evidence(
+        &self,
+        text: &str,
+        kind: StatementType,
         now: UnixTime,
     ) -> Result<Evidence, VerifyError> {
         let epoch = self.epoch();
@@ -435,14 +493,7 @@ impl Verifier {
                 Err(error) => unknown = unknown.or(Some(error)),
             }
         }
-        if let Some(unfit) = unfit {
-            return Err(unfit);
-        }
-        let unknown = unknown.unwrap_or(VerifyError::NobodyToAsk);
-        match &peer.possession {
-            Some(shown) if self.first_use => first_use(text, kind, shown)?.ok_or(unknown),
-            _ => Err(unknown),
-        }
+        Err(unfit.or(unknown).unwrap_or(VerifyError::NobodyToAsk))
     }
 
     fn epoch(&self) -> u64 {

@@ -59,6 +59,9 @@ pub const FORMAT: u32 = 1;
 /// Audience of statements about definitions.
 pub const DEFINITION_AUDIENCE: &str = "etdi:definition";
 
+/// Audience of statements about an issuer's own keys and statements.
+pub const KEYS_AUDIENCE: &str = "etdi:keys";
+
 /// Prefix of an issuer that is known by its key alone.
 pub const KEY_ISSUER: &str = "etdi:key:";
 
@@ -76,6 +79,10 @@ pub enum StatementType {
     Result,
     /// The answer to a challenge.
     Possession,
+    /// An issuer's next key, named by the present one.
+    Rotation,
+    /// What an issuer takes back.
+    Revocations,
 }
 
 impl StatementType {
@@ -87,6 +94,8 @@ impl StatementType {
             Self::Call => "etdi-call+jwt",
             Self::Result => "etdi-result+jwt",
             Self::Possession => "etdi-possession+jwt",
+            Self::Rotation => "etdi-rotation+jwt",
+            Self::Revocations => "etdi-revocations+jwt",
         }
     }
 
@@ -459,4 +468,66 @@ pub struct PossessionClaims {
     /// manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mdg: Option<Digest>,
+}
+
+/// Payload of a rotation (`etdi-rotation+jwt`), signed by the present key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RotationClaims {
+    /// Whose keys.
+    pub iss: ProviderId,
+    /// [`KEYS_AUDIENCE`].
+    pub aud: String,
+    /// When it was said.
+    pub iat: u64,
+    /// A random id.
+    pub jti: String,
+    /// The present key, which signs.
+    pub old: KeyId,
+    /// The next key, a JWK.
+    pub new: serde_json::Value,
+    /// Until when the present key counts.
+    pub retire: u64,
+}
+
+/// Payload of a revocation list (`etdi-revocations+jwt`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RevocationsClaims {
+    /// Whose list.
+    pub iss: ProviderId,
+    /// [`KEYS_AUDIENCE`].
+    pub aud: String,
+    /// When it was said.
+    pub iat: u64,
+    /// The number of the list, which only grows.
+    pub seq: u64,
+    /// When the next list is there at the latest.
+    pub next_update: u64,
+    /// What counts no more.
+    pub revoked: Vec<RevocationEntry>,
+}
+
+/// One entry of a revocation list; exactly one of the first four names what is revoked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RevocationEntry {
+    /// A key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<KeyId>,
+    /// A statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// A definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// A provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderId>,
+    /// When it was revoked; for people, since revoked now is invalid now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }

@@ -184,6 +184,22 @@ pub enum VerifyError {
         /// The key.
         key: KeyId,
     },
+    /// Something else that vouches for it was revoked.
+    #[error("{issuer} has revoked {what}, it does not count any more")]
+    StatementRevoked {
+        /// Who said it.
+        issuer: ProviderId,
+        /// What was revoked.
+        what: &'static str,
+    },
+    /// It cannot be told whether it was revoked.
+    #[error("it cannot be told what {issuer} has revoked: {why}")]
+    RevocationUnknown {
+        /// Who said it.
+        issuer: ProviderId,
+        /// Why not.
+        why: String,
+    },
     /// The key was replaced.
     #[error("key {key} was replaced at {until}, ask the provider for a new attestation")]
     KeyRetired {
@@ -218,6 +234,7 @@ impl VerifyError {
             | Self::KeyUnnamed { .. }
             | Self::IssuerUntrusted { .. }
             | Self::KeyUnavailable { .. }
+            | Self::RevocationUnknown { .. }
             | Self::NobodyToAsk
             | Self::BindingMissing { .. }
             | Self::ExecutableMismatch { .. }
@@ -256,6 +273,8 @@ impl VerifyError {
             Self::Expired { .. } => "ATTESTATION_EXPIRED",
             Self::NotYetValid { .. } => "ATTESTATION_NOT_YET_VALID",
             Self::Revoked { .. } => "KEY_REVOKED",
+            Self::StatementRevoked { .. } => "ATTESTATION_REVOKED",
+            Self::RevocationUnknown { .. } => "REVOCATION_UNKNOWN",
             Self::KeyRetired { .. } => "KEY_RETIRED",
             Self::Definition(_) => "DEFINITION_INVALID",
         }

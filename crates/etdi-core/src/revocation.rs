@@ -1,0 +1,692 @@
+//! Revocation: what an issuer takes back (`etdi-revocations+jwt`), and how fresh that is known.
+//!
+//! An issuer publishes one signed list with a number that only grows, the time of the next one, and
+//! what counts no more: a key, a statement by its id, a definition by its digest, or all of itself.
+//! Revoked now is invalid now, whenever it was signed. A list with a lower number than one that was
+//! seen is refused, and so is another list with the same number.
+//!
+//! [`Revocations`] holds the lists, asks a [`RevocationSource`] for them, and is asked by the
+//! [`Verifier`](crate::verify::Verifier), which demands as much freshness as the
+//! [`Policy`](crate::level::Policy) says. An issuer that is known by its key alone has no place to
+//! publish a list: what is taken back of it stands in the configuration.
+//!
+//! ```
+//! use etdi_core::key::{Algorithm, SigningKey};
+//! use etdi_core::revocation::{Revoked, Revocations, RevocationList};
+//! use etdi_core::time::UnixTime;
+//! use etdi_core::trust::TrustAnchors;
+//!
+//! let (key, stolen) = (SigningKey::generate(Algorithm::EdDsa)?, SigningKey::generate(Algorithm::EdDsa)?);
+//! let acme = "https://acme.example".parse::<etdi_core::identity::ProviderId>()?;
+//! let now = UnixTime(1_767_323_045);
+//! let mut anchors = TrustAnchors::new();
+//! anchors.trust(acme.clone(), key.verifying_key().clone());
+//!
+//! let list = |seq| RevocationList::new(acme.clone(), seq, now);
+//! let second = list(2).revoke(Revoked::Key(stolen.id())).sign(&key)?;
+//! let revocations = Revocations::new();
+//! revocations.accept(&second, &acme, &anchors, now)?;
+//!
+//! // An older list, in which the key still counts, is refused, however well it is signed.
+//! let first = list(1).sign(&key)?;
+//! let refused = revocations.accept(&first, &acme, &anchors, now).unwrap_err();
+//! assert!(refused.to_string().contains("older"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use mcp_types::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::approval::StoreError;
+use crate::attestation::to_json;
+use crate::digest::Digest;
+use crate::identity::ProviderId;
+use crate::ijson::{Document, Limits};
+use crate::jws;
+use crate::key::KeyId;
+use crate::level::Revocation;
+use crate::proof::{Evidence, ProofVerifier, SignError, Signer};
+use crate::store::disk::{Disk, Files};
+use crate::time::UnixTime;
+use crate::verify::{CLOCK_SKEW, VerifyError};
+use crate::wire::{KEYS_AUDIENCE, RevocationEntry, RevocationsClaims, StatementType};
+
+/// How old a list may be that counts as fetched now, in seconds.
+pub const FRESH: u64 = 60;
+
+/// For how many seconds a list holds, unless something else is said: a day.
+pub const LIFETIME: u64 = 86_400;
+
+/// The most entries of one list.
+pub const MAX_ENTRIES: usize = 4_096;
+
+/// The most issuers whose lists are kept.
+const MAX_ISSUERS: usize = 1_024;
+
+/// The most lists that are fetched for one listing.
+const MAX_FETCHES: usize = 16;
+
+/// For how many seconds a failed attempt is not repeated where freshness is not demanded.
+const RETRY: u64 = 60;
+
+/// What counts no more.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Revoked {
+    /// A key: whatever it has ever signed.
+    Key(KeyId),
+    /// One statement, by its `jti`.
+    Statement(String),
+    /// A definition, whoever attests it.
+    Definition(Digest),
+    /// All that a provider has ever said.
+    Provider(ProviderId),
+}
+
+/// A list before it is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationList {
+    issuer: ProviderId,
+    seq: u64,
+    issued: UnixTime,
+    next_update: UnixTime,
+    revoked: Vec<RevocationEntry>,
+}
+
+impl RevocationList {
+    /// List number `seq` of `issuer`, in which nothing is revoked, for a day.
+    pub fn new(issuer: ProviderId, seq: u64, now: UnixTime) -> Self {
+        let revoked = Vec::new();
+        Self { issuer, seq, issued: now, next_update: now.plus(LIFETIME), revoked }
+    }
+
+    /// Says until when the next list is there.
+    #[must_use]
+    pub fn next_update(mut self, at: UnixTime) -> Self {
+        self.next_update = at;
+        self
+    }
+
+    /// Takes something back.
+    #[must_use]
+    pub fn revoke(self, revoked: Revoked) -> Self {
+        self.revoke_because(revoked, None)
+    }
+
+    /// Takes something back, and says why.
+    #[must_use]
+    pub fn revoke_because(mut self, revoked: Revoked, reason: Option<String>) -> Self {
+        let mut entry = RevocationEntry::from(revoked);
+        entry.at = Some(self.issued.0);
+        entry.reason = reason;
+        self.revoked.push(entry);
+        self
+    }
+
+    /// Keeps what an earlier list took back; an issuer never takes that back again.
+    #[must_use]
+    pub fn keeping(mut self, earlier: &RevocationsClaims) -> Self {
+        self.revoked.extend(earlier.revoked.iter().cloned());
+        self
+    }
+
+    /// Signs it with a key of the issuer.
+    ///
+    /// # Errors
+    ///
+    /// When there are more than [`MAX_ENTRIES`], or the key cannot be used.
+    pub fn sign(&self, signer: &dyn Signer) -> Result<String, SignError> {
+        if self.revoked.len() > MAX_ENTRIES {
+            return Err(SignError(format!("more than {MAX_ENTRIES} entries, revoke the provider")));
+        }
+        let claims = RevocationsClaims {
+            iss: self.issuer.clone(),
+            aud: KEYS_AUDIENCE.to_owned(),
+            iat: self.issued.0,
+            seq: self.seq,
+            next_update: self.next_update.0,
+            revoked: self.revoked.clone(),
+        };
+        jws::sign(StatementType::Revocations, &to_json(&claims)?, signer)
+    }
+}
+
+/// Fetches the list of an issuer. Object safe.
+pub trait RevocationSource: Send + Sync {
+    /// The signed list as it is published now, `None` of an issuer that says of itself that it
+    /// publishes none.
+    ///
+    /// # Errors
+    ///
+    /// What failed, in words. That an issuer has no list must not be concluded from a failure.
+    fn list<'a>(
+        &'a self,
+        issuer: &'a ProviderId,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<Option<String>, String>>;
+}
+
+/// Why a list is not taken over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevocationError {
+    /// It is not verifiably the issuer's.
+    #[error("the revocation list is not valid: {0}")]
+    Proof(#[from] VerifyError),
+    /// It is somebody else's.
+    #[error("the revocation list is by {0}, not by the issuer that was asked")]
+    Issuer(ProviderId),
+    /// It does not say what it must.
+    #[error("the revocation list is not valid: {0}")]
+    Claims(String),
+    /// An older one than was seen.
+    #[error(
+        "the revocation list has number {found}, older than number {seen} that was seen before, it was rolled back"
+    )]
+    Rollback {
+        /// Its number.
+        found: u64,
+        /// The highest number that was seen.
+        seen: u64,
+    },
+    /// Another one of the same number.
+    #[error("there are two revocation lists with number {0}, ask the issuer which one is right")]
+    Fork(u64),
+    /// There is no room for another issuer.
+    #[error("the lists of {MAX_ISSUERS} issuers are kept already")]
+    Full,
+    /// It cannot be kept.
+    #[error("revocation lists cannot be kept: {0}")]
+    Store(String),
+}
+
+/// What is known of one issuer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Known {
+    /// The newest list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    list: Option<RevocationsClaims>,
+    /// When the issuer last answered: with this list, or that it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answered: Option<UnixTime>,
+    #[serde(skip)]
+    failed: Option<(UnixTime, String)>,
+    /// What the list revokes, for looking up.
+    #[serde(skip)]
+    revoked: BTreeSet<Revoked>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    v: u32,
+    #[serde(default)]
+    issuers: BTreeMap<ProviderId, Known>,
+    /// What was revoked here, of any issuer.
+    #[serde(default)]
+    here: Vec<RevocationEntry>,
+    #[serde(skip)]
+    revoked_here: BTreeSet<Revoked>,
+}
+
+/// What was taken back, by issuers and by the operator of this host.
+pub struct Revocations {
+    state: RwLock<State>,
+    source: Option<Arc<dyn RevocationSource>>,
+    without_list: BTreeSet<ProviderId>,
+    authorities: BTreeSet<ProviderId>,
+    disk: Option<Disk>,
+}
+
+/// A statement that is about to be believed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Statement<'a> {
+    pub(crate) issuer: &'a ProviderId,
+    pub(crate) key: KeyId,
+    pub(crate) id: &'a str,
+    pub(crate) definition: Option<Digest>,
+}
+
+const FILE: &str = "revocations.json";
+const MAX_FILE: usize = 16 << 20;
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Revocations {
+    /// Nothing is revoked, nobody is asked, nothing outlives the process.
+    pub fn new() -> Self {
+        Self {
+            state: RwLock::new(State { v: 1, ..State::default() }),
+            source: None,
+            without_list: BTreeSet::new(),
+            authorities: BTreeSet::new(),
+            disk: None,
+        }
+    }
+
+    /// Keeps what is known in a directory, so that no restart forgets a revocation or a number.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Store`] when it cannot be read, is damaged, or is open to other users.
+    pub fn open(directory: &Path) -> Result<Self, RevocationError> {
+        let disk = Disk::open(directory).map_err(store)?;
+        let mut revocations = Self::new();
+        if let Some(bytes) = disk.read(FILE, MAX_FILE).map_err(store)? {
+            let state = State::from_file(&bytes, &disk.path(FILE))?;
+            revocations.state = RwLock::new(state);
+        }
+        revocations.disk = Some(disk);
+        Ok(revocations)
+    }
+
+    /// Asks a source for the lists of issuers.
+    #[must_use]
+    pub fn source(mut self, source: Arc<dyn RevocationSource>) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Says of an issuer that it publishes no list, so that none is demanded: the operator learns of
+    /// revocations elsewhere.
+    #[must_use]
+    pub fn without_list(mut self, issuer: ProviderId) -> Self {
+        self.without_list.insert(issuer);
+        self
+    }
+
+    /// Lets the list of an issuer, such as a company's registry, revoke what others said.
+    #[must_use]
+    pub fn authority(mut self, issuer: ProviderId) -> Self {
+        self.authorities.insert(issuer);
+        self
+    }
+
+    /// Revokes something here, whoever said it.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Store`] when it cannot be written down; it is revoked all the same until
+    /// the process ends.
+    pub fn revoke(
+        &self,
+        revoked: Revoked,
+        reason: Option<String>,
+        now: UnixTime,
+    ) -> Result<(), RevocationError> {
+        let mut state = self.write();
+        if state.revoked_here.insert(revoked.clone()) {
+            let mut entry = RevocationEntry::from(revoked);
+            (entry.at, entry.reason) = (Some(now.0), reason);
+            state.here.push(entry);
+        }
+        self.save(&state)
+    }
+
+    /// What was revoked here.
+    pub fn revoked_here(&self) -> Vec<RevocationEntry> {
+        self.read().here.clone()
+    }
+
+    /// The newest list of an issuer.
+    pub fn list_of(&self, issuer: &ProviderId) -> Option<RevocationsClaims> {
+        self.read().issuers.get(issuer)?.list.clone()
+    }
+
+    /// Takes over a list of `issuer` that `proofs` verify.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError`], one variant a cause; then what was known before still holds.
+    pub fn accept(
+        &self,
+        text: &str,
+        issuer: &ProviderId,
+        proofs: &dyn ProofVerifier,
+        now: UnixTime,
+    ) -> Result<(), RevocationError> {
+        let evidence = proofs.verify_proof(text, StatementType::Revocations, now)?;
+        self.take_over(evidence, issuer, now)
+    }
+
+    fn take_over(
+        &self,
+        evidence: Evidence,
+        issuer: &ProviderId,
+        now: UnixTime,
+    ) -> Result<(), RevocationError> {
+        if evidence.issuer != *issuer {
+            return Err(RevocationError::Issuer(evidence.issuer));
+        }
+        // A thief who signs with what was revoked could take the revocation back.
+        self.find(Statement { issuer, key: evidence.key, id: "", definition: None })?;
+        let claims: RevocationsClaims = serde_json::from_str(&evidence.claims)
+            .map_err(|error| RevocationError::Claims(error.to_string()))?;
+        let wrong = |why: &str| Err(RevocationError::Claims(why.to_owned()));
+        if claims.aud != KEYS_AUDIENCE {
+            return wrong("it is meant for something else");
+        }
+        if UnixTime(claims.iat) > now.plus(CLOCK_SKEW) {
+            return wrong("it is from the future");
+        }
+        if claims.revoked.len() > MAX_ENTRIES {
+            return wrong("it has more than 4096 entries");
+        }
+        let revoked = things(&claims.revoked).map_err(RevocationError::Claims)?;
+        let mut state = self.write();
+        let room = state.issuers.len() < MAX_ISSUERS;
+        let known = match state.issuers.get_mut(issuer) {
+            Some(known) => known,
+            None if room => state.issuers.entry(issuer.clone()).or_default(),
+            None => return Err(RevocationError::Full),
+        };
+        match &known.list {
+            Some(seen) if claims.seq < seen.seq => {
+                return Err(RevocationError::Rollback { found: claims.seq, seen: seen.seq });
+            }
+            Some(seen) if claims.seq == seen.seq && claims != *seen => {
+                return Err(RevocationError::Fork(claims.seq));
+            }
+            _ => {}
+        }
+        (known.list, known.revoked) = (Some(claims), revoked);
+        (known.answered, known.failed) = (Some(now), None);
+        self.save(&state)
+    }
+
+    /// Fetches the lists that `demand` wants and that are not at hand, as far as they can be had.
+    pub(crate) async fn refresh(
+        &self,
+        issuers: BTreeSet<ProviderId>,
+        demand: &Revocation,
+        proofs: &[Arc<dyn ProofVerifier>],
+        now: UnixTime,
+    ) {
+        let Some(source) = &self.source else { return };
+        let wanted = issuers.into_iter().chain(self.authorities.iter().cloned());
+        let wanted: BTreeSet<ProviderId> =
+            wanted.filter(|issuer| self.is_due(issuer, demand, now)).take(MAX_FETCHES).collect();
+        for issuer in wanted {
+            let failed = match source.list(&issuer, now).await {
+                Ok(Some(text)) => self.check_all(&text, &issuer, proofs, now).await.err(),
+                Ok(None) => self.has_none(&issuer, now).err(),
+                Err(why) => {
+                    self.note_failure(&issuer, why, now);
+                    continue;
+                }
+            };
+            if let Some(error) = failed {
+                self.note_failure(&issuer, error.to_string(), now);
+            }
+        }
+    }
+
+    async fn check_all(
+        &self,
+        text: &str,
+        issuer: &ProviderId,
+        proofs: &[Arc<dyn ProofVerifier>],
+        now: UnixTime,
+    ) -> Result<(), RevocationError> {
+        let mut refusal = VerifyError::NobodyToAsk;
+        for verifier in proofs {
+            verifier.prepare(&[text], now).await;
+            match verifier.verify_proof(text, StatementType::Revocations, now) {
+                Ok(evidence) => return self.take_over(evidence, issuer, now),
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal.into())
+    }
+
+    /// The issuer says that it publishes none. One that did before cannot.
+    fn has_none(&self, issuer: &ProviderId, now: UnixTime) -> Result<(), RevocationError> {
+        let mut state = self.write();
+        let room = state.issuers.len() < MAX_ISSUERS;
+        let known = match state.issuers.get_mut(issuer) {
+            Some(known) => known,
+            None if room => state.issuers.entry(issuer.clone()).or_default(),
+            None => return Err(RevocationError::Full),
+        };
+        if let Some(seen) = &known.list {
+            return Err(RevocationError::Rollback { found: 0, seen: seen.seq });
+        }
+        (known.answered, known.failed) = (Some(now), None);
+        self.save(&state)
+    }
+
+    fn note_failure(&self, issuer: &ProviderId, why: String, now: UnixTime) {
+        let mut state = self.write();
+        if state.issuers.len() < MAX_ISSUERS || state.issuers.contains_key(issuer) {
+            state.issuers.entry(issuer.clone()).or_default().failed = Some((now, why));
+        }
+    }
+
+    fn is_due(&self, issuer: &ProviderId, demand: &Revocation, now: UnixTime) -> bool {
+        if self.needs_none(issuer) {
+            return false;
+        }
+        let state = self.read();
+        let Some(known) = state.issuers.get(issuer) else { return true };
+        let age = match demand {
+            Revocation::Fresh => FRESH,
+            // In good time, so that a list is at hand when the old one is too old.
+            Revocation::Cached { max_age_seconds } => max_age_seconds / 2,
+            Revocation::BestEffort => LIFETIME,
+        };
+        let retry = known.failed.as_ref().is_none_or(|(at, _)| *at > now || at.plus(RETRY) <= now);
+        !known.is_younger(age, now) && (retry || *demand == Revocation::Fresh)
+    }
+
+    /// Whether a statement counts.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Revoked`], [`VerifyError::StatementRevoked`], and
+    /// [`VerifyError::RevocationUnknown`] where `demand` wants to know more than is known.
+    pub(crate) fn check(
+        &self,
+        statement: Statement<'_>,
+        demand: &Revocation,
+        now: UnixTime,
+    ) -> Result<(), VerifyError> {
+        self.find(statement)?;
+        let issuers = std::iter::once(statement.issuer).chain(&self.authorities);
+        for issuer in issuers {
+            self.is_known(issuer, demand, now)?;
+        }
+        Ok(())
+    }
+
+    fn find(&self, statement: Statement<'_>) -> Result<(), VerifyError> {
+        let state = self.read();
+        let lists = std::iter::once(statement.issuer).chain(&self.authorities);
+        let lists = lists.filter_map(|issuer| Some(&state.issuers.get(issuer)?.revoked));
+        for revoked in std::iter::once(&state.revoked_here).chain(lists) {
+            if revoked.is_empty() {
+                continue;
+            }
+            if revoked.contains(&Revoked::Key(statement.key)) {
+                return Err(VerifyError::Revoked { key: statement.key });
+            }
+            let has = |one: Revoked| revoked.contains(&one);
+            let what = if has(Revoked::Provider(statement.issuer.clone())) {
+                "all that it ever said"
+            } else if has(Revoked::Statement(statement.id.to_owned())) {
+                "this attestation"
+            } else if statement.definition.is_some_and(|digest| has(Revoked::Definition(digest))) {
+                "this definition"
+            } else {
+                continue;
+            };
+            return Err(VerifyError::StatementRevoked { issuer: statement.issuer.clone(), what });
+        }
+        Ok(())
+    }
+
+    fn is_known(
+        &self,
+        issuer: &ProviderId,
+        demand: &Revocation,
+        now: UnixTime,
+    ) -> Result<(), VerifyError> {
+        let age = match demand {
+            Revocation::BestEffort => return Ok(()),
+            // Without a source there is nothing to be cached; what is revoked here counts.
+            Revocation::Cached { .. } if self.source.is_none() => return Ok(()),
+            Revocation::Cached { max_age_seconds } => *max_age_seconds,
+            Revocation::Fresh => FRESH,
+        };
+        if self.needs_none(issuer) {
+            return Ok(());
+        }
+        let unknown = |why: String| VerifyError::RevocationUnknown { issuer: issuer.clone(), why };
+        let state = self.read();
+        let known = state.issuers.get(issuer);
+        if known.is_some_and(|known| known.is_younger(age, now)) {
+            return Ok(());
+        }
+        let why = match (&self.source, known.and_then(|known| known.failed.as_ref())) {
+            (None, _) => "no source of revocation lists is configured, add one".to_owned(),
+            (_, Some((_, why))) => why.clone(),
+            _ => "its list is too old".to_owned(),
+        };
+        Err(unknown(why))
+    }
+
+    fn needs_none(&self, issuer: &ProviderId) -> bool {
+        issuer.key().is_some() || self.without_list.contains(issuer)
+    }
+
+    fn save(&self, state: &State) -> Result<(), RevocationError> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        let _lock = disk.lock().map_err(store)?;
+        // Another process may have written since; what it learned is not undone.
+        let merged = match disk.read(FILE, MAX_FILE).map_err(store)? {
+            Some(bytes) => State::from_file(&bytes, &disk.path(FILE))?.with(state),
+            None => State::default().with(state),
+        };
+        let text = serde_json::to_vec(&merged)
+            .map_err(|error| RevocationError::Store(error.to_string()))?;
+        disk.write(FILE, &text).map_err(store)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn from_file(bytes: &[u8], path: &Path) -> Result<Self, RevocationError> {
+        let damaged =
+            |why: String| RevocationError::Store(format!("`{}` is damaged: {why}", path.display()));
+        let text = std::str::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
+        let limits = Limits { bytes: MAX_FILE, values: 1 << 22, ..Limits::STATEMENT };
+        Document::parse(text, limits).map_err(|error| damaged(error.to_string()))?;
+        let mut state: Self =
+            serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+        if state.v != 1 {
+            return Err(damaged(format!("format {} is not known, use 1", state.v)));
+        }
+        state.revoked_here = things(&state.here).map_err(damaged)?;
+        for known in state.issuers.values_mut() {
+            if let Some(list) = &known.list {
+                known.revoked = things(&list.revoked).map_err(damaged)?;
+            }
+        }
+        Ok(state)
+    }
+
+    /// What both know: of each issuer the list with the higher number.
+    fn with(mut self, newer: &Self) -> Self {
+        self.v = newer.v;
+        for (issuer, known) in &newer.issuers {
+            let seq = |known: &Known| known.list.as_ref().map(|list| list.seq);
+            let kept = self.issuers.get(issuer);
+            if kept.is_none_or(|kept| seq(known) >= seq(kept)) {
+                self.issuers.insert(issuer.clone(), known.clone());
+            }
+        }
+        let new = newer.here.iter().filter(|entry| {
+            entry.revoked().is_some_and(|revoked| self.revoked_here.insert(revoked))
+        });
+        self.here.extend(new.cloned());
+        self
+    }
+}
+
+impl Known {
+    /// Whether the issuer answered within `age` seconds, with a list that still holds. An answer
+    /// from the future, of a clock that was set back since, is none.
+    fn is_younger(&self, age: u64, now: UnixTime) -> bool {
+        let holds = self.list.as_ref().is_none_or(|list| now < UnixTime(list.next_update));
+        let young = |at: UnixTime| at <= now.plus(CLOCK_SKEW) && now <= at.plus(age);
+        holds && self.answered.is_some_and(young)
+    }
+}
+
+impl fmt::Debug for Revocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.read();
+        f.debug_struct("Revocations")
+            .field("issuers", &state.issuers.keys())
+            .field("here", &state.here.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Revoked> for RevocationEntry {
+    fn from(revoked: Revoked) -> Self {
+        let mut entry = Self::default();
+        match revoked {
+            Revoked::Key(key) => entry.kid = Some(key),
+            Revoked::Statement(id) => entry.jti = Some(id),
+            Revoked::Definition(digest) => entry.digest = Some(digest),
+            Revoked::Provider(provider) => entry.provider = Some(provider),
+        }
+        entry
+    }
+}
+
+impl RevocationEntry {
+    /// What it revokes; `None` when it names nothing, or several things.
+    pub fn revoked(&self) -> Option<Revoked> {
+        match (self.kid, &self.jti, self.digest, &self.provider) {
+            (Some(key), None, None, None) => Some(Revoked::Key(key)),
+            (None, Some(id), None, None) if !id.is_empty() => Some(Revoked::Statement(id.clone())),
+            (None, None, Some(digest), None) => Some(Revoked::Definition(digest)),
+            (None, None, None, Some(provider)) => Some(Revoked::Provider(provider.clone())),
+            _ => None,
+        }
+    }
+}
+
+fn things(entries: &[RevocationEntry]) -> Result<BTreeSet<Revoked>, String> {
+    let one = |entry: &RevocationEntry| {
+        entry.revoked().ok_or_else(|| {
+            "an entry names not exactly one of `kid`, `jti`, `digest` and `provider`".to_owned()
+        })
+    };
+    entries.iter().map(one).collect()
+}
+
+fn store(error: StoreError) -> RevocationError {
+    RevocationError::Store(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! Each level's demand, each kind of entry, rollback, forks, thieves, restarts.
+
+use std::sync::Mutex;
+
+use futures_executor::block_on;
+
+use super::*;
+use crate::attestation::Attestation;
+use crate::definition::RawTool;
+use crate::identity::ServerIdentity;
+use crate::key::{Algorithm, SigningKey};
+use crate::level::Policy;
+use crate::trust::TrustAnchors;
+use crate::verify::{Peer, Verdict, Verifier};
+
+const NOW: UnixTime = UnixTime(1_767_323_045);
+const ACME: &str = "https://acme.example";
+
+type Answer = Result<Option<String>, String>;
+
+/// What an issuer answers, and how often it was asked.
+#[derive(Default)]
+struct Published {
+    answer: Mutex<Option<Answer>>,
+    asked: Mutex<usize>,
+}
+
+impl Published {
+    fn says(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = Some(answer);
+    }
+
+    fn asked(&self) -> usize {
+        *self.asked.lock().unwrap()
+    }
+}
+
+impl RevocationSource for Published {
+    fn list<'a>(&'a self, _: &'a ProviderId, _: UnixTime) -> BoxFuture<'a, Answer> {
+        *self.asked.lock().unwrap() += 1;
+        let answer = self.answer.lock().unwrap().clone();
+        Box::pin(std::future::ready(answer.unwrap_or_else(|| Err("no route".to_owned()))))
+    }
+}
+
+struct World {
+    key: SigningKey,
+    second: SigningKey,
+    anchors: TrustAnchors,
+    source: Arc<Published>,
+    tool: RawTool,
+    peer: Peer,
+}
+
+impl World {
+    fn new() -> Self {
+        let make = || SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let (key, second) = (make(), make());
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme(), key.verifying_key().clone());
+        anchors.trust(acme(), second.verifying_key().clone());
+        let server = ServerIdentity::url("https://mcp.acme.example/mcp").unwrap();
+        let statement = Attestation::new(acme(), server.clone(), NOW);
+        let proof = statement.sign(tool("").definition(), &key).unwrap();
+        let (source, peer) = (Arc::default(), Peer::new(server));
+        Self { key, second, anchors, source, tool: tool(&format!("\"{proof}\"")), peer }
+    }
+
+    fn verifier(&self, revocations: Revocations, demand: Revocation) -> Verifier {
+        let revocations = Arc::new(revocations.source(self.source.clone()));
+        Verifier::new(self.anchors.clone()).revocations(revocations, demand)
+    }
+
+    fn check(&self, verifier: &Verifier, now: UnixTime) -> Result<(), VerifyError> {
+        block_on(verifier.prepare(std::slice::from_ref(&self.tool), None, now));
+        verifier.verify(&self.tool, &self.peer, now).map(|_| ())
+    }
+
+    fn code(&self, verifier: &Verifier, now: UnixTime) -> &'static str {
+        self.check(verifier, now).map_or_else(|error| error.code(), |()| "VERIFIED")
+    }
+
+    fn list(&self, seq: u64, now: UnixTime) -> RevocationList {
+        RevocationList::new(acme(), seq, now)
+    }
+
+    /// The `jti` of the tool's attestation.
+    fn id(&self) -> String {
+        let text = &self.tool.attestations()[0];
+        let evidence = self.anchors.verify_proof(text, StatementType::Tool, NOW).unwrap();
+        let claims: serde_json::Value = serde_json::from_str(&evidence.claims).unwrap();
+        claims["jti"].as_str().unwrap().to_owned()
+    }
+}
+
+fn acme() -> ProviderId {
+    ACME.parse().unwrap()
+}
+
+fn tool(proof: &str) -> RawTool {
+    RawTool::read(&format!(
+        r#"{{"name":"search","description":"Search.","inputSchema":{{"type":"object"}},
+            "_meta":{{"dev.etdi/etdi":{{"v":1,"version":"1.0.0","attestations":[{proof}]}}}}}}"#
+    ))
+    .unwrap()
+}
+
+#[test]
+fn each_level_demands_what_its_row_says() {
+    let world = World::new();
+    let empty = world.list(1, NOW).next_update(NOW.plus(7 * LIFETIME)).sign(&world.key).unwrap();
+    let unknown = "REVOCATION_UNKNOWN";
+    for (policy, unreachable, later, much_later) in [
+        (Policy::basic(), "VERIFIED", "VERIFIED", "VERIFIED"),
+        (Policy::enhanced(), unknown, "VERIFIED", unknown),
+        (Policy::strict(), unknown, unknown, unknown),
+    ] {
+        let level = policy.level;
+        let verifier = world.verifier(Revocations::new(), policy.revocation);
+        world.source.says(Err("no route".to_owned()));
+        assert_eq!(world.code(&verifier, NOW), unreachable, "{level}");
+        world.source.says(Ok(Some(empty.clone())));
+        let now = NOW.plus(RETRY);
+        assert_eq!(world.code(&verifier, now), "VERIFIED", "{level}");
+        world.source.says(Err("no route".to_owned()));
+        assert_eq!(world.code(&verifier, now.plus(20 * 3_600)), later, "{level}");
+        assert_eq!(world.code(&verifier, now.plus(25 * 3_600)), much_later, "{level}");
+    }
+    let verifier = world.verifier(Revocations::new(), Revocation::Fresh);
+    let error = world.check(&verifier, NOW).unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Unverifiable, "not known is not the same as revoked");
+    assert!(error.to_string().contains("no route"), "{error}");
+}
+
+#[test]
+fn revoked_now_is_invalid_now_at_every_level() {
+    let world = World::new();
+    let digest = world.tool.definition().digest();
+    for policy in [Policy::basic(), Policy::enhanced(), Policy::strict()] {
+        for (revoked, code) in [
+            (Revoked::Key(world.key.id()), "KEY_REVOKED"),
+            (Revoked::Statement(world.id()), "ATTESTATION_REVOKED"),
+            (Revoked::Definition(digest), "ATTESTATION_REVOKED"),
+            (Revoked::Provider(acme()), "ATTESTATION_REVOKED"),
+            (Revoked::Key(world.second.id()), "VERIFIED"),
+            (Revoked::Statement("other".to_owned()), "VERIFIED"),
+        ] {
+            let verifier = world.verifier(Revocations::new(), policy.revocation);
+            let first = world.list(1, NOW).next_update(NOW.plus(100)).sign(&world.second).unwrap();
+            world.source.says(Ok(Some(first)));
+            assert_eq!(world.code(&verifier, NOW), "VERIFIED");
+            // The signature is remembered as valid by now.
+            let later = NOW.plus(LIFETIME);
+            let list = world.list(2, later).revoke(revoked.clone()).sign(&world.second).unwrap();
+            world.source.says(Ok(Some(list)));
+            assert_eq!(world.code(&verifier, later), code, "{revoked:?} {}", policy.level);
+        }
+    }
+}
+
+#[test]
+fn what_is_revoked_here_needs_nobody() {
+    let world = World::new();
+    let revocations = Arc::new(Revocations::new());
+    let verifier = Verifier::new(world.anchors.clone())
+        .revocations(revocations.clone(), Revocation::BestEffort);
+    assert_eq!(world.code(&verifier, NOW), "VERIFIED");
+    revocations.revoke(Revoked::Statement(world.id()), None, NOW).unwrap();
+    assert_eq!(world.code(&verifier, NOW), "ATTESTATION_REVOKED");
+    // Without a source nothing is fresh, unless the operator says that there is no list.
+    for (revocations, code) in [
+        (Revocations::new(), "REVOCATION_UNKNOWN"),
+        (Revocations::new().without_list(acme()), "VERIFIED"),
+    ] {
+        let verifier = Verifier::new(world.anchors.clone());
+        let verifier = verifier.revocations(Arc::new(revocations), Revocation::Fresh);
+        assert_eq!(world.code(&verifier, NOW), code);
+    }
+}
+
+#[test]
+fn a_number_never_goes_back() {
+    let world = World::new();
+    let revocations = Revocations::new();
+    let accept = |list: &RevocationList, key: &SigningKey, now| {
+        revocations.accept(&list.sign(key).unwrap(), &acme(), &world.anchors, now)
+    };
+    accept(&world.list(5, NOW), &world.key, NOW).unwrap();
+    accept(&world.list(5, NOW), &world.key, NOW).unwrap();
+    let error = accept(&world.list(4, NOW.plus(9)), &world.key, NOW.plus(9)).unwrap_err();
+    assert_eq!(error, RevocationError::Rollback { found: 4, seen: 5 });
+    let other = world.list(5, NOW).revoke(Revoked::Provider(acme()));
+    assert_eq!(accept(&other, &world.key, NOW), Err(RevocationError::Fork(5)));
+    // Once there was a list, there is no saying that there is none.
+    assert!(matches!(revocations.has_none(&acme(), NOW), Err(RevocationError::Rollback { .. })));
+
+    // A thief with the revoked key cannot take the revocation back.
+    accept(&world.list(6, NOW).revoke(Revoked::Key(world.key.id())), &world.second, NOW).unwrap();
+    let error = accept(&world.list(7, NOW), &world.key, NOW).unwrap_err();
+    assert_eq!(error, RevocationError::Proof(VerifyError::Revoked { key: world.key.id() }));
+    let error = accept(&world.list(8, NOW.plus(31)), &world.second, NOW).unwrap_err();
+    assert!(error.to_string().contains("future"));
+}
+
+#[test]
+fn a_rolled_back_list_makes_nothing_fresh() {
+    let world = World::new();
+    let verifier = world.verifier(Revocations::new(), Revocation::Fresh);
+    world.source.says(Ok(Some(world.list(2, NOW).sign(&world.key).unwrap())));
+    assert_eq!(world.code(&verifier, NOW), "VERIFIED");
+    world.source.says(Ok(Some(world.list(1, NOW).sign(&world.key).unwrap())));
+    let error = world.check(&verifier, NOW.plus(FRESH + 1)).unwrap_err();
+    assert!(error.to_string().contains("rolled back"), "{error}");
+    // A frozen one: still the newest, but the next should be there.
+    world.source.says(Ok(Some(world.list(2, NOW).sign(&world.key).unwrap())));
+    assert_eq!(world.code(&verifier, NOW.plus(LIFETIME)), "REVOCATION_UNKNOWN");
+}
+
+#[test]
+fn lists_of_others_and_strangers_do_not_count() {
+    let world = World::new();
+    let other: ProviderId = "https://other.example".parse().unwrap();
+    let stranger = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let mut anchors = world.anchors.clone();
+    anchors.trust(other.clone(), stranger.verifying_key().clone());
+    let victim = acme();
+    let statement = Statement { issuer: &victim, key: world.key.id(), id: "x", definition: None };
+    let attack = |revocations: Revocations, issuer: &ProviderId, asked: &ProviderId| {
+        let list = RevocationList::new(issuer.clone(), 9, NOW);
+        let list = list.revoke(Revoked::Key(world.key.id())).sign(&stranger).unwrap();
+        let accepted = revocations.accept(&list, asked, &anchors, NOW).is_ok();
+        (accepted, revocations.check(statement, &Revocation::BestEffort, NOW).is_ok())
+    };
+    assert_eq!(attack(Revocations::new(), &victim, &victim), (false, true), "another key");
+    assert_eq!(attack(Revocations::new(), &other, &victim), (false, true), "another issuer");
+    assert_eq!(attack(Revocations::new(), &other, &other), (true, true), "it revokes its own only");
+    let registry = Revocations::new().authority(other.clone());
+    assert_eq!(attack(registry, &other, &other), (true, false), "unless it is an authority");
+}
+
+#[test]
+fn entries_must_name_one_thing() {
+    let world = World::new();
+    let kid = world.key.id();
+    for entries in [
+        "[{}]".to_owned(),
+        format!(r#"[{{"kid":"{kid}","jti":"x"}}]"#),
+        r#"[{"jti":""}]"#.to_owned(),
+        r#"[{"kid":"x"}]"#.to_owned(),
+        "{}".to_owned(),
+    ] {
+        let claims = format!(
+            r#"{{"iss":"{ACME}","aud":"etdi:keys","iat":{0},"seq":1,"next_update":{0},"revoked":{entries}}}"#,
+            NOW.0
+        );
+        let text = jws::sign(StatementType::Revocations, &claims, &world.key).unwrap();
+        let error = Revocations::new().accept(&text, &acme(), &world.anchors, NOW).unwrap_err();
+        assert!(matches!(error, RevocationError::Claims(_)), "{entries}");
+    }
+}
+
+#[test]
+fn failures_are_not_repeated_at_once() {
+    let world = World::new();
+    let verifier = world.verifier(Revocations::new(), Policy::enhanced().revocation);
+    for second in 0..RETRY {
+        _ = world.check(&verifier, NOW.plus(second));
+    }
+    assert_eq!(world.source.asked(), 1);
+    world.source.says(Ok(None));
+    for second in RETRY..RETRY + 1_000 {
+        assert_eq!(world.code(&verifier, NOW.plus(second)), "VERIFIED");
+    }
+    assert_eq!(world.source.asked(), 2);
+}
+
+#[test]
+fn a_restart_forgets_nothing() {
+    let world = World::new();
+    let name = format!("etdi-revocations-{}", crate::random::id().unwrap());
+    let directory = std::env::temp_dir().join(name);
+    let open = || Revocations::open(&directory).unwrap();
+    let (one, two) = (open(), open());
+    let list = world.list(3, NOW).revoke(Revoked::Statement("x".to_owned()));
+    one.accept(&list.sign(&world.key).unwrap(), &acme(), &world.anchors, NOW).unwrap();
+    two.revoke(Revoked::Key(world.second.id()), Some("stolen".to_owned()), NOW).unwrap();
+    let again = open();
+    let issuer = acme();
+    let check = |key, id| {
+        let statement = Statement { issuer: &issuer, key, id, definition: None };
+        again.check(statement, &Revocation::BestEffort, NOW).is_ok()
+    };
+    assert!(check(world.key.id(), "y"));
+    assert!(!check(world.key.id(), "x"), "the list of the issuer");
+    assert!(!check(world.second.id(), "y"), "what was revoked here");
+    let old = world.list(2, NOW).sign(&world.key).unwrap();
+    assert!(again.accept(&old, &issuer, &world.anchors, NOW).is_err());
+    std::fs::write(directory.join(FILE), r#"{"v":1,"here":[{}]}"#).unwrap();
+    assert!(matches!(Revocations::open(&directory), Err(RevocationError::Store(_))));
+    std::fs::remove_dir_all(&directory).unwrap();
+}
