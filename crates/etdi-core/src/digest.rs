@@ -35,8 +35,16 @@ pub enum Purpose {
     Inputs,
     /// The result of a call, `etdi-result-v1`.
     Result,
-    /// The list of names and digests of a manifest, `etdi-manifest-v1`.
+    /// The contents of a manifest, `etdi-manifest-v1`.
     Manifest,
+    /// A prompt as it is listed, `etdi-prompt-v1`.
+    Prompt,
+    /// A resource template as it is listed, `etdi-template-v1`.
+    ResourceTemplate,
+    /// The instructions of a server, `etdi-instructions-v1`.
+    Instructions,
+    /// The schemas of a tool, `etdi-schema-v1`.
+    Schema,
     /// The exact command line of a server, `etdi-command-v1`.
     Command,
 }
@@ -50,6 +58,10 @@ impl Purpose {
             Self::Inputs => "etdi-mrtr-v1",
             Self::Result => "etdi-result-v1",
             Self::Manifest => "etdi-manifest-v1",
+            Self::Prompt => "etdi-prompt-v1",
+            Self::ResourceTemplate => "etdi-template-v1",
+            Self::Instructions => "etdi-instructions-v1",
+            Self::Schema => "etdi-schema-v1",
             Self::Command => "etdi-command-v1",
         }
     }

@@ -18,8 +18,11 @@ mod sign;
 mod verify;
 
 pub use guard::{CallKeys, Enforce, GuardLayer, GuardService};
-pub use sign::{SignLayer, SignService, StartError};
-pub use verify::{AskWhen, Review, ReviewOutcome, VerifyLayer, VerifyService};
+pub use sign::{Difference, SignLayer, SignService, StartError};
+pub use verify::{
+    AskWhen, FeatureKind, FeatureReview, FeatureStanding, Review, ReviewOutcome, VerifyLayer,
+    VerifyService,
+};
 
 /// Tells the time to a layer.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;

@@ -19,6 +19,8 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::proof::Trust;
+
 /// How much a host demands before a model may see and call a tool.
 ///
 /// Ordered from the weakest to the strongest.
@@ -135,6 +137,16 @@ pub enum KeyTrust {
     IssuerKeys,
     /// Only configured trust roots.
     ConfiguredRoots,
+}
+
+impl KeyTrust {
+    /// The least that must be known of a key.
+    pub(crate) fn least(self) -> Trust {
+        match self {
+            Self::FirstUse | Self::IssuerKeys => Trust::FirstUse,
+            Self::ConfiguredRoots => Trust::Configured,
+        }
+    }
 }
 
 /// What happens when a definition changes under an unchanged version.

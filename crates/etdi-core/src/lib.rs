@@ -101,6 +101,7 @@ pub mod jws;
 pub mod key;
 pub mod key_source;
 pub mod layer;
+pub mod lock;
 pub mod manifest;
 pub mod nonce;
 pub mod permission;

@@ -50,7 +50,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 
@@ -59,7 +59,7 @@ use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
 use crate::jws::{Jws, JwsError};
-use crate::key::KeyId;
+use crate::key::{KeyId, VerifyingKey};
 use crate::level::Revocation;
 use crate::manifest;
 use crate::proof::{Evidence, ProofVerifier, Trust};
@@ -68,11 +68,14 @@ use crate::time::UnixTime;
 use crate::trust::issuer;
 use crate::version::Version;
 use crate::wire::{
-    Confirmation, DEFINITION_AUDIENCE, ManifestClaims, Provenance, StatementType, ToolClaims,
+    Confirmation, Contract, DEFINITION_AUDIENCE, Delegation, ManifestClaims, ManifestContents,
+    Provenance, StatementType, ToolClaims,
 };
 
+mod delegation;
 mod error;
 
+pub(crate) use delegation::exceeds;
 pub use error::{Verdict, VerifyError};
 
 /// A value that a known provider vouches for, and who that is.
@@ -203,22 +206,68 @@ impl Peer {
     }
 }
 
-/// A manifest whose statement holds for a peer. Names digests; a tool is verified against it.
+/// A manifest whose statements hold for a peer. Names digests; a tool is verified against it.
+///
+/// Cheap to clone. That its counter is not lower than one seen before is for whoever remembers
+/// counters to check, see [`ServerMemory`](crate::approval::ServerMemory).
 #[derive(Clone, Debug)]
 pub struct VerifiedManifest {
-    tools: BTreeMap<String, Digest>,
+    listed: Arc<ManifestClaims>,
+    digest: Digest,
+    delegated: Arc<[(VerifyingKey, Delegation)]>,
     vouched: Arc<Vouched>,
+    others: Vec<ProviderId>,
 }
 
 impl VerifiedManifest {
-    /// The digest of each tool by its name.
-    pub fn tools(&self) -> &BTreeMap<String, Digest> {
-        &self.tools
+    /// What it lists.
+    pub fn contents(&self) -> &ManifestContents {
+        &self.listed.contents
     }
 
-    /// Who signed it.
+    /// The digest of each tool by its name.
+    pub fn tools(&self) -> &BTreeMap<String, Digest> {
+        &self.listed.contents.tools
+    }
+
+    /// The digest of what it lists.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Who signed it; the first of several.
     pub fn issuer(&self) -> &ProviderId {
         &self.vouched.issuer
+    }
+
+    /// All who verifiably signed it.
+    pub fn issuers(&self) -> impl Iterator<Item = &ProviderId> {
+        core::iter::once(&self.vouched.issuer).chain(&self.others)
+    }
+
+    /// How the key was found.
+    pub fn trust(&self) -> Trust {
+        self.vouched.trust
+    }
+
+    /// Until when it holds.
+    pub fn expires(&self) -> UnixTime {
+        self.vouched.expires
+    }
+
+    /// SHA-256 of the statements that were verified, as they arrived.
+    pub fn attestations(&self) -> &[Digest] {
+        &self.vouched.attestations
+    }
+
+    /// The program behind the tools, as the issuer claims. Shown, never believed by itself.
+    pub fn provenance(&self) -> Option<&Provenance> {
+        self.listed.prov.as_ref()
+    }
+
+    /// The interface behind the tools, as the issuer claims. Shown, never believed by itself.
+    pub fn contract(&self) -> Option<&Contract> {
+        self.listed.contract.as_ref()
     }
 }
 
@@ -227,6 +276,9 @@ pub const CLOCK_SKEW: u64 = 30;
 
 /// How many checked signatures are remembered.
 const CACHE: usize = 4_096;
+
+/// How many manifests are remembered in parts.
+const CACHED_MANIFESTS: usize = 64;
 
 /// Checks tools. Cheap to clone; clones share their memory of checked signatures.
 #[derive(Clone)]
@@ -243,6 +295,15 @@ pub struct Verifier {
 struct Cache {
     epoch: u64,
     entries: HashMap<(StatementType, Digest), Evidence>,
+    manifests: HashMap<Digest, Parsed>,
+}
+
+/// A manifest that was taken apart, which costs more than checking it again.
+#[derive(Clone)]
+struct Parsed {
+    claims: Arc<ManifestClaims>,
+    contents: Digest,
+    delegated: Arc<[(VerifyingKey, Delegation)]>,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -282,15 +343,16 @@ impl Verifier {
         Self { revocations: Some((revocations, demand)), ..self }
     }
 
-    /// Fetches what checking these tools, and the manifest of their page, will need: keys, and what
-    /// their issuers have revoked.
-    pub async fn prepare(&self, tools: &[RawTool], manifest: Option<&str>, now: UnixTime) {
+    /// Fetches what checking these tools, and these statements of a manifest, will need: keys, and
+    /// what their issuers have revoked.
+    pub async fn prepare(&self, tools: &[RawTool], manifest: &[String], now: UnixTime) {
         if self.revocations.is_none() && !self.proofs.iter().any(|one| one.prepares()) {
             return;
         }
         let tools = tools.iter().flat_map(|tool| tool.attestations()).map(String::as_str);
         let tools = tools.map(|text| (StatementType::Tool, text));
-        let all = tools.chain(manifest.map(|text| (StatementType::Manifest, text)));
+        let manifest = manifest.iter().take(manifest::MAX_SIGNERS);
+        let all = tools.chain(manifest.map(|text| (StatementType::Manifest, text.as_str())));
         let all: Vec<(StatementType, &str)> = all.collect();
         let epoch = self.epoch();
         // What was checked and still counts needs no key.
@@ -338,16 +400,27 @@ impl Verifier {
         peer: &Peer,
         now: UnixTime,
     ) -> Result<Verified<ToolDefinition>, VerifyError> {
+        self.verify_by(tool, None, peer, now)
+    }
+
+    /// Checks each attestation of a tool; a manifest may know keys that nobody else knows.
+    fn verify_by(
+        &self,
+        tool: &RawTool,
+        manifest: Option<&VerifiedManifest>,
+        peer: &Peer,
+        now: UnixTime,
+    ) -> Result<Verified<ToolDefinition>, VerifyError> {
         let mut vouched: Option<Vouched> = None;
         let mut unverifiable = None;
         for text in tool.attestations() {
-            match self.attestation(text, tool.definition(), peer, now) {
+            match self.attestation(text, tool.definition(), manifest, peer, now) {
                 Ok(one) => match &mut vouched {
                     Some(first) => first.attestations.extend(one.attestations),
                     None => vouched = Some(one),
                 },
                 Err(error) if error.verdict() == Verdict::Wrong => return Err(error),
-                Err(error) => unverifiable = unverifiable.or(Some(error)),
+                Err(error) => unverifiable = curable(unverifiable, error),
             }
         }
         match vouched {
@@ -370,19 +443,78 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<VerifiedManifest, VerifyError> {
         let evidence = self.evidence(text, StatementType::Manifest, peer, now)?;
-        let claims: ManifestClaims = claims(&evidence)?;
+        let digest = Digest::of_bytes(text.as_bytes());
+        let Parsed { claims, contents, delegated } = self.parsed(&evidence, digest)?;
         check_audience(&claims.aud)?;
         check_times(claims.nbf, claims.exp, now)?;
         self.check_revoked(&evidence.issuer, evidence.key, &claims.jti, None, now)?;
         let bound = bind(&claims.sub, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
         let listed = peer.possession.as_ref().and_then(Possession::manifest);
-        if listed.is_some_and(|listed| listed != manifest::digest(&claims.tools)) {
+        if listed.is_some_and(|listed| listed != contents) {
             let why = "it is about another list of tools".to_owned();
             return Err(VerifyError::PossessionInvalid { why });
         }
-        let digest = Digest::of_bytes(text.as_bytes());
         let vouched = vouched(evidence, bound, claims.exp, None, digest);
-        Ok(VerifiedManifest { tools: claims.tools, vouched: Arc::new(vouched) })
+        Ok(VerifiedManifest {
+            listed: claims,
+            digest: contents,
+            delegated,
+            vouched: Arc::new(vouched),
+            others: Vec::new(),
+        })
+    }
+
+    /// Checks the statements of several signers about one manifest. Those by keys that nobody here
+    /// knows are passed over as long as one is verified.
+    ///
+    /// # Errors
+    ///
+    /// As [`Verifier::verify`]; [`VerifyError::Unsigned`] when there is none, and
+    /// [`VerifyError::ManifestsDiffer`] when two that are verified list different things.
+    pub fn verify_manifests<T: AsRef<str>>(
+        &self,
+        texts: &[T],
+        peer: &Peer,
+        now: UnixTime,
+    ) -> Result<VerifiedManifest, VerifyError> {
+        let mut first: Option<VerifiedManifest> = None;
+        let mut unverifiable = None;
+        for text in texts.iter().take(manifest::MAX_SIGNERS) {
+            match (self.verify_manifest(text.as_ref(), peer, now), &mut first) {
+                (Ok(one), None) => first = Some(one),
+                (Ok(one), Some(first)) if one.contents() == first.contents() => {
+                    let vouched = Arc::make_mut(&mut first.vouched);
+                    vouched.attestations.extend(one.attestations());
+                    vouched.expires = vouched.expires.min(one.expires());
+                    first.others.push(one.issuer().clone());
+                }
+                (Ok(_), Some(_)) => return Err(VerifyError::ManifestsDiffer),
+                (Err(error), _) if error.verdict() == Verdict::Wrong => return Err(error),
+                (Err(error), _) => unverifiable = curable(unverifiable, error),
+            }
+        }
+        first.ok_or_else(|| unverifiable.unwrap_or(VerifyError::Unsigned))
+    }
+
+    /// The parts of a manifest, from memory where it was taken apart before.
+    fn parsed(&self, evidence: &Evidence, digest: Digest) -> Result<Parsed, VerifyError> {
+        if let Some(parsed) = self.cache().manifests.get(&digest) {
+            return Ok(parsed.clone());
+        }
+        let claims: ManifestClaims = claims(evidence)?;
+        let contents = claims.contents.digest();
+        // A key that cannot be read signs nothing.
+        let keys = claims.contents.delegations.iter().take(manifest::MAX_DELEGATIONS);
+        let delegated = keys.filter_map(|one| {
+            VerifyingKey::from_jwk(&one.jwk.to_string()).ok().map(|key| (key, one.clone()))
+        });
+        let parsed = Parsed { delegated: delegated.collect(), claims: Arc::new(claims), contents };
+        let mut cache = self.cache();
+        if cache.manifests.len() >= CACHED_MANIFESTS {
+            cache.manifests.clear();
+        }
+        cache.manifests.insert(digest, parsed.clone());
+        Ok(parsed)
     }
 
     /// Checks one tool by its own attestations and by a manifest. Where both speak, neither may
@@ -390,8 +522,10 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// As [`Verifier::verify`], and [`VerifyError::DigestMismatch`] when the manifest names
-    /// another digest. A tool without attestations that the manifest does not name is unsigned.
+    /// As [`Verifier::verify`], [`VerifyError::DigestMismatch`] when the manifest names another
+    /// digest, [`VerifyError::NotInManifest`] when nothing speaks for the tool, and
+    /// [`VerifyError::DelegationExceeded`] when a key that the manifest delegates to signed what it
+    /// may not.
     pub fn verify_listed(
         &self,
         tool: &RawTool,
@@ -400,14 +534,17 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<Verified<ToolDefinition>, VerifyError> {
         let definition = tool.definition();
-        let listed = manifest.tools.get(definition.name());
+        let listed = manifest.tools().get(definition.name());
         if let Some(listed) = listed.filter(|listed| **listed != definition.digest()) {
             return Err(VerifyError::DigestMismatch {
                 attested: *listed,
                 received: definition.digest(),
             });
         }
-        match (self.verify(tool, peer, now), listed) {
+        match (self.verify_by(tool, Some(manifest), peer, now), listed) {
+            (Err(VerifyError::Unsigned), None) => {
+                Err(VerifyError::NotInManifest { issuer: manifest.issuer().clone() })
+            }
             (Err(error), Some(_)) if error.verdict() != Verdict::Wrong => {
                 let by = &manifest.vouched;
                 check_provider(definition, &by.issuer)?;
@@ -422,10 +559,18 @@ impl Verifier {
         &self,
         text: &str,
         definition: &ToolDefinition,
+        manifest: Option<&VerifiedManifest>,
         peer: &Peer,
         now: UnixTime,
     ) -> Result<Vouched, VerifyError> {
-        let evidence = self.evidence(text, StatementType::Tool, peer, now)?;
+        let evidence = match self.evidence(text, StatementType::Tool, peer, now) {
+            Err(error) if error.verdict() == Verdict::Unverifiable => {
+                let evidence = manifest
+                    .and_then(|manifest| delegation::evidence(text, definition, manifest, now));
+                evidence.unwrap_or(Err(error))?
+            }
+            evidence => evidence?,
+        };
         let claims: ToolClaims = claims(&evidence)?;
         check_audience(&claims.aud)?;
         if claims.dig != definition.digest() {
@@ -500,20 +645,24 @@ impl Verifier {
         self.proofs.iter().fold(0u64, |sum, one| sum.wrapping_add(one.epoch()))
     }
 
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remembered(
         &self,
         epoch: u64,
         key: &(StatementType, Digest),
         now: UnixTime,
     ) -> Option<Evidence> {
-        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = self.cache();
         let evidence = cache.entries.get(key).filter(|_| cache.epoch == epoch)?;
         let counts = evidence.until.is_none_or(|until| now < until);
         counts.then(|| evidence.clone())
     }
 
     fn remember(&self, epoch: u64, key: (StatementType, Digest), evidence: &Evidence) {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache();
         // Emptying it now and then costs less than keeping an order.
         if cache.epoch != epoch || cache.entries.len() >= CACHE {
             cache.entries.clear();
@@ -539,6 +688,14 @@ fn first_use(
     let own = ProviderId::of_key(key.id());
     let speaks_for_itself = issuer(&claims)? == own;
     Ok(speaks_for_itself.then(|| Evidence::new(own, key.id(), Trust::FirstUse, claims)))
+}
+
+/// Of two errors the one that tells what is missing: a server can still be asked for its proof.
+fn curable(first: Option<VerifyError>, next: VerifyError) -> Option<VerifyError> {
+    match first {
+        Some(first) if !matches!(next, VerifyError::PossessionMissing { .. }) => Some(first),
+        _ => Some(next),
+    }
 }
 
 fn vouched(

@@ -7,6 +7,8 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::lock::Raise;
+
 /// The version of a tool definition, such as `1.4.0`.
 ///
 /// Ordered as Semantic Versioning orders; build metadata decides between versions that are
@@ -41,6 +43,18 @@ impl Version {
     /// The third of the three numbers.
     pub fn patch(&self) -> u64 {
         self.0.patch
+    }
+
+    /// The lowest version in which this number is raised.
+    pub(crate) fn raised(&self, raise: Raise) -> Self {
+        let (major, minor, patch) = match raise {
+            Raise::Major => (self.major().saturating_add(1), 0, 0),
+            Raise::Minor => (self.major(), self.minor().saturating_add(1), 0),
+            // A pre-release is followed by its release.
+            Raise::Patch if !self.0.pre.is_empty() => (self.major(), self.minor(), self.patch()),
+            Raise::Patch => (self.major(), self.minor(), self.patch().saturating_add(1)),
+        };
+        Self(semver::Version::new(major, minor, patch))
     }
 }
 

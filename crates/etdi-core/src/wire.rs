@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::identity::ProviderId;
 use crate::key::{AllowList, KeyId};
-use crate::permission::Permission;
+use crate::permission::{Permission, Scope};
 use crate::version::Version;
 
 /// The extension's id in `capabilities.extensions`.
@@ -35,7 +35,8 @@ pub const RECEIPT: &str = "dev.etdi/receipt";
 /// Key of the nonce in the `data` of an error that asks for one.
 pub const NONCE: &str = "dev.etdi/nonce";
 
-/// Key of the signed manifest in the `_meta` of a listing.
+/// Key of the signed manifest in the `_meta` of a listing and of `server/discover`: one compact JWS,
+/// or a list of them where several parties sign.
 pub const MANIFEST: &str = "dev.etdi/manifest";
 
 /// Key of the client's nonce in the `_meta` of `server/discover` or `initialize`.
@@ -355,7 +356,48 @@ pub struct ToolClaims {
     pub cnf: Option<Confirmation>,
 }
 
-/// Payload of a manifest (`etdi-manifest+jwt`): every tool of a server by its digest.
+/// What a manifest lists: all that a server shows to a model before it is called, by digest. The
+/// same for all who sign it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ManifestContents {
+    /// The counter: each manifest of a server has a higher one than those before.
+    #[serde(default)]
+    pub seq: u64,
+    /// The digest of the contents that these replace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<Digest>,
+    /// Name and digest of each tool; it may list more than a caller sees.
+    pub tools: BTreeMap<String, Digest>,
+    /// Name and digest of each prompt; when empty, prompts are not attested.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prompts: BTreeMap<String, Digest>,
+    /// URI template and digest of each resource template; when empty, they are not attested.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resource_templates: BTreeMap<String, Digest>,
+    /// The digest of the server's instructions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<Digest>,
+    /// Keys that may sign tools which are made at run time, within bounds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delegations: Vec<Delegation>,
+}
+
+/// A key that may sign tools which are made at run time, and the bounds of that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Delegation {
+    /// The public key (JWK).
+    pub jwk: serde_json::Value,
+    /// What the names of its tools begin with; never empty.
+    pub prefix: String,
+    /// The most that its tools may ask for.
+    pub permissions: Vec<Scope>,
+    /// Until when it may sign.
+    pub exp: u64,
+}
+
+/// Payload of a manifest (`etdi-manifest+jwt`): one signer's statement about the contents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ManifestClaims {
@@ -373,11 +415,15 @@ pub struct ManifestClaims {
     pub exp: u64,
     /// A random id.
     pub jti: String,
-    /// Name and digest of each tool; it may list more than a caller sees.
-    pub tools: BTreeMap<String, Digest>,
+    /// What is listed.
+    #[serde(flatten)]
+    pub contents: ManifestContents,
     /// The program behind them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prov: Option<Provenance>,
+    /// The interface behind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<Contract>,
     /// The instance keys of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,

@@ -282,7 +282,10 @@ mod tests {
         assert_eq!(format!("{error:?}"), error.to_string());
         assert_eq!(
             error.to_string(),
-            "tool `other` is not the one in the manifest, restore it or sign a new manifest"
+            concat!(
+                "the server is not the one in the manifest:\n  tool `other` is not signed ",
+                "(the manifest does not name it)\nrestore it, or sign a new manifest with `etdi sign`"
+            )
         );
     }
 }

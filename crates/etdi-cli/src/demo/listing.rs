@@ -3,7 +3,7 @@
 use etdi_core::attestation::Attestation;
 use etdi_core::definition::{DefinitionError, RawTool};
 use etdi_core::key::SigningKey;
-use etdi_core::manifest;
+use etdi_core::manifest::{self, ManifestBuilder};
 use etdi_core::wire::{ATTESTATIONS, MANIFEST, TOOL};
 use serde_json::{Map, Value};
 
@@ -35,6 +35,9 @@ pub enum EditError {
     /// The publisher could not sign.
     #[error(transparent)]
     Sign(#[from] manifest::ManifestError),
+    /// The manifest that is there cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] manifest::ReadError),
     /// The publisher could not sign a tool.
     #[error(transparent)]
     Attest(#[from] etdi_core::attestation::AttestError),
@@ -168,8 +171,11 @@ impl Listing {
             definitions.push(raw.definition().clone());
         }
         let mut meta = self.meta.clone();
-        if meta.contains_key(MANIFEST) {
-            let manifest = manifest::sign(publisher.statement, &definitions, publisher.key)?;
+        if let Some(known) = meta.get(MANIFEST).and_then(Value::as_str) {
+            let known = manifest::read(known)?;
+            let builder = ManifestBuilder::new(known.contents.seq.saturating_add(1));
+            let builder = definitions.iter().try_fold(builder, ManifestBuilder::tool)?;
+            let manifest = builder.build().sign(publisher.statement, publisher.key)?;
             meta.insert(MANIFEST.to_owned(), Value::from(manifest));
         }
         Ok(Self { tools, meta })

@@ -9,7 +9,7 @@ use crate::change::{ChangeError, ChangeKind, Changes, Gravity};
 use crate::definition::ToolDefinition;
 use crate::digest::Digest;
 use crate::identity::ProviderId;
-use crate::level::{Drift, Handling, KeyTrust, Policy, Update};
+use crate::level::{Drift, Handling, Policy, Update};
 use crate::permission::Permission;
 use crate::proof::Trust;
 use crate::time::UnixTime;
@@ -343,11 +343,7 @@ pub(super) fn distrusted(facts: &Facts<'_>, policy: &Policy) -> Option<Reason> {
     if *digest != facts.digest() {
         return Some(Reason::DigestMismatch);
     }
-    let least = match policy.key_trust {
-        KeyTrust::FirstUse | KeyTrust::IssuerKeys => Trust::FirstUse,
-        KeyTrust::ConfiguredRoots => Trust::Configured,
-    };
-    (*trust < least).then_some(Reason::KeyUntrusted)
+    (*trust < policy.key_trust.least()).then_some(Reason::KeyUntrusted)
 }
 
 /// No approval under this key.

@@ -18,11 +18,16 @@ use crate::binding;
 use crate::definition::{DefinitionError, RawTool};
 use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
-use crate::jws::{Jws, JwsError};
-use crate::manifest;
+use crate::lock::Lock;
+use crate::manifest::{self, ManifestFile, ReadError};
 use crate::proof::{SignError, Signer};
 use crate::time::UnixTime;
-use crate::wire::{self, Capability, ManifestClaims, StatementType};
+use crate::verify::exceeds;
+use crate::wire::{self, Capability, ManifestContents, OneOrMany};
+
+mod start;
+
+pub use start::Difference;
 
 /// Signs what `tools/list` returns, answers challenges and says in the capabilities that it does.
 ///
@@ -42,9 +47,14 @@ struct Signing {
     online: Option<Online>,
     instance: Option<Arc<dyn Signer>>,
     manifest: Option<Manifest>,
+    delegated: Option<Arc<dyn Signer>>,
+    lock: Option<Arc<Lock>>,
+    on_unsigned: Option<UnsignedListener>,
     capability: Capability,
     signed: Mutex<HashMap<String, Entry>>,
 }
+
+type UnsignedListener = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 #[derive(Clone)]
 struct Online {
@@ -56,8 +66,16 @@ struct Online {
 #[derive(Clone)]
 struct Manifest {
     text: RawText,
-    tools: BTreeMap<String, Digest>,
+    issuer: ProviderId,
+    contents: Arc<ManifestContents>,
     digest: Digest,
+}
+
+impl Manifest {
+    /// Whether some key may sign tools of this name.
+    fn delegates(&self, tool: &str) -> bool {
+        self.contents.delegations.iter().any(|one| tool.starts_with(one.prefix.as_str()))
+    }
 }
 
 /// A tool as the server lists it, and what became of it.
@@ -65,6 +83,8 @@ struct Entry {
     listed: Arc<Listed<Tool>>,
     signed: Arc<Listed<Tool>>,
     renew_at: Option<UnixTime>,
+    /// Why nothing vouches for it, where nothing does.
+    unsigned: Option<String>,
 }
 
 /// The most tools whose signed form is kept.
@@ -83,6 +103,9 @@ impl SignLayer {
             online: None,
             instance: None,
             manifest: None,
+            delegated: None,
+            lock: None,
+            on_unsigned: None,
             capability: Capability::default(),
             signed: Mutex::default(),
         }))
@@ -124,20 +147,19 @@ impl SignLayer {
         self.with(|signing| signing.instance = Some(signer))
     }
 
-    /// Sends a manifest along that was signed off line.
+    /// Sends a manifest along that was signed off line: the text of `etdi.manifest.jws`, a line for
+    /// each who signed it.
     ///
     /// # Errors
     ///
     /// When the text is no manifest. Its signature is not checked: that is the clients' affair,
     /// and [`SignLayer::start`] compares what it names with what the server lists.
     pub fn manifest(self, jws: &str) -> Result<Self, StartError> {
-        let read = Jws::read(jws, StatementType::Manifest).map_err(StartError::Manifest)?;
-        let claims: ManifestClaims = serde_json::from_str(read.unverified_payload())
-            .map_err(|error| StartError::ManifestClaims(error.to_string()))?;
-        let text =
-            RawText::of(jws).map_err(|error| StartError::ManifestClaims(error.to_string()))?;
-        let digest = manifest::digest(&claims.tools);
-        let manifest = Manifest { text, tools: claims.tools, digest };
+        let ManifestFile { statements, issuer, contents } = manifest::read(jws)?;
+        let text = RawText::of(&OneOrMany(statements))
+            .map_err(|error| ReadError::Claims(error.to_string()))?;
+        let digest = contents.digest();
+        let manifest = Manifest { text, issuer, contents: Arc::new(contents), digest };
         Ok(self.with(|signing| signing.manifest = Some(manifest)))
     }
 
@@ -147,15 +169,46 @@ impl SignLayer {
         self.with(|signing| signing.capability = capability)
     }
 
-    /// Lists every tool of `service` once, signs it, and compares it with the manifest: call this
-    /// before serving, so that a server whose tools are not the signed ones does not start.
+    /// Signs tools that are made at run time with this key, as far as the manifest delegates to it:
+    /// by prefix of the name, by permissions, until the delegation ends. What goes beyond is listed
+    /// unsigned, see [`SignLayer::unsigned`].
+    #[must_use]
+    pub fn delegated(self, signer: Arc<dyn Signer>) -> Self {
+        self.with(|signing| signing.delegated = Some(signer))
+    }
+
+    /// Says what was locked, so that a server which does not start says what changed.
+    #[must_use]
+    pub fn lock(self, lock: Arc<Lock>) -> Self {
+        self.with(|signing| signing.lock = Some(lock))
+    }
+
+    /// Tells `listener` of each tool that is listed although nothing vouches for it: its name and
+    /// why. Once for each text that it has.
+    #[must_use]
+    pub fn on_unsigned(self, listener: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+        self.with(|signing| signing.on_unsigned = Some(Arc::new(listener)))
+    }
+
+    /// The tools that are listed although nothing vouches for them, and why.
+    pub fn unsigned(&self) -> BTreeMap<String, String> {
+        let signed = self.0.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsigned = signed.iter().filter_map(|(name, entry)| {
+            entry.unsigned.as_ref().map(|why| (name.clone(), why.clone()))
+        });
+        unsigned.collect()
+    }
+
+    /// Lists all that `service` offers once, signs its tools, and compares everything with the
+    /// manifest: call this before serving, so that a server which is not the signed one does not
+    /// start.
     ///
-    /// Gives the definitions in the order of the listing.
+    /// Gives the definitions of the tools in the order of the listing.
     ///
     /// # Errors
     ///
-    /// When the service does not list, a tool cannot be signed, or one is not as the manifest
-    /// says.
+    /// When the service does not list, a tool cannot be signed, or something is not as the manifest
+    /// says; then all that differs is named.
     pub async fn start<S: ExchangeService>(
         &self,
         mut service: S,
@@ -168,8 +221,15 @@ impl SignLayer {
                 let signed = self.0.sign(tool)?;
                 let raw = RawTool::from_listed(&signed)
                     .map_err(|error| StartError::Definition { tool: tool.name.clone(), error })?;
-                self.0.compare(&raw)?;
                 tools.push(raw);
+            }
+        }
+        if let Some(manifest) = &self.0.manifest {
+            let lock = self.0.lock.as_deref();
+            let mut differences = start::tools(manifest, &tools, lock, &self.unsigned());
+            differences.extend(start::features(manifest, &mut service, &context).await?);
+            if !differences.is_empty() {
+                return Err(StartError::NotAsSigned(differences));
             }
         }
         Ok(tools)
@@ -184,6 +244,9 @@ impl SignLayer {
                 online: shared.online.clone(),
                 instance: shared.instance.clone(),
                 manifest: shared.manifest.clone(),
+                delegated: shared.delegated.clone(),
+                lock: shared.lock.clone(),
+                on_unsigned: shared.on_unsigned.clone(),
                 capability: shared.capability.clone(),
                 signed: Mutex::default(),
             },
@@ -248,6 +311,13 @@ impl<S: ExchangeService> Service<Exchange> for SignService<S> {
                     }
                 })
             }
+            ClientRequest::ListPrompts(_) | ClientRequest::ListResourceTemplates(_)
+                if self.signing.manifest.is_some() =>
+            {
+                let answer = self.inner.call(exchange);
+                let signing = self.signing.clone();
+                Box::pin(async move { answer.await.map(|outcome| signing.accompany(outcome)) })
+            }
             ClientRequest::Discover(_) => {
                 let nonce = exchange.context.meta.get(wire::CHALLENGE).cloned();
                 let answer = self.inner.call(exchange);
@@ -272,11 +342,26 @@ impl Signing {
         let signed: Result<Vec<_>, _> = page.tools.iter().map(|tool| self.sign(tool)).collect();
         // An unsigned listing would look like an attack to whoever has seen a signed one.
         page.tools = Items::from(signed.map_err(|error| ErrorObject::internal(error.to_string()))?);
-        if let Some(manifest) = &self.manifest {
-            let meta = page.meta.get_or_insert_with(Meta::new);
-            meta.insert(wire::MANIFEST, manifest.text.clone());
-        }
+        self.add_manifest(&mut page.meta);
         Ok(page)
+    }
+
+    /// Puts the manifest beside prompts and resource templates.
+    fn accompany(&self, mut outcome: Outcome) -> Outcome {
+        match &mut outcome {
+            Outcome::Complete(ServerResult::ListPrompts(page)) => self.add_manifest(&mut page.meta),
+            Outcome::Complete(ServerResult::ListResourceTemplates(page)) => {
+                self.add_manifest(&mut page.meta);
+            }
+            _ => {}
+        }
+        outcome
+    }
+
+    fn add_manifest(&self, meta: &mut Option<Meta>) {
+        if let Some(manifest) = &self.manifest {
+            meta.get_or_insert_with(Meta::new).insert(wire::MANIFEST, manifest.text.clone());
+        }
     }
 
     fn discovery(
@@ -288,6 +373,7 @@ impl Signing {
             .map_err(|error| ErrorObject::internal(error.to_string()))?;
         let extensions = result.capabilities.extensions.get_or_insert_default();
         extensions.insert(wire::EXTENSION.to_owned(), capability);
+        self.add_manifest(&mut result.meta);
         if let (Some(nonce), Some(instance)) = (nonce, &self.instance) {
             let nonce: String = nonce.parse().map_err(|_| bad_challenge())?;
             let listed = self.manifest.as_ref().map(|manifest| manifest.digest);
@@ -313,33 +399,44 @@ impl Signing {
                 }
             }
         }
-        let (made, renew_at) = self.make(tool, now)?;
+        let made = self.make(tool, now)?;
+        if let (Some(why), Some(listener)) = (&made.unsigned, &self.on_unsigned) {
+            listener(&tool.name, why);
+        }
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         if signed.len() >= MAX_KEPT && !signed.contains_key(&tool.name) {
             signed.clear();
         }
-        let entry = Entry { listed: tool.clone(), signed: made.clone(), renew_at };
-        signed.insert(tool.name.clone(), entry);
-        Ok(made)
+        let given = made.signed.clone();
+        signed.insert(tool.name.clone(), made);
+        Ok(given)
     }
 
-    fn make(
-        &self,
-        tool: &Arc<Listed<Tool>>,
-        now: UnixTime,
-    ) -> Result<(Arc<Listed<Tool>>, Option<UnixTime>), StartError> {
+    fn make(&self, tool: &Arc<Listed<Tool>>, now: UnixTime) -> Result<Entry, StartError> {
         let block = tool.meta.as_ref().and_then(|meta| meta.get(wire::TOOL));
-        let (Some(online), Some(block)) = (&self.online, block) else {
-            return Ok((tool.clone(), None));
-        };
         let name = || tool.name.clone();
         let unfit = |error: String| StartError::Block { tool: name(), error };
+        let as_is = |unsigned| Entry {
+            listed: tool.clone(),
+            signed: tool.clone(),
+            renew_at: None,
+            unsigned,
+        };
+        let Some(block) = block else { return Ok(as_is(self.unvouched(&tool.name))) };
         let mut block: Members = block.parse().map_err(|error| unfit(error.to_string()))?;
+        let (statement, provider_name, signer) = match (&self.online, self.delegation(tool, now)) {
+            (Some(online), _) => {
+                (online.statement.clone(), online.provider_name.clone(), &online.signer)
+            }
+            (None, Ok(Some((statement, signer)))) => (statement, None, signer),
+            (None, Ok(None)) => {
+                let proven = block.get(wire::ATTESTATIONS).is_some();
+                return Ok(as_is(self.unvouched(&tool.name).filter(|_| !proven)));
+            }
+            (None, Err(why)) => return Ok(as_is(Some(why))),
+        };
         if block.get("provider").is_none() {
-            let provider = wire::Provider {
-                id: online.statement.issuer.clone(),
-                name: online.provider_name.clone(),
-            };
+            let provider = wire::Provider { id: statement.issuer.clone(), name: provider_name };
             block.insert("provider", RawText::of(&provider).map_err(|e| unfit(e.to_string()))?);
         }
         let proofs = block.remove(wire::ATTESTATIONS);
@@ -354,13 +451,12 @@ impl Signing {
         let bare = with_block(tool, &block).map_err(unfit)?;
         let definition = definition_of(&bare)?;
 
-        let statement = online.statement.shifted(self.server.clone(), now);
+        let statement = statement.shifted(self.server.clone(), now);
         let statement = match &self.instance {
             Some(instance) => statement.naming(instance.verifying_key().id()),
             None => statement,
         };
-        let proof =
-            statement.sign(definition.definition(), &online.signer).map_err(StartError::Attest)?;
+        let proof = statement.sign(definition.definition(), signer).map_err(StartError::Attest)?;
         proofs.push(proof);
         block.insert(wire::ATTESTATIONS, RawText::of(&proofs).map_err(|e| unfit(e.to_string()))?);
         let signed = with_block(tool, &block).map_err(unfit)?;
@@ -369,22 +465,49 @@ impl Signing {
             return Err(unfit("writing the tool changes it".to_owned()));
         }
         let lifetime = statement.expires.0.saturating_sub(now.0);
-        let renew_at = now.plus(lifetime - lifetime / 10);
-        Ok((Arc::new(signed), Some(renew_at)))
+        let renew_at = Some(now.plus(lifetime - lifetime / 10));
+        Ok(Entry { listed: tool.clone(), signed: Arc::new(signed), renew_at, unsigned: None })
     }
 
-    /// Whether a tool is what the manifest says.
-    fn compare(&self, tool: &RawTool) -> Result<(), StartError> {
-        let Some(manifest) = &self.manifest else { return Ok(()) };
-        let name = tool.definition().name();
-        match manifest.tools.get(name) {
-            Some(digest) if *digest == tool.digest() => Ok(()),
-            signed => Err(StartError::NotAsSigned {
-                tool: name.to_owned(),
-                signed: signed.copied(),
-                listed: tool.digest(),
-            }),
+    /// Why nothing vouches for a tool without attestations.
+    fn unvouched(&self, tool: &str) -> Option<String> {
+        match &self.manifest {
+            None => Some("there is no manifest and no key".to_owned()),
+            Some(manifest) if manifest.contents.tools.contains_key(tool) => None,
+            Some(_) => Some("the manifest does not name it".to_owned()),
         }
+    }
+
+    /// How a tool that the manifest does not name is signed by the delegated key; why not, where
+    /// that may not sign it.
+    fn delegation(
+        &self,
+        tool: &Listed<Tool>,
+        now: UnixTime,
+    ) -> Result<Option<(Attestation, &Arc<dyn Signer>)>, String> {
+        let (Some(manifest), Some(signer)) = (&self.manifest, &self.delegated) else {
+            return Ok(None);
+        };
+        if manifest.contents.tools.contains_key(&tool.name) {
+            return Ok(None);
+        }
+        let raw = RawTool::from_listed(tool).map_err(|error| error.to_string())?;
+        let jwk = serde_json::from_str::<serde_json::Value>(&signer.verifying_key().to_jwk());
+        let jwk = jwk.map_err(|error| error.to_string())?;
+        let mut why = "the manifest delegates nothing to this server's key".to_owned();
+        for delegation in manifest.contents.delegations.iter().filter(|one| one.jwk == jwk) {
+            match exceeds(delegation, &tool.name, raw.definition().block(), now) {
+                None => {
+                    let until = UnixTime(delegation.exp);
+                    let statement =
+                        Attestation::new(manifest.issuer.clone(), self.server.clone(), now);
+                    let until = until.min(statement.expires);
+                    return Ok(Some((statement.expires(until), signer)));
+                }
+                Some(beyond) => why = beyond,
+            }
+        }
+        Err(why)
     }
 }
 
@@ -409,12 +532,9 @@ pub enum StartError {
     /// The service did not list its tools.
     #[error("the server does not list its tools: {0}")]
     List(ErrorObject),
-    /// The manifest is no JWS of that kind.
+    /// The manifest cannot be read.
     #[error("the manifest cannot be used: {0}")]
-    Manifest(JwsError),
-    /// The manifest does not say what it must.
-    #[error("the manifest cannot be used: {0}")]
-    ManifestClaims(String),
+    Manifest(#[from] ReadError),
     /// The ETDI block of a tool cannot be used.
     #[error("the ETDI block of tool `{}` cannot be used: {error}", .tool.escape_debug())]
     Block {
@@ -440,16 +560,14 @@ pub enum StartError {
     /// Receipts are wanted, and there is no key to sign them with.
     #[error("receipts are signed with the instance key, give the server one")]
     ReceiptsWithoutKey,
-    /// A tool is not the one that was signed.
+    /// What the server offers is not what was signed.
     #[error(
-        "tool `{}` is not the one in the manifest, restore it or sign a new manifest", .tool.escape_debug()
+        "the server is not the one in the manifest:{}\nrestore it, or sign a new manifest with `etdi sign`",
+        lines(.0)
     )]
-    NotAsSigned {
-        /// The tool.
-        tool: String,
-        /// The digest in the manifest; `None` when it names no such tool.
-        signed: Option<Digest>,
-        /// The digest of what the server lists.
-        listed: Digest,
-    },
+    NotAsSigned(Vec<Difference>),
+}
+
+fn lines(differences: &[Difference]) -> String {
+    differences.iter().map(|one| format!("\n  {one}")).collect()
 }

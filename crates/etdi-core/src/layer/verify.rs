@@ -1,6 +1,6 @@
 //! The client's side: only what was verified as the policy wants, and approved, is seen and called.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -14,7 +14,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{Clock, Pages, ask};
-use crate::approval::{Approvals, Approved, Granted, Pin, Reason, Standing, StoreError};
+use crate::approval::{
+    Approvals, Approved, Granted, Pin, Reason, ServerMemory, Standing, StoreError,
+};
 use crate::audit::{self, AuditError, Auditor};
 use crate::binding::{Challenge, Possession};
 use crate::chain::Frame;
@@ -29,11 +31,14 @@ use crate::time::UnixTime;
 use crate::verify::{Peer, Verifier, VerifyError};
 use crate::wire::{self, Capability};
 
+mod feature;
+mod manifest;
 mod page;
 mod review;
 mod signed;
 mod tell;
 
+pub use feature::{FeatureKind, FeatureReview, FeatureStanding};
 pub use review::{Review, ReviewOutcome};
 
 /// Lets a host see and call only what it approved, from the server that it approved.
@@ -44,6 +49,11 @@ pub use review::{Review, ReviewOutcome};
 /// tells what became of each. On `tools/call` it lists anew first (a cache below makes that
 /// cheap), so that a tool that has changed since is refused, and signs the call where the tool or
 /// the policy wants it.
+///
+/// Prompts, resource templates and the server's instructions are held against the manifest where
+/// that covers them: one that differs is taken out, and so is one that is not attested where the
+/// policy admits nothing unsigned; [`VerifyLayer::feature_reviews`] tells. What such a prompt
+/// answers, and what a resource holds, is signed by nobody.
 ///
 /// Everything else passes. What it refuses is an error with [`Origin::Refused`] and, in its data,
 /// the reason's code; no tool's result, so that no model reads it.
@@ -98,6 +108,11 @@ struct State {
     /// The page on which a name stood, in the listing that is under way, by the digest of its
     /// cursor: a server chooses how long that is, and how many names follow it.
     pages: HashMap<String, Option<Digest>>,
+    /// What is remembered of the server, and the generation of the store in which it was.
+    memory: Option<(u64, Option<Arc<ServerMemory>>)>,
+    /// What was last wrong with the manifest.
+    alarmed: Option<VerifyError>,
+    features: BTreeMap<(FeatureKind, String), Arc<FeatureReview>>,
 }
 
 /// A tool as it was last listed, and what became of it.
@@ -231,6 +246,11 @@ impl VerifyLayer {
         reviews
     }
 
+    /// What became of each prompt and resource template that was listed, and of the instructions.
+    pub fn feature_reviews(&self) -> Vec<Arc<FeatureReview>> {
+        self.0.state().features.values().cloned().collect()
+    }
+
     /// What became of one tool.
     pub fn review(&self, tool: &str) -> Option<Arc<Review>> {
         self.0.state().tools.get(tool).map(|entry| entry.review.clone())
@@ -301,6 +321,14 @@ impl<S: ExchangeService> Service<Exchange> for VerifyService<S> {
                 let inner = take();
                 Box::pin(verifying.call(inner, exchange))
             }
+            ClientRequest::ListPrompts(_) | ClientRequest::ListResourceTemplates(_) => {
+                let inner = take();
+                Box::pin(verifying.list_features(inner, exchange))
+            }
+            ClientRequest::GetPrompt(_) => {
+                let inner = take();
+                Box::pin(verifying.get_prompt(inner, exchange))
+            }
             _ => Box::pin(self.inner.call(exchange)),
         }
     }
@@ -348,9 +376,10 @@ impl Verifying {
         };
         let nonce = RawText::of(challenge.nonce()).map_err(|error| internal(&error))?;
         exchange.context.meta.insert(wire::CHALLENGE, nonce);
-        let outcome = ask(service, exchange).await;
-        if let Ok(Outcome::Complete(ServerResult::Discover(result))) = &outcome {
+        let mut outcome = ask(service, exchange).await;
+        if let Ok(Outcome::Complete(ServerResult::Discover(result))) = &mut outcome {
             self.keep_answer(result, &challenge);
+            self.check_instructions(result).await;
         }
         self.state().greeted = true;
         outcome

@@ -72,7 +72,7 @@ impl World {
     }
 
     fn check(&self, verifier: &Verifier, now: UnixTime) -> Result<(), VerifyError> {
-        block_on(verifier.prepare(std::slice::from_ref(&self.tool), None, now));
+        block_on(verifier.prepare(std::slice::from_ref(&self.tool), &[], now));
         verifier.verify(&self.tool, &self.peer, now).map(|_| ())
     }
 

@@ -208,6 +208,54 @@ pub enum VerifyError {
         /// Until when it counted.
         until: UnixTime,
     },
+    /// The server's manifest does not name the tool, and nothing else vouches for it.
+    #[error(
+        "the manifest of {issuer} does not list the tool, it was added later or by somebody else"
+    )]
+    NotInManifest {
+        /// Who signed the manifest.
+        issuer: ProviderId,
+    },
+    /// The manifest is older than one that was seen of this server.
+    #[error(
+        "the manifest of {issuer} has the counter {received}, {seen} was seen before, somebody sends an old one"
+    )]
+    ManifestRolledBack {
+        /// Who signed it.
+        issuer: ProviderId,
+        /// The highest counter that was seen.
+        seen: u64,
+        /// The counter of this one.
+        received: u64,
+    },
+    /// Two manifests have the same counter and different contents.
+    #[error(
+        "another list was seen from {issuer} under the same counter {seq}, it shows different lists to different people"
+    )]
+    ManifestForked {
+        /// Who signed both.
+        issuer: ProviderId,
+        /// Their counter.
+        seq: u64,
+    },
+    /// The server showed a manifest before and shows none now.
+    #[error(
+        "the server showed a signed manifest before and shows none now, ask its operator whether that is meant"
+    )]
+    ManifestMissing,
+    /// Two trusted signers speak of different contents.
+    #[error("the signers of the manifest signed different lists, ask the provider for one")]
+    ManifestsDiffer,
+    /// A tool that a delegated key signed goes beyond what was delegated.
+    #[error("key {key} may sign tools for {issuer} within bounds, and this one is not: {what}")]
+    DelegationExceeded {
+        /// Who delegated.
+        issuer: ProviderId,
+        /// The delegated key.
+        key: KeyId,
+        /// Which bound.
+        what: String,
+    },
     /// The definition itself cannot be read.
     #[error(transparent)]
     Definition(#[from] crate::definition::DefinitionError),
@@ -229,7 +277,7 @@ impl VerifyError {
     /// What it means for the tool.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Unsigned => Verdict::Unsigned,
+            Self::Unsigned | Self::NotInManifest { .. } => Verdict::Unsigned,
             Self::UnknownKey { .. }
             | Self::KeyUnnamed { .. }
             | Self::IssuerUntrusted { .. }
@@ -276,6 +324,12 @@ impl VerifyError {
             Self::StatementRevoked { .. } => "ATTESTATION_REVOKED",
             Self::RevocationUnknown { .. } => "REVOCATION_UNKNOWN",
             Self::KeyRetired { .. } => "KEY_RETIRED",
+            Self::NotInManifest { .. } => "NOT_IN_MANIFEST",
+            Self::ManifestRolledBack { .. } => "MANIFEST_ROLLED_BACK",
+            Self::ManifestForked { .. } => "MANIFEST_FORKED",
+            Self::ManifestMissing => "MANIFEST_MISSING",
+            Self::ManifestsDiffer => "MANIFESTS_DIFFER",
+            Self::DelegationExceeded { .. } => "DELEGATION_EXCEEDED",
             Self::Definition(_) => "DEFINITION_INVALID",
         }
     }

@@ -326,7 +326,7 @@ fn a_manifest_vouches_for_what_it_names() {
     let changed = read(r#"{"name":"search","inputSchema":{}}"#);
     let code =
         |tool: &RawTool| world.verifier.verify_listed(tool, &list, &peer, NOW).unwrap_err().code();
-    assert_eq!(code(&injected), "UNSIGNED");
+    assert_eq!(code(&injected), "NOT_IN_MANIFEST");
     assert_eq!(code(&changed), "DIGEST_MISMATCH");
 
     let elsewhere = Peer::new(ServerIdentity::url("https://evil.example/mcp").unwrap());

@@ -8,6 +8,7 @@ use mcp_types::{
     RequestParams, Tool,
 };
 
+use super::manifest::Shown;
 use super::{
     Asking, Correlation, Entry, MAX_TOOLS, Review, ReviewOutcome, SOURCE, Verifying, store_failed,
     tell,
@@ -18,8 +19,7 @@ use crate::digest::Digest;
 use crate::layer::on_behalf;
 use crate::level::KeyTrust;
 use crate::time::UnixTime;
-use crate::verify::{Peer, Verdict, Verified, VerifiedManifest, VerifyError};
-use crate::wire;
+use crate::verify::{Peer, Verdict, Verified, VerifyError};
 
 /// What is known of a tool: that it cannot be read, or what verification found.
 type Checked = Result<Result<Verified<ToolDefinition>, VerifyError>, DefinitionError>;
@@ -48,11 +48,10 @@ impl Verifying {
         let now = (self.clock)();
         let raws = self.read(page);
         let unread: Vec<RawTool> = raws.iter().flatten().cloned().collect();
-        let manifest = page.meta.as_ref().and_then(|meta| meta.get(wire::MANIFEST));
-        let manifest = manifest.and_then(|text| text.parse::<String>().ok());
-        self.verifier.prepare(&unread, manifest.as_deref(), now).await;
+        self.verifier.prepare(&unread, &[], now).await;
 
-        let mut checked = self.verify(page, &raws, now);
+        let mut manifest = self.manifest(page.meta.as_ref(), now).await?;
+        let mut checked = self.verify(manifest.as_ref(), &raws, now);
         let takes_any = self.approvals.policy().key_trust != KeyTrust::ConfiguredRoots;
         let unproven = |result: &Checked| match result {
             Ok(Err(VerifyError::PossessionMissing { .. })) => true,
@@ -63,7 +62,8 @@ impl Verifying {
             let request = ClientRequest::Discover(RequestParams::new());
             // A server that cannot be asked has proven nothing, and that is all it means.
             _ = self.discover(service, on_behalf(context, request)).await;
-            checked = self.verify(page, &raws, now);
+            manifest = self.manifest(page.meta.as_ref(), now).await?;
+            checked = self.verify(manifest.as_ref(), &raws, now);
         }
         let twice = self.twice(page, cursor);
         let standings: Vec<Standing> = checked
@@ -131,24 +131,13 @@ impl Verifying {
 
     fn verify(
         &self,
-        page: &ListToolsResult,
+        manifest: Option<&Shown>,
         raws: &[Result<RawTool, DefinitionError>],
         now: UnixTime,
     ) -> Vec<Checked> {
-        let mut peer = self.peer.clone();
-        let broken = {
-            let state = self.state();
-            if let Some(possession) = state.possession.clone() {
-                peer.possession = Some(possession);
-            }
-            state.possession_error.clone()
-        };
-        let manifest = page.meta.as_ref().and_then(|meta| meta.get(wire::MANIFEST)).map(|text| {
-            let text = text.parse::<String>().unwrap_or_default();
-            self.verifier.verify_manifest(&text, &peer, now)
-        });
+        let (peer, broken) = self.proven();
         let check = |raw: &RawTool| {
-            let result = self.verify_one(raw, manifest.as_ref(), &peer, now);
+            let result = self.verify_one(raw, manifest, &peer, now);
             match (result, &broken) {
                 // An answer that was given and is wrong says more than one that is missing.
                 (Err(VerifyError::PossessionMissing { .. }), Some(error)) => Err(error.clone()),
@@ -161,11 +150,16 @@ impl Verifying {
     fn verify_one(
         &self,
         raw: &RawTool,
-        manifest: Option<&Result<VerifiedManifest, VerifyError>>,
+        manifest: Option<&Shown>,
         peer: &Peer,
         now: UnixTime,
     ) -> Result<Verified<ToolDefinition>, VerifyError> {
         match manifest {
+            // What is unsigned now was signed before, which says more than the missing list.
+            Some(Err(VerifyError::ManifestMissing)) => {
+                self.verifier.verify(raw, peer, now)?;
+                Err(VerifyError::ManifestMissing)
+            }
             None => self.verifier.verify(raw, peer, now),
             Some(Ok(manifest)) => self.verifier.verify_listed(raw, manifest, peer, now),
             Some(Err(error)) if error.verdict() == Verdict::Wrong => Err(error.clone()),

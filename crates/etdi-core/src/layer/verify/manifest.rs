@@ -1,0 +1,137 @@
+//! The manifest of a server: verified wherever it is shown, and held against the newest one that was
+//! ever seen.
+
+use std::sync::Arc;
+
+use mcp_types::{ErrorObject, Meta};
+
+use super::{Verifying, store_failed};
+use crate::approval::{SeenManifest, ServerMemory};
+use crate::event::{Event, EventKind, Severity};
+use crate::time::UnixTime;
+use crate::verify::{Peer, Verdict, VerifiedManifest, VerifyError};
+use crate::wire::{self, OneOrMany};
+
+/// What a server shows as its manifest.
+pub(super) type Shown = Result<VerifiedManifest, VerifyError>;
+
+impl Verifying {
+    /// The peer with what it has proven, and why its proof does not count.
+    pub(super) fn proven(&self) -> (Peer, Option<VerifyError>) {
+        let mut peer = self.peer.clone();
+        let state = self.state();
+        if let Some(possession) = state.possession.clone() {
+            peer.possession = Some(possession);
+        }
+        (peer, state.possession_error.clone())
+    }
+
+    /// The manifest beside a result; `None` when there is none and never was.
+    ///
+    /// It is wrong when its counter is lower than one that was seen, when it lists other things
+    /// under the same counter, when it has ended, and when it was there before and is gone.
+    pub(super) async fn manifest(
+        &self,
+        meta: Option<&Meta>,
+        now: UnixTime,
+    ) -> Result<Option<Shown>, ErrorObject> {
+        let Some(text) = meta.and_then(|meta| meta.get(wire::MANIFEST)) else {
+            let memory = self.memory().await?;
+            let seen = memory.as_ref().is_some_and(|memory| !memory.manifests.is_empty());
+            return Ok(seen.then_some(Err(VerifyError::ManifestMissing)));
+        };
+        let (peer, _) = self.proven();
+        let shown = match text.parse::<OneOrMany<String>>() {
+            Ok(OneOrMany(texts)) => {
+                self.verifier.prepare(&[], &texts, now).await;
+                self.verifier.verify_manifests(&texts, &peer, now)
+            }
+            Err(error) => Err(VerifyError::MalformedClaims { message: error.to_string() }),
+        };
+        let shown = match shown {
+            Ok(manifest) => self.counted(manifest, now).await?,
+            Err(error) => Err(error),
+        };
+        match &shown {
+            Ok(_) => self.state().alarmed = None,
+            Err(error) => self.alarm(error, now),
+        }
+        Ok(Some(shown))
+    }
+
+    /// Holds a verified manifest against the newest that was seen of its issuers.
+    async fn counted(
+        &self,
+        manifest: VerifiedManifest,
+        now: UnixTime,
+    ) -> Result<Shown, ErrorObject> {
+        // What the policy does not trust must not fill the memory of a server.
+        if manifest.trust() < self.approvals.policy().key_trust.least() {
+            return Ok(Ok(manifest));
+        }
+        let memory = self.memory().await?;
+        let contents = manifest.contents();
+        for issuer in manifest.issuers() {
+            let known = memory.as_ref().and_then(|known| known.manifests.get(issuer.as_str()));
+            match known {
+                Some(known) if contents.seq < known.seq => {
+                    return Ok(Err(VerifyError::ManifestRolledBack {
+                        issuer: issuer.clone(),
+                        seen: known.seq,
+                        received: contents.seq,
+                    }));
+                }
+                Some(known) if contents.seq == known.seq => {
+                    if manifest.digest() != known.digest {
+                        let (issuer, seq) = (issuer.clone(), contents.seq);
+                        return Ok(Err(VerifyError::ManifestForked { issuer, seq }));
+                    }
+                }
+                _ => {
+                    let (issuer, digest) = (issuer.as_str(), manifest.digest());
+                    let seen = SeenManifest::new(issuer, contents.seq, digest, now);
+                    let stored =
+                        self.approvals.store().remember_manifest(&self.server, &seen).await;
+                    let stored = stored.map_err(|error| store_failed(&error))?;
+                    // Somebody else may have seen a newer one meanwhile.
+                    if let Some(newest) = stored.manifests.get(issuer).filter(|one| **one != seen) {
+                        let (issuer, seen) = (manifest.issuer().clone(), newest.seq);
+                        let received = contents.seq;
+                        return Ok(Err(VerifyError::ManifestRolledBack { issuer, seen, received }));
+                    }
+                }
+            }
+        }
+        Ok(Ok(manifest))
+    }
+
+    /// What is remembered of the server, read again only when the store was written.
+    pub(super) async fn memory(&self) -> Result<Option<Arc<ServerMemory>>, ErrorObject> {
+        let generation = self.generation().await?;
+        if let Some((known, memory)) = &self.state().memory
+            && *known == generation
+        {
+            return Ok(memory.clone());
+        }
+        let memory = self.approvals.store().memory(&self.server).await;
+        let memory = memory.map_err(|error| store_failed(&error))?.map(Arc::new);
+        self.state().memory = Some((generation, memory.clone()));
+        Ok(memory)
+    }
+
+    /// Notes a manifest that is wrong, once as long as it stays so.
+    fn alarm(&self, error: &VerifyError, now: UnixTime) {
+        if error.verdict() != Verdict::Wrong {
+            return;
+        }
+        let mut state = self.state();
+        if state.alarmed.as_ref() == Some(error) {
+            return;
+        }
+        state.alarmed = Some(error.clone());
+        drop(state);
+        let event = Event::new(EventKind::SecurityViolation).at(&self.server);
+        // Nothing is called because of it, so nothing has to wait for the note.
+        _ = self.note(&event.severity(Severity::Critical).detail(error), now);
+    }
+}
