@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::canonicalize;
 use crate::ijson::{Limits, Problem};
 
+mod numbers;
+
 fn canonical(text: &str) -> String {
     canonicalize(text, Limits::DEFINITION).expect(text)
 }
