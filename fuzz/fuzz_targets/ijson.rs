@@ -1,0 +1,4 @@
+//! `ijson` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::ijson(data));

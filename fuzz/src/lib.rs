@@ -1,0 +1,45 @@
+//! One function for each thing of ours that reads foreign bytes. Given any bytes it returns; what
+//! must hold of what was read is asserted on the way.
+//!
+//! `fuzz_targets/` gives them to libFuzzer (CONTRIBUTING.md says how), and a test of the workspace
+//! runs them over `seeds/` and over damaged seeds, so that they cannot rot.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a finding is a panic")]
+
+mod codecs;
+mod frames;
+mod http;
+mod ijson;
+mod jws;
+mod sse;
+mod template;
+
+pub use codecs::codecs;
+pub use frames::frames;
+pub use http::http;
+pub use ijson::ijson;
+pub use jws::jws;
+pub use sse::sse;
+pub use template::template;
+
+/// All targets, by the names of their binaries and of their folders in `seeds/`.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("codecs", codecs),
+    ("frames", frames),
+    ("http", http),
+    ("ijson", ijson),
+    ("jws", jws),
+    ("sse", sse),
+    ("template", template),
+];
+
+/// The first line and the rest, of what is text.
+fn line_and_rest(data: &[u8]) -> Option<(&str, &str)> {
+    let text = std::str::from_utf8(data).ok()?;
+    Some(text.split_once('\n').unwrap_or((text, "")))
+}
+
+/// `data` cut in pieces of `length` bytes.
+fn pieces(data: &[u8], length: u8) -> impl Iterator<Item = &[u8]> {
+    data.chunks(usize::from(length).max(1))
+}
