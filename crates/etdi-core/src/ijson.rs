@@ -6,7 +6,7 @@
 //!
 //! - two members of one object with the same name, compared after unescaping;
 //! - lone surrogates and noncharacters in strings and names (RFC 7493, section 2.1);
-//! - integers beyond ±(2^53-1), and other numbers whose digits are not those of a double: the
+//! - integers beyond ±(2^53-1), however they are written up to 10^21, and other numbers whose digits are not those of a double: the
 //!   shortest ones that name it, or all seventeen (RFC 7493, section 2.2);
 //! - whatever exceeds the [`Limits`]: bytes, depth, number of values.
 //!
