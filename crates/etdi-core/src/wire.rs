@@ -84,6 +84,8 @@ pub enum StatementType {
     Rotation,
     /// What an issuer takes back.
     Revocations,
+    /// The end of an audit trail.
+    Checkpoint,
 }
 
 impl StatementType {
@@ -97,6 +99,7 @@ impl StatementType {
             Self::Possession => "etdi-possession+jwt",
             Self::Rotation => "etdi-rotation+jwt",
             Self::Revocations => "etdi-revocations+jwt",
+            Self::Checkpoint => "etdi-checkpoint+jwt",
         }
     }
 
@@ -576,4 +579,18 @@ pub struct RevocationEntry {
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// The payload of a checkpoint: the end of an audit trail, signed by whoever writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointClaims {
+    /// `etdi:key:` and the thumbprint of the key.
+    pub iss: String,
+    /// When it was signed.
+    pub iat: u64,
+    /// How many entries there were.
+    pub entries: u64,
+    /// The digest of the last one.
+    pub digest: Digest,
 }

@@ -1,12 +1,15 @@
-//! The audit trail in a file.
+//! The audit trail in a file, and in those that it goes on in.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{AuditError, Auditor, ChainError, ChainFault, ChainHead, Entry, MAX_LINE, read};
+use super::chain::{MAX_LINE, read};
+use super::trail::{archive, archives};
+use super::{AuditError, Auditor, ChainError, ChainFault, ChainHead, Entry, checkpoint};
 use crate::event::{Event, EventKind, Severity};
+use crate::proof::Signer;
 use crate::store::disk;
 use crate::time::UnixTime;
 
@@ -22,14 +25,90 @@ pub enum Durability {
 
 /// An audit trail in a file that is only ever appended to. Several processes may share one.
 ///
-/// The file is not rotated: a host that wants another one opens another one, and keeps the
-/// [`ChainHead`] of the first.
+/// Once it is long enough it is renamed, to its name with the number of the entry that follows, and
+/// the trail goes on in a new file under the old name: the last line of the one says so, and the
+/// first line of the other continues its chain. Nothing is ever removed unless
+/// [`AuditFileOptions::keep_files`] says so, and then a line says what.
 #[derive(Debug)]
 pub struct AuditFile {
     path: PathBuf,
-    durability: Durability,
+    options: AuditFileOptions,
     state: Mutex<State>,
 }
+
+/// How an audit trail is kept; [`AuditFileOptions::open`] begins it, or goes on with it.
+#[derive(Clone)]
+#[must_use = "options do nothing until `open` is called"]
+pub struct AuditFileOptions {
+    durability: Durability,
+    rotate_at: u64,
+    keep_files: Option<usize>,
+    signer: Option<(Arc<dyn Signer>, u64)>,
+}
+
+impl Default for AuditFileOptions {
+    /// Lines are written and not synced, a file is at most 16 MiB, all are kept, nothing is signed.
+    fn default() -> Self {
+        Self {
+            durability: Durability::Written,
+            rotate_at: 16 << 20,
+            keep_files: None,
+            signer: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for AuditFileOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuditFileOptions")
+            .field("durability", &self.durability)
+            .field("rotate_at", &self.rotate_at)
+            .field("keep_files", &self.keep_files)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AuditFileOptions {
+    /// Says what has happened to a line when it counts as noted.
+    pub fn durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
+    }
+
+    /// Goes on in another file once one has so many bytes, at least 128 KiB.
+    pub fn rotate_at(self, bytes: u64) -> Self {
+        Self { rotate_at: bytes.max(SMALLEST), ..self }
+    }
+
+    /// Removes the oldest files beyond so many, at least one beside the one that is written.
+    pub fn keep_files(self, files: usize) -> Self {
+        Self { keep_files: Some(files.max(1)), ..self }
+    }
+
+    /// Signs the trail after so many entries each, at least one. Whoever has the file and not the
+    /// key can then neither write it anew nor cut off more than that without being found out.
+    pub fn sign(self, signer: Arc<dyn Signer>, every: u64) -> Self {
+        Self { signer: Some((signer, every.max(1))), ..self }
+    }
+
+    /// Opens a trail, or begins one in a file that only its owner may read.
+    ///
+    /// A line that a crash left half-written is taken out, and the next line says so. Of what is
+    /// there only the last line is checked; [`super::verify_trail`] checks all.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened or locked, others may write it, or its last line is damaged.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<AuditFile, AuditError> {
+        let path = path.as_ref().to_owned();
+        let state = State::open(&path)?;
+        let audit = AuditFile { path, options: self, state: Mutex::new(state) };
+        audit.locked(|_| Ok(()))?;
+        Ok(audit)
+    }
+}
+
+/// No file is shorter when it is full: two of the longest lines fit.
+const SMALLEST: u64 = if cfg!(test) { 1 << 10 } else { 2 * MAX_LINE as u64 };
 
 #[derive(Debug)]
 struct State {
@@ -39,31 +118,82 @@ struct State {
     length: u64,
     /// Half a line that was taken out and is not on record yet.
     repaired: Option<u64>,
+    /// What the last line of the file is about.
+    last: Option<EventKind>,
+    /// How many bytes of a write get through, and whether it can be taken back, in tests.
+    #[cfg(test)]
+    fault: Option<(usize, bool)>,
 }
 
-impl AuditFile {
-    /// Opens a trail, or begins one in a file that only its owner may read.
-    ///
-    /// A line that a crash left half-written is taken out, and the next line says so. Of what is
-    /// there only the last line is checked; [`super::verify_chain`] checks all.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be opened or locked, others may write it, or its last line is damaged.
-    pub fn open(path: impl AsRef<Path>, durability: Durability) -> Result<Self, AuditError> {
-        let path = path.as_ref().to_owned();
-        let failed = |action| failed(action, &path);
+impl State {
+    fn open(path: &Path) -> Result<Self, AuditError> {
+        let failed = |action| failed(action, path);
         let mut options = disk::private();
         options.read(true).create(true);
-        let file = options.open(&path).map_err(failed("open"))?;
+        let file = options.open(path).map_err(failed("open"))?;
         let metadata = file.metadata().map_err(failed("look at"))?;
         if !metadata.is_file() || writable_by_others(&metadata) {
             return Err(AuditError::Exposed { path: path.display().to_string() });
         }
-        let state = State { file, head: ChainHead::start(), length: 0, repaired: None };
-        let audit = Self { path, durability, state: Mutex::new(state) };
-        audit.locked(|state| audit.catch_up(state))?;
-        Ok(audit)
+        Ok(Self {
+            file,
+            head: ChainHead::start(),
+            length: 0,
+            repaired: None,
+            last: None,
+            #[cfg(test)]
+            fault: None,
+        })
+    }
+
+    #[cfg(not(test))]
+    fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
+        self.file.write_all(line)
+    }
+
+    #[cfg(not(test))]
+    fn take_back(&mut self) {
+        // What is not acknowledged must not stay; when this fails too, the next writer repairs.
+        let _ = self.file.set_len(self.length);
+    }
+
+    #[cfg(test)]
+    fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
+        match self.fault {
+            Some((bytes, _)) => {
+                self.file.write_all(&line[..bytes.min(line.len())])?;
+                Err(std::io::ErrorKind::StorageFull.into())
+            }
+            None => self.file.write_all(line),
+        }
+    }
+
+    #[cfg(test)]
+    fn take_back(&mut self) {
+        if self.fault.is_none_or(|(_, possible)| possible) {
+            let _ = self.file.set_len(self.length);
+        }
+    }
+}
+
+impl AuditFile {
+    /// Opens a trail that is kept as [`AuditFileOptions::default`] says, but for its durability.
+    ///
+    /// # Errors
+    ///
+    /// As [`AuditFileOptions::open`].
+    pub fn open(path: impl AsRef<Path>, durability: Durability) -> Result<Self, AuditError> {
+        Self::options().durability(durability).open(path)
+    }
+
+    /// How a trail is kept.
+    pub fn options() -> AuditFileOptions {
+        AuditFileOptions::default()
+    }
+
+    /// The file that is written now.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The end of the chain as this process last saw it. Kept elsewhere, it makes a cut end show.
@@ -71,21 +201,84 @@ impl AuditFile {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).head
     }
 
-    /// Runs `act` under the lock among threads and the lock among processes.
+    /// Signs the trail up to here, beside what the options sign by themselves: before a program
+    /// ends, or when a signer is at hand. Gives the end that was signed.
+    ///
+    /// # Errors
+    ///
+    /// When the signer cannot sign, or the trail cannot be written.
+    pub fn checkpoint(&self, signer: &dyn Signer, now: UnixTime) -> Result<ChainHead, AuditError> {
+        self.locked(|state| {
+            self.note_repair(state, now)?;
+            self.sign(state, signer, now)
+        })
+    }
+
+    /// Runs `act` under the lock among threads and the lock among processes, on the file that is
+    /// written now, with its end known.
     fn locked<T>(
         &self,
         act: impl FnOnce(&mut State) -> Result<T, AuditError>,
     ) -> Result<T, AuditError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match disk::lock(&state.file) {
-            Ok(true) => {}
-            Ok(false) => return Err(AuditError::Busy),
-            Err(error) => return Err(self.failed("lock")(error)),
+        for _ in 0..ATTEMPTS {
+            match disk::lock(&state.file) {
+                Ok(true) => {}
+                Ok(false) => return Err(AuditError::Busy),
+                Err(error) => return Err(self.failed("lock")(error)),
+            }
+            let end = self.catch_up(&mut state);
+            let finished = state.last == Some(EventKind::AuditRotated);
+            let result = match end {
+                Ok(()) if finished => self.go_on(&mut state).map(|()| None),
+                Ok(()) => {
+                    let result = act(&mut state);
+                    // Unlocking fails only on a descriptor that is gone, and so is the lock then.
+                    let _ = state.file.unlock();
+                    return result;
+                }
+                Err(error) => Err(error),
+            };
+            let _ = state.file.unlock();
+            if let Some(next) = result? {
+                return Ok(next);
+            }
+            // Dropping the old file gives up its lock.
+            let seen = state.head;
+            *state = State::open(&self.path)?;
+            state.head = seen;
         }
-        let result = act(&mut state);
-        // Unlocking fails only on a descriptor that is gone, and then the lock is gone as well.
-        let _ = state.file.unlock();
-        result
+        Err(AuditError::Busy)
+    }
+
+    /// Puts a file that says that it is finished aside, unless somebody else has done so. Only a
+    /// file with this very end is: another may lie under the name by now.
+    fn go_on(&self, state: &mut State) -> Result<(), AuditError> {
+        let still_there = self.path.exists()
+            && last_line(&self.path)?.is_some_and(|(_, head)| head == state.head);
+        if still_there {
+            let aside = archive(&self.path, state.head.entries);
+            std::fs::rename(&self.path, &aside).map_err(self.failed("rename"))?;
+            self.sync_directory()?;
+        }
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn sync_directory(&self) -> Result<(), AuditError> {
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = directory.unwrap_or(Path::new("."));
+        match self.options.durability {
+            Durability::Written => Ok(()),
+            Durability::Synced => File::open(directory)
+                .and_then(|directory| directory.sync_all())
+                .map_err(self.failed("rename")),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn sync_directory(&self) -> Result<(), AuditError> {
+        Ok(())
     }
 
     fn failed(&self, action: &'static str) -> impl Fn(std::io::Error) -> AuditError {
@@ -97,6 +290,9 @@ impl AuditFile {
         let length = state.file.metadata().map_err(self.failed("look at"))?.len();
         if length < state.length {
             return Err(AuditError::Cut { path: self.path.display().to_string() });
+        }
+        if length == 0 {
+            return self.continue_chain(state);
         }
         if length == state.length {
             return Ok(());
@@ -120,12 +316,18 @@ impl AuditFile {
             Some(back) => tail.split_off(tail.len() - 1 - back),
             None => tail,
         };
-        if !last.is_empty() {
+        if last.is_empty() {
+            // Half a first line, which may be that of a file that continues another.
+            if state.length == 0 {
+                self.continue_chain(state)?;
+            }
+        } else {
             let (line, head) = read(&last).map_err(|fault| self.damaged(fault))?;
             if line.seq < state.head.entries {
                 let (expected, found) = (state.head.entries, line.seq);
                 return Err(self.damaged(ChainFault::Moved { expected, found }));
             }
+            state.last = kind(line.entry.get());
             state.head = head;
         }
         let end = length - torn as u64;
@@ -137,50 +339,168 @@ impl AuditFile {
         Ok(())
     }
 
+    /// Finds the chain that an empty file continues: that of the newest file put aside.
+    fn continue_chain(&self, state: &mut State) -> Result<(), AuditError> {
+        let archives = archives(&self.path).map_err(self.failed("look for the files of"))?;
+        let Some((follows, path)) = archives.into_iter().next_back() else { return Ok(()) };
+        let Some((last, head)) = last_line(&path)? else {
+            return Err(self.damaged(ChainFault::Malformed));
+        };
+        let finished = last == Some(EventKind::AuditRotated);
+        if !finished || head.entries != follows || head.entries < state.head.entries {
+            let (expected, found) = (follows, head.entries);
+            return Err(self.damaged(ChainFault::Missing { expected, found }));
+        }
+        state.head = head;
+        Ok(())
+    }
+
     fn damaged(&self, fault: ChainFault) -> AuditError {
         let source = ChainError { line: 0, fault };
         AuditError::Damaged { path: self.path.display().to_string(), source }
     }
 
-    fn append(&self, state: &mut State, event: &Event, at: UnixTime) -> Result<(), AuditError> {
-        let entry = Entry { at, event: event.clone() };
-        let entry = serde_json::to_string(&entry).map_err(AuditError::Event)?;
-        let (mut line, head) = state.head.line(&entry);
+    fn append(&self, state: &mut State, entry: &Entry) -> Result<(), AuditError> {
+        let text = serde_json::to_string(entry).map_err(AuditError::Event)?;
+        let (mut line, head) = state.head.line(&text);
         line.push('\n');
         state.file.seek(SeekFrom::Start(state.length)).map_err(self.failed("write"))?;
-        let written = state.file.write_all(line.as_bytes()).and_then(|()| match self.durability {
+        let written = state.write(line.as_bytes()).and_then(|()| match self.options.durability {
             Durability::Written => Ok(()),
             Durability::Synced => state.file.sync_data(),
         });
         if let Err(error) = written {
-            // What is not acknowledged must not stay; when this fails too, the next writer repairs.
-            let _ = state.file.set_len(state.length);
+            state.take_back();
             return Err(self.failed("write")(error));
         }
         state.head = head;
         state.length += line.len() as u64;
+        state.last = Some(entry.event.kind);
+        Ok(())
+    }
+
+    fn note_repair(&self, state: &mut State, at: UnixTime) -> Result<(), AuditError> {
+        let Some(bytes) = state.repaired else { return Ok(()) };
+        let repaired = Event::new(EventKind::AuditRepaired)
+            .severity(Severity::High)
+            .detail(&format_args!("{bytes} bytes of half a line were taken out"));
+        self.append(state, &Entry::new(repaired, at))?;
+        state.repaired = None;
+        Ok(())
+    }
+
+    fn sign(
+        &self,
+        state: &mut State,
+        signer: &dyn Signer,
+        at: UnixTime,
+    ) -> Result<ChainHead, AuditError> {
+        let signed = state.head;
+        let statement = checkpoint::sign(&signed, signer, at).map_err(AuditError::Sign)?;
+        let event = Event::new(EventKind::AuditCheckpoint).severity(Severity::Low);
+        let entry = Entry { checkpoint: Some(statement), ..Entry::new(event, at) };
+        self.append(state, &entry)?;
+        Ok(signed)
+    }
+
+    /// Whether the next line belongs into another file.
+    fn is_full(&self, state: &State) -> bool {
+        state.length >= self.options.rotate_at
+    }
+
+    /// Ends this file. The next act finds it finished and goes on in another.
+    fn finish(&self, state: &mut State, at: UnixTime) -> Result<(), AuditError> {
+        let event = Event::new(EventKind::AuditRotated).severity(Severity::Low);
+        self.append(state, &Entry::new(event, at))
+    }
+
+    /// Removes the oldest files, after a line has said which entries are kept.
+    fn prune(&self, state: &mut State, at: UnixTime) -> Result<(), AuditError> {
+        let Some(keep) = self.options.keep_files else { return Ok(()) };
+        let archives = archives(&self.path).map_err(self.failed("look for the files of"))?;
+        let Some(old) = archives.len().checked_sub(keep).filter(|old| *old > 0) else {
+            return Ok(());
+        };
+        // A file is named by the number of the first entry after it.
+        let Some((kept_from, _)) = archives.get(old - 1) else { return Ok(()) };
+        let event = Event::new(EventKind::AuditPruned).severity(Severity::Medium);
+        let entry = Entry { kept_from: Some(*kept_from), ..Entry::new(event, at) };
+        self.append(state, &entry)?;
+        for (_, path) in archives.iter().take(old) {
+            std::fs::remove_file(path).map_err(failed("remove a file of", path))?;
+        }
+        Ok(())
+    }
+
+    /// Ends a full file, so that what follows goes into another.
+    fn rotate(&self, at: UnixTime) -> Result<(), AuditError> {
+        let full = self.locked(|state| {
+            if !self.is_full(state) {
+                return Ok(false);
+            }
+            self.note_repair(state, at)?;
+            self.finish(state, at).map(|()| true)
+        })?;
+        if full {
+            // Finds the file finished, puts it aside and opens the next one.
+            self.locked(|state| self.prune(state, at))?;
+        }
         Ok(())
     }
 }
 
 impl Auditor for AuditFile {
     fn record(&self, event: &Event, at: UnixTime) -> Result<(), AuditError> {
+        let full = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            self.is_full(&state)
+        };
+        if full {
+            self.rotate(at)?;
+        }
         self.locked(|state| {
-            self.catch_up(state)?;
-            if let Some(bytes) = state.repaired {
-                let repaired = Event::new(EventKind::AuditRepaired)
-                    .severity(Severity::High)
-                    .detail(&format_args!("{bytes} bytes of half a line were taken out"));
-                self.append(state, &repaired, at)?;
-                state.repaired = None;
+            self.note_repair(state, at)?;
+            if let Some((signer, every)) = &self.options.signer
+                && state.head.entries > 0
+                && state.head.entries.is_multiple_of(*every)
+                && state.last != Some(EventKind::AuditCheckpoint)
+            {
+                self.sign(state, &**signer, at)?;
             }
-            self.append(state, event, at)
+            self.append(state, &Entry::new(event.clone(), at))
         })
     }
 
     fn is_chained(&self) -> bool {
         true
     }
+}
+
+/// How often a file may turn out to be finished before another is found.
+const ATTEMPTS: usize = 8;
+
+/// What the last line of a file is about, and the chain after it; `None` for an empty file.
+fn last_line(path: &Path) -> Result<Option<(Option<EventKind>, ChainHead)>, AuditError> {
+    let mut file = File::open(path).map_err(failed("read", path))?;
+    let length = file.metadata().map_err(failed("look at", path))?.len();
+    let from = length.saturating_sub(MAX_LINE as u64 + 1);
+    file.seek(SeekFrom::Start(from)).map_err(failed("read", path))?;
+    let mut tail = Vec::new();
+    file.take(MAX_LINE as u64 + 1).read_to_end(&mut tail).map_err(failed("read", path))?;
+    if tail.is_empty() {
+        return Ok(None);
+    }
+    let start = tail.iter().rev().skip(1).position(|byte| *byte == b'\n');
+    let start = start.map_or(0, |back| tail.len() - 1 - back);
+    let (line, head) = read(tail.get(start..).unwrap_or_default()).map_err(|fault| {
+        let source = ChainError { line: 0, fault };
+        AuditError::Damaged { path: path.display().to_string(), source }
+    })?;
+    Ok(Some((kind(line.entry.get()), head)))
+}
+
+fn kind(entry: &str) -> Option<EventKind> {
+    serde_json::from_str::<Entry>(entry).ok().map(|entry| entry.event.kind)
 }
 
 fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> AuditError {
@@ -195,4 +515,12 @@ fn writable_by_others(metadata: &std::fs::Metadata) -> bool {
 #[cfg(not(unix))]
 fn writable_by_others(_: &std::fs::Metadata) -> bool {
     false
+}
+
+#[cfg(test)]
+impl AuditFile {
+    /// Lets `bytes` of the next writes through; `back` says whether they can be taken back.
+    pub(super) fn fail_after(&self, fault: Option<(usize, bool)>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).fault = fault;
+    }
 }

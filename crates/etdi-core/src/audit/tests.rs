@@ -5,6 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+mod trails;
+
+use super::chain::MAX_LINE;
 use super::*;
 use crate::event::EventKind;
 
@@ -122,7 +125,7 @@ fn removed_moved_repeated_and_foreign_lines_are_found() {
         let mut head = ChainHead::start();
         let mut lines = Vec::new();
         for number in 0..2 {
-            let entry = Entry { at: UnixTime(9), event: event(number + 10) };
+            let entry = Entry::new(event(number + 10), UnixTime(9));
             let (line, next) = head.line(&serde_json::to_string(&entry).unwrap());
             head = next;
             lines.push(format!("{line}\n"));
