@@ -403,6 +403,25 @@ impl ServerMemory {
         Ok(true)
     }
 
+    /// Adds all that another memory of the server holds, and says whether that was anything new.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerMemory::add`] and [`ServerMemory::add_manifest`].
+    pub fn merge(&mut self, other: &Self) -> Result<bool, StoreError> {
+        let mut changed = false;
+        for (tool, issuers) in &other.tools {
+            for (issuer, sighting) in issuers {
+                let seen = Seen::new(tool, issuer, sighting.kid, sighting.version.clone());
+                changed |= self.add(&[seen], sighting.since)?;
+            }
+        }
+        for manifest in other.manifests.values() {
+            changed |= self.add_manifest(manifest)?;
+        }
+        Ok(changed)
+    }
+
     /// Forgets a tool or, for `""`, every manifest. Says whether there was anything to forget.
     pub fn forget(&mut self, tool: &str) -> bool {
         if tool.is_empty() {

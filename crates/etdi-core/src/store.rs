@@ -40,6 +40,9 @@ use crate::time::UnixTime;
 
 mod anchor;
 mod anchored;
+mod backup;
+mod bundle;
+mod config;
 pub(crate) mod disk;
 mod head;
 #[cfg(test)]
@@ -47,6 +50,8 @@ mod memory_files;
 pub(crate) mod vault;
 
 pub use anchor::{Anchor, FileAnchor, KeychainAnchor};
+pub use bundle::{Bundle, Imported};
+pub use config::{StorageConfig, StorageType};
 use head::Entry;
 pub(crate) use head::Kind;
 use vault::{Draft, Options, Vault};
@@ -267,14 +272,17 @@ impl FileStore {
     }
 
     fn server(&self, server: &str) -> Result<Option<ServerMemory>, StoreError> {
-        let name = server_name(server);
-        let Some((generation, text)) = self.vault.record(&name)? else { return Ok(None) };
-        let damaged = |what| self.vault.fault(&name, generation, what);
+        self.server_record(&server_name(server))
+    }
+
+    fn server_record(&self, name: &str) -> Result<Option<ServerMemory>, StoreError> {
+        let Some((generation, text)) = self.vault.record(name)? else { return Ok(None) };
+        let damaged = |what| self.vault.fault(name, generation, what);
         let record: ServerRecord =
             serde_json::from_slice(text.reveal()).map_err(|_| damaged("cannot be read"))?;
         let bound = record.v == VERSION
             && record.generation <= generation
-            && record.memory.server == server;
+            && server_name(&record.memory.server) == name;
         if bound { Ok(Some(record.memory)) } else { Err(damaged("belongs to another server")) }
     }
 

@@ -213,6 +213,12 @@ pub enum StoreError {
         /// What the clock says.
         now: UnixTime,
     },
+    /// Settings that ask for what is not there.
+    #[error("{what}")]
+    Setting {
+        /// What is wrong and what to do.
+        what: &'static str,
+    },
     /// A bound of the store is reached.
     #[error("no room for more {what}, remove some")]
     Full {

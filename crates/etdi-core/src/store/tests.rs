@@ -19,6 +19,7 @@ use crate::level::SecurityLevel;
 use crate::proof::Trust;
 
 mod faults;
+mod keep;
 mod model;
 
 const NOW: UnixTime = UnixTime(1_767_323_045);

@@ -171,6 +171,10 @@ impl Vault {
         &*self.files
     }
 
+    pub(crate) fn present_protection(&self) -> Option<Protection> {
+        self.protection().clone()
+    }
+
     pub(crate) fn is_encrypted(&self) -> bool {
         self.protection().is_some()
     }
