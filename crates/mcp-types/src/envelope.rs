@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::jsonrpc::ProgressToken;
-use crate::members::{Name, keys};
+use crate::members::keys;
+use crate::object::{Key, Keys, twice};
 use crate::{LoggingLevel, Meta, RawText};
 
 /// The keys that the protocol reserves on a request, and the rest.
@@ -18,6 +19,26 @@ pub(crate) struct Envelope {
     pub(crate) log_level: Option<LoggingLevel>,
     pub(crate) progress_token: Option<ProgressToken>,
     pub(crate) rest: Meta,
+}
+
+/// The keys of the envelope itself.
+enum Own {
+    Version,
+    ClientInfo,
+    Capabilities,
+    LogLevel,
+    ProgressToken,
+}
+
+fn known(name: &str) -> Option<Own> {
+    Some(match name {
+        keys::PROTOCOL_VERSION => Own::Version,
+        keys::CLIENT_INFO => Own::ClientInfo,
+        keys::CLIENT_CAPABILITIES => Own::Capabilities,
+        keys::LOG_LEVEL => Own::LogLevel,
+        keys::PROGRESS_TOKEN => Own::ProgressToken,
+        _ => return None,
+    })
 }
 
 impl<'de> Deserialize<'de> for Envelope {
@@ -33,32 +54,39 @@ impl<'de> Deserialize<'de> for Envelope {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
                 let mut envelope = Envelope::default();
-                while let Some(key) = map.next_key_seed(Name)? {
-                    let first = match &*key {
-                        keys::PROTOCOL_VERSION => {
-                            envelope.version.replace(map.next_value()?).is_none()
-                        }
-                        keys::CLIENT_INFO => {
-                            envelope.client_info.replace(map.next_value()?).is_none()
-                        }
-                        keys::CLIENT_CAPABILITIES => {
-                            envelope.client_capabilities.replace(map.next_value()?).is_none()
-                        }
-                        keys::LOG_LEVEL => envelope.log_level.replace(map.next_value()?).is_none(),
-                        keys::PROGRESS_TOKEN => {
+                while let Some(key) = map.next_key_seed(Keys(known))? {
+                    let (first, key) = match key {
+                        Key::Known(Own::Version) => (
+                            envelope.version.replace(map.next_value()?).is_none(),
+                            keys::PROTOCOL_VERSION,
+                        ),
+                        Key::Known(Own::ClientInfo) => (
+                            envelope.client_info.replace(map.next_value()?).is_none(),
+                            keys::CLIENT_INFO,
+                        ),
+                        Key::Known(Own::Capabilities) => (
+                            envelope.client_capabilities.replace(map.next_value()?).is_none(),
+                            keys::CLIENT_CAPABILITIES,
+                        ),
+                        Key::Known(Own::LogLevel) => (
+                            envelope.log_level.replace(map.next_value()?).is_none(),
+                            keys::LOG_LEVEL,
+                        ),
+                        Key::Known(Own::ProgressToken) => {
                             // Some peers write `null` for what the schema wants to be absent.
                             let token: Option<ProgressToken> = map.next_value()?;
-                            token.is_none_or(|token| {
+                            let first = token.is_none_or(|token| {
                                 envelope.progress_token.replace(token).is_none()
-                            })
+                            });
+                            (first, keys::PROGRESS_TOKEN)
                         }
-                        _ => {
+                        Key::Unknown(key) => {
                             envelope.rest.push(key, map.next_value()?);
                             continue;
                         }
                     };
                     if !first {
-                        return Err(serde::de::Error::custom(format!("duplicate member `{key}`")));
+                        return Err(twice(key));
                     }
                 }
                 crate::object::distinct::<A::Error>(&envelope.rest)?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::codes;
 use crate::members::Name;
-use crate::{DecodeError, RawText, json};
+use crate::{DecodeError, RawText, json, outline};
 
 /// The id of a request: a string or an integer, chosen by whoever asks.
 ///
@@ -136,13 +136,17 @@ pub struct BadMessage {
 }
 
 impl Message {
-    /// Sorts one message. The payload stays a range of `text`.
+    /// Sorts one message. The payload stays a range of `text`; that the parameters of a request are
+    /// JSON is seen where they are read.
     ///
     /// # Errors
     ///
     /// [`BadMessage`], ready to be answered (JSON-RPC 2.0, section 5.1). A list is refused here:
     /// batches exist in one revision only, and are split before.
     pub fn parse(text: &ByteString) -> Result<Self, BadMessage> {
+        if let Some(request) = outline::request(text) {
+            return Ok(Self::Request(request));
+        }
         let parts = json::decode::<Parts>(text).map_err(|error| BadMessage::of(text, &error))?;
         let Parts { version, id, method, params, result, error } = parts;
         let refuse = |id: Option<RequestId>, message: &str| {

@@ -102,6 +102,7 @@ mod members;
 mod mirrored;
 mod notifier;
 mod object;
+mod outline;
 mod place;
 mod principal;
 mod runtime;

@@ -21,9 +21,13 @@ impl MirroredParams {
         Self(Vec::new())
     }
 
-    /// Adds the header `Mcp-Param-{name}`; `value` is what it says, decoded.
+    /// Adds the header `Mcp-Param-{name}`; `value` is what it says, decoded. One that is added twice
+    /// has no one value, and is unreadable.
     pub fn push(&mut self, name: ByteString, value: Result<ByteString, Unreadable>) {
-        self.0.push((name, value));
+        match self.0.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+            Some((_, known)) => *known = Err(Unreadable),
+            None => self.0.push((name, value)),
+        }
     }
 
     /// The value of `Mcp-Param-{name}`, whose case does not matter.

@@ -60,6 +60,16 @@ impl RawText {
         Self(Repr::Slice(ByteString::from_static(text)))
     }
 
+    /// A range of a message that opens and closes like an object; its reader says whether it is one.
+    pub(crate) fn outlined(text: ByteString) -> Self {
+        Self(Repr::Slice(text))
+    }
+
+    /// The text again, once it is known to be JSON.
+    pub(crate) fn checked(&self) -> Result<Self, DecodeError> {
+        self.parse::<serde::de::IgnoredAny>().map(|_| self.clone())
+    }
+
     /// The text itself.
     pub fn get(&self) -> &str {
         match &self.0 {

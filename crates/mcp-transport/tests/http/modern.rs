@@ -120,6 +120,15 @@ async fn errors_travel_with_the_status_of_their_code() {
         let reply = served.ask(&head, body).await;
         assert_eq!((reply.status, reply.code()), (400, code), "{body}");
     }
+    // Text that is outlined like a request and is no JSON inside, of a known method and of none.
+    for method in ["tools/list", "no/such"] {
+        for inner in [r#"{"a":}"#, r#"{"a":1,}"#, "{\"a\":\"\u{1}\"}", r#"{[]"a"}"#, r#"{]]}"#] {
+            let body =
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{inner}}}"#);
+            let reply = served.ask(&modern_head(method, ""), &body).await;
+            assert_eq!((reply.status, reply.code()), (400, -32700), "{body}");
+        }
+    }
     let (head, body) = call("panic", "{}");
     let reply = served.ask(&head, &body).await;
     assert_eq!((reply.status, reply.code()), (500, -32603));

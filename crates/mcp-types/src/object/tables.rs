@@ -432,8 +432,8 @@ macro_rules! methods {
             match method {
                 $( $method => $crate::object::read_params(params).map(Self::$variant), )+
                 _ => {
-                    let (method, params) = (method.to_owned(), params.cloned());
-                    Ok(Self::Extension { method, params })
+                    let params = params.map($crate::RawText::checked).transpose()?;
+                    Ok(Self::Extension { method: method.to_owned(), params })
                 }
             }
         }

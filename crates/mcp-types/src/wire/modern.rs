@@ -180,8 +180,11 @@ pub(super) fn unsupported(requested: &str) -> ErrorObject {
         .with_data(&Data { requested, supported })
 }
 
+/// What was read first as an outline may turn out to be no JSON.
+#[cold]
 pub(super) fn bad_params(error: DecodeError) -> ErrorObject {
-    ErrorObject::invalid_params(error.within("params").to_string())
+    let text = error.clone().within("params").to_string();
+    if error.syntax { ErrorObject::parse_error(text) } else { ErrorObject::invalid_params(text) }
 }
 
 #[cold]

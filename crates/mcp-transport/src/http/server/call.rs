@@ -29,6 +29,9 @@ use crate::http::sse;
 use crate::proto::server::{ended, served, stamped};
 use crate::rate::{TOO_MANY_REQUESTS, retry_after};
 
+/// Room for most answers, with what names the server in each.
+const USUAL: usize = 512;
+
 /// A request under way.
 pub(super) struct Call {
     /// `None` once it is over.
@@ -78,7 +81,7 @@ impl Call {
                 call.write_notifications(call.sink.take(), &mut out);
                 let status = call.status(&outcome);
                 if out.is_empty() {
-                    out.reserve(256);
+                    out.reserve(USUAL);
                     let pause = outcome.as_ref().err().and_then(retry_after);
                     call.write_outcome(outcome, &mut out);
                     let mut answer = body::json(status, out);

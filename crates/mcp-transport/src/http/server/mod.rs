@@ -94,6 +94,7 @@ use self::classify::{Door, Named, Said, classify};
 use self::legacy::Opening;
 use self::post::Held;
 use self::read::{Gathered, Unread};
+use self::repeated::Repeated;
 use self::shared::Shared;
 use super::headers;
 use crate::proto::server::has_envelope;
@@ -114,6 +115,7 @@ mod outlet;
 mod page;
 mod post;
 mod read;
+mod repeated;
 #[cfg(feature = "rest")]
 mod rest;
 mod session;
@@ -313,8 +315,9 @@ impl Shared {
             Some(Err(fault)) => return Err(bad(fault.id.as_ref(), &fault.to_error())),
             None => return Err(bad(None, &ErrorObject::parse_error("the body is empty"))),
         };
-        let named = named(&parts);
-        let session = !self.options.stateless && parts.headers.contains_key(headers::SESSION_ID);
+        let repeated = Repeated::of(&parts);
+        let named = repeated.named();
+        let session = !self.options.stateless && repeated.session;
         let message = Message::parse(&text);
         let said = match &message {
             Ok(Message::Request(request)) => Said::Request {
@@ -339,7 +342,7 @@ impl Shared {
         match (door, message) {
             (Door::Modern, message) => {
                 refuse_long_listen(&message, text.len())?;
-                let call = modern::serve(self, parts, message, cx)?;
+                let call = modern::serve(self, (&parts, repeated), message, cx)?;
                 Ok(State::Calling { call: Some(call) })
             }
             (Door::Handshake, Message::Request(request)) => {

@@ -3,32 +3,33 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use http::StatusCode;
 use http::request::Parts;
-use http::{HeaderName, StatusCode};
 use mcp_types::error::codes;
 use mcp_types::jsonrpc::{Message, Request};
 use mcp_types::version::Era;
 use mcp_types::wire::{MODERN, ServerCodec};
 use mcp_types::{
-    ByteString, ClientRequest, ErrorObject, Exchange, Extensions, Members, MirroredParams,
-    Principal, ProtocolVersion, RequestContext, RequestId, Unreadable, keys,
+    ClientRequest, ErrorObject, Exchange, Extensions, Members, Principal, ProtocolVersion,
+    RequestContext, RequestId, keys,
 };
 use serde::Serialize;
 
 use super::body::{self, Answer, unavailable};
 use super::call::{Call, refused};
+use super::repeated::Repeated;
 use super::shared::{Place, Shared};
 use crate::http::headers;
 
 /// Serves one message; a request becomes a call, all else has its answer at once.
 pub(super) fn serve(
     shared: &Arc<Shared>,
-    parts: Arc<Parts>,
+    (parts, repeated): (&Arc<Parts>, Repeated<'_>),
     message: Message,
     cx: &mut Context<'_>,
 ) -> Result<Call, Answer> {
     match message {
-        Message::Request(request) => open(shared, parts, request, cx),
+        Message::Request(request) => open(shared, (parts, repeated), request, cx),
         // No notification of this era has a meaning over HTTP: closing the answer cancels.
         Message::Notification(_) => Err(body::empty(StatusCode::ACCEPTED)),
         _ => {
@@ -40,33 +41,32 @@ pub(super) fn serve(
 
 fn open(
     shared: &Arc<Shared>,
-    parts: Arc<Parts>,
+    (parts, mut repeated): (&Arc<Parts>, Repeated<'_>),
     request: Request,
     cx: &mut Context<'_>,
 ) -> Result<Call, Answer> {
     let Request { id, method, params } = request;
-    only(&parts, &headers::METHOD, &method).map_err(|error| refused(&id, &error))?;
+    repeated.check_method(&method).map_err(|error| refused(&id, &error))?;
     let incoming = match MODERN.decode_request(&method, params.as_ref()) {
         Ok(incoming) => incoming,
         Err(error) => {
             // Two revisions that differ are a mismatch, whether or not one of them is served.
             let version = params.and_then(|params| version_in(&params)).unwrap_or_default();
-            let mismatch = (!version.is_empty())
-                .then(|| only(&parts, &headers::PROTOCOL_VERSION, &version).err())
-                .flatten();
+            let mismatch =
+                (!version.is_empty()).then(|| repeated.check_version(&version).err()).flatten();
             return Err(refused(&id, &mismatch.unwrap_or(error)));
         }
     };
     let version = incoming.context.protocol_version().map_or("", |version| version.as_str());
-    only(&parts, &headers::PROTOCOL_VERSION, version).map_err(|error| refused(&id, &error))?;
+    repeated.check_version(version).map_err(|error| refused(&id, &error))?;
     if let Some(name) = headers::name_of(&incoming.request) {
-        only(&parts, &headers::NAME, &name).map_err(|error| refused(&id, &error))?;
+        repeated.check_name(&name).map_err(|error| refused(&id, &error))?;
     }
     let mut context = incoming.context;
     if matches!(incoming.request, ClientRequest::CallTool(_)) {
-        context.extensions.insert(mirrored(&parts));
+        context.extensions.insert_shared(repeated.params(shared.unmirrored()));
     }
-    extend(&mut context.extensions, parts);
+    extend(&mut context.extensions, parts.clone());
     start(shared, id, incoming.request, context, cx)
 }
 
@@ -100,32 +100,6 @@ pub(super) fn extend(extensions: &mut Extensions, parts: Arc<Parts>) {
     extensions.insert_shared(parts);
 }
 
-/// Refuses a header that is missing, that stands twice, or that does not say `expected`.
-fn only(parts: &Parts, name: &HeaderName, expected: &str) -> Result<(), ErrorObject> {
-    let mut values = parts.headers.get_all(name).iter();
-    let problem = match (values.next(), values.next()) {
-        (None, _) => "is missing, each request must carry it".to_owned(),
-        (Some(_), Some(_)) => "stands twice".to_owned(),
-        (Some(value), None) => {
-            let encoded = *name == headers::NAME;
-            if value.as_bytes() == expected.as_bytes() && !encoded
-                || encoded && headers::says(value, expected)
-            {
-                return Ok(());
-            }
-            let said: String =
-                String::from_utf8_lossy(value.as_bytes()).chars().take(128).collect();
-            let expected: String = expected.chars().take(128).collect();
-            format!(
-                "says `{}` and the body says `{}`",
-                said.escape_debug(),
-                expected.escape_debug()
-            )
-        }
-    };
-    Err(ErrorObject::new(codes::HEADER_MISMATCH, format!("the header `{name}` {problem}")))
-}
-
 /// The answer to a message of a revision that nobody knows.
 #[cold]
 pub(super) fn unknown_version(parts: &Parts, message: &Message) -> Answer {
@@ -154,20 +128,4 @@ struct Versions<'a> {
 fn version_in(params: &mcp_types::RawText) -> Option<String> {
     let meta: Members = params.parse::<Members>().ok()?.get("_meta")?.parse().ok()?;
     meta.get(keys::PROTOCOL_VERSION)?.parse().ok()
-}
-
-/// The headers that repeat arguments of a tool.
-fn mirrored(parts: &Parts) -> MirroredParams {
-    let mut mirrored = MirroredParams::new();
-    for name in parts.headers.keys() {
-        let Some(param) = name.as_str().strip_prefix(headers::PARAM_PREFIX) else { continue };
-        let mut values = parts.headers.get_all(name).iter();
-        let value = match (values.next(), values.next()) {
-            (Some(only), None) => headers::decode(only.as_bytes()),
-            // A header that stands twice has no one value.
-            _ => Err(Unreadable),
-        };
-        mirrored.push(param.into(), value.map(|text| ByteString::from(&*text)));
-    }
-    mirrored
 }

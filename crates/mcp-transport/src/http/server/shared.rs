@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use mcp_types::wire::Stamp;
 use mcp_types::{
     BoxFuture, ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeFuture,
-    ExchangeService, Extensions, Outcome, RawText, RequestParams, Runtime, ServerResult, keys,
+    ExchangeService, Extensions, MirroredParams, Outcome, RawText, RequestParams, Runtime,
+    ServerResult, keys,
 };
 
 use tokio::sync::watch;
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     runtime: OnceLock<Arc<dyn Runtime>>,
     pub(super) sessions: Sessions,
     unfinished: Arc<Unfinished>,
+    unmirrored: Arc<MirroredParams>,
     /// Streams that last, of which there is a bound.
     streams: AtomicUsize,
     closing: watch::Sender<bool>,
@@ -46,9 +48,15 @@ impl Shared {
             runtime: OnceLock::new(),
             sessions: Sessions::default(),
             unfinished: Arc::default(),
+            unmirrored: Arc::default(),
             streams: AtomicUsize::new(0),
             closing: watch::Sender::new(false),
         }
+    }
+
+    /// What a request says that repeats no argument in its headers.
+    pub(super) fn unmirrored(&self) -> &Arc<MirroredParams> {
+        &self.unmirrored
     }
 
     /// The bounds of bodies.

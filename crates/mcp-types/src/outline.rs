@@ -1,0 +1,167 @@
+//! The members of a request, found without reading what is in them.
+//!
+//! Whoever sorts a message needs its `id` and `method`; its `params` are read by their own type right
+//! after. Reading them here too would be a second pass over nearly all of the text.
+
+use bytestring::ByteString;
+use memchr::memchr2;
+
+use crate::RawText;
+use crate::jsonrpc::{Request, RequestId};
+
+/// A request of the usual shape: members in any order, each once, none but these.
+///
+/// `None` for everything else, be it unusual or wrong. Whether `params` is JSON inside its outer
+/// braces is not said: where it is not, no type can be read from it.
+pub(crate) fn request(text: &ByteString) -> Option<Request> {
+    let mut rest = Rest(text);
+    rest.byte(b'{')?;
+    let (mut version, mut id, mut method, mut params) = (false, None, None, None);
+    loop {
+        let key = rest.string()?;
+        rest.byte(b':')?;
+        match key {
+            "jsonrpc" if !version => version = rest.string()? == "2.0",
+            "id" if id.is_none() => id = Some(rest.id(text)?),
+            "method" if method.is_none() => method = Some(text.slice_ref(rest.string()?)),
+            "params" if params.is_none() => {
+                params = Some(RawText::outlined(text.slice_ref(rest.object()?)));
+            }
+            _ => return None,
+        }
+        match rest.next()? {
+            b',' => {}
+            b'}' if version && rest.space().is_empty() => {
+                return Some(Request { id: id?, method: method?, params });
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// What is still to be looked at.
+struct Rest<'a>(&'a str);
+
+impl<'a> Rest<'a> {
+    /// Passes over white space, as JSON knows it.
+    fn space(&mut self) -> &'a str {
+        let space = self.0.bytes().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+        self.0 = self.0.get(space.count()..).unwrap_or_default();
+        self.0
+    }
+
+    /// The next byte that is no white space.
+    fn next(&mut self) -> Option<u8> {
+        let byte = *self.space().as_bytes().first()?;
+        self.take(1)?;
+        Some(byte)
+    }
+
+    fn byte(&mut self, wanted: u8) -> Option<()> {
+        (self.next()? == wanted).then_some(())
+    }
+
+    /// The first `length` bytes.
+    fn take(&mut self, length: usize) -> Option<&'a str> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    /// A string that stands for itself.
+    fn string(&mut self) -> Option<&'a str> {
+        self.byte(b'"')?;
+        let end = self.0.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
+        let (string, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.strip_prefix('"')?;
+        Some(string)
+    }
+
+    fn id(&mut self, text: &ByteString) -> Option<RequestId> {
+        if self.space().starts_with('"') {
+            return self.string().map(|id| RequestId::String(text.slice_ref(id)));
+        }
+        let bytes = self.0.as_bytes();
+        let digits = self.take(bytes.iter().position(|byte| !byte.is_ascii_digit())?)?;
+        // A leading zero is no JSON, and no digit at all is something else.
+        let plain = !digits.is_empty() && (digits == "0" || !digits.starts_with('0'));
+        digits.parse().ok().filter(|_| plain).map(RequestId::Number)
+    }
+
+    /// An object up to the bracket that closes it.
+    fn object(&mut self) -> Option<&'a str> {
+        let bytes = self.space().as_bytes();
+        if *bytes.first()? != b'{' {
+            return None;
+        }
+        let (mut at, mut depth) = (0_usize, 0_usize);
+        loop {
+            match bytes.get(at)? {
+                b'"' => at = closing_quote(bytes, at + 1)?,
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' if depth == 1 => return self.take(at + 1),
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+        }
+    }
+}
+
+/// Where the string that began before `at` ends.
+fn closing_quote(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        match bytes.get(found)? {
+            b'"' => return Some(found),
+            _ => at = found + 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outline(text: &str) -> Option<Request> {
+        request(&text.into())
+    }
+
+    #[test]
+    fn the_order_of_members_and_white_space_do_not_matter() {
+        let text = " {\"params\" : {\"a\": \"}\\\"{\", \"b\": [{}]} ,\n\"id\":\"x\" ,\"method\":\"m\",\
+                    \"jsonrpc\":\"2.0\"}\r\n";
+        let request = outline(text).unwrap();
+        assert_eq!((request.id, &*request.method), ("x".into(), "m"));
+        assert_eq!(request.params.unwrap().get(), "{\"a\": \"}\\\"{\", \"b\": [{}]}");
+        let bare = outline("{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"ping\"}").unwrap();
+        assert_eq!((bare.id, bare.params), (0.into(), None));
+    }
+
+    #[test]
+    fn what_is_unusual_is_left_to_the_reader() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "{\"jsonrpc\":\"2.0\",\"method\":\"m\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"m\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":01,\"method\":\"m\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":-1,\"method\":\"m\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"m\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":99999999999999999999,\"method\":\"m\"}",
+            "{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"m\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":1,\"method\":\"m\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":[]}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{\"a\":\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{}}}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\"} {}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\\u0041\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"other\":1}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1 \"method\":\"m\"}",
+        ] {
+            assert_eq!(outline(text), None, "{text}");
+        }
+    }
+}
