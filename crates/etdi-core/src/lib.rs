@@ -120,6 +120,8 @@ pub mod approval;
 pub mod audit;
 pub mod change;
 pub mod event;
+#[cfg(feature = "python-fork")]
+pub mod legacy;
 pub mod level;
 pub mod secret;
 pub mod store;

@@ -234,6 +234,10 @@ pub fn decide(facts: &Facts<'_>, known: Known<'_>, policy: &Policy, now: UnixTim
     // An approval under another key decides nothing, whoever hands it in.
     let key = facts.key();
     let approval = known.approval.filter(|approval| approval.key == key);
+    // A record from elsewhere is worth showing, and approves nothing.
+    let imported = approval.filter(|approval| approval.reason == Reason::Imported);
+    let approval = approval.filter(|_| imported.is_none());
+    let known = known.with_previous(imported.or(known.previous));
     let withdrawn = approval.is_some_and(|approval| approval.withdrawn.is_some());
     let ask = |changes| Decision::Ask { reason: Reason::ApprovalWithdrawn, changes, alarm: false };
     match compare(facts, approval, known, policy, now) {

@@ -18,6 +18,8 @@ pub enum Reason {
     ApprovalExpired,
     /// The approval was withdrawn.
     ApprovalWithdrawn,
+    /// The record came from another program; it shows what was approved there and approves nothing.
+    Imported,
     /// The version is a new one.
     VersionChanged,
     /// The version is lower than one that was approved or seen signed before.
@@ -89,6 +91,7 @@ impl Reason {
             Self::NotApproved => "NOT_APPROVED",
             Self::ApprovalExpired => "APPROVAL_EXPIRED",
             Self::ApprovalWithdrawn => "APPROVAL_WITHDRAWN",
+            Self::Imported => "IMPORTED",
             Self::VersionChanged => "VERSION_CHANGED",
             Self::VersionLowered => "VERSION_LOWERED",
             Self::DefinitionChanged => "DEFINITION_CHANGED",
@@ -122,6 +125,7 @@ impl Reason {
             Self::NotApproved => "the tool has not been approved",
             Self::ApprovalExpired => "the approval has expired",
             Self::ApprovalWithdrawn => "the approval was withdrawn",
+            Self::Imported => "the approval was given in another program",
             Self::VersionChanged => "the tool has a new version",
             Self::VersionLowered => "the tool went back to a lower version",
             Self::DefinitionChanged => "the definition changed without a new version",
