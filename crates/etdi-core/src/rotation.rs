@@ -22,10 +22,10 @@
 //!
 //! // A stranger's statement introduces nobody, and neither does that of a revoked key.
 //! let mallory = SigningKey::generate(Algorithm::EdDsa)?;
-//! let forged = Rotation::new(acme, mallory.verifying_key().clone(), now);
-//! assert!(anchors.rotate(&forged.sign(&mallory)?, now).is_err());
+//! let next = Rotation::new(acme, new.verifying_key().clone(), now);
+//! assert!(anchors.rotate(&next.sign(&mallory)?, now).is_err());
 //! anchors.revoke(old.id());
-//! assert!(anchors.rotate(&forged.sign(&old)?, now).is_err());
+//! assert!(anchors.rotate(&next.sign(&old)?, now).is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -2,11 +2,18 @@
 
 use mcp_types::BoxFuture;
 
+mod address;
+mod guarded;
+mod target;
+
+pub use guarded::{GuardedFetch, Resolve, Rules, SystemResolver};
+
 /// Fetches documents of issuers.
 ///
 /// Whoever implements it keeps these rules, because nobody above can: only `https` (or a loopback
-/// address), no redirect is followed, the addresses that a name resolves to are checked before
+/// address), no redirect leaves its origin, the addresses that a name resolves to are checked before
 /// they are connected to and are the ones connected to, and time and size have a bound.
+/// [`GuardedFetch`] does.
 pub trait Fetch: Send + Sync {
     /// Sends one request and gives the whole answer, whatever its status.
     ///
@@ -72,6 +79,11 @@ impl FetchResponse {
     /// An answer without headers.
     pub fn new(status: u16, body: Vec<u8>) -> Self {
         Self { status, headers: Vec::new(), body }
+    }
+
+    /// The first header of a name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 }
 

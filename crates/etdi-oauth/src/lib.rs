@@ -26,5 +26,8 @@
 mod fetch;
 mod token;
 
-pub use fetch::{Fetch, FetchError, FetchRequest, FetchResponse, Method};
+pub use fetch::{
+    Fetch, FetchError, FetchRequest, FetchResponse, GuardedFetch, Method, Resolve, Rules,
+    SystemResolver,
+};
 pub use token::{AccessToken, TokenError, TokenSource};
