@@ -1,105 +1,109 @@
-//! Call chains: which tool may call which, and how deep.
+//! Call chains: which tool may call which, how deep, and how often.
 //!
-//! A [`Frame`] stands for a tool that is running in this process. The guard puts one into the
-//! extensions of each call that it lets through; a tool that calls another passes its extensions
-//! on, so the guard finds there who calls. Nothing of it comes from the wire.
+//! A [`Frame`] stands for a tool that is running. The guard puts one into the extensions of each
+//! call that it lets through; a tool that calls another passes its extensions on, so the guard finds
+//! there who calls. It ends with the call. Between servers a [call token](token) carries the same,
+//! signed, and can only narrow it.
+//!
+//! What both ends declare holds always: it is part of what was signed and approved. A
+//! [`CallStackPolicy`] says what else holds on this server, and a [`CallStack`] keeps what that
+//! needs: how often tools were called, and what was refused.
 //!
 //! ```
-//! use etdi_core::chain::{ChainError, Frame};
+//! use etdi_core::chain::{CallStack, CallStackPolicy, ChainError, Member, ViolationKind};
 //! use etdi_core::digest::Digest;
+//! use etdi_core::time::UnixTime;
 //! use etdi_core::wire::CallConstraints;
 //!
-//! let digest = Digest::of_bytes(b"definition");
-//! let free = CallConstraints::default();
-//! let outer = Frame::enter(None, "plan", digest, &free)?;
-//! let inner = Frame::enter(Some(&outer), "search", digest, &free)?;
+//! let tool = |name: &str, scopes: &[&str], call: CallConstraints| {
+//!     let scopes = scopes.iter().map(|scope| scope.parse().unwrap()).collect();
+//!     Member::new("server", name, Digest::of_bytes(name.as_bytes()), call, scopes)
+//! };
+//! let free = CallConstraints::default;
+//! let (plan, search) = (tool("plan", &["notes:*"], free()), tool("search", &["notes:read"], free()));
+//! let stack = CallStack::new(CallStackPolicy::enhanced());
+//! let now = UnixTime(1_767_323_045);
+//! let outer = stack.enter(None, &plan, "session", now)?;
+//! let inner = stack.enter(Some(&outer), &search, "session", now)?;
 //! assert_eq!(inner.depth(), 2);
 //!
-//! // `shell` may be called by nobody, `plan` is already running, and a leaf calls nothing.
-//! let leaf = CallConstraints { allowed_callers: Some(vec![]), ..free.clone() };
-//! assert!(Frame::enter(Some(&outer), "shell", digest, &leaf).is_err());
-//! assert!(matches!(
-//!     Frame::enter(Some(&inner), "plan", digest, &free),
-//!     Err(ChainError::Circular { .. })
-//! ));
+//! // `shell` may be called by nobody, `plan` is already running, and `pay` may do more than `plan`.
+//! let mut alone = free();
+//! alone.allowed_callers = Some(vec![]);
+//! let refused = |caller, callee: &Member| {
+//!     stack.enter(Some(caller), callee, "session", now).unwrap_err().kind()
+//! };
+//! assert_eq!(refused(&outer, &tool("shell", &[], alone)), ViolationKind::UnauthorizedChain);
+//! assert_eq!(refused(&inner, &plan), ViolationKind::CircularDependency);
+//! assert_eq!(refused(&outer, &tool("pay", &["money:send"], free())), ViolationKind::PrivilegeEscalation);
 //! # Ok::<(), ChainError>(())
 //! ```
 
 use std::sync::Arc;
 
+use crate::definition::ToolDefinition;
 use crate::digest::Digest;
+use crate::permission::Scope;
 use crate::wire::CallConstraints;
 
-/// How many tools may be under way at most, where no tool says less.
+mod error;
+mod history;
+mod policy;
+mod rate;
+mod stack;
+pub mod token;
+
+pub use error::{ChainError, ViolationKind};
+pub use history::{CallRecord, Statistics, Violation};
+pub use policy::CallStackPolicy;
+pub use stack::CallStack;
+
+/// How many tools may be under way at most, where nobody says less.
 pub const MAX_DEPTH: u32 = 10;
 
-/// A tool that is running, and who called it.
+/// A tool as a chain knows it. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Frame(Arc<Inner>);
+pub struct Member(Arc<Declared>);
 
 #[derive(Debug)]
-struct Inner {
+struct Declared {
+    server: String,
     tool: String,
     digest: Digest,
-    depth: u32,
-    /// The least that any tool on the way allows.
-    limit: u32,
-    constraints: CallConstraints,
-    caller: Option<Frame>,
+    call: CallConstraints,
+    scopes: Vec<Scope>,
 }
 
-impl Frame {
-    /// Enters a tool, called by `caller` or from outside.
-    ///
-    /// # Errors
-    ///
-    /// When the call would be too deep, comes back to a tool that is running, or either end does
-    /// not allow it. A list of blocked names is stronger than one of allowed names.
-    pub fn enter(
-        caller: Option<&Self>,
+impl Member {
+    /// A tool of a server, with what it declares: whom it calls and is called by, and its
+    /// permissions.
+    pub fn new(
+        server: &str,
         tool: &str,
         digest: Digest,
-        constraints: &CallConstraints,
-    ) -> Result<Self, ChainError> {
-        let depth = caller.map_or(1, |caller| caller.0.depth.saturating_add(1));
-        let limit = caller.map_or(MAX_DEPTH, |caller| caller.0.limit);
-        let limit = constraints.max_depth.map_or(limit, |own| {
-            // The tool itself counts as one, whatever called it.
-            limit.min(own.saturating_add(depth - 1))
-        });
-        if depth > limit {
-            return Err(ChainError::TooDeep { tool: tool.to_owned(), limit });
-        }
-        if let Some(caller) = caller {
-            let pair = || (caller.0.tool.clone(), tool.to_owned());
-            if caller.frames().any(|frame| frame.0.tool == tool) {
-                return Err(ChainError::Circular { tool: tool.to_owned() });
-            }
-            let theirs = &caller.0.constraints;
-            if !admits(&theirs.allowed_callees, &theirs.blocked_callees, tool) {
-                let (caller, callee) = pair();
-                return Err(ChainError::CalleeDenied { caller, callee });
-            }
-            if !admits(&constraints.allowed_callers, &constraints.blocked_callers, &caller.0.tool) {
-                let (caller, callee) = pair();
-                return Err(ChainError::CallerDenied { caller, callee });
-            }
-            if constraints.require_approval_for_chains {
-                let (caller, callee) = pair();
-                return Err(ChainError::ApprovalRequired { caller, callee });
-            }
-        }
-        Ok(Self(Arc::new(Inner {
-            tool: tool.to_owned(),
-            digest,
-            depth,
-            limit,
-            constraints: constraints.clone(),
-            caller: caller.cloned(),
-        })))
+        call: CallConstraints,
+        scopes: Vec<Scope>,
+    ) -> Self {
+        let (server, tool) = (server.to_owned(), tool.to_owned());
+        Self(Arc::new(Declared { server, tool, digest, call, scopes }))
     }
 
-    /// The tool that is running.
+    /// A tool of a server by its definition. One without an ETDI block declares no permissions and
+    /// no constraints.
+    pub fn of(server: &str, definition: &ToolDefinition) -> Self {
+        let block = definition.block();
+        let call = block.map(|block| block.call.clone()).unwrap_or_default();
+        let permissions = block.map(|block| &*block.permissions).unwrap_or_default();
+        let scopes = permissions.iter().map(|permission| permission.scope.clone()).collect();
+        Self::new(server, definition.name(), definition.digest(), call, scopes)
+    }
+
+    /// The identity of its server.
+    pub fn server(&self) -> &str {
+        &self.0.server
+    }
+
+    /// Its name.
     pub fn tool(&self) -> &str {
         &self.0.tool
     }
@@ -109,9 +113,81 @@ impl Frame {
         self.0.digest
     }
 
+    /// The permissions that it declares.
+    pub fn scopes(&self) -> &[Scope] {
+        &self.0.scopes
+    }
+
+    fn call(&self) -> &CallConstraints {
+        &self.0.call
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.0.tool == other.0.tool && self.0.server == other.0.server
+    }
+
+    /// Whether a list of names allows this tool, seen from a tool of `server`. A tool of another
+    /// server is allowed by `server#tool` or `*` alone, because anybody can take a name.
+    fn is_allowed(&self, list: &[String], server: &str) -> bool {
+        list.iter().any(|name| name == "*" || self.has_name(name, server))
+    }
+
+    /// Whether a list of names blocks it: by its bare name as well, wherever it is.
+    fn is_blocked(&self, list: &[String]) -> bool {
+        list.iter().any(|name| name == "*" || self.has_name(name, &self.0.server))
+    }
+
+    fn has_name(&self, name: &str, server: &str) -> bool {
+        let local = self.0.server == server && name == self.0.tool;
+        local
+            || name
+                .strip_suffix(&*self.0.tool)
+                .and_then(|rest| rest.strip_suffix('#'))
+                .is_some_and(|named| named == self.0.server)
+    }
+}
+
+/// A tool that is running, and who called it. Cheap to clone; it ends when the call does.
+#[derive(Clone, Debug)]
+pub struct Frame(Arc<Running>);
+
+#[derive(Debug)]
+struct Running {
+    member: Member,
+    depth: u32,
+    /// The least that anyone on the way allows.
+    limit: u32,
+    caller: Option<Frame>,
+    /// What signs tokens for other servers.
+    minter: Option<Arc<token::Minter>>,
+    /// The tokens with which another server called.
+    came: Option<Arc<token::Came>>,
+}
+
+impl Frame {
+    /// The tool that is running.
+    pub fn tool(&self) -> &str {
+        self.0.member.tool()
+    }
+
+    /// The tool with what it declares.
+    pub fn member(&self) -> &Member {
+        &self.0.member
+    }
+
+    /// The digest of its definition.
+    pub fn digest(&self) -> Digest {
+        self.0.member.digest()
+    }
+
     /// How many tools are under way, this one included.
     pub fn depth(&self) -> u32 {
         self.0.depth
+    }
+
+    /// How many more may be under way below it.
+    pub fn budget(&self) -> u32 {
+        self.0.limit.saturating_sub(self.0.depth)
     }
 
     /// Who called it.
@@ -123,130 +199,84 @@ impl Frame {
     pub fn frames(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |frame| frame.caller())
     }
+
+    /// Whether the tool that runs here may call one of another server, as far as it says itself;
+    /// the other end judges for itself, by the [token](Frame::token).
+    ///
+    /// # Errors
+    ///
+    /// What the tools under way forbid: the depth, a circle, the lists of the caller.
+    pub fn may_call(&self, callee: &Member) -> Result<(), ChainError> {
+        let inner = Self::over(Some(self), callee, MAX_DEPTH);
+        inner.fits()?;
+        inner.is_no_circle()?;
+        self.lets_call(callee)
+    }
+
+    /// The frame of a tool that was let in before, or by somebody else.
+    pub(crate) fn anew(caller: Option<&Self>, callee: &Member, policy: &CallStackPolicy) -> Self {
+        Self::over(caller, callee, policy.max_call_depth)
+    }
+
+    /// The frame of a tool over that of its caller. Nothing is checked.
+    fn over(caller: Option<&Self>, callee: &Member, most: u32) -> Self {
+        let depth = caller.map_or(1, |caller| caller.0.depth.saturating_add(1));
+        let limit = caller.map_or(most, |caller| caller.0.limit.min(most));
+        let limit = callee.call().max_depth.map_or(limit, |own| {
+            // The tool itself counts as one, whatever called it.
+            limit.min(own.saturating_add(depth - 1))
+        });
+        let (member, caller) = (callee.clone(), caller.cloned());
+        Self(Arc::new(Running { member, depth, limit, caller, minter: None, came: None }))
+    }
+
+    fn fits(&self) -> Result<(), ChainError> {
+        let (tool, limit) = (self.tool(), self.0.limit);
+        match self.0.depth > limit {
+            true => Err(ChainError::TooDeep { tool: tool.to_owned(), limit }),
+            false => Ok(()),
+        }
+    }
+
+    fn is_no_circle(&self) -> Result<(), ChainError> {
+        let again = |frame: &Self| frame.0.member.is(&self.0.member);
+        match self.frames().skip(1).any(again) {
+            true => Err(ChainError::Circular { tool: self.tool().to_owned() }),
+            false => Ok(()),
+        }
+    }
+
+    /// The lists of the caller.
+    fn lets_call(&self, callee: &Member) -> Result<(), ChainError> {
+        let call = self.member().call();
+        if admits(&call.allowed_callees, &call.blocked_callees, callee, self.member()) {
+            return Ok(());
+        }
+        let (caller, callee) = (self.tool().to_owned(), callee.tool().to_owned());
+        Err(ChainError::CalleeDenied { caller, callee })
+    }
+
+    /// The lists of the callee.
+    fn is_let_by(&self, callee: &Member) -> Result<(), ChainError> {
+        let call = callee.call();
+        if admits(&call.allowed_callers, &call.blocked_callers, self.member(), callee) {
+            return Ok(());
+        }
+        let (caller, callee) = (self.tool().to_owned(), callee.tool().to_owned());
+        Err(ChainError::CallerDenied { caller, callee })
+    }
 }
 
-fn admits(allowed: &Option<Vec<String>>, blocked: &Option<Vec<String>>, name: &str) -> bool {
-    let names = |list: &Vec<String>| list.iter().any(|one| one == name || one == "*");
-    !blocked.as_ref().is_some_and(names) && allowed.as_ref().is_none_or(names)
-}
-
-/// Why one tool may not call another.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChainError {
-    /// Too many tools under way.
-    #[error("tool `{}` would be deeper than {limit} calls, call it from further out", .tool.escape_debug())]
-    TooDeep {
-        /// The tool.
-        tool: String,
-        /// The limit.
-        limit: u32,
-    },
-    /// The tool is already running.
-    #[error("tool `{}` is already running in this chain", .tool.escape_debug())]
-    Circular {
-        /// The tool.
-        tool: String,
-    },
-    /// The caller's declaration does not allow it.
-    #[error(
-        "tool `{}` does not declare that it calls `{}`", .caller.escape_debug(), .callee.escape_debug()
-    )]
-    CalleeDenied {
-        /// Who calls.
-        caller: String,
-        /// Who is called.
-        callee: String,
-    },
-    /// The callee's declaration does not allow it.
-    #[error(
-        "tool `{}` does not let `{}` call it", .callee.escape_debug(), .caller.escape_debug()
-    )]
-    CallerDenied {
-        /// Who calls.
-        caller: String,
-        /// Who is called.
-        callee: String,
-    },
-    /// A user would have to approve it.
-    #[error(
-        "a call of `{}` by `{}` needs a user's approval, call it directly", .callee.escape_debug(), .caller.escape_debug()
-    )]
-    ApprovalRequired {
-        /// Who calls.
-        caller: String,
-        /// Who is called.
-        callee: String,
-    },
+/// Whether the lists of `of` admit `other`. A list of blocked names is stronger.
+fn admits(
+    allowed: &Option<Vec<String>>,
+    blocked: &Option<Vec<String>>,
+    other: &Member,
+    of: &Member,
+) -> bool {
+    !blocked.as_ref().is_some_and(|list| other.is_blocked(list))
+        && allowed.as_ref().is_none_or(|list| other.is_allowed(list, of.server()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn digest() -> Digest {
-        Digest::of_bytes(b"")
-    }
-
-    fn enter(
-        caller: Option<&Frame>,
-        tool: &str,
-        edit: impl Fn(&mut CallConstraints),
-    ) -> Result<Frame, ChainError> {
-        let mut constraints = CallConstraints::default();
-        edit(&mut constraints);
-        Frame::enter(caller, tool, digest(), &constraints)
-    }
-
-    #[test]
-    fn depth_is_the_least_that_anyone_allows() {
-        let mut frame = enter(None, "0", |_| ()).unwrap();
-        for tool in 1..10 {
-            frame = enter(Some(&frame), &tool.to_string(), |_| ()).unwrap();
-        }
-        assert!(matches!(
-            enter(Some(&frame), "10", |_| ()),
-            Err(ChainError::TooDeep { limit: 10, .. })
-        ));
-
-        let leaf = enter(None, "leaf", |call| call.max_depth = Some(1)).unwrap();
-        assert!(matches!(enter(Some(&leaf), "x", |_| ()), Err(ChainError::TooDeep { .. })));
-        // Being called does not use up what a tool allows below itself.
-        let outer = enter(None, "outer", |_| ()).unwrap();
-        let leaf = enter(Some(&outer), "leaf", |call| call.max_depth = Some(1)).unwrap();
-        assert!(enter(Some(&leaf), "x", |_| ()).is_err());
-        // A wider limit inside does not widen the one outside.
-        let two = enter(None, "two", |call| call.max_depth = Some(2)).unwrap();
-        let wide = enter(Some(&two), "wide", |call| call.max_depth = Some(9)).unwrap();
-        assert!(enter(Some(&wide), "x", |_| ()).is_err());
-    }
-
-    #[test]
-    fn both_ends_must_agree() {
-        let names = |list: &[&str]| Some(list.iter().map(|name| (*name).to_owned()).collect());
-        for (allowed, blocked, admitted) in [
-            (None, None, true),
-            (names(&[]), None, false),
-            (names(&["b"]), None, true),
-            (names(&["c"]), None, false),
-            (names(&["*"]), None, true),
-            (None, names(&["b"]), false),
-            (None, names(&["c"]), true),
-            (None, names(&["*"]), false),
-            (names(&["b"]), names(&["b"]), false),
-            (names(&["b"]), names(&["*"]), false),
-        ] {
-            let outer = enter(None, "a", |call| {
-                call.allowed_callees.clone_from(&allowed);
-                call.blocked_callees.clone_from(&blocked);
-            });
-            assert_eq!(enter(Some(&outer.unwrap()), "b", |_| ()).is_ok(), admitted);
-            let outer = enter(None, "b", |_| ()).unwrap();
-            let inner = enter(Some(&outer), "a", |call| {
-                call.allowed_callers.clone_from(&allowed);
-                call.blocked_callers.clone_from(&blocked);
-            });
-            assert_eq!(inner.is_ok(), admitted);
-        }
-    }
-}
+mod tests;

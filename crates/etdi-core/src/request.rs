@@ -57,6 +57,7 @@ mod token;
 
 pub use check::{Check, SignedCall};
 pub use refusal::CallRefusal;
+pub(crate) use replay::MAX_ID;
 pub use replay::{MemoryReplayStore, ReplayStore, Taken};
 pub use token::TokenBinding;
 

@@ -29,6 +29,10 @@ pub const VOLATILE: &str = "volatile";
 /// Key of the call attestation in the `_meta` of a `tools/call` request.
 pub const CALL: &str = "dev.etdi/call";
 
+/// Key of the call tokens in the `_meta` of a `tools/call` request that a tool makes: a list, the
+/// newest last.
+pub const CHAIN: &str = "dev.etdi/chain";
+
 /// Key of the receipt in the `_meta` of a call's result.
 pub const RECEIPT: &str = "dev.etdi/receipt";
 
@@ -76,6 +80,8 @@ pub enum StatementType {
     Manifest,
     /// One call.
     Call,
+    /// The chain that leads to a call of a tool of another server.
+    Chain,
     /// One result.
     Result,
     /// The answer to a challenge.
@@ -95,6 +101,7 @@ impl StatementType {
             Self::Tool => "etdi-tool+jwt",
             Self::Manifest => "etdi-manifest+jwt",
             Self::Call => "etdi-call+jwt",
+            Self::Chain => "etdi-chain+jwt",
             Self::Result => "etdi-result+jwt",
             Self::Possession => "etdi-possession+jwt",
             Self::Rotation => "etdi-rotation+jwt",
@@ -470,6 +477,52 @@ pub struct CallClaims {
     /// and the server decides which callers it knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwk: Option<serde_json::Value>,
+}
+
+/// Payload of a call token (`etdi-chain+jwt`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ChainClaims {
+    /// Who made it: [`KEY_ISSUER`] and the thumbprint of the calling server's instance key.
+    pub iss: String,
+    /// The calling server, as it names itself.
+    pub srv: String,
+    /// The server that is called.
+    pub aud: String,
+    /// When it was said.
+    pub iat: u64,
+    /// Until when it holds.
+    pub exp: u64,
+    /// 128 random bits; taken once.
+    pub jti: String,
+    /// The tool that is called.
+    pub tool: String,
+    /// Its definition.
+    pub tdg: Digest,
+    /// How many tools are under way.
+    pub dep: u32,
+    /// How many more there may be, the called one included.
+    pub bud: u32,
+    /// The tools under way, outermost first.
+    pub anc: Vec<Ancestor>,
+    /// What they may do at most.
+    pub per: Vec<Scope>,
+    /// The digest of the token with which the calling server was called itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prt: Option<Digest>,
+    /// The public key. It proves nothing by standing here.
+    pub jwk: serde_json::Value,
+}
+
+/// A tool under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Its server.
+    pub srv: String,
+    /// Its name.
+    pub tool: String,
+    /// Its definition.
+    pub dig: Digest,
 }
 
 /// Payload of a receipt (`etdi-result+jwt`).

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use etdi_core::approval::{Approval, ApprovalStore, Approvals, Approver, MemoryStore, NoApprover, Pin};
+use etdi_core::approval::{
+    Approval, ApprovalStore, Approvals, Approver, MemoryStore, NoApprover, Pin,
+};
 use etdi_core::audit::{Auditor, MemoryAuditor};
 use etdi_core::layer::{AskWhen, Clock, VerifyLayer};
 use etdi_core::level::{Policy, SecurityLevel};

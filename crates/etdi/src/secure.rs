@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use etdi_core::attestation::Attestation;
 use etdi_core::audit::Auditor;
+use etdi_core::chain::token::Peers;
+use etdi_core::chain::{CallStack, CallStackPolicy};
 use etdi_core::definition::RawTool;
 use etdi_core::identity::{ProviderId, ServerIdentity};
 use etdi_core::layer::{
@@ -39,6 +41,8 @@ pub struct EtdiServerConfig {
     auditor: Option<Arc<dyn Auditor>>,
     level: SecurityLevel,
     enforce: Enforce,
+    chains: Option<CallStack>,
+    peers: Peers,
 }
 
 impl EtdiServerConfig {
@@ -58,7 +62,22 @@ impl EtdiServerConfig {
             auditor: None,
             level: SecurityLevel::default(),
             enforce: Enforce::default(),
+            chains: None,
+            peers: Peers::new(),
         }
+    }
+
+    /// Judges call chains by this instead of the policy of the level. Keep a clone to read what was
+    /// called and refused.
+    pub fn chains(mut self, chains: CallStack) -> Self {
+        self.chains = Some(chains);
+        self
+    }
+
+    /// Knows other servers by the call tokens that their tools come with.
+    pub fn peers(mut self, peers: Peers) -> Self {
+        self.peers = peers;
+        self
     }
 
     /// Sets the level that the server works at; `enhanced` by default. At `strict` a call that
@@ -179,6 +198,8 @@ pub async fn secure<S: ExchangeService>(
         auditor,
         level,
         enforce,
+        chains,
+        peers,
     } = config;
     let time = |clock: &Clock| {
         let clock = clock.clone();
@@ -201,6 +222,7 @@ pub async fn secure<S: ExchangeService>(
         capability.profiles.push(RESULT_PROFILE.to_owned());
         sign = sign.capability(capability);
     }
+    let minting = instance.clone();
     if let Some(instance) = instance {
         sign = sign.instance_key(instance);
     }
@@ -211,7 +233,15 @@ pub async fn secure<S: ExchangeService>(
     if enforce == Enforce::StrictOnly && level != SecurityLevel::Strict {
         warn_of_unsigned(&tools, level);
     }
-    let mut guard = GuardLayer::new(identity, time(&clock)).keys(keys).enforce(enforce, level);
+    let chains = chains.unwrap_or_else(|| CallStack::new(CallStackPolicy::from(level)));
+    let mut guard = GuardLayer::new(identity, time(&clock))
+        .keys(keys)
+        .enforce(enforce, level)
+        .chains(chains)
+        .peers(peers);
+    if let Some(instance) = minting {
+        guard = guard.tokens(instance);
+    }
     if let Some(nonces) = nonces {
         guard = guard.nonces(nonces);
     }

@@ -14,6 +14,8 @@ use tower_service::Service;
 
 use super::{Clock, Pages, ask};
 use crate::audit::Auditor;
+use crate::chain::token::{Minter, Peers};
+use crate::chain::{CallStack, CallStackPolicy, Frame};
 use crate::client_keys::ClientKeys;
 use crate::identity::ServerIdentity;
 use crate::key::KeyRing;
@@ -23,6 +25,7 @@ use crate::policy::Gate;
 use crate::proof::Signer;
 use crate::request::{self, MemoryReplayStore, ReplayStore};
 use crate::time::UnixTime;
+use crate::wire;
 
 mod admit;
 mod known;
@@ -94,6 +97,9 @@ struct Guarding {
     name: String,
     enforce: Enforce,
     level: SecurityLevel,
+    chains: CallStack,
+    minter: Option<Arc<Minter>>,
+    peers: Arc<Peers>,
     declared: Declared,
 }
 
@@ -116,6 +122,9 @@ impl GuardLayer {
             audit: None,
             enforce: Enforce::default(),
             level: SecurityLevel::default(),
+            chains: CallStack::new(CallStackPolicy::basic()),
+            minter: None,
+            peers: Arc::default(),
             declared: Declared::default(),
         }))
     }
@@ -164,6 +173,27 @@ impl GuardLayer {
     #[must_use]
     pub fn gate(self, gate: Gate) -> Self {
         Self(Arc::new(Guarding { gate: Some(gate), ..self.0.copy() }))
+    }
+
+    /// Judges call chains by this, and remembers in it what was called and refused. By default what
+    /// the tools declare holds, the depth is 10 at most, and no tool runs twice in a chain.
+    #[must_use]
+    pub fn chains(self, chains: CallStack) -> Self {
+        Self(Arc::new(Guarding { chains, ..self.0.copy() }))
+    }
+
+    /// Makes call tokens with the server's instance key, for calls that its tools make elsewhere.
+    #[must_use]
+    pub fn tokens(self, instance: Arc<dyn Signer>) -> Self {
+        let minter = Arc::new(Minter::new(self.0.server.clone(), instance));
+        Self(Arc::new(Guarding { minter: Some(minter), ..self.0.copy() }))
+    }
+
+    /// Knows these servers by the call tokens that their tools come with. Tokens of others narrow
+    /// what a call may do as well, but prove no name.
+    #[must_use]
+    pub fn peers(self, peers: Peers) -> Self {
+        Self(Arc::new(Guarding { peers: Arc::new(peers), ..self.0.copy() }))
     }
 
     /// Forgets what was learned, so that the next call lists anew: for servers whose tools change
@@ -230,9 +260,14 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
             ClientRequest::CallTool(params) => {
                 let known = self.guarding.declared.get(&exchange.context, &params.name);
                 let statement = request::statement(&exchange.context.meta).cloned();
+                // A tool of this server that calls has its frame, whatever it was called with.
+                let is_inner = exchange.context.extensions.get::<Frame>().is_some();
+                let tokens = exchange.context.meta.get(wire::CHAIN).filter(|_| !is_inner).cloned();
                 // The common case: the tool is known, and the check is done in place.
-                if let (Some(known), None, None) = (&known, &statement, &self.guarding.gate) {
-                    return match self.guarding.admit(&mut exchange, Some(known), None) {
+                let in_place =
+                    statement.is_none() && tokens.is_none() && self.guarding.gate.is_none();
+                if let Some(known) = known.as_ref().filter(|_| in_place) {
+                    return match self.guarding.admit(&mut exchange, Some(known)) {
                         Ok(_) => Box::pin(self.inner.call(exchange)),
                         Err(refusal) => Box::pin(std::future::ready(Err(refusal))),
                     };
@@ -251,8 +286,14 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
                         }
                         _ => None,
                     };
+                    let from = match (&known, &tokens) {
+                        (Some(known), Some(tokens)) => {
+                            Some(guarding.came_from(tokens, &exchange, known).await?)
+                        }
+                        _ => None,
+                    };
                     let known = known.as_deref();
-                    let admitted = guarding.enter(&mut exchange, known, signed)?;
+                    let admitted = guarding.enter(&mut exchange, known, signed, from)?;
                     guarding.pass_gate(&exchange, &name, known).await?;
                     guarding.note_call(&exchange, admitted.as_ref())?;
                     let outcome = ask(&mut inner, exchange).await?;
@@ -278,6 +319,9 @@ impl Guarding {
             name: self.name.clone(),
             enforce: self.enforce,
             level: self.level,
+            chains: self.chains.clone(),
+            minter: self.minter.clone(),
+            peers: self.peers.clone(),
             declared: Declared::default(),
         }
     }

@@ -54,7 +54,7 @@ struct Used {
 }
 
 /// The longest id of a statement.
-pub(super) const MAX_ID: usize = 128;
+pub(crate) const MAX_ID: usize = 128;
 
 impl MemoryReplayStore {
     /// Remembers at most `capacity` statements at a time, of one key at most a tenth of them, but

@@ -1,20 +1,22 @@
 //! Letting a call through, or not.
 
 use mcp_types::{
-    CalledBy, ClientRequest, ErrorObject, Exchange, Outcome, RawText, RequestContext, ServerResult,
+    CalledBy, ClientRequest, ErrorObject, Exchange, Outcome, Principal, RawText, RequestContext,
+    ServerResult,
 };
 use serde_json::json;
 
 use super::{CallKeys, Guarding, Known};
 use crate::audit;
-use crate::chain::Frame;
+use crate::chain::token::TokenCheck;
+use crate::chain::{Frame, Member};
 use crate::definition::ToolDefinition;
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
 use crate::policy::{Obligation, Request, Resource, Side, Status};
 use crate::receipt::Receipt;
 use crate::request::{Call, CallRefusal, Check, SignedCall};
-use crate::wire::{self, CallConstraints, RequestSigning};
+use crate::wire::{self, RequestSigning};
 
 /// A call that was let in.
 pub(super) struct Admitted {
@@ -69,14 +71,13 @@ impl Guarding {
         }
     }
 
-    /// Lets a call through whose statement, if it has one, was checked, where no gate stands.
+    /// Lets a call through that has no statement and no tokens, where no gate stands.
     pub(super) fn admit(
         &self,
         exchange: &mut Exchange,
         known: Option<&Known>,
-        signed: Option<SignedCall>,
     ) -> Result<(), ErrorObject> {
-        let admitted = self.enter(exchange, known, signed)?;
+        let admitted = self.enter(exchange, known, None, None)?;
         self.note_call(exchange, admitted.as_ref())
     }
 
@@ -87,6 +88,7 @@ impl Guarding {
         exchange: &mut Exchange,
         known: Option<&Known>,
         signed: Option<SignedCall>,
+        from: Option<Frame>,
     ) -> Result<Option<Admitted>, ErrorObject> {
         let Some(known) = known else { return Ok(None) };
         let definition = known.definition().ok_or_else(unreadable)?;
@@ -97,12 +99,17 @@ impl Guarding {
             let error = refuse(CallRefusal::SignatureRequired { tool });
             return Err(unsigned(&exchange.context, error));
         }
-        let free = CallConstraints::default();
-        let constraints = definition.block().map_or(&free, |block| &block.call);
-        let caller = self.caller_of(&exchange.context)?;
-        let frame =
-            Frame::enter(caller.as_ref(), definition.name(), definition.digest(), constraints)
-                .map_err(|error| refuse(CallRefusal::ChainDenied(error)))?;
+        let caller = from.or_else(|| self.caller_of(&exchange.context));
+        let member = known.member(&self.name, definition);
+        let session = exchange.context.extensions.get::<Principal>();
+        let session = session.map_or("", |principal| &principal.subject);
+        let frame = match exchange.attempt() {
+            0 => self.chains.enter(caller.as_ref(), member, session, (self.clock)()),
+            // It was counted before.
+            _ => self.chains.enter_again(caller.as_ref(), member),
+        };
+        let frame = frame.map_err(|error| refuse(CallRefusal::ChainDenied(error)))?;
+        let frame = frame.minting(self.minter.as_ref());
         let caller_is_a_tool = frame.caller().is_some();
         let extensions = &mut exchange.context.extensions;
         extensions.insert(frame);
@@ -147,19 +154,41 @@ impl Guarding {
 
     /// The frame of the tool that calls, if one does. A handler that this guard did not let in, such
     /// as a prompt's or that of a task that goes on in another process, has none: it gets one here.
-    fn caller_of(&self, context: &RequestContext) -> Result<Option<Frame>, ErrorObject> {
+    fn caller_of(&self, context: &RequestContext) -> Option<Frame> {
         if let Some(frame) = context.extensions.get::<Frame>() {
-            return Ok(Some(frame.clone()));
+            return Some(frame.clone());
         }
-        let Some(CalledBy(name)) = context.extensions.get() else { return Ok(None) };
+        let CalledBy(name) = context.extensions.get()?;
         let known = self.declared.get(context, name);
-        let definition = known.as_ref().and_then(|known| known.definition());
-        let free = CallConstraints::default();
-        let block = definition.and_then(|definition| definition.block());
-        let constraints = block.map_or(&free, |block| &block.call);
-        let digest = definition.map_or_else(|| Digest::of_bytes(b""), ToolDefinition::digest);
-        let frame = Frame::enter(None, name, digest, constraints);
-        Ok(Some(frame.map_err(CallRefusal::ChainDenied)?))
+        let tool = known.as_ref().and_then(|known| Some((known, known.definition()?)));
+        let member = match tool {
+            Some((known, definition)) => known.member(&self.name, definition).clone(),
+            None => {
+                Member::new(&self.name, name, Digest::of_bytes(b""), Default::default(), vec![])
+            }
+        };
+        Some(Frame::anew(None, &member, self.chains.policy()))
+    }
+
+    /// The frame of the tool of another server that calls, by its tokens.
+    pub(super) async fn came_from(
+        &self,
+        tokens: &RawText,
+        exchange: &Exchange,
+        known: &Known,
+    ) -> Result<Frame, ErrorObject> {
+        let definition = known.definition().ok_or_else(unreadable)?;
+        let check = TokenCheck {
+            server: &self.server,
+            tool: definition.name(),
+            definition: definition.digest(),
+            peers: &self.peers,
+            replay: &*self.replay,
+            now: (self.clock)(),
+            again: exchange.attempt() > 0,
+        };
+        let checked = check.frame(tokens).await;
+        checked.map_err(|error| self.refuse(definition, CallRefusal::ChainDenied(error)))
     }
 
     /// Adds the receipt to what a signed call came to.
@@ -225,7 +254,7 @@ impl Guarding {
                 CallRefusal::SignatureRequired { .. } | CallRefusal::Stale { .. } => {
                     (EventKind::ToolRefused, Severity::Medium)
                 }
-                CallRefusal::ChainDenied(_) => (EventKind::SecurityViolation, Severity::High),
+                CallRefusal::ChainDenied(error) => (error.kind().event(), error.kind().severity()),
                 _ => (EventKind::SignatureFailed, Severity::High),
             };
             let mut event = Event::new(kind).severity(severity).on(&self.name, definition.name());

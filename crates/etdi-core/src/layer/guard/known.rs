@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use mcp_types::{CacheScope, ListToolsResult, Listed, Principal, RequestContext, Tool};
 
+use crate::chain::Member;
 use crate::definition::{RawTool, ToolDefinition};
 
 /// A tool as it was last listed. Its definition is read when it is called for the first time.
 pub(super) struct Known {
     listed: Arc<Listed<Tool>>,
     definition: OnceLock<Option<ToolDefinition>>,
+    member: OnceLock<Member>,
 }
 
 impl Known {
@@ -18,6 +20,11 @@ impl Known {
     pub(super) fn definition(&self) -> Option<&ToolDefinition> {
         let read = || RawTool::from_listed(&self.listed).ok().map(|raw| raw.definition().clone());
         self.definition.get_or_init(read).as_ref()
+    }
+
+    /// What chains know of it, on the server of this name.
+    pub(super) fn member(&self, server: &str, definition: &ToolDefinition) -> &Member {
+        self.member.get_or_init(|| Member::of(server, definition))
     }
 
     fn is(&self, listed: &Arc<Listed<Tool>>) -> bool {
@@ -91,7 +98,11 @@ impl Declared {
             let known = page.tools.iter().map(|listed| {
                 let last = seen.last.get(&listed.name).filter(|known| known.is(listed));
                 last.cloned().unwrap_or_else(|| {
-                    Arc::new(Known { listed: listed.clone(), definition: OnceLock::new() })
+                    Arc::new(Known {
+                        listed: listed.clone(),
+                        definition: OnceLock::new(),
+                        member: OnceLock::new(),
+                    })
                 })
             });
             known.collect()

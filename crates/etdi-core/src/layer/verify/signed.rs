@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::{Review, Verifying, internal, refused};
 use crate::approval::Approved;
+use crate::chain::{Frame, Member};
 use crate::definition::ToolDefinition;
 use crate::event::{Event, EventKind, Severity};
 use crate::identity::ServerIdentity;
@@ -58,6 +59,37 @@ impl Verifying {
         let statement = RawText::of(&statement).map_err(|error| internal(&error))?;
         exchange.context.meta.insert(wire::CALL, statement);
         Ok(Some(Sent { server, caller: caller.verifying_key().id(), id }))
+    }
+
+    /// Holds a call that a tool of another server makes to what that tool declares, and sends its
+    /// call token along.
+    pub(super) fn in_chain(
+        &self,
+        exchange: &mut Exchange,
+        approved: &Approved<ToolDefinition>,
+        review: &Review,
+    ) -> Result<(), ErrorObject> {
+        let Some(frame) = exchange.context.extensions.get::<Frame>().cloned() else {
+            return Ok(());
+        };
+        let server = self.audience(review);
+        let callee = Member::of(&server.to_string(), approved);
+        frame.may_call(&callee).map_err(|error| {
+            let event = Event::new(error.kind().event()).severity(error.kind().severity());
+            let event = event.on(&self.server, approved.name());
+            let event = event.call("", Some(frame.tool()), approved.name(), frame.depth() + 1);
+            // The call is refused in any case.
+            _ = self.note(&event.detail(&error), (self.clock)());
+            refused("CHAIN_DENIED", &format!("the call is not allowed: {error}"))
+        })?;
+        let now = (self.clock)();
+        let token = frame.token(&server, approved.name(), approved.digest(), now);
+        let token =
+            token.map_err(|error| ErrorObject::local(Origin::Refused, error.to_string()))?;
+        if let Some(token) = token {
+            exchange.context.meta.insert(wire::CHAIN, token);
+        }
+        Ok(())
     }
 
     /// The server by the name that it knows itself by.
