@@ -11,3 +11,10 @@ pub(crate) fn id() -> Result<String, KeyError> {
     SystemRandom::new().fill(&mut bytes).map_err(|_| KeyError::Random)?;
     Ok(base64url::encode(&bytes))
 }
+
+/// 64 random bits.
+pub(crate) fn number() -> Result<u64, KeyError> {
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| KeyError::Random)?;
+    Ok(u64::from_ne_bytes(bytes))
+}

@@ -23,6 +23,7 @@ use crate::chain::Frame;
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Events, Severity};
+use crate::flow::{FlowTracker, Passage};
 use crate::level::KeyTrust;
 use crate::policy::{Gate, Obligation, Permitted, Request, Resource, Status};
 use crate::proof::Signer;
@@ -70,6 +71,7 @@ struct Verifying {
     caller: Option<Arc<dyn Signer>>,
     auditor: Option<Arc<dyn Auditor>>,
     gate: Option<Gate>,
+    flow: Option<(FlowTracker, Arc<str>)>,
     events: Option<Events>,
     ask: AskWhen,
     show_unapproved: bool,
@@ -183,6 +185,7 @@ impl VerifyLayer {
             caller: None,
             auditor: None,
             gate: None,
+            flow: None,
             events: None,
             ask: AskWhen::default(),
             show_unapproved: false,
@@ -208,6 +211,15 @@ impl VerifyLayer {
     #[must_use]
     pub fn gate(self, gate: Gate) -> Self {
         self.with(|verifying| verifying.gate = Some(gate))
+    }
+
+    /// Labels what this server gives, and refuses what the tracker's rules let it not be told. All
+    /// layers of one conversation share the tracker.
+    #[must_use]
+    pub fn flow(self, tracker: FlowTracker) -> Self {
+        self.with(|verifying| {
+            verifying.flow = Some((tracker, verifying.server.as_str().into()));
+        })
     }
 
     /// Tells these listeners what becomes of each listed tool, once for each thing that is new.
@@ -302,7 +314,33 @@ impl<S: ExchangeService> Service<Exchange> for VerifyService<S> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+    fn call(&mut self, mut exchange: Exchange) -> ExchangeFuture {
+        let Some((tracker, server)) = &self.verifying.flow else { return self.pass(exchange) };
+        let passage = match Passage::enter(tracker, server, &mut exchange) {
+            Ok(passage) => passage,
+            Err(denied) => {
+                // It is refused, noted or not.
+                _ = self.verifying.note(&denied.event(), (self.verifying.clock)());
+                return Box::pin(std::future::ready(Err(denied.error())));
+            }
+        };
+        let tool = match &exchange.request {
+            ClientRequest::CallTool(params) => Some(params.name.clone()),
+            _ => None,
+        };
+        let answer = self.pass(exchange);
+        let verifying = self.verifying.clone();
+        Box::pin(async move {
+            let outcome = answer.await;
+            let review = tool.and_then(|tool| verifying.review_of(&tool));
+            passage.leave(&outcome, review.and_then(|review| Some(review.definition()?.digest())));
+            outcome
+        })
+    }
+}
+
+impl<S: ExchangeService> VerifyService<S> {
+    fn pass(&mut self, exchange: Exchange) -> ExchangeFuture {
         let verifying = self.verifying.clone();
         let mut take = || {
             let clone = self.inner.clone();
@@ -346,6 +384,7 @@ impl Verifying {
             caller: self.caller.clone(),
             auditor: self.auditor.clone(),
             gate: self.gate.clone(),
+            flow: self.flow.clone(),
             events: self.events.clone(),
             ask: self.ask,
             show_unapproved: self.show_unapproved,

@@ -256,7 +256,7 @@ impl Verifying {
         }
     }
 
-    fn review_of(&self, tool: &str) -> Option<Arc<Review>> {
+    pub(super) fn review_of(&self, tool: &str) -> Option<Arc<Review>> {
         self.state().tools.get(tool).map(|entry| entry.review.clone())
     }
 
