@@ -29,7 +29,7 @@
 //! assert_eq!(denied.to_string(), "the flow rule `mail-stays` does not let text from `read_mail` \
 //!     of `pkg:cargo/mail` go to `post` of `https://web.example/mcp`: the argument `body` has at \
 //!     least 15 letters and digits of it");
-//! assert!(send("THE%20KEY%20OF%20THE%20VAULT%20is%20in%20the%20drawer%20do%20not").is_err());
+//! assert!(send("THE%20KEY%20OF%20THE%20VAULT%20IS%207741%20KESTREL%200093%20DO%20NOT").is_err());
 //! assert!(send("What is the weather like?").is_ok());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

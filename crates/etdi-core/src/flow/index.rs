@@ -3,7 +3,7 @@
 use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::HashMap;
 
-use super::text::{Normal, TOKEN, VALUE, groups, tokens};
+use super::text::{Base, Normal, TOKEN, VALUE, groups, tokens};
 use super::{Confidentiality, Integrity, Label};
 
 /// The hashes of a server's texts. Two halves: when the young one is full it becomes the old one,
@@ -62,8 +62,7 @@ impl Index {
         text: &str,
         normal: &Normal,
         echo: &Normal,
-        powers: &[u64],
-        base: super::text::Base,
+        (base, powers): (Base, &[u64]),
         most: usize,
     ) {
         let label = self.label(label);

@@ -118,7 +118,7 @@ impl Passage {
         // What a caller further out has found is about another way.
         exchange.context.extensions.remove::<super::Findings>();
         if !parts.is_empty() {
-            let found = tracker.inspect(server, &source, &parts).map_err(Box::new)?;
+            let found = tracker.inspect(server, &source, &parts)?;
             exchange.context.extensions.insert(found);
         }
         let labelled = !matches!(

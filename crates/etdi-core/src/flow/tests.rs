@@ -26,7 +26,7 @@ fn mail_stays() -> FlowTracker {
     flows
 }
 
-fn send(flows: &FlowTracker, text: &str) -> Result<Findings, FlowDenied> {
+fn send(flows: &FlowTracker, text: &str) -> Result<Findings, Box<FlowDenied>> {
     flows.inspect(B, "post", &serde_json::json!({ "to": "x", "body": text }).to_string())
 }
 

@@ -146,7 +146,7 @@ impl FlowTracker {
         let index = state.servers.entry(label.origin.server.clone()).or_default();
         index.lost |= lost;
         for (text, normal) in read {
-            index.keep(&label, text, &normal, &echo, powers, *base, limits.hashes);
+            index.keep(&label, text, &normal, &echo, (*base, powers), limits.hashes);
         }
     }
 
@@ -156,13 +156,20 @@ impl FlowTracker {
     /// # Errors
     ///
     /// When a rule forbids it, or it cannot be looked through.
-    pub fn inspect(&self, server: &str, source: &str, json: &str) -> Result<Findings, FlowDenied> {
-        let denied = |rule: &str, reason: Option<&String>, why| FlowDenied {
-            rule: rule.to_owned(),
-            reason: reason.cloned(),
-            server: server.to_owned(),
-            source: source.to_owned(),
-            why,
+    pub fn inspect(
+        &self,
+        server: &str,
+        source: &str,
+        json: &str,
+    ) -> Result<Findings, Box<FlowDenied>> {
+        let denied = |rule: &str, reason: Option<&String>, why| {
+            Box::new(FlowDenied {
+                rule: rule.to_owned(),
+                reason: reason.cloned(),
+                server: server.to_owned(),
+                source: source.to_owned(),
+                why,
+            })
         };
         let limit = self.0.limits.inspected;
         let state = self.state();
