@@ -34,8 +34,14 @@ pub enum Command {
     /// Make, list and export signing keys.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Sign the tools of a server; writes the manifest that the server shows.
+    /// Print what a server offers, by digest: what `etdi sign --contents` signs elsewhere.
+    Manifest(ManifestArguments),
+    /// Write `etdi.lock`, or check a server against it and the version rule.
+    Lock(LockArguments),
+    /// Sign what a server offers; writes the manifest that the server shows.
     Sign(SignArguments),
+    /// Draft declarations for the tools of a server that has none.
+    Migrate(MigrateArguments),
     /// Check the signatures of a server's tools; fails unless all hold.
     Verify(VerifyArguments),
     /// Approve tools of a server as they are now.
@@ -58,7 +64,10 @@ impl Command {
             Self::Keys(KeysCommand::New { .. }) => "keys new",
             Self::Keys(KeysCommand::List) => "keys list",
             Self::Keys(KeysCommand::Export { .. }) => "keys export",
+            Self::Manifest(_) => "manifest",
+            Self::Lock(_) => "lock",
             Self::Sign(_) => "sign",
+            Self::Migrate(_) => "migrate",
             Self::Verify(_) => "verify",
             Self::Approve(_) => "approve",
             Self::Approvals(ApprovalsCommand::List) => "approvals list",
@@ -157,12 +166,73 @@ pub enum KeyAlgorithm {
     Es256,
 }
 
+/// What becomes part of a manifest beside what a server lists.
+#[derive(Debug, Args)]
+pub struct ContentsArguments {
+    /// The counter of the manifest; one more than that of the manifest that is there, if what is
+    /// listed has changed.
+    #[arg(long, value_name = "NUMBER")]
+    pub seq: Option<u64>,
+    /// Leave prompts, resource templates and instructions out, for servers that change them as
+    /// they run.
+    #[arg(long)]
+    pub tools_only: bool,
+    /// A key that may sign tools made at run time, `PREFIX=FILE`: what their names begin with, and
+    /// its public half (JWK set).
+    #[arg(long, value_name = "PREFIX=FILE")]
+    pub delegate: Vec<String>,
+    /// The most that those tools may ask for, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "SCOPES", requires = "delegate")]
+    pub delegate_permissions: Vec<String>,
+    /// Where the manifest is.
+    #[arg(long, value_name = "FILE", default_value = "etdi.manifest.jws")]
+    pub out: PathBuf,
+}
+
+/// Options of `etdi manifest`.
+#[derive(Debug, Args)]
+pub struct ManifestArguments {
+    /// What is in it.
+    #[command(flatten)]
+    pub contents: ContentsArguments,
+    /// The server: the command that starts it, after `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Options of `etdi lock`.
+#[derive(Debug, Args)]
+pub struct LockArguments {
+    /// Write nothing; fail unless the server is exactly what is locked.
+    #[arg(long)]
+    pub check: bool,
+    /// Where the lock is.
+    #[arg(long, value_name = "FILE", default_value = "etdi.lock")]
+    pub file: PathBuf,
+    /// The server: the command that starts it, after `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Options of `etdi migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArguments {
+    /// The server: the command that starts it, after `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
 /// Options of `etdi sign`.
 #[derive(Debug, Args)]
 pub struct SignArguments {
-    /// The key to sign with: a name of `etdi keys list`, or a PEM file.
+    /// The key to sign with: a name of `etdi keys list`, `file:PEM`, `keyring:NAME`, or
+    /// `command:PROGRAM ARGUMENTS`, which gets what is to be signed on its standard input and
+    /// prints the signature, raw or in base64url.
     #[arg(long, default_value = "default", value_name = "KEY")]
     pub key: String,
+    /// The public half of a `command:` key (JWK or JWK set).
+    #[arg(long, value_name = "FILE")]
+    pub public: Option<PathBuf>,
     /// Who signs: an HTTPS origin whose keys users trust; without it the key itself.
     #[arg(long, value_name = "ORIGIN")]
     pub issuer: Option<String>,
@@ -178,11 +248,17 @@ pub struct SignArguments {
     /// For how many days the signatures hold.
     #[arg(long, value_name = "DAYS", default_value_t = 182)]
     pub days: u64,
-    /// Where the manifest goes.
-    #[arg(long, value_name = "FILE", default_value = "etdi.manifest.jws")]
-    pub out: PathBuf,
+    /// Where the source is, such as `git+https://…@COMMIT`: a claim that users are shown.
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<String>,
+    /// The contents that `etdi manifest` printed, instead of a server that is started here.
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    pub contents: Option<PathBuf>,
+    /// What is in it.
+    #[command(flatten)]
+    pub listed: ContentsArguments,
     /// The server: the command that starts it, after `--`.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "contents", value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 

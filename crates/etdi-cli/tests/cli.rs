@@ -513,3 +513,80 @@ fn what_is_suggested_can_be_typed() {
         }
     }
 }
+
+#[test]
+fn a_lock_holds_the_author_to_the_version_rule() {
+    let user = User::new();
+    let server = ["--", ETDI, "__demo-server", "notes", "."];
+    let (exit, absent) = user.json(&[&["lock", "--check"][..], &server].concat());
+    assert_eq!((exit, absent["error"]["code"].as_str()), (6, Some("LOCK_OUTDATED")));
+    let (exit, locked) = user.json(&[&["lock"][..], &server].concat());
+    assert_eq!(exit, 0, "{locked}");
+    assert_eq!(user.json(&[&["lock", "--check"][..], &server].concat()).0, 0);
+
+    // As if the tool had asked for less when it was locked, under the same version.
+    let path = user.home().join("etdi.lock");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let asked = "permissions = [\"notes:read\"]";
+    let (head, search) = text.split_at(text.find("name = \"search_notes\"").unwrap());
+    let digest = search.lines().find(|line| line.starts_with("digest")).unwrap();
+    assert!(search.contains(asked), "{text}");
+    let other = "digest = \"sha-256:47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU\"";
+    let search = search.replace(asked, "permissions = []").replace(digest, other);
+    let less = format!("{head}{search}");
+    std::fs::write(&path, &less).unwrap();
+    for words in [&["lock", "--check"][..], &["lock"]] {
+        let (exit, broken) = user.json(&[words, &server].concat());
+        assert_eq!((exit, broken["error"]["code"].as_str()), (6, Some("VERSION_RULE")), "{broken}");
+        let tools = broken["error"]["details"]["tools"].as_array().unwrap();
+        let needs = tools.iter().find_map(|tool| tool["needs"].as_str());
+        assert_eq!(needs, Some("2.0.0"), "{broken}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), less, "a broken rule is not locked");
+    }
+}
+
+#[test]
+fn one_list_is_signed_by_several_and_elsewhere() {
+    let user = User::new();
+    let server = ["--", ETDI, "__demo-server", "notes", "."];
+    for key in ["publisher", "registry"] {
+        assert_eq!(user.run(&["keys", "new", key]).status.code(), Some(0));
+    }
+    let printed = user.run(&[&["manifest"][..], &server].concat());
+    std::fs::write(user.home().join("contents.json"), &printed.stdout).unwrap();
+    let sign = |key: &str| {
+        let words = ["sign", "--contents", "contents.json", "--server", "pkg:cargo/signed-notes"];
+        user.json(&[&words[..], &["--key", key, "--instance-key", "registry"]].concat())
+    };
+    let (exit, first) = sign("publisher");
+    assert_eq!((exit, &first["data"]["seq"], &first["data"]["signers"]), (0, &1.into(), &1.into()));
+    let (_, second) = sign("registry");
+    assert_eq!((&second["data"]["seq"], &second["data"]["signers"]), (&1.into(), &2.into()));
+    assert_eq!(sign("publisher").1["data"]["signers"], 2, "a second time is no third signer");
+
+    // A list that changed has the next counter, and nobody has signed it yet.
+    let key = user.home().join("line.jwks");
+    std::fs::write(&key, user.run(&["keys", "export", "registry"]).stdout).unwrap();
+    let words = ["sign", "--key", "publisher", "--server", "pkg:cargo/signed-notes"];
+    let more = ["--delegate", "user_=line.jwks", "--delegate-permissions", "notes:read"];
+    let (exit, third) = user.json(&[&words[..], &more, &server].concat());
+    assert_eq!((exit, &third["data"]["seq"]), (0, &2.into()), "{third}");
+    assert_eq!(third["data"]["signers"], 1);
+
+    let (exit, refused) =
+        user.json(&[&["sign", "--key", "command:true"][..], &words[3..], &server].concat());
+    assert_eq!(exit, 1, "{refused}");
+    let words =
+        ["sign", "--key", "command:/bin/cat", "--public", "line.jwks", "--server", "pkg:a/b"];
+    let (exit, refused) = user.json(&[&words[..], &server].concat());
+    assert!(exit == 1 && refused["error"]["message"].as_str().unwrap().contains("no signature"));
+}
+
+#[test]
+fn a_draft_is_made_of_what_a_server_lists() {
+    let user = User::new();
+    let (exit, draft) = user.json(&["migrate", "--", ETDI, "__demo-server", "notes", "."]);
+    assert_eq!(exit, 0, "{draft}");
+    assert_eq!(draft["data"]["tools"].as_array().unwrap().len(), 2);
+    assert_eq!(draft["data"]["tools"][0]["declared"], true);
+}

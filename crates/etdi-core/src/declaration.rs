@@ -59,6 +59,8 @@ pub struct Declaration {
     pub attestations: &'static [&'static str],
     /// The digest that `etdi.lock` holds for this version, as text.
     pub locked_digest: Option<&'static str>,
+    /// The signed manifest that lay beside the author's `Cargo.toml` when this program was built.
+    pub manifest: Option<&'static str>,
 }
 
 /// Who publishes a tool, as a constant.
@@ -146,6 +148,7 @@ impl Declaration {
             volatile: &[],
             attestations: &[],
             locked_digest: None,
+            manifest: None,
         }
     }
 
@@ -244,6 +247,13 @@ impl Declaration {
     #[must_use]
     pub const fn locked_digest(mut self, digest: &'static str) -> Self {
         self.locked_digest = Some(digest);
+        self
+    }
+
+    /// Carries the signed manifest of the whole server along.
+    #[must_use]
+    pub const fn manifest(mut self, jws: &'static str) -> Self {
+        self.manifest = Some(jws);
         self
     }
 

@@ -12,6 +12,7 @@ use etdi_core::layer::{
     CallKeys, Clock, Enforce, GuardLayer, GuardService, SignLayer, SignService, StartError,
 };
 use etdi_core::level::SecurityLevel;
+use etdi_core::lock::Lock;
 use etdi_core::nonce::Nonces;
 use etdi_core::proof::Signer;
 use etdi_core::request::ReplayStore;
@@ -31,6 +32,9 @@ pub struct EtdiServerConfig {
     identity: ServerIdentity,
     clock: Clock,
     manifest: Option<String>,
+    lock: Option<Arc<Lock>>,
+    delegated: Option<Arc<dyn Signer>>,
+    on_unsigned: Arc<dyn Fn(&str, &str) + Send + Sync>,
     signing: Option<(Attestation, Arc<dyn Signer>)>,
     instance: Option<Arc<dyn Signer>>,
     provider_name: Option<String>,
@@ -52,6 +56,11 @@ impl EtdiServerConfig {
             identity,
             clock: Arc::new(system_time),
             manifest: None,
+            lock: None,
+            delegated: None,
+            on_unsigned: Arc::new(|tool, why| {
+                tracing::warn!(tool, why, "the tool is listed unsigned");
+            }),
             signing: None,
             instance: None,
             provider_name: None,
@@ -121,13 +130,41 @@ impl EtdiServerConfig {
         self
     }
 
+    /// Shows the manifest that was built into the program, where there was one: the macro keeps it
+    /// in `NAME::DECLARATION.manifest`. Without one nothing is signed, and [`secure`] warns of each
+    /// tool.
+    pub fn built_in(mut self, manifest: Option<&'static str>) -> Self {
+        self.manifest = manifest.map(str::to_owned);
+        self
+    }
+
+    /// Says what `etdi.lock` holds, so that a server which does not start says what changed.
+    pub fn lock(mut self, lock: Lock) -> Self {
+        self.lock = Some(Arc::new(lock));
+        self
+    }
+
+    /// Signs tools that are made at run time, as far as the manifest delegates to this key: by
+    /// prefix of the name and by permissions. What goes beyond is listed unsigned, and said to be.
+    pub fn delegated_key(mut self, key: Arc<dyn Signer>) -> Self {
+        self.delegated = Some(key);
+        self
+    }
+
+    /// Hears of each tool that is listed although nothing vouches for it, and why; by default that
+    /// is a warning in the log.
+    pub fn on_unsigned(mut self, listener: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+        self.on_unsigned = Arc::new(listener);
+        self
+    }
+
     /// Proves to each client that the server holds this key, which its attestations name.
     pub fn instance_key(mut self, key: Arc<dyn Signer>) -> Self {
         self.instance = Some(key);
         self
     }
 
-    /// Signs on line, for tools that no manifest can know.
+    /// Signs every tool on line, for servers whose publisher is also their operator.
     pub fn signing(mut self, statement: Attestation, signer: Arc<dyn Signer>) -> Self {
         self.signing = Some((statement, signer));
         self
@@ -174,8 +211,8 @@ impl std::fmt::Debug for EtdiServerConfig {
 
 /// Secures a server: what it lists is signed, what is called is guarded.
 ///
-/// Every tool is listed and compared once before, so that a server that is not what was signed
-/// does not start.
+/// All that it offers is listed and compared once before, so that a server that is not what was
+/// signed does not start, and says what differs.
 ///
 /// # Errors
 ///
@@ -188,6 +225,9 @@ pub async fn secure<S: ExchangeService>(
         identity,
         clock,
         manifest,
+        lock,
+        delegated,
+        on_unsigned,
         signing,
         instance,
         provider_name,
@@ -229,6 +269,13 @@ pub async fn secure<S: ExchangeService>(
     if let Some(manifest) = manifest {
         sign = sign.manifest(manifest.trim())?;
     }
+    if let Some(lock) = lock {
+        sign = sign.lock(lock);
+    }
+    if let Some(key) = delegated {
+        sign = sign.delegated(key);
+    }
+    sign = sign.on_unsigned(move |tool, why| on_unsigned(tool, why));
     let tools: Vec<RawTool> = sign.start(server.clone()).await?;
     if enforce == Enforce::StrictOnly && level != SecurityLevel::Strict {
         warn_of_unsigned(&tools, level);

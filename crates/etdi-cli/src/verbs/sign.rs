@@ -1,33 +1,34 @@
 //! `etdi sign`: signs what a server lists, off line, with a key that the server never sees.
 
+use std::path::Path;
+
 use etdi::core::attestation::Attestation;
 use etdi::core::binding::{Measurement, runs_other_code};
-use etdi::core::definition::{DefinitionError, RawTool};
-use etdi::core::identity::ProviderId;
+use etdi::core::identity::{ProviderId, ServerIdentity};
 use etdi::core::manifest;
-use etdi::core::wire::Provenance;
+use etdi::core::wire::{ManifestContents, Provenance};
 use etdi::{Program, system_time};
-use mcp_client::Client;
-use mcp_types::Implementation;
 use serde_json::json;
 
 use crate::args::SignArguments;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, table};
-use crate::verbs::keys;
+use crate::verbs::offered::{Offered, known};
 use crate::verbs::target::{block_on, quoted, server_name, shown_path};
+use crate::verbs::{keys, signer};
 
-/// Signs the tools of a server.
+/// Signs what a server offers. Where the manifest that is there lists the same, the signature is
+/// added to it; else a new one with the next counter takes its place.
 ///
 /// # Errors
 ///
-/// When the key cannot be used, the server does not list, or a tool cannot be signed.
+/// When the key cannot be used, the server does not list, or something cannot be signed.
 pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Report, Failure> {
-    let key = keys::load(home, &arguments.key)?;
+    let key = signer::open(home, &arguments.key, arguments.public.as_deref())?;
     let server = server_name(&arguments.server)?;
     let issuer = match &arguments.issuer {
-        None => ProviderId::of_key(key.id()),
+        None => ProviderId::of_key(key.verifying_key().id()),
         Some(origin) => origin.parse().map_err(|error| {
             let message = format!("`{}`: {error}", origin.escape_debug());
             Failure::usage(message, "etdi sign --help")
@@ -39,49 +40,99 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
     for name in &arguments.instance_key {
         statement = statement.instance_key(keys::load(home, name)?.id());
     }
-    let program = Program::new(arguments.command.clone()).named(server);
-    let measured = program.measure().map_err(|error| {
-        Failure::new(
-            Exit::Unreachable,
-            error.to_string(),
-            format!(
-                "which {}",
-                arguments.command.first().map_or_else(String::new, |one| quoted(one))
-            ),
-        )
-    })?;
-    if !arguments.any_executable {
-        statement = statement.provenance(provenance(&measured)?);
+    let (contents, provenance) = match &arguments.contents {
+        Some(path) => (read_contents(path)?, Provenance::default()),
+        None => started(arguments, server, output)?,
+    };
+    let mut provenance = provenance;
+    provenance.src.clone_from(&arguments.source);
+    let bound = !provenance.bin.is_empty() || !arguments.instance_key.is_empty();
+    if provenance != Provenance::default() {
+        statement = statement.provenance(provenance);
     }
-    if arguments.any_executable && arguments.instance_key.is_empty() {
+    if !bound {
         output.warn(
-            "nothing binds the manifest to the server, so clients take it for a copy; \
-                     leave out --any-executable or add --instance-key",
+            "nothing binds the manifest to a server over stdio, so clients take it for a copy; \
+             leave out --any-executable or add --instance-key",
         );
     }
-
-    let raws = block_on(list(arguments, output))?;
-    let definitions: Vec<_> = raws.iter().map(RawTool::definition).collect();
-    let jws = manifest::sign(&statement, definitions.iter().copied(), &key);
-    let jws = jws.map_err(|error| Failure::usage(error.to_string(), "etdi keys list"))?;
-    std::fs::write(&arguments.out, format!("{jws}\n")).map_err(|error| {
-        let message = format!("cannot write `{}`: {error}", arguments.out.display());
-        Failure::usage(message, format!("ls -ld {}", shown_path(&arguments.out)))
+    let refused = |error: String| Failure::usage(error, "etdi sign --help");
+    let jws = contents.sign(&statement, &*key).map_err(|error| refused(error.to_string()))?;
+    let (text, signers) = merged(&arguments.listed.out, &contents, &issuer, &jws)?;
+    let out = &arguments.listed.out;
+    std::fs::write(out, text).map_err(|error| {
+        let message = format!("cannot write `{}`: {error}", out.display());
+        Failure::usage(message, format!("ls -ld {}", shown_path(out)))
     })?;
-    let tools = definitions.iter().map(|one| json!({ "name": one.name(), "digest": one.digest() }));
+    let tools =
+        contents.tools.iter().map(|(name, digest)| json!({ "name": name, "digest": digest }));
     let data = json!({
-        "manifest": arguments.out, "issuer": issuer, "key": key.id(), "expires": statement.expires,
-        "tools": tools.collect::<Vec<_>>(), "executable": statement.provenance.as_ref().map(|one| &one.bin),
+        "manifest": out, "issuer": issuer, "key": key.verifying_key().id(),
+        "expires": statement.expires, "seq": contents.seq, "signers": signers,
+        "tools": tools.collect::<Vec<_>>(), "prompts": contents.prompts.len(),
+        "resource_templates": contents.resource_templates.len(),
+        "instructions": contents.instructions.is_some(),
+        "executable": statement.provenance.as_ref().map(|one| &one.bin),
         "instance_keys": statement.instance_keys,
     });
-    let rows = definitions.iter().map(|one| [one.name().to_owned(), one.digest().to_string()]);
+    let rows = contents.tools.iter().map(|(name, digest)| [name.clone(), digest.to_string()]);
     let text = format!(
-        "{}\n\nsigned by {issuer} until {}, in `{}`",
+        "{}\n\nmanifest {}, signed by {issuer} until {}, in `{}`",
         table(["tool", "digest"], rows.collect()),
+        contents.seq,
         statement.expires,
-        arguments.out.display()
+        out.display()
     );
     Ok(Report::new(data, text))
+}
+
+/// What a server that is started here offers, and the program behind it.
+fn started(
+    arguments: &SignArguments,
+    server: ServerIdentity,
+    output: Output,
+) -> Result<(ManifestContents, Provenance), Failure> {
+    let program = Program::new(arguments.command.clone()).named(server);
+    let measured = program.measure().map_err(|error| {
+        let first = arguments.command.first().map_or_else(String::new, |one| quoted(one));
+        Failure::new(Exit::Unreachable, error.to_string(), format!("which {first}"))
+    })?;
+    let provenance = match arguments.any_executable {
+        true => Provenance::default(),
+        false => provenance(&measured)?,
+    };
+    let offered = block_on(Offered::list(&arguments.command, output))?;
+    Ok((offered.contents(&arguments.listed)?, provenance))
+}
+
+fn read_contents(path: &Path) -> Result<ManifestContents, Failure> {
+    let unfit = |why: String| {
+        let message = format!("`{}` is no list of `etdi manifest`: {why}", path.display());
+        Failure::usage(message, format!("cat {}", shown_path(path)))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| unfit(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| unfit(error.to_string()))
+}
+
+/// The text of the file with the new statement, and how many have signed it.
+fn merged(
+    path: &Path,
+    contents: &ManifestContents,
+    issuer: &ProviderId,
+    jws: &str,
+) -> Result<(String, usize), Failure> {
+    let mut statements = Vec::new();
+    if let Some(known) = known(path)?.filter(|known| known.contents == *contents) {
+        for statement in known.statements {
+            // Whoever signs again replaces what they said before.
+            let by = manifest::read(&statement).map(|one| one.issuer);
+            if by.is_ok_and(|by| by != *issuer) {
+                statements.push(statement);
+            }
+        }
+    }
+    statements.push(jws.to_owned());
+    Ok((format!("{}\n", statements.join("\n")), statements.len()))
 }
 
 /// The digests of the program and of the files that it is given. Listed as scripts they say that
@@ -102,34 +153,6 @@ fn provenance(measured: &Measurement) -> Result<Provenance, Failure> {
         None => provenance.bin.extend(files),
     }
     Ok(provenance)
-}
-
-/// What the server lists: the author's own server, so nothing has to be verified.
-async fn list(arguments: &SignArguments, output: Output) -> Result<Vec<RawTool>, Failure> {
-    let words: Vec<_> = arguments.command.iter().map(|word| quoted(word)).collect();
-    let command = words.join(" ");
-    output.progress(&format!("listing the tools of {}", arguments.command.join(" ")));
-    let unreachable =
-        |error: String| Failure::new(Exit::Unreachable, error, format!("etdi list -- {command}"));
-    let (program, rest) = arguments
-        .command
-        .split_first()
-        .ok_or_else(|| Failure::usage("no command is given", "etdi sign --help"))?;
-    let io = mcp_transport::process::Command::new(program).args(rest).spawn();
-    let io = io.map_err(|error| unreachable(error.to_string()))?;
-    let info = Implementation::new("etdi", env!("CARGO_PKG_VERSION"));
-    let client = Client::new(mcp_transport::connect(io, info));
-    let tools = client.all_tools().await;
-    client.service().close().await;
-    let tools = tools.map_err(|error| unreachable(error.to_string()))?;
-    let read = tools.iter().map(|tool| {
-        RawTool::from_listed(tool).map_err(|error: DefinitionError| {
-            let message = format!("tool `{}` cannot be signed: {error}", tool.name.escape_debug());
-            Failure::new(Exit::Refused, message, format!("etdi list --json -- {command}"))
-                .with_code("DEFINITION_INVALID")
-        })
-    });
-    read.collect()
 }
 
 #[cfg(test)]
