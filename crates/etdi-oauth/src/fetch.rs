@@ -122,3 +122,10 @@ pub enum FetchError {
         most: usize,
     },
 }
+
+impl FetchError {
+    /// A status that is no answer to a document's reader, in words.
+    pub(crate) fn status(status: u16) -> String {
+        format!("it answered with status {status}, expected 200")
+    }
+}

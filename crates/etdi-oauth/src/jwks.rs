@@ -1,0 +1,221 @@
+//! Key sets of issuers, kept: fetched once for all who wait, again when an unknown key is named, and
+//! not more often than a minute allows.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+
+use etdi_core::key::{AllowList, JwkSet, VerifyingKey};
+use etdi_core::time::UnixTime;
+use tokio::sync::Mutex;
+
+use crate::{Fetch, FetchError, FetchRequest, FetchResponse};
+
+/// How long what is kept counts, in seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JwksSettings {
+    /// How long a set is fresh that does not say so itself; one hour by default.
+    pub fresh: u64,
+    /// The shortest and longest that a set can say of itself (`Cache-Control: max-age`); five
+    /// minutes and a day by default.
+    pub fresh_bounds: (u64, u64),
+    /// How long a set is used beyond that while its issuer cannot be reached; four hours by default.
+    pub stale_on_error: u64,
+    /// The shortest time between two attempts, whatever keys are asked for; one minute by default.
+    pub least_interval: u64,
+}
+
+impl Default for JwksSettings {
+    fn default() -> Self {
+        Self {
+            fresh: 3_600,
+            fresh_bounds: (300, 86_400),
+            stale_on_error: 4 * 3_600,
+            least_interval: 60,
+        }
+    }
+}
+
+/// Why a key set gives no key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JwksError {
+    /// The set is there and has no such key.
+    #[error("the key set has no key `{}`", .0.escape_debug())]
+    Unknown(String),
+    /// The set cannot be had now; whether it has the key cannot be told.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// A key, and until when it may be used without asking again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CachedKey {
+    /// The key.
+    pub key: VerifyingKey,
+    /// Until when.
+    pub until: UnixTime,
+}
+
+/// Keeps key sets by URL. Cheap to clone; clones share what is kept.
+///
+/// A key that the set does not have makes it be fetched again, so that a rotation is noticed with
+/// the first call; since that is done at most once in [`JwksSettings::least_interval`], made-up
+/// names cost nobody anything. While an issuer cannot be reached a set that is too old is used for a
+/// bounded time, for the keys that it has.
+#[derive(Clone)]
+pub struct JwksCache {
+    fetch: Arc<dyn Fetch>,
+    settings: JwksSettings,
+    sets: Arc<Lock<HashMap<Place, Arc<Mutex<Kept>>>>>,
+}
+
+/// A set is kept apart for each list of algorithms that counts.
+type Place = (String, bool);
+
+/// The most sets.
+const MAX_SETS: usize = 256;
+
+#[derive(Default)]
+struct Kept {
+    set: Option<JwkSet>,
+    etag: Option<String>,
+    fresh_until: UnixTime,
+    tried: Option<UnixTime>,
+    failed: Option<String>,
+}
+
+impl JwksCache {
+    /// Fetches through `fetch`, which must be a guarded one where a peer can name the URL.
+    pub fn new(fetch: Arc<dyn Fetch>) -> Self {
+        Self::with_settings(fetch, JwksSettings::default())
+    }
+
+    /// With other times.
+    pub fn with_settings(fetch: Arc<dyn Fetch>, settings: JwksSettings) -> Self {
+        Self { fetch, settings, sets: Arc::default() }
+    }
+
+    /// The key that the set at `url` calls `kid`, if its algorithm is one of `allowed`.
+    ///
+    /// # Errors
+    ///
+    /// [`JwksError::Unknown`] when the set, as fresh as it has to be, has no such key;
+    /// [`JwksError::Unavailable`] when there is no such set now.
+    pub async fn key(
+        &self,
+        url: &str,
+        kid: &str,
+        allowed: AllowList,
+        now: UnixTime,
+    ) -> Result<CachedKey, JwksError> {
+        let kept = self.place(url, allowed);
+        // Whoever comes while a set is fetched waits here, and finds it fetched.
+        let mut kept = kept.lock().await;
+        let known = |kept: &Kept| kept.set.as_ref().and_then(|set| set.get(kid)).cloned();
+        let fresh = now < kept.fresh_until;
+        if fresh && let Some(key) = known(&kept) {
+            return Ok(CachedKey { key, until: kept.fresh_until });
+        }
+        if self.may_try(&kept, now) {
+            self.refresh(&mut kept, url, allowed, now).await;
+        }
+        let fresh = now < kept.fresh_until;
+        let tolerated = kept.fresh_until.plus(self.settings.stale_on_error);
+        match known(&kept) {
+            Some(key) if fresh => Ok(CachedKey { key, until: kept.fresh_until }),
+            Some(key) if kept.failed.is_some() && now < tolerated => {
+                let until = now.plus(self.settings.least_interval);
+                Ok(CachedKey { key, until: until.min(tolerated) })
+            }
+            // A set that is there and could not be fetched again may lack a new key.
+            None if fresh && kept.failed.is_none() => Err(JwksError::Unknown(kid.to_owned())),
+            _ => {
+                let why = kept.failed.clone();
+                Err(JwksError::Unavailable(why.unwrap_or_else(|| "it is too old".to_owned())))
+            }
+        }
+    }
+
+    fn place(&self, url: &str, allowed: AllowList) -> Arc<Mutex<Kept>> {
+        let place = (url.to_owned(), allowed == AllowList::IDENTITY_PROVIDER);
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        if sets.len() >= MAX_SETS && !sets.contains_key(&place) {
+            sets.clear();
+        }
+        sets.entry(place).or_default().clone()
+    }
+
+    fn may_try(&self, kept: &Kept, now: UnixTime) -> bool {
+        // A clock that was set back must not stop us for ever.
+        kept.tried.is_none_or(|at| now < at || at.plus(self.settings.least_interval) <= now)
+    }
+
+    async fn refresh(&self, kept: &mut Kept, url: &str, allowed: AllowList, now: UnixTime) {
+        kept.tried = Some(now);
+        let mut request = FetchRequest::get(url);
+        request
+            .headers
+            .push(("accept".to_owned(), "application/jwk-set+json, application/json".to_owned()));
+        if let Some(etag) = kept.etag.as_ref().filter(|_| kept.set.is_some()) {
+            request.headers.push(("if-none-match".to_owned(), etag.clone()));
+        }
+        request.most_bytes = MAX_SET;
+        let result = match self.fetch.fetch(request).await {
+            Ok(answer) => self.take_over(kept, &answer, allowed, now),
+            Err(error) => Err(error.to_string()),
+        };
+        kept.failed = result.err().map(|why| format!("the key set of `{url}`: {why}"));
+    }
+
+    fn take_over(
+        &self,
+        kept: &mut Kept,
+        answer: &FetchResponse,
+        allowed: AllowList,
+        now: UnixTime,
+    ) -> Result<(), String> {
+        match answer.status {
+            304 if kept.set.is_some() => {}
+            200 => {
+                let text = std::str::from_utf8(&answer.body).map_err(|error| error.to_string())?;
+                kept.set = Some(JwkSet::read(text, allowed).map_err(|error| error.to_string())?);
+                let etag = answer.header("etag").filter(|etag| etag.len() <= 256);
+                kept.etag = etag.map(str::to_owned);
+            }
+            status => return Err(FetchError::status(status)),
+        }
+        let (least, most) = self.settings.fresh_bounds;
+        let said = answer.header("cache-control").and_then(max_age);
+        kept.fresh_until = now.plus(said.unwrap_or(self.settings.fresh).clamp(least, most));
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for JwksCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JwksCache").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// The most bytes of a set: 256 keys with their certificates are larger, and refused.
+const MAX_SET: usize = 256 << 10;
+
+/// `max-age` of a `Cache-Control` header; `no-store` and `no-cache` count as the shortest.
+pub(crate) fn max_age(header: &str) -> Option<u64> {
+    let mut age = None;
+    for directive in header.split(',').map(str::trim) {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
+            return Some(0);
+        }
+        if name.eq_ignore_ascii_case("max-age") {
+            age = value.trim_matches('"').parse().ok();
+        }
+    }
+    age
+}
+
+#[cfg(test)]
+mod tests;
