@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use etdi_core::level::SecurityLevel;
 
+mod approvals;
+
+pub use approvals::{ApprovalsCommand, Source, Which};
+
 /// Verify, approve and call the tools of MCP servers.
 #[derive(Debug, Parser)]
 #[command(name = "etdi", version, about, propagate_version = true, max_term_width = 100)]
@@ -46,7 +50,7 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Approve tools of a server as they are now.
     Approve(ApproveArguments),
-    /// List, remove and take back approvals.
+    /// List, show, withdraw, move and encrypt approvals.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
     /// The servers of the demo, honest and other; started by it.
@@ -70,9 +74,7 @@ impl Command {
             Self::Migrate(_) => "migrate",
             Self::Verify(_) => "verify",
             Self::Approve(_) => "approve",
-            Self::Approvals(ApprovalsCommand::List) => "approvals list",
-            Self::Approvals(ApprovalsCommand::Remove { .. }) => "approvals remove",
-            Self::Approvals(ApprovalsCommand::Undo { .. }) => "approvals undo",
+            Self::Approvals(command) => command.name(),
             Self::DemoServer(_) => "demo server",
         }
     }
@@ -288,29 +290,6 @@ pub struct ApproveArguments {
     /// The server.
     #[command(flatten)]
     pub target: Target,
-}
-
-/// Commands on approvals.
-#[derive(Debug, Subcommand)]
-pub enum ApprovalsCommand {
-    /// List the approvals.
-    List,
-    /// Remove the approvals of a tool; its next call asks again.
-    Remove {
-        /// The tool.
-        tool: String,
-        /// Only of this server, as `etdi approvals list` prints it.
-        #[arg(long, value_name = "NAME")]
-        server: Option<String>,
-    },
-    /// Take back an update that was carried over; from then on each update asks.
-    Undo {
-        /// The tool.
-        tool: String,
-        /// Only of this server, as `etdi approvals list` prints it.
-        #[arg(long, value_name = "NAME")]
-        server: Option<String>,
-    },
 }
 
 /// Which server of the demo.

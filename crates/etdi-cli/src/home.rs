@@ -33,6 +33,11 @@ impl Home {
             })
     }
 
+    /// Whether it is where it is for everybody, and not set by hand.
+    pub fn is_standard(&self) -> bool {
+        std::env::var_os("ETDI_HOME").is_none_or(|home| home.is_empty())
+    }
+
     /// A directory at a place of its own, for the demo and for tests.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())

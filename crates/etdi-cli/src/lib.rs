@@ -12,7 +12,9 @@ pub mod changes;
 pub mod demo;
 pub mod exit;
 pub mod home;
+pub mod locked;
 pub mod output;
+pub mod passphrase;
 pub mod signals;
 pub mod verbs;
 
@@ -76,7 +78,7 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::Migrate(arguments) => verbs::migrate::run(arguments, output),
         Command::Sign(arguments) => verbs::sign::run(arguments, &home, output),
         Command::Approve(arguments) => verbs::approve::approve(arguments, &home, output),
-        Command::Approvals(command) => verbs::approve::manage(command, &home),
+        Command::Approvals(command) => verbs::approvals::run(command, &home, output),
         Command::Demo(arguments) => demo::run(arguments, output),
         Command::DemoServer(_) => Err(Failure::usage("a server of the demo serves", "etdi demo")),
     }

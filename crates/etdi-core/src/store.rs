@@ -195,6 +195,15 @@ impl FileStore {
         self.vault.is_encrypted()
     }
 
+    /// Whether nothing is approved and nothing remembered.
+    ///
+    /// # Errors
+    ///
+    /// When the head cannot be read.
+    pub fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(self.vault.names()?.is_empty())
+    }
+
     /// What lies in the directory and belongs to no approval: other people's files, and what a
     /// crash left. None of it counts.
     ///

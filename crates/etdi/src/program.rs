@@ -61,7 +61,8 @@ impl Program {
         self
     }
 
-    /// Sets a variable of its environment; all of ours are inherited.
+    /// Sets a variable of its environment; all of ours are inherited but those that open the
+    /// user's own stores, such as `ETDI_PASSPHRASE`.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.push((name.into(), value.into()));
@@ -143,6 +144,9 @@ impl Program {
         if let Some(directory) = &self.directory {
             command = command.current_dir(directory);
         }
+        for name in OURS_ALONE {
+            command = command.env_remove(name);
+        }
         for (name, value) in &self.variables {
             command = command.env(name, value);
         }
@@ -152,6 +156,10 @@ impl Program {
         }
     }
 }
+
+/// What opens the user's own stores, and is no server's to see.
+const OURS_ALONE: [&str; 4] =
+    ["ETDI_PASSPHRASE", "ETDI_PASSPHRASE_FD", "ETDI_NEW_PASSPHRASE", "ETDI_KEY_FILE"];
 
 /// The longest manifest that is looked for.
 const MAX_MANIFEST: u64 = 4 << 20;

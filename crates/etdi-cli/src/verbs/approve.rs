@@ -1,21 +1,17 @@
-//! `etdi approve` and `etdi approvals`: what the user accepted.
+//! `etdi approve`: accept tools as they are listed now.
 
-use etdi::core::approval::{ApprovalKey, ApprovalStore, Approvals, Granted, NoApprover};
+use etdi::core::approval::Granted;
 use etdi::core::change::visible;
 use etdi::core::layer::AskWhen;
-use etdi::core::level::Policy;
-use etdi::system_time;
 use serde_json::json;
 
-use crate::args::{ApprovalsCommand, ApproveArguments};
+use crate::args::ApproveArguments;
 use crate::arguments::nearest;
 use crate::ask::{Asker, Grants, user};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, table};
-use crate::verbs::target::{
-    Opening, approvals, audit, block_on, failure, next_after, shown_target,
-};
+use crate::verbs::target::{Opening, block_on, failure, next_after, shown_target};
 use crate::verbs::tools;
 
 /// Approves tools of a server as they are listed now.
@@ -106,79 +102,4 @@ pub fn approve(
             .with_details(data, text)),
         }
     })
-}
-
-/// Lists, removes and takes back approvals.
-///
-/// # Errors
-///
-/// When they cannot be read or written, or there is none of that name.
-pub fn manage(command: &ApprovalsCommand, home: &Home) -> Result<Report, Failure> {
-    let store = approvals(home)?;
-    block_on(async {
-        let listing = store.list().await.map_err(damaged)?;
-        let (tool, server, undo) = match command {
-            ApprovalsCommand::List => {
-                let faults: Vec<_> = listing.faults.iter().map(ToString::to_string).collect();
-                let rows = listing.approvals.iter().map(|one| {
-                    [
-                        visible(&one.key.tool).into_owned(),
-                        one.version.clone().unwrap_or_default(),
-                        visible(&one.key.server).into_owned(),
-                        one.key.issuer.clone().unwrap_or_else(|| "nobody, pinned".to_owned()),
-                        one.approved_at.to_string(),
-                    ]
-                });
-                let rows: Vec<_> = rows.collect();
-                let mut text = match rows.is_empty() {
-                    true => "no approvals yet, make one with `etdi approve -- COMMAND`".to_owned(),
-                    false => table(["tool", "version", "server", "signed by", "approved"], rows),
-                };
-                for fault in &faults {
-                    text.push_str(&format!("\nnot approved: {fault}"));
-                }
-                let data = json!({
-                    "approvals": listing.approvals, "faults": faults, "encrypted": false,
-                });
-                return Ok(Report::new(data, text));
-            }
-            ApprovalsCommand::Remove { tool, server } => (tool, server, false),
-            ApprovalsCommand::Undo { tool, server } => (tool, server, true),
-        };
-        let meant = |key: &ApprovalKey| {
-            key.tool == *tool && server.as_ref().is_none_or(|server| key.server == *server)
-        };
-        let keys: Vec<_> =
-            listing.approvals.into_iter().map(|one| one.key).filter(|key| meant(key)).collect();
-        let (store, audit) = (std::sync::Arc::new(store), std::sync::Arc::new(audit(home)?));
-        let approvals =
-            Approvals::new(Policy::default(), store, std::sync::Arc::new(NoApprover), audit);
-        let mut done = Vec::new();
-        for key in keys {
-            let changed = match undo {
-                true => approvals.undo(&key, system_time()).await,
-                false => approvals.remove(&key, system_time()).await,
-            };
-            if changed.map_err(damaged)? {
-                done.push(key);
-            }
-        }
-        if done.is_empty() {
-            let what = if undo { "carried over update" } else { "approval" };
-            return Err(Failure::usage(
-                format!("there is no {what} of a tool `{}`", visible(tool)),
-                "etdi approvals list",
-            ));
-        }
-        let what = if undo { "took back an update of" } else { "removed the approval of" };
-        let lines = done
-            .iter()
-            .map(|key| format!("{what} {} of {}", visible(&key.tool), visible(&key.server)));
-        let text = lines.collect::<Vec<_>>().join("\n");
-        Ok(Report::new(json!({ "changed": done }), text))
-    })
-}
-
-fn damaged(error: etdi::core::approval::StoreError) -> Failure {
-    Failure::new(Exit::Refused, error.to_string(), "etdi approvals list").with_code("STORE_FAILED")
 }

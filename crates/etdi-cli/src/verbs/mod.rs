@@ -1,5 +1,6 @@
 //! The verbs of the command line, one file each.
 
+pub mod approvals;
 pub mod approve;
 pub mod call;
 pub mod ended;

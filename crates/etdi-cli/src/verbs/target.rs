@@ -8,7 +8,6 @@ use etdi::core::change::visible;
 use etdi::core::key::KeyRing;
 use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
-use etdi::core::store::FileStore;
 use etdi::core::trust::TrustAnchors;
 use etdi::{Error, EtdiClient, Program, Session};
 use mcp_types::Implementation;
@@ -18,6 +17,7 @@ use crate::args::Target;
 use crate::ask::{Grants, server_says, while_opening};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
+use crate::locked;
 use crate::output::Output;
 use crate::signals::unless_ended;
 use crate::verbs::{ended, keys};
@@ -49,7 +49,7 @@ impl Opening<'_> {
         let mut builder = EtdiClient::builder()
             .level(target.level)
             .trust(anchors(target, home)?)
-            .approvals(Arc::new(approvals(home)?))
+            .approvals(Arc::new(locked::approvals(home)?))
             .auditor(Arc::new(audit(home)?))
             .approver(Arc::new(grants))
             .ask(ask)
@@ -69,18 +69,6 @@ impl Opening<'_> {
         session
             .map_err(|error| ended::before_it_answered(failure(&error, "", target), &error, target))
     }
-}
-
-/// The approvals of the user.
-///
-/// # Errors
-///
-/// When they cannot be read; nothing counts as approved then.
-pub fn approvals(home: &Home) -> Result<FileStore, Failure> {
-    FileStore::open(home.directory("approvals")?).map_err(|error| {
-        let failure = Failure::new(Exit::Refused, error.to_string(), "etdi approvals list");
-        failure.with_code("STORE_FAILED")
-    })
 }
 
 /// The audit trail of the user.

@@ -88,6 +88,17 @@ impl SealingKey {
         Ok(Self(Zeroizing::new(bytes)))
     }
 
+    /// The same from base64 of either alphabet, with or without padding.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtectionError::KeyLength`] for anything but the text of 32 bytes.
+    pub fn from_base64(text: &str) -> Result<Self, ProtectionError> {
+        let text = Zeroizing::new(text.trim_end_matches('=').replace('+', "-").replace('/', "_"));
+        let bytes = Zeroizing::new(crate::base64url::decode(&text).unwrap_or_default());
+        Self::from_slice(&bytes)
+    }
+
     /// The 32 bytes. Do not print them.
     pub fn reveal(&self) -> &[u8; 32] {
         &self.0

@@ -1,0 +1,106 @@
+//! The user's approval store, opened with what protects it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use etdi_core::approval::StoreError;
+use etdi_core::store::{FileAnchor, FileStore, FileStoreOptions};
+
+use crate::exit::{Exit, Failure};
+use crate::home::Home;
+use crate::passphrase;
+
+/// How the store is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// As its mark says.
+    Checked,
+    /// As it is, because the user says so.
+    AsItIs,
+}
+
+/// The approvals of the user: encrypted where they are, or where a passphrase or key was chosen
+/// before the first.
+///
+/// # Errors
+///
+/// When they cannot be read; nothing counts as approved then.
+pub fn approvals(home: &Home) -> Result<FileStore, Failure> {
+    open(home, Taken::Checked)
+}
+
+/// The same, as it is to be taken.
+///
+/// # Errors
+///
+/// As [`approvals`].
+pub fn open(home: &Home, taken: Taken) -> Result<FileStore, Failure> {
+    let directory = home.directory("approvals")?;
+    let protection = match passphrase::chosen()? {
+        Some(chosen) => chosen,
+        None => match FileStore::open(&directory) {
+            Err(StoreError::Encrypted { .. }) => passphrase::needed("the approval store")?,
+            opened => return opened.map_err(failed),
+        },
+    };
+    let options = options(home, taken)?.protection(protection.clone());
+    match options.clone().open(&directory) {
+        // There is nothing in it that anybody could have put there.
+        Err(StoreError::NotEncrypted { .. })
+            if FileStore::open(&directory).and_then(|plain| plain.is_empty()).unwrap_or(false) =>
+        {
+            let plain = FileStore::open(&directory).map_err(failed)?;
+            plain.encrypt(protection).map_err(failed)?;
+            options.open(&directory).map_err(failed)
+        }
+        opened => opened.map_err(failed),
+    }
+}
+
+/// Options with the mark against old copies.
+///
+/// # Errors
+///
+/// When there is no place for it.
+pub fn options(home: &Home, taken: Taken) -> Result<FileStoreOptions, Failure> {
+    let anchor = FileAnchor::open(state(home)?, "approvals").map_err(failed)?;
+    let options = FileStore::options().anchor(Arc::new(anchor));
+    Ok(match taken {
+        Taken::Checked => options,
+        Taken::AsItIs => options.accept_restored(),
+    })
+}
+
+/// The directory for state, which is not where the data is, because backups seldom go there:
+/// `$ETDI_STATE`, else beside a home that was set by hand, else `etdi` in the XDG state directory.
+fn state(home: &Home) -> Result<PathBuf, Failure> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(chosen) = set("ETDI_STATE") {
+        return Ok(chosen);
+    }
+    let standard = || {
+        let state = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
+        state.or_else(|| Some(set("HOME")?.join(".local/state"))).map(|path| path.join("etdi"))
+    };
+    match standard().filter(|_| home.is_standard()) {
+        Some(path) => Ok(path),
+        None => home.directory("state"),
+    }
+}
+
+/// What a fault of the store means at the terminal.
+pub fn failed(error: StoreError) -> Failure {
+    let next = match &error {
+        StoreError::RolledBack { .. } | StoreError::Anchor { .. } => {
+            "etdi approvals accept-restored"
+        }
+        StoreError::ClockBack { .. } => "etdi approvals set-clock",
+        StoreError::NotEncrypted { .. } => "etdi approvals encrypt",
+        _ => "etdi approvals list",
+    };
+    let message = match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    Failure::new(Exit::Refused, message, next).with_code("STORE_FAILED")
+}

@@ -1,0 +1,330 @@
+//! `etdi approvals`: what the user accepted, and where it is kept.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use etdi::core::approval::{
+    Approval, ApprovalStore, Approvals, Granted, NoApprover, Reason, StoreError, Withdrawn,
+};
+use etdi::core::change::visible;
+use etdi::core::level::Policy;
+use etdi::core::time::UnixTime;
+use etdi::system_time;
+use etdi_core::legacy::ForkApprovals;
+use etdi_core::store::{Bundle, FileStore};
+use serde_json::json;
+
+use crate::args::{ApprovalsCommand, Source, Which};
+use crate::ask::user;
+use crate::exit::Failure;
+use crate::home::{Home, write_private};
+use crate::locked::{self, Taken, failed};
+use crate::output::{Output, Report, table};
+use crate::passphrase;
+use crate::verbs::target::{audit, block_on, shown_path};
+
+/// Runs one of the commands on approvals.
+///
+/// # Errors
+///
+/// When they cannot be read or written, or there is none of that name.
+pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Report, Failure> {
+    match command {
+        ApprovalsCommand::List => list(&locked::approvals(home)?),
+        ApprovalsCommand::Show(which) => show(which, &locked::approvals(home)?),
+        ApprovalsCommand::Revoke { which, note } => {
+            let mut withdrawn = Withdrawn::new(system_time(), user());
+            withdrawn.note.clone_from(note);
+            change(which, home, Change::Withdraw(withdrawn))
+        }
+        ApprovalsCommand::Remove(which) => change(which, home, Change::Remove),
+        ApprovalsCommand::Undo(which) => change(which, home, Change::Undo),
+        ApprovalsCommand::Export { file, plain } => export(file, *plain, home, output),
+        ApprovalsCommand::Import { path, from, server } => match (from, server) {
+            (Source::PythonFork, Some(server)) => import_fork(path, server, home),
+            _ => import(path, home),
+        },
+        ApprovalsCommand::Encrypt => encrypt(home),
+        ApprovalsCommand::RotateKey => {
+            locked::approvals(home)?.rotate_key().map_err(failed)?;
+            Ok(Report::new(json!({ "rotated": true }), "everything is encrypted with a new key"))
+        }
+        ApprovalsCommand::AcceptRestored => {
+            let store = locked::open(home, Taken::AsItIs)?;
+            let count = listed(&store)?.len();
+            let text = format!("the store is taken as it is, with {count} approvals; look at them");
+            Ok(Report::new(json!({ "approvals": count }), text))
+        }
+        ApprovalsCommand::SetClock => {
+            let now = system_time();
+            locked::approvals(home)?.set_clock(now).map_err(failed)?;
+            let text = format!("the store takes {now} for the present");
+            Ok(Report::new(json!({ "now": now }), text))
+        }
+    }
+}
+
+fn listed(store: &FileStore) -> Result<Vec<Approval>, Failure> {
+    block_on(async { Ok(store.list().await.map_err(failed)?.approvals) })
+}
+
+fn list(store: &FileStore) -> Result<Report, Failure> {
+    let listing = block_on(async { store.list().await.map_err(failed) })?;
+    let now = system_time();
+    let faults: Vec<_> = listing.faults.iter().map(ToString::to_string).collect();
+    let rows = listing.approvals.iter().map(|one| {
+        [
+            visible(&one.key.tool).into_owned(),
+            one.version.as_deref().map(visible).unwrap_or_default().into_owned(),
+            visible(&one.key.server).into_owned(),
+            issuer(one),
+            state(one, now),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    let mut text = match rows.is_empty() {
+        true => "no approvals yet, make one with `etdi approve -- COMMAND`".to_owned(),
+        false => table(["tool", "version", "server", "signed by", "approved"], rows),
+    };
+    for fault in &faults {
+        text.push_str(&format!("\nnot approved: {fault}"));
+    }
+    if !store.is_encrypted() {
+        text.push_str("\nnot encrypted, `etdi approvals encrypt` does that");
+    }
+    let encrypted = store.is_encrypted();
+    let data = json!({ "approvals": listing.approvals, "faults": faults, "encrypted": encrypted });
+    Ok(Report::new(data, text))
+}
+
+fn issuer(approval: &Approval) -> String {
+    let nobody = || "nobody, pinned".to_owned();
+    approval.key.issuer.as_deref().map_or_else(nobody, |issuer| visible(issuer).into_owned())
+}
+
+/// Whether it counts, in a few words.
+fn state(approval: &Approval, now: UnixTime) -> String {
+    if approval.reason == Reason::Imported {
+        return "imported, asks again".to_owned();
+    }
+    match (&approval.withdrawn, approval.is_expired(now), approval.expires_at) {
+        (Some(withdrawn), ..) => format!("withdrawn {}", withdrawn.at),
+        (None, true, Some(end)) => format!("expired {end}"),
+        (None, false, Some(end)) => format!("{}, until {end}", approval.approved_at),
+        (None, ..) => approval.approved_at.to_string(),
+    }
+}
+
+fn chosen(which: &Which, approval: &Approval) -> bool {
+    approval.key.tool == which.tool
+        && which.server.as_ref().is_none_or(|server| approval.key.server == *server)
+}
+
+fn none(what: &str, which: &Which) -> Failure {
+    let message = format!("there is no {what} of a tool `{}`", visible(&which.tool));
+    Failure::usage(message, "etdi approvals list")
+}
+
+fn show(which: &Which, store: &FileStore) -> Result<Report, Failure> {
+    let now = system_time();
+    let found: Vec<_> =
+        listed(store)?.into_iter().filter(|approval| chosen(which, approval)).collect();
+    if found.is_empty() {
+        return Err(none("approval", which));
+    }
+    let text: Vec<String> = found.iter().map(|approval| described(approval, now)).collect();
+    Ok(Report::new(json!({ "approvals": found }), text.join("\n\n")))
+}
+
+/// All of an approval, in the exact characters that were approved.
+fn described(approval: &Approval, now: UnixTime) -> String {
+    let mut lines = Vec::new();
+    let mut line = |name: &str, value: &str| lines.push(format!("{name:<12} {}", visible(value)));
+    line("tool", &approval.key.tool);
+    line("server", &approval.key.server);
+    line("signed by", &issuer(approval));
+    if let Some(by) = &approval.signed_by {
+        line("key", &by.kid.to_string());
+    }
+    line("version", approval.version.as_deref().unwrap_or("none"));
+    line("digest", &approval.digest.to_string());
+    line("state", &state(approval, now));
+    line("granted", &granted(&approval.granted));
+    line("approved by", &approval.approver);
+    line("at level", approval.level.name());
+    line("because", approval.reason.describe());
+    if let Some(note) = &approval.note {
+        line("note", note);
+    }
+    if let Some(withdrawn) = &approval.withdrawn {
+        line("withdrawn by", &withdrawn.by);
+        if let Some(note) = &withdrawn.note {
+            line("why", note);
+        }
+    }
+    if let Some(carried) = &approval.carried {
+        let from = carried.from.version.as_deref().unwrap_or("none");
+        let until = carried.undo_until;
+        line("carried over", &format!("from version {from}, can be undone until {until}"));
+    }
+    if let Some(pin) = &approval.pin {
+        line("program", &format!("{} ({})", pin.executable, pin.digest));
+        line("command", &pin.argv.join(" "));
+    }
+    line("definition", &approval.definition);
+    lines.join("\n")
+}
+
+fn granted(granted: &Granted) -> String {
+    match granted {
+        Granted::All => "all that it declares".to_owned(),
+        Granted::Only(scopes) if scopes.is_empty() => "nothing".to_owned(),
+        Granted::Only(scopes) => scopes.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+        _ => "nobody was asked".to_owned(),
+    }
+}
+
+/// What is done to an approval.
+enum Change {
+    Withdraw(Withdrawn),
+    Remove,
+    Undo,
+}
+
+fn change(which: &Which, home: &Home, change: Change) -> Result<Report, Failure> {
+    let store = locked::approvals(home)?;
+    let keys = listed(&store)?.into_iter().filter(|one| chosen(which, one)).map(|one| one.key);
+    let (store, audit) = (Arc::new(store), Arc::new(audit(home)?));
+    let approvals = Approvals::new(Policy::default(), store, Arc::new(NoApprover), audit);
+    let done = block_on(async {
+        let mut done = Vec::new();
+        for key in keys {
+            let changed = match &change {
+                Change::Withdraw(withdrawn) => approvals.withdraw(&key, withdrawn.clone()).await,
+                Change::Remove => approvals.remove(&key, system_time()).await,
+                Change::Undo => approvals.undo(&key, system_time()).await,
+            };
+            if changed.map_err(failed)? {
+                done.push(key);
+            }
+        }
+        Ok(done)
+    })?;
+    let (what, did) = match change {
+        Change::Withdraw(_) => ("approval that counts", "withdrew the approval of"),
+        Change::Remove => ("approval", "removed the approval of"),
+        Change::Undo => ("carried over update", "took back an update of"),
+    };
+    if done.is_empty() {
+        return Err(none(what, which));
+    }
+    let lines =
+        done.iter().map(|key| format!("{did} {} of {}", visible(&key.tool), visible(&key.server)));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    Ok(Report::new(json!({ "changed": done }), text))
+}
+
+fn export(file: &Path, plain: bool, home: &Home, output: Output) -> Result<Report, Failure> {
+    let bundle = locked::approvals(home)?.export(system_time()).map_err(failed)?;
+    let protection = match plain {
+        true => None,
+        false => Some(passphrase::wanted(passphrase::PASSPHRASE)?),
+    };
+    let bytes = bundle.to_bytes(protection.as_ref()).map_err(failed)?;
+    write_private(file, &bytes).map_err(|error| {
+        let message = format!("cannot write `{}`: {error}", file.display());
+        Failure::usage(message, format!("ls -l {}", shown_path(file)))
+    })?;
+    if plain {
+        output
+            .warn("the file is not encrypted: whoever changes it decides what an import approves");
+    }
+    let count = bundle.approvals.len();
+    let data = json!({ "file": file, "approvals": count, "encrypted": !plain });
+    Ok(Report::new(data, format!("wrote {count} approvals into `{}`", file.display())))
+}
+
+fn import(file: &Path, home: &Home) -> Result<Report, Failure> {
+    let bytes = std::fs::read(file).map_err(|error| {
+        let message = format!("cannot read `{}`: {error}", file.display());
+        Failure::usage(message, format!("ls -l {}", shown_path(file)))
+    })?;
+    let store = locked::approvals(home)?;
+    let protection = match Bundle::is_sealed(&bytes) {
+        true => Some(passphrase::needed("the file")?),
+        false => None,
+    };
+    let bundle = Bundle::from_bytes(&bytes, protection.as_ref()).map_err(failed)?;
+    let imported = store.import(&bundle).map_err(failed)?;
+    let data = json!({ "added": imported.added, "kept": imported.kept });
+    let text = format!(
+        "took {} approvals in, and left out {} that are here already",
+        imported.added, imported.kept
+    );
+    Ok(Report::new(data, text))
+}
+
+fn import_fork(directory: &Path, server: &str, home: &Home) -> Result<Report, Failure> {
+    let server = crate::verbs::target::server_name(server)
+        .map_or_else(|_| server.to_owned(), |name| name.to_string());
+    let found = ForkApprovals::read(directory).map_err(|error| {
+        let why = std::error::Error::source(&error).map(|source| format!(": {source}"));
+        let message = format!("{error}{}", why.unwrap_or_default());
+        Failure::usage(message, format!("ls -la {}", shown_path(directory)))
+    })?;
+    let store = locked::approvals(home)?;
+    let (mut added, mut kept) = (Vec::new(), 0_usize);
+    let mut faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
+    block_on(async {
+        for record in &found.approvals {
+            let approval = match record.to_record(&server, &user(), system_time()) {
+                Ok(approval) => approval,
+                Err(error) => {
+                    faults.push(error.to_string());
+                    continue;
+                }
+            };
+            match store.put(approval, None).await {
+                Ok(_) => added.push(record.tool_id.clone()),
+                Err(StoreError::Conflict { .. }) => kept += 1,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(())
+    })?;
+    let mut lines = vec![format!(
+        "took {} records in, and left out {kept} of tools that are approved here; each asks again, \
+         because the fork's approvals name no server",
+        added.len()
+    )];
+    lines.extend(faults.iter().map(|fault| format!("not taken: {fault}")));
+    let data = json!({ "added": added, "kept": kept, "faults": faults, "server": server });
+    Ok(Report::new(data, lines.join("\n")))
+}
+
+fn encrypt(home: &Home) -> Result<Report, Failure> {
+    let directory = home.directory("approvals")?;
+    let (store, again) = match FileStore::open(&directory) {
+        Ok(store) => (store, false),
+        Err(StoreError::Encrypted { .. }) => (locked::approvals(home)?, true),
+        Err(error) => return Err(failed(error)),
+    };
+    if again {
+        let wanted = passphrase::wanted(passphrase::NEW_PASSPHRASE)?;
+        store.protect(wanted).map_err(failed)?;
+        let data = json!({ "encrypted": true, "changed": true });
+        return Ok(Report::new(data, "the store is protected by the new passphrase"));
+    }
+    let wanted = passphrase::wanted(passphrase::PASSPHRASE)?;
+    store.encrypt(wanted.clone()).map_err(failed)?;
+    // From now on an old copy is found out.
+    drop(store);
+    let options = locked::options(home, Taken::AsItIs)?;
+    let store = options.protection(wanted).open(&directory).map_err(failed)?;
+    let count = listed(&store)?.len();
+    let text = format!(
+        "encrypted {count} approvals; whoever could write them before may have made some, so look \
+         at them with `etdi approvals list`"
+    );
+    Ok(Report::new(json!({ "encrypted": true, "changed": false, "approvals": count }), text))
+}

@@ -1,0 +1,211 @@
+//! `etdi approvals` as a program meets it: encryption, withdrawal, files, old copies.
+
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ETDI: &str = env!("CARGO_BIN_EXE_etdi");
+
+/// A user with an empty home, and with a passphrase or not.
+struct User {
+    home: TempDir,
+    passphrase: Option<&'static str>,
+}
+
+impl User {
+    fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap(), passphrase: None }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        for name in ["ETDI_PASSPHRASE_FD", "ETDI_KEY_FILE", "ETDI_STATE", "ETDI_PASSPHRASE"] {
+            command.env_remove(name);
+        }
+        if let Some(passphrase) = self.passphrase {
+            command.env("ETDI_PASSPHRASE", passphrase);
+        }
+        command.env("ETDI_HOME", self.path("etdi")).current_dir(self.home.path());
+        command
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.home.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(ETDI).args(words).output().unwrap()
+    }
+
+    fn json(&self, words: &[&str]) -> (i32, Value) {
+        let (verb, rest) = words.split_first().unwrap();
+        let output = self.run(&[&[*verb, "--json"], rest].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code().unwrap(), serde_json::from_str(&text).unwrap())
+    }
+
+    fn code(&self, words: &[&str]) -> (i32, String) {
+        let (exit, envelope) = self.json(words);
+        (exit, envelope["error"]["code"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Approves the tool of the demo's weather server.
+    fn approve(&self) {
+        assert_eq!(self.json(&with_weather(&["approve", "--yes"])).0, 0);
+    }
+
+    fn call(&self) -> (i32, String) {
+        self.code(&with_weather(&["call", "weather_today", "city=Oslo"]))
+    }
+}
+
+fn with_weather<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    [words, &["--", ETDI, "__demo-server", "weather"]].concat()
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn the_store_is_encrypted_on_purpose_and_opens_with_its_passphrase_alone() {
+    let mut user = User::new();
+    user.approve();
+    assert_eq!(user.json(&["approvals", "list"]).1["data"]["encrypted"], false);
+    assert_eq!(user.code(&["approvals", "encrypt"]).0, 1, "nobody said a passphrase");
+    user.passphrase = Some("correct horse");
+    let (exit, code) = user.code(&["approvals", "list"]);
+    assert_eq!((exit, code.as_str()), (6, "STORE_FAILED"), "a plain store is not believed");
+    let (exit, done) = user.json(&["approvals", "encrypt"]);
+    assert_eq!((exit, &done["data"]["approvals"]), (0, &Value::from(1)));
+    assert_eq!(user.json(&["approvals", "list"]).1["data"]["encrypted"], true);
+    assert_eq!(user.call().0, 0);
+
+    user.passphrase = None;
+    assert_eq!(user.code(&["approvals", "list"]), (1, "LOCKED".to_owned()));
+    assert_eq!(user.call(), (1, "LOCKED".to_owned()));
+    user.passphrase = Some("wrong");
+    assert_eq!(user.call(), (6, "STORE_FAILED".to_owned()));
+
+    // By a file descriptor; and another passphrase from then on.
+    user.passphrase = None;
+    let script = format!(
+        "ETDI_PASSPHRASE_FD=3 ETDI_NEW_PASSPHRASE=new {ETDI} approvals encrypt 3<<X\ncorrect horse\nX\n"
+    );
+    let output = user.command("sh").arg("-c").arg(script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    user.passphrase = Some("correct horse");
+    assert_eq!(user.call().0, 6);
+    user.passphrase = Some("new");
+    assert_eq!(user.json(&["approvals", "rotate-key"]).0, 0);
+    assert_eq!(user.call().0, 0);
+}
+
+#[test]
+fn a_server_never_sees_the_passphrase() {
+    let mut user = User::new();
+    user.passphrase = Some("correct horse");
+    let say = "echo \"it is <$ETDI_PASSPHRASE>\" >&2";
+    let output = user.run(&["list", "--", "/bin/sh", "-c", say]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("it is <>"), "{text}");
+}
+
+#[test]
+fn a_revoked_tool_stays_away_until_it_is_approved_again() {
+    let user = User::new();
+    user.approve();
+    assert_eq!(user.call().0, 0);
+    let revoke = ["approvals", "revoke", "weather_today", "--note", "it phones home"];
+    assert_eq!(user.json(&revoke).0, 0);
+    assert_eq!(user.json(&revoke).0, 1, "there is none that counts");
+    assert_eq!(user.call(), (6, "APPROVAL_WITHDRAWN".to_owned()));
+    let (_, shown) = user.json(&["approvals", "show", "weather_today"]);
+    assert_eq!(shown["data"]["approvals"][0]["withdrawn"]["note"], "it phones home");
+    let text = String::from_utf8(user.run(&["approvals", "show", "weather_today"]).stdout).unwrap();
+    assert!(text.contains("it phones home") && text.contains("\"inputSchema\""), "{text}");
+    user.approve();
+    assert_eq!(user.call().0, 0);
+    assert_eq!(user.json(&["approvals", "show", "nothing"]).0, 1);
+}
+
+#[test]
+fn approvals_move_to_another_machine_and_withdrawals_stay() {
+    let (mut one, mut two) = (User::new(), User::new());
+    one.approve();
+    let file = one.path("all.etdi");
+    one.passphrase = None;
+    assert_eq!(one.json(&["approvals", "export", &file]).0, 1, "nobody said a passphrase");
+    let plain = one.path("plain.etdi");
+    assert_eq!(one.json(&["approvals", "export", "--plain", &plain]).0, 0);
+    assert_eq!(one.json(&["approvals", "export", "--plain", &plain]).0, 1, "never replaced");
+    one.passphrase = Some("travel");
+    assert_eq!(one.json(&["approvals", "encrypt"]).0, 0);
+    assert_eq!(one.json(&["approvals", "export", &file]).0, 0);
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("weather"));
+
+    assert_eq!(two.code(&["approvals", "import", &file]), (1, "LOCKED".to_owned()));
+    two.passphrase = Some("travel");
+    let (exit, done) = two.json(&["approvals", "import", &file]);
+    assert_eq!((exit, &done["data"]["added"]), (0, &Value::from(1)));
+    assert_eq!(two.call().0, 0);
+    assert_eq!(two.json(&["approvals", "revoke", "weather_today"]).0, 0);
+    let (_, done) = two.json(&["approvals", "import", &file]);
+    assert_eq!(done["data"]["kept"], 1);
+    assert_eq!(two.call(), (6, "APPROVAL_WITHDRAWN".to_owned()));
+}
+
+/// The attack: a copy of the store from before a withdrawal, put back.
+#[test]
+fn an_old_copy_of_the_store_is_refused_until_it_is_accepted() {
+    let mut user = User::new();
+    user.passphrase = Some("p");
+    user.approve();
+    let (store, old) = (user.home.path().join("etdi/approvals"), user.home.path().join("old"));
+    copy(&store, &old);
+    assert_eq!(user.json(&["approvals", "revoke", "weather_today"]).0, 0);
+    copy(&old, &store);
+    assert_eq!(user.call(), (6, "STORE_FAILED".to_owned()));
+    let (_, envelope) = user.json(&["approvals", "list"]);
+    assert!(envelope["error"]["message"].as_str().unwrap().contains("old copy"));
+    assert_eq!(envelope["error"]["next"], "etdi approvals accept-restored");
+    assert_eq!(user.json(&["approvals", "accept-restored"]).0, 0);
+    assert_eq!(user.call().0, 0);
+}
+
+#[test]
+fn approvals_of_the_python_fork_are_taken_in_and_ask_again() {
+    let user = User::new();
+    let fork = user.home.path().join("fork");
+    std::fs::create_dir(&fork).unwrap();
+    std::fs::write(fork.join(".key"), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    std::fs::write(fork.join("e33637ee6376db00.approval"), TOKEN).unwrap();
+    std::fs::write(fork.join("0000000000000000.approval"), TOKEN).unwrap();
+    let path = fork.to_str().unwrap();
+    let import = ["approvals", "import", "--from", "python-fork", path];
+    assert_eq!(user.json(&import).0, 1, "the fork's records name no server");
+    let (exit, done) = user.json(&[&import[..], &["--server", "pkg:cargo/weather"]].concat());
+    assert_eq!((exit, &done["data"]["added"][0]), (0, &Value::from("get_weather")));
+    assert_eq!(done["data"]["faults"].as_array().unwrap().len(), 1);
+    let (_, listed) = user.json(&["approvals", "list"]);
+    let record = &listed["data"]["approvals"][0];
+    assert_eq!(
+        (&record["reason"], &record["key"]["server"]),
+        (&Value::from("IMPORTED"), &Value::from("stdio:pkg:cargo/weather"),)
+    );
+}
+
+const TOKEN: &str = "gAAAAABpVzWlAAECAwQFBgcICQoLDA0OD5CusMx1Zf26_iLNx61aC0W0baTVLHtsdic9qJJfSQaoewfoZVdtoyNSD0YfnSo_SLH6kf7J9M7UZQ1MkwexOMPzzYJbx6tYhf8NfO6s7fwVD6AYYODeR9H_8JBChONzsN8TJDSg2FhDrgl783Lbflg73qVOseeRQZzPTPrm-AAaSBTJhl1Vl93HDRWpPISCHm-TSSF5ub-Z1GGm35upNy1pBt5jwBl2ResoUEz5G1AW4-kjqKfXCx8wJMvuP8bimxAy1C6To3ea_vyf0QLRHTnvg-8x6wrbmBxhroGiyRYhJtjzqhUJxW4FAS1qRGiqVU-v_SSxFEGjRj4AaM5Vymwc6MatZhgj1wUIZKVX8Z0gBVFgZvXEV_UD4UwJ67q4KgOdQfK-9cEua3iMjlADoIBNTeBArvJKyWCqyHL7UXL5d_mMH57HdfOXd4oJQKdTQud3vGh2XdittDd7aVEQNjYnZmrRcYEHytFNL6GdVcCDiiJTRoVfxIU9ZVbDnxzhHA==";
