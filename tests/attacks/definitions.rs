@@ -1,4 +1,5 @@
-//! A definition that changes after it was signed or approved, in any of its parts (T1 to T4, T8).
+//! T1, T2, T3, T4, T8, T16, T35: a definition that changes after it was signed or approved, in any of
+//! its parts.
 
 use etdi_cli::demo::attacks::TOOL;
 use serde_json::{Value, json};

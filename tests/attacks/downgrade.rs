@@ -1,4 +1,4 @@
-//! Making a signed server look like a plain one (T11).
+//! T11: making a signed server look like a plain one.
 
 use etdi::core::approval::{ApprovalStore, Granted};
 use etdi_cli::demo::attacks::TOOL;

@@ -1,8 +1,8 @@
 //! Attacks, a file for each kind: each works on a client without ETDI, and is refused with it.
 //!
 //! Servers and attackers are in this process, over an in-memory stream. `etdi demo` shows the same
-//! table with processes and their standard streams. The numbers T1 to T36 are those of
-//! `docs/threat-model.md`.
+//! table with processes and their standard streams. The first line of a file names its threats by
+//! their numbers in `docs/threat-model.md`; `cargo xtask tidy` wants each of them named or explained.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,10 +12,19 @@
     reason = "a test that cannot go on says so by a panic"
 )]
 
+mod cache;
 mod definitions;
 mod downgrade;
+mod exhaustion;
+mod files;
 mod parser;
+mod poisoning;
+mod rebinding;
 mod replay;
 mod signatures;
+mod sleeper;
+mod squatting;
+mod state;
 mod table;
+mod trail;
 mod world;

@@ -1,4 +1,4 @@
-//! Texts that two readers take for two things (T18).
+//! T18: texts that two readers take for two things.
 
 use etdi_cli::demo::attacks::TOOL;
 
@@ -14,6 +14,7 @@ async fn what_can_be_read_in_two_ways_is_no_definition() {
         (r#""x":[[{"a":1,"a":2}]],"properties":"#, "duplicate_member"),
         (r#""maximum":9007199254740993,"properties":"#, "integer_too_large"),
         (r#""maximum":-9007199254740992,"properties":"#, "integer_too_large"),
+        (r#""maximum":1e19,"properties":"#, "integer_too_large"),
         (r#""maximum":0.1000000000000000055511151231257827,"properties":"#, "not_round_trip"),
         (r#""default":"\ud800","properties":"#, "lone_surrogate"),
         (r#""default":"\udc00\ud800","properties":"#, "lone_surrogate"),

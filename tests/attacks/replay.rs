@@ -1,4 +1,4 @@
-//! A signed call that is repeated, redirected or changed on its way (T31).
+//! T31: a signed call that is repeated, redirected or changed on its way.
 
 use std::sync::Arc;
 

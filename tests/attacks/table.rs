@@ -1,4 +1,4 @@
-//! The table of the demo, over an in-memory stream (T3, T8, T9, T10, T11, T18).
+//! T3, T8, T9, T10, T11, T18, T30, T36: the table of the demo, over an in-memory stream.
 
 use etdi_cli::demo::attacks::{ATTACKS, Runner};
 

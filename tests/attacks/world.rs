@@ -14,7 +14,7 @@ use etdi::core::time::UnixTime;
 use etdi::core::trust::TrustAnchors;
 use etdi::core::verify::Peer;
 use etdi::core::wire::Provenance;
-use etdi::{EtdiClient, EtdiServerConfig, Session, secure};
+use etdi::{EtdiClient, EtdiClientBuilder, EtdiServerConfig, Session, secure};
 use etdi_cli::demo::attacks::{Keys, REPLY, TOOL};
 use etdi_cli::demo::listing::{Listing, Publisher};
 use etdi_cli::demo::meet::found;
@@ -122,15 +122,19 @@ impl World {
 
     /// The ETDI client of the user, with nobody to ask.
     pub(crate) fn client(&self) -> EtdiClient {
+        self.client_with(self.store.clone())
+    }
+
+    /// The same with other approvals.
+    pub(crate) fn client_with(&self, store: Arc<dyn ApprovalStore>) -> EtdiClient {
+        self.builder(store).build()
+    }
+
+    /// The same with other settings.
+    pub(crate) fn builder(&self, store: Arc<dyn ApprovalStore>) -> EtdiClientBuilder {
         let mut anchors = TrustAnchors::new();
         anchors.trust_key(self.keys.publisher.verifying_key().clone());
-        let store: Arc<dyn ApprovalStore> = self.store.clone();
-        EtdiClient::builder()
-            .trust(anchors)
-            .approvals(store)
-            .ask(AskWhen::Never)
-            .clock(|| NOW)
-            .build()
+        EtdiClient::builder().trust(anchors).approvals(store).ask(AskWhen::Never).clock(|| NOW)
     }
 
     pub(crate) async fn session(&self, connection: Connection, peer: Peer) -> Session {

@@ -15,6 +15,9 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         check_file(file, &mut broken);
     }
     check_manifests(root, &mut broken)?;
+    let model = fs::read_to_string(root.join(THREAT_MODEL))
+        .map_err(|error| format!("{THREAT_MODEL}: {error}"))?;
+    check_threats(&files, &model, &mut broken);
     match broken.as_slice() {
         [] => {
             println!("tidy: {} files, no rule is broken", files.len());
@@ -178,6 +181,49 @@ fn check_file(file: &SourceFile, broken: &mut Vec<String>) {
     }
 }
 
+const THREAT_MODEL: &str = "docs/threat-model.md";
+const ATTACKS: &str = "tests/attacks/";
+const THREATS: std::ops::RangeInclusive<u32> = 1..=36;
+
+/// Each threat has a row, which names the attacks that show it, or says `no attack` and why.
+fn check_threats(files: &[SourceFile], model: &str, broken: &mut Vec<String>) {
+    for number in THREATS {
+        let threat = format!("T{number}");
+        let mut fault =
+            |why: String| broken.push(format!("threats {THREAT_MODEL}: {threat} {why}"));
+        let Some(row) = model.lines().find(|line| line.starts_with(&format!("| {threat} |")))
+        else {
+            fault("has no row: say what stands, and which attack shows it".to_owned());
+            continue;
+        };
+        let shown = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default().trim();
+        if shown.starts_with("no attack") {
+            continue;
+        }
+        let names = shown.split('`').filter(|name| name.ends_with(".rs")).collect::<Vec<_>>();
+        if names.is_empty() {
+            fault(
+                "names no file of tests/attacks: name one, or say `no attack` and why".to_owned(),
+            );
+        }
+        for name in names {
+            match files.iter().find(|file| file.path == format!("{ATTACKS}{name}")) {
+                None => fault(format!("names `{name}`, which is not in {ATTACKS}")),
+                Some(file) if cited(&file.text).all(|cited| cited != threat) => {
+                    fault(format!("names `{name}`, whose first line does not begin with it"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// The threats that a file of attacks begins with: `//! T8, T9: …`.
+fn cited(text: &str) -> impl Iterator<Item = &str> {
+    let first = text.strip_prefix("//! ").and_then(|rest| rest.split_once(':'));
+    first.map_or("", |(threats, _)| threats).split(", ")
+}
+
 /// Which crates of the workspace each crate may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("macros", &[]),
@@ -281,6 +327,36 @@ mod tests {
             1
         );
         assert_eq!(broken("crates/mcp-client/src/x.rs", "//! X.\nuse etdi_core;\n").len(), 1);
+    }
+
+    #[test]
+    fn a_threat_without_an_attack_is_found() {
+        let rows = |third: &str| {
+            let row = |number| match number {
+                3 => third.to_owned(),
+                _ => format!("| T{number} | x | y | `a.rs` |\n"),
+            };
+            THREATS.map(row).collect::<String>()
+        };
+        let all: Vec<_> = THREATS.map(|number| format!("T{number}")).collect();
+        let text = format!("//! {}: attacks.\n", all.join(", "));
+        let files = [
+            SourceFile { path: "tests/attacks/a.rs".into(), text },
+            SourceFile { path: "tests/attacks/b.rs".into(), text: "//! T2: no T3.\n".into() },
+        ];
+        for (third, fault) in [
+            ("| T3 | x | y | `a.rs` |\n", ""),
+            ("| T3 | x | y | no attack: z |\n", ""),
+            ("", "T3 has no row"),
+            ("| T3 | x | y | |\n", "T3 names no file"),
+            ("| T3 | x | y | `c.rs` |\n", "T3 names `c.rs`, which is not"),
+            ("| T3 | x | y | `a.rs`, `b.rs` |\n", "T3 names `b.rs`, whose first line"),
+        ] {
+            let mut broken = Vec::new();
+            check_threats(&files, &rows(third), &mut broken);
+            assert_eq!(broken.len(), usize::from(!fault.is_empty()), "{third} {broken:?}");
+            assert!(broken.iter().all(|line| line.contains(fault)), "{broken:?}");
+        }
     }
 
     #[test]
