@@ -342,3 +342,6 @@ impl<'de> Deserialize<'de> for KeyId {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod wycheproof;
