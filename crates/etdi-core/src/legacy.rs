@@ -1,10 +1,13 @@
-//! What the Python fork of the SDK left behind: its approvals, definitions and JSON.
+//! What the Python fork of the SDK left behind: its approvals, definitions, JSON, and the calls that
+//! it signs ([`call`]). Without the feature `python-fork` there are JSON and calls alone, as its
+//! README states them.
 //!
-//! Only for taking it over. Nothing read here is trusted as it is: an approval of the fork names
+//! Approvals are only for taking over. Nothing read here is trusted as it is: an approval of the fork names
 //! neither a server nor an issuer nor a digest of ours, and its times have no zone, so it becomes
 //! a record that asks again and shows what was approved then.
 //!
 //! ```
+//! # #[cfg(feature = "python-fork")] {
 //! use etdi_core::legacy::ForkDefinition;
 //!
 //! let text = r#"{"id":"t","name":"T","version":"1.0.0","description":"","provider":{"id":"a","name":"A"},
@@ -12,15 +15,24 @@
 //! let definition = ForkDefinition::read(text)?;
 //! // The fork hashes the same definition in three ways; a record says one of them.
 //! assert_ne!(definition.approval_hash()?, definition.provider_hash()?);
+//! # }
 //! # Ok::<(), etdi_core::legacy::ForkError>(())
 //! ```
 
+#[cfg(feature = "python-fork")]
 mod approvals;
+pub mod call;
+#[cfg(feature = "python-fork")]
 mod definition;
+#[cfg(feature = "python-fork")]
 mod fernet;
 mod json;
+#[cfg(feature = "python-fork")]
+mod pss;
 
+#[cfg(feature = "python-fork")]
 pub use approvals::{ForkApproval, ForkApprovals};
+#[cfg(feature = "python-fork")]
 pub use definition::ForkDefinition;
 pub use json::{PythonStyle, python_json};
 

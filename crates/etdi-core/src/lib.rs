@@ -120,7 +120,6 @@ pub mod approval;
 pub mod audit;
 pub mod change;
 pub mod event;
-#[cfg(feature = "python-fork")]
 pub mod legacy;
 pub mod level;
 pub mod secret;

@@ -49,6 +49,14 @@ pub const CHALLENGE: &str = "dev.etdi/challenge";
 /// Key of the server's answer in the `_meta` of their result.
 pub const POSSESSION: &str = "dev.etdi/possession";
 
+/// The members of `params` in which the Python SDK's README puts a signed call: the signature in
+/// base64, its time, the name of the key and the algorithm.
+pub const FORK_MEMBERS: [&str; 4] =
+    ["etdi_signature", "etdi_timestamp", "etdi_key_id", "etdi_algorithm"];
+
+/// The name of that way of signing in [`Capability::legacy`].
+pub const FORK_PROFILE: &str = "python-fork-1.0";
+
 /// Prefix of all our keys; none of them can be declared volatile.
 pub const PREFIX: &str = "dev.etdi/";
 

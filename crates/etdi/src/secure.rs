@@ -11,13 +11,14 @@ use etdi_core::identity::{ProviderId, ServerIdentity};
 use etdi_core::layer::{
     CallKeys, Clock, Enforce, GuardLayer, GuardService, SignLayer, SignService, StartError,
 };
+use etdi_core::legacy::call::LegacyCalls;
 use etdi_core::level::SecurityLevel;
 use etdi_core::lock::Lock;
 use etdi_core::nonce::Nonces;
 use etdi_core::proof::Signer;
 use etdi_core::request::ReplayStore;
 use etdi_core::time::UnixTime;
-use etdi_core::wire::{Capability, RESULT_PROFILE, RequestSigning};
+use etdi_core::wire::{Capability, FORK_PROFILE, RESULT_PROFILE, RequestSigning};
 use mcp_types::ExchangeService;
 use tower_layer::Layer;
 
@@ -47,6 +48,7 @@ pub struct EtdiServerConfig {
     enforce: Enforce,
     chains: Option<CallStack>,
     peers: Peers,
+    legacy: Option<LegacyCalls>,
 }
 
 impl EtdiServerConfig {
@@ -73,7 +75,15 @@ impl EtdiServerConfig {
             enforce: Enforce::default(),
             chains: None,
             peers: Peers::new(),
+            legacy: None,
         }
+    }
+
+    /// Takes calls that are signed as the Python SDK's README says (`legacy =
+    /// ["python-fork-1.0"]`), and says so in the capabilities. They never suffice at `strict`.
+    pub fn legacy(mut self, calls: LegacyCalls) -> Self {
+        self.legacy = Some(calls);
+        self
     }
 
     /// Judges call chains by this instead of the policy of the level. Keep a clone to read what was
@@ -240,6 +250,7 @@ pub async fn secure<S: ExchangeService>(
         enforce,
         chains,
         peers,
+        legacy,
     } = config;
     let time = |clock: &Clock| {
         let clock = clock.clone();
@@ -257,11 +268,14 @@ pub async fn secure<S: ExchangeService>(
         (true, instance) => instance.clone(),
         (false, _) => None,
     };
+    let mut capability = Capability::default();
     if receipts.is_some() {
-        let mut capability = Capability::default();
         capability.profiles.push(RESULT_PROFILE.to_owned());
-        sign = sign.capability(capability);
     }
+    if legacy.is_some() && level != SecurityLevel::Strict {
+        capability.legacy.push(FORK_PROFILE.to_owned());
+    }
+    sign = sign.capability(capability);
     let minting = instance.clone();
     if let Some(instance) = instance {
         sign = sign.instance_key(instance);
@@ -286,6 +300,9 @@ pub async fn secure<S: ExchangeService>(
         .enforce(enforce, level)
         .chains(chains)
         .peers(peers);
+    if let Some(calls) = legacy {
+        guard = guard.legacy(calls);
+    }
     if let Some(instance) = minting {
         guard = guard.tokens(instance);
     }

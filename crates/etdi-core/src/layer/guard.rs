@@ -19,6 +19,7 @@ use crate::chain::{CallStack, CallStackPolicy, Frame};
 use crate::client_keys::ClientKeys;
 use crate::identity::ServerIdentity;
 use crate::key::KeyRing;
+use crate::legacy::call::LegacyCalls;
 use crate::level::{AuditMode, SecurityLevel};
 use crate::nonce::Nonces;
 use crate::policy::Gate;
@@ -100,6 +101,7 @@ struct Guarding {
     chains: CallStack,
     minter: Option<Arc<Minter>>,
     peers: Arc<Peers>,
+    legacy: Option<Arc<LegacyCalls>>,
     declared: Declared,
 }
 
@@ -125,6 +127,7 @@ impl GuardLayer {
             chains: CallStack::new(CallStackPolicy::basic()),
             minter: None,
             peers: Arc::default(),
+            legacy: None,
             declared: Declared::default(),
         }))
     }
@@ -196,6 +199,13 @@ impl GuardLayer {
         Self(Arc::new(Guarding { peers: Arc::new(peers), ..self.0.copy() }))
     }
 
+    /// Takes calls that are signed as the Python SDK's README says, for as much as they say, where
+    /// a call has no statement. Not at `strict`, where they count as unsigned.
+    #[must_use]
+    pub fn legacy(self, calls: LegacyCalls) -> Self {
+        Self(Arc::new(Guarding { legacy: Some(Arc::new(calls)), ..self.0.copy() }))
+    }
+
     /// Forgets what was learned, so that the next call lists anew: for servers whose tools change
     /// while they run.
     pub fn forget(&self) {
@@ -264,8 +274,11 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
                 let is_inner = exchange.context.extensions.get::<Frame>().is_some();
                 let tokens = exchange.context.meta.get(wire::CHAIN).filter(|_| !is_inner).cloned();
                 // The common case: the tool is known, and the check is done in place.
-                let in_place =
-                    statement.is_none() && tokens.is_none() && self.guarding.gate.is_none();
+                let guarding = &self.guarding;
+                let in_place = statement.is_none()
+                    && tokens.is_none()
+                    && guarding.gate.is_none()
+                    && guarding.older(params, statement.as_ref()).is_none();
                 if let Some(known) = known.as_ref().filter(|_| in_place) {
                     return match self.guarding.admit(&mut exchange, Some(known)) {
                         Ok(_) => Box::pin(self.inner.call(exchange)),
@@ -286,6 +299,7 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
                         }
                         _ => None,
                     };
+                    guarding.check_older(&mut exchange, known.as_deref(), statement).await?;
                     let from = match (&known, &tokens) {
                         (Some(known), Some(tokens)) => {
                             Some(guarding.came_from(tokens, &exchange, known).await?)
@@ -322,6 +336,7 @@ impl Guarding {
             chains: self.chains.clone(),
             minter: self.minter.clone(),
             peers: self.peers.clone(),
+            legacy: self.legacy.clone(),
             declared: Declared::default(),
         }
     }

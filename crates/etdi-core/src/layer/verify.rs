@@ -69,6 +69,7 @@ struct Verifying {
     pin: Option<Pin>,
     clock: Clock,
     caller: Option<Arc<dyn Signer>>,
+    older: Option<(Arc<dyn Signer>, WriteOlder)>,
     auditor: Option<Arc<dyn Auditor>>,
     gate: Option<Gate>,
     flow: Option<(FlowTracker, Arc<str>)>,
@@ -92,6 +93,17 @@ pub enum AskWhen {
     Never,
 }
 
+/// When a call is signed also as the Python SDK's README says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriteOlder {
+    /// When the server's settings list `python-fork-1.0`.
+    #[default]
+    WhenListed,
+    /// Always.
+    Always,
+}
+
 #[derive(Default)]
 struct State {
     greeted: bool,
@@ -105,6 +117,8 @@ struct State {
     nonce: Option<String>,
     /// Whether the server says that it gives receipts.
     gives_receipts: bool,
+    /// Whether it says that it takes calls that are signed as the Python SDK's README says.
+    takes_older: bool,
     /// The bytes of names and texts in `tools`.
     kept: usize,
     /// The page on which a name stood, in the listing that is under way, by the digest of its
@@ -183,6 +197,7 @@ impl VerifyLayer {
             peer,
             clock: Arc::new(clock),
             caller: None,
+            older: None,
             auditor: None,
             gate: None,
             flow: None,
@@ -198,6 +213,12 @@ impl VerifyLayer {
     #[must_use]
     pub fn caller(self, signer: Arc<dyn Signer>) -> Self {
         self.with(|verifying| verifying.caller = Some(signer))
+    }
+
+    /// Signs calls that are to be signed also as the Python SDK's README says, with this RSA key.
+    #[must_use]
+    pub fn older_signatures(self, signer: Arc<dyn Signer>, when: WriteOlder) -> Self {
+        self.with(|verifying| verifying.older = Some((signer, when)))
     }
 
     /// Notes calls and broken proofs of possession elsewhere than where [`Approvals`] notes what is
@@ -382,6 +403,7 @@ impl Verifying {
             pin: self.pin.clone(),
             clock: self.clock.clone(),
             caller: self.caller.clone(),
+            older: self.older.clone(),
             auditor: self.auditor.clone(),
             gate: self.gate.clone(),
             flow: self.flow.clone(),
@@ -428,9 +450,12 @@ impl Verifying {
         let extensions = result.capabilities.extensions.as_ref();
         let capability = extensions.and_then(|extensions| extensions.get(wire::EXTENSION));
         let capability = capability.and_then(|text| text.parse::<Capability>().ok());
-        self.state().gives_receipts = capability.is_some_and(|capability| {
-            capability.profiles.iter().any(|profile| profile == wire::RESULT_PROFILE)
-        });
+        if let Some(Capability { profiles, legacy, .. }) = capability {
+            let has = |list: &[String], name: &str| list.iter().any(|one| one == name);
+            let mut state = self.state();
+            state.gives_receipts = has(&profiles, wire::RESULT_PROFILE);
+            state.takes_older = has(&legacy, wire::FORK_PROFILE);
+        }
         let answer = result.meta.as_ref().and_then(|meta| meta.get(wire::POSSESSION));
         let Some(answer) = answer else { return };
         let now = (self.clock)();

@@ -6,6 +6,7 @@ use crate::chain::ChainError;
 use crate::digest::Digest;
 use crate::identity::ServerIdentity;
 use crate::key::KeyId;
+use crate::legacy::call::LegacyError;
 use crate::time::UnixTime;
 
 /// Why a server does not carry out a call. Travels as a JSON-RPC error, never as a tool's result,
@@ -62,6 +63,9 @@ pub enum CallRefusal {
         /// This server.
         server: ServerIdentity,
     },
+    /// The signature of the older kind does not count.
+    #[error(transparent)]
+    Legacy(LegacyError),
     /// The caller approved another definition than the live one.
     #[error("the definition is {live}, the caller approved {approved}, list the tools again")]
     DefinitionChanged {
@@ -99,6 +103,7 @@ impl CallRefusal {
     /// The stable word in the error's data.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Legacy(error) => error.code(),
             Self::SignatureRequired { .. } => "SIGNATURE_REQUIRED",
             Self::SignatureInvalid { .. } => "SIGNATURE_INVALID",
             Self::Replayed => "REPLAYED",
@@ -116,6 +121,13 @@ impl CallRefusal {
     /// The JSON-RPC code, outside the ranges that JSON-RPC and the protocol reserve.
     pub fn number(&self) -> i64 {
         match self {
+            Self::Legacy(error) => match error {
+                LegacyError::Replayed => -33003,
+                LegacyError::Stale { .. } => -33004,
+                LegacyError::KeyUnknown => -33009,
+                LegacyError::Full => -33012,
+                _ => -33002,
+            },
             Self::SignatureRequired { .. } => -33001,
             Self::SignatureInvalid { .. } => -33002,
             Self::Replayed => -33003,

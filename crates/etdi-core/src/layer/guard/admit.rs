@@ -1,8 +1,8 @@
 //! Letting a call through, or not.
 
 use mcp_types::{
-    CalledBy, ClientRequest, ErrorObject, Exchange, Outcome, Principal, RawText, RequestContext,
-    ServerResult,
+    CallToolRequestParams, CalledBy, ClientRequest, ErrorObject, Exchange, Outcome, Principal,
+    RawText, RequestContext, ServerResult,
 };
 use serde_json::json;
 
@@ -13,6 +13,8 @@ use crate::chain::{Frame, Member};
 use crate::definition::ToolDefinition;
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
+use crate::legacy::call::{self, LegacyCalls, LegacySignedCall};
+use crate::level::SecurityLevel;
 use crate::policy::{Obligation, Request, Resource, Side, Status};
 use crate::receipt::Receipt;
 use crate::request::{Call, CallRefusal, Check, SignedCall};
@@ -71,12 +73,48 @@ impl Guarding {
         }
     }
 
+    /// Who takes the older signature of a call, where it has one and no statement.
+    pub(super) fn older(
+        &self,
+        params: &CallToolRequestParams,
+        statement: Option<&RawText>,
+    ) -> Option<&LegacyCalls> {
+        let taken = self.legacy.as_deref().filter(|_| self.level != SecurityLevel::Strict)?;
+        (statement.is_none() && call::is_signed(params)).then_some(taken)
+    }
+
+    /// Checks the older signature of a call.
+    pub(super) async fn check_older(
+        &self,
+        exchange: &mut Exchange,
+        known: Option<&Known>,
+        statement: Option<RawText>,
+    ) -> Result<(), ErrorObject> {
+        exchange.context.extensions.remove::<LegacySignedCall>();
+        let ClientRequest::CallTool(params) = &exchange.request else { return Ok(()) };
+        let (Some(known), Some(calls)) = (known, self.older(params, statement.as_ref())) else {
+            return Ok(());
+        };
+        let definition = known.definition().ok_or_else(unreadable)?;
+        let checked = match exchange.attempt() {
+            0 => calls.check(params, &*self.replay, (self.clock)()).await,
+            _ => calls.again(params),
+        };
+        match checked {
+            Ok(Some(signed)) => exchange.context.extensions.insert(signed),
+            Ok(None) => {}
+            Err(error) => return Err(self.refuse(definition, CallRefusal::Legacy(error))),
+        }
+        Ok(())
+    }
+
     /// Lets a call through that has no statement and no tokens, where no gate stands.
     pub(super) fn admit(
         &self,
         exchange: &mut Exchange,
         known: Option<&Known>,
     ) -> Result<(), ErrorObject> {
+        exchange.context.extensions.remove::<LegacySignedCall>();
         let admitted = self.enter(exchange, known, None, None)?;
         self.note_call(exchange, admitted.as_ref())
     }
@@ -93,7 +131,9 @@ impl Guarding {
         let Some(known) = known else { return Ok(None) };
         let definition = known.definition().ok_or_else(unreadable)?;
         let refuse = |refusal| self.refuse(definition, refusal);
-        let against_rule = signed.is_none() && demands_signature(definition);
+        let older = exchange.context.extensions.get::<LegacySignedCall>();
+        let is_signed = signed.is_some() || older.is_some();
+        let against_rule = !is_signed && demands_signature(definition);
         if against_rule && self.refuses_unsigned() {
             let tool = definition.name().to_owned();
             let error = refuse(CallRefusal::SignatureRequired { tool });
@@ -233,6 +273,11 @@ impl Guarding {
         if let Some(signed) = &admitted.signed {
             event.kid = Some(signed.key);
             event = event.correlated(&signed.id);
+        }
+        if let Some(older) = exchange.context.extensions.get::<LegacySignedCall>() {
+            event.kid = Some(older.key);
+            let why = "signed by name, arguments and time alone, as the Python SDK does";
+            event = event.severity(Severity::Medium).detail(&why);
         }
         if admitted.against_rule {
             let why = "the tool wants signed calls, and this server takes unsigned ones";

@@ -3,13 +3,14 @@
 use mcp_types::{ClientRequest, ErrorObject, Exchange, Origin, Outcome, RawText, ServerResult};
 use serde::Deserialize;
 
-use super::{Review, Verifying, internal, refused};
+use super::{Review, Verifying, WriteOlder, internal, refused};
 use crate::approval::Approved;
 use crate::chain::{Frame, Member};
 use crate::definition::ToolDefinition;
 use crate::event::{Event, EventKind, Severity};
 use crate::identity::ServerIdentity;
 use crate::key::KeyId;
+use crate::legacy::call;
 use crate::level::{self, CallAttestation};
 use crate::nonce;
 use crate::receipt::{Receipt, ReceiptError};
@@ -58,7 +59,19 @@ impl Verifying {
             .map_err(|error| ErrorObject::local(Origin::Refused, error.to_string()))?;
         let statement = RawText::of(&statement).map_err(|error| internal(&error))?;
         exchange.context.meta.insert(wire::CALL, statement);
+        self.sign_older(exchange)?;
         Ok(Some(Sent { server, caller: caller.verifying_key().id(), id }))
+    }
+
+    /// Signs as the Python SDK's README says as well, for a server that knows nothing else.
+    fn sign_older(&self, exchange: &mut Exchange) -> Result<(), ErrorObject> {
+        let Some((signer, when)) = &self.older else { return Ok(()) };
+        if *when == WriteOlder::WhenListed && !self.state().takes_older {
+            return Ok(());
+        }
+        let ClientRequest::CallTool(params) = &mut exchange.request else { return Ok(()) };
+        call::sign(params, signer, (self.clock)())
+            .map_err(|error| ErrorObject::local(Origin::Refused, error.to_string()))
     }
 
     /// Holds a call that a tool of another server makes to what that tool declares, and sends its
