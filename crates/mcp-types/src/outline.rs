@@ -52,8 +52,12 @@ impl<'a> Rest<'a> {
 
     /// The next byte that is no white space.
     fn next(&mut self) -> Option<u8> {
-        let byte = *self.space().as_bytes().first()?;
-        self.take(1)?;
+        let rest = match self.0.as_bytes().first()? {
+            b' ' | b'\t' | b'\n' | b'\r' => self.space(),
+            _ => self.0,
+        };
+        let byte = *rest.as_bytes().first()?;
+        self.0 = rest.get(1..)?;
         Some(byte)
     }
 
@@ -71,10 +75,11 @@ impl<'a> Rest<'a> {
     /// A string that stands for itself.
     fn string(&mut self) -> Option<&'a str> {
         self.byte(b'"')?;
-        let end = self.0.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
-        let (string, rest) = self.0.split_at_checked(end)?;
+        let end = memchr2(b'"', b'\\', self.0.as_bytes())?;
+        let (string, rest) = (self.0.get(..end)?, self.0.get(end..)?);
         self.0 = rest.strip_prefix('"')?;
-        Some(string)
+        // An unescaped control character is no JSON.
+        string.bytes().all(|byte| byte >= b' ').then_some(string)
     }
 
     fn id(&mut self, text: &ByteString) -> Option<RequestId> {
