@@ -11,6 +11,7 @@ use crate::attr::{Hint, ToolRef};
 use crate::ctxt::Ctxt;
 use crate::grammar;
 use crate::model::{Declaration, Receiver, ToolModel};
+use crate::promise;
 
 /// Holds one tool against the rules.
 pub(crate) fn tool(tool: &ToolModel, ctxt: &Ctxt) {
@@ -44,6 +45,7 @@ pub(crate) fn tool(tool: &ToolModel, ctxt: &Ctxt) {
     check_unique("scope", tool.scopes.iter(), ctxt);
     if let Some(declaration) = &tool.declaration {
         check_declaration(declaration, ctxt);
+        promise::check(tool, declaration, ctxt);
     }
 }
 

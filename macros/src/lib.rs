@@ -12,7 +12,9 @@ mod ctxt;
 mod doc;
 mod expand;
 mod grammar;
+mod lock;
 mod model;
+mod promise;
 mod signature;
 
 use proc_macro::TokenStream;
@@ -45,6 +47,12 @@ use proc_macro::TokenStream;
 /// On parameters: a doc comment describes it, `#[arg(default = 10)]` makes it optional,
 /// `#[arg(name = "type")]` renames it, `#[serde(…)]` and `#[schemars(…)]` are passed on. A type of
 /// your own that is an argument or a result carries [`#[data]`](macro@data).
+///
+/// Where an `etdi.lock` lies beside your `Cargo.toml`, a tool with `etdi` is held against it: a
+/// permission, or who may call whom, that changed needs a version whose first number is higher, and
+/// no version may be lower than the locked one. `NAME::DECLARATION` then knows the locked digest,
+/// and the signed manifest if there is an `etdi.manifest.jws`. A change of either builds anew; when
+/// one is there for the first time, touch a source file. Without them everything still builds.
 ///
 /// A tool with `etdi` names the crate `etdi`, which also signs the server: add it to your
 /// `Cargo.toml`. A crate that only declares tools can do with `etdi-core` and `etdi_crate =

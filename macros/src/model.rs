@@ -4,6 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Expr, Ident, LitStr, Pat, Path, ReturnType, Type, Visibility};
 
 use crate::attr::{Hint, PermissionAttr, TaskAttr, ToolRef};
+use crate::lock::Files;
 
 /// One tool.
 pub(crate) struct ToolModel {
@@ -93,6 +94,8 @@ pub(crate) struct Declaration {
     pub(crate) blocked_callers: Option<Vec<ToolRef>>,
     pub(crate) blocked_callees: Option<Vec<ToolRef>>,
     pub(crate) require_request_signing: bool,
+    /// What lies beside the user's `Cargo.toml`.
+    pub(crate) files: Files,
 }
 
 impl ToolModel {

@@ -308,6 +308,37 @@ impl Declaration {
     }
 }
 
+/// Whether two lists hold the same names, in any order. For constants that the macro writes.
+pub const fn same_names(left: &[&str], right: &[&str]) -> bool {
+    all_in(left, right) && all_in(right, left)
+}
+
+const fn all_in(mut names: &[&str], list: &[&str]) -> bool {
+    while let [first, rest @ ..] = names {
+        let mut left = list;
+        let mut found = false;
+        while let [one, others @ ..] = left {
+            found |= same_name(one.as_bytes(), first.as_bytes());
+            left = others;
+        }
+        if !found {
+            return false;
+        }
+        names = rest;
+    }
+    true
+}
+
+const fn same_name(mut left: &[u8], mut right: &[u8]) -> bool {
+    while let ([one, left_rest @ ..], [other, right_rest @ ..]) = (left, right) {
+        if *one != *other {
+            return false;
+        }
+        (left, right) = (left_rest, right_rest);
+    }
+    left.is_empty() && right.is_empty()
+}
+
 fn to_owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
@@ -404,6 +435,15 @@ mod tests {
             )
         );
         assert_eq!(serde_json::from_str::<ToolBlock>(&json).unwrap(), block);
+    }
+
+    #[test]
+    fn names_are_the_same_in_any_order() {
+        const SAME: bool = same_names(&["a", "b"], &["b", "a"]);
+        const { assert!(SAME) };
+        for (left, right) in [(&["a"][..], &[][..]), (&["a", "b"], &["a"]), (&["a"], &["ab"])] {
+            assert!(!same_names(left, right) && !same_names(right, left));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use quote::{quote, quote_spanned};
 
 use crate::attr::{PermissionAttr, ToolRef};
 use crate::model::{Declaration, ToolModel};
+use crate::promise;
 
 /// The one import through which the rest is named, so that a crate that is not there is one error,
 /// at the word that wants it.
@@ -33,6 +34,7 @@ pub(crate) fn constant(tool: &ToolModel) -> Option<TokenStream> {
     let depth = declaration.max_call_depth.as_ref().map(|depth| quote!(.max_depth(#depth)));
     let lists = call_lists(declaration);
     let signing = declaration.require_request_signing.then(|| quote!(.require_request_signing()));
+    let proofs = promise::proofs(tool, declaration);
     Some(quote! {
         /// What the author declares about the tool.
         #[allow(dead_code)]
@@ -42,7 +44,8 @@ pub(crate) fn constant(tool: &ToolModel) -> Option<TokenStream> {
             #scopes
             #depth
             #(#lists)*
-            #signing;
+            #signing
+            #proofs;
     })
 }
 

@@ -21,6 +21,7 @@ use syn::{
 use crate::attr::{ToolAttr, ToolsAttr};
 use crate::ctxt::Ctxt;
 use crate::expand::feature::{Feature, FeatureAttr};
+use crate::lock::Files;
 use crate::model::{Declaration, Paths, Receiver, ToolModel, returned};
 use crate::signature::ReplaceSelf;
 use crate::{check, doc, signature};
@@ -225,6 +226,7 @@ impl Source<'_> {
             blocked_callers: asked.blocked_callers,
             blocked_callees: asked.blocked_callees,
             require_request_signing: asked.require_request_signing.is_some(),
+            files: Files::find(),
         });
         let is_condition = |attribute: &&Attribute| attribute.path().is_ident("cfg");
         ToolModel {

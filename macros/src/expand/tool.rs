@@ -9,6 +9,7 @@ use syn::{Attribute, Ident, Type};
 use super::feature::{self, Feature, Kind};
 use super::{args, etdi};
 use crate::model::{Paths, Receiver, ToolModel};
+use crate::promise;
 
 /// The key of `_meta` under which `scopes` stand: they are for the layer that checks tokens.
 const SCOPES_KEY: &str = "dev.etdi/scopes";
@@ -166,9 +167,10 @@ fn implementation(tool: &ToolModel, type_name: &Ident) -> TokenStream {
     let (arguments, result) = (args::structure(tool), result(tool, &door));
     let (definition, call) = (definition(tool, &door), call(tool, &door));
     let may_log = tool.extracted().next().is_some();
-    let task = task(tool, &door);
+    let (task, promised) = (task(tool, &door), promise::items(tool));
     quote! {
         #import
+        #promised
 
         impl #type_name {
             /// The name of the tool.

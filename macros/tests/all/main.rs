@@ -11,5 +11,13 @@ mod renamed;
 /// `TRYBUILD=overwrite` writes them anew.
 #[test]
 fn mistakes_are_refused_at_their_tokens() {
-    trybuild::TestCases::new().compile_fail("tests/ui/*/*.rs");
+    // The crate that the cases are built in; what lies beside its `Cargo.toml` the macro reads.
+    let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let cases = target.join("tests/trybuild").join(env!("CARGO_PKG_NAME"));
+    std::fs::create_dir_all(&cases).unwrap();
+    std::fs::write(cases.join("etdi.lock"), include_str!("etdi.lock")).unwrap();
+    std::fs::write(cases.join("etdi.manifest.jws"), "a manifest\n").unwrap();
+    let tests = trybuild::TestCases::new();
+    tests.compile_fail("tests/ui/*/*.rs");
+    tests.pass("tests/built/*.rs");
 }
