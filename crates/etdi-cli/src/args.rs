@@ -6,8 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use etdi_core::level::SecurityLevel;
 
 mod approvals;
+mod audit;
 
 pub use approvals::{ApprovalsCommand, Source, Which};
+pub use audit::{AuditCommand, AuditFilter, ExportFormat};
 
 /// Verify, approve and call the tools of MCP servers.
 #[derive(Debug, Parser)]
@@ -53,6 +55,9 @@ pub enum Command {
     /// List, show, withdraw, move and encrypt approvals.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
+    /// Check the audit trail, look into it, and hand it on.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// The servers of the demo, honest and other; started by it.
     #[command(name = "__demo-server", hide = true)]
     DemoServer(DemoServerArguments),
@@ -75,6 +80,7 @@ impl Command {
             Self::Verify(_) => "verify",
             Self::Approve(_) => "approve",
             Self::Approvals(command) => command.name(),
+            Self::Audit(command) => command.name(),
             Self::DemoServer(_) => "demo server",
         }
     }

@@ -590,3 +590,78 @@ fn a_draft_is_made_of_what_a_server_lists() {
     assert_eq!(draft["data"]["tools"].as_array().unwrap().len(), 2);
     assert_eq!(draft["data"]["tools"][0]["declared"], true);
 }
+
+/// The trail of a user's acts is checked, looked into, signed and handed on.
+#[test]
+fn the_audit_trail_holds_and_a_touched_one_does_not() {
+    let user = User::new();
+    // Nothing has happened yet.
+    let (exit, missing) = user.json(&["audit", "verify"]);
+    assert_eq!((exit, missing["error"]["code"].as_str()), (6, Some("AUDIT_FAILED")));
+    assert_eq!(user.json(&with_weather(&["approve", "--yes"])).0, 0);
+    assert_eq!(user.json(&with_weather(&["call", "weather_today", "city=Oslo"])).0, 0);
+
+    let (exit, verified) = user.json(&["audit", "verify"]);
+    assert_eq!(exit, 0, "{verified}");
+    let head = verified["data"]["head"].as_str().unwrap().to_owned();
+    let (_, tail) = user.json(&["audit", "tail", "-n", "1"]);
+    assert_eq!(tail["data"]["entries"][0]["event"]["kind"], "tool_invoked", "{tail}");
+    assert!(!tail.to_string().contains("Oslo"));
+    let (_, asked) = user.json(&["audit", "query", "--kind", "tool_approved", "--since", "1h"]);
+    assert_eq!(asked["data"]["entries"][0]["event"]["tool"], "weather_today", "{asked}");
+    let (exit, unknown) = user.json(&["audit", "query", "--kind", "tool_aproved"]);
+    assert_eq!(exit, 1);
+    assert!(unknown["error"]["next"].as_str().unwrap().ends_with("tool_approved"), "{unknown}");
+    for (format, start) in
+        [("csv", "seq,at,kind"), ("cef", "CEF:0|"), ("otlp", "{\"resourceLogs\"")]
+    {
+        let exported = user.run(&["audit", "export", "--format", format]);
+        let text = String::from_utf8(exported.stdout).unwrap();
+        assert!(text.starts_with(start), "{text}");
+    }
+
+    // Signed, it holds for whoever has the public key, and another's key does not fit.
+    assert_eq!(user.run(&["keys", "new"]).status.code(), Some(0));
+    std::fs::write(user.home().join("mine.jwks"), user.run(&["keys", "export"]).stdout).unwrap();
+    let checked = ["audit", "verify", "--keys", "mine.jwks"];
+    assert_eq!(user.json(&checked).1["error"]["code"], "AUDIT_UNSIGNED");
+    assert_eq!(user.json(&["audit", "checkpoint"]).0, 0);
+    assert_eq!(user.json(&checked).0, 0);
+    assert_eq!(user.json(&["audit", "verify", "--head", &head]).0, 0);
+
+    let path = user.home().join("etdi/audit/events.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("tool_approved", "tool_declined", 1)).unwrap();
+    let (exit, touched) = user.json(&["audit", "verify"]);
+    assert_eq!(exit, 6);
+    assert!(touched["error"]["message"].as_str().unwrap().contains("was changed"), "{touched}");
+    std::fs::write(&path, text.lines().next().unwrap().to_owned() + "\n").unwrap();
+    assert_eq!(user.json(&["audit", "verify", "--head", &head]).0, 6);
+}
+
+/// A line that does not fit on the disk is taken back, so that the trail holds.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_does_not_cut_the_trail() {
+    let user = User::new();
+    assert_eq!(user.json(&with_weather(&["approve", "--yes"])).0, 0);
+    let trail = user.home().join("etdi/audit/events.jsonl");
+    let before = std::fs::read(&trail).unwrap();
+    // The limit of a file's size is as good as a full disk, and only for this process.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f {}; exec \"$@\"",
+        before.len() / 512 + usize::from(before.len() % 512 > 200)
+    );
+    let call = with_weather(&["--json", "call", "weather_today", "city=Oslo"]);
+    let run = |level: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script, "sh", ETDI]).args(&call[..2]).args(["--level", level]);
+        command.args(&call[2..]).env("ETDI_HOME", user.home().join("etdi"));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (_, basic) = run("basic");
+    assert!(basic.contains("sunny"), "{basic}");
+    let after = std::fs::read(&trail).unwrap();
+    assert_eq!(before, after, "the half line was taken back");
+}

@@ -141,7 +141,12 @@ fn anchors(target: &Target, home: &Home) -> Result<TrustAnchors, Failure> {
     Ok(anchors)
 }
 
-fn read_keys(path: &Path) -> Result<KeyRing, Failure> {
+/// The keys of a file, at least one.
+///
+/// # Errors
+///
+/// When it cannot be read, or holds none.
+pub fn read_keys(path: &Path) -> Result<KeyRing, Failure> {
     let unreadable = |why: String| {
         Failure::usage(
             format!("`{}`: {why}", path.display()),
