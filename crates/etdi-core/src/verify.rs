@@ -48,7 +48,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,8 +58,8 @@ use crate::binding::{Measurement, Possession};
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
-use crate::jws::{Jws, JwsError};
-use crate::key::{KeyId, VerifyingKey};
+use crate::jws::{IssuedJws, Jws, JwsError};
+use crate::key::{Algorithm, AllowList, KeyId, VerifyingKey};
 use crate::level::Revocation;
 use crate::manifest;
 use crate::proof::{Evidence, ProofVerifier, Trust};
@@ -287,6 +287,15 @@ pub struct Verifier {
     cache: Arc<Mutex<Cache>>,
     first_use: bool,
     revocations: Option<(Arc<Revocations>, Revocation)>,
+    accepted: Option<Arc<Accepted>>,
+    remember_for: Option<u64>,
+}
+
+/// Whose statements count, and signed with what; everybody's and everything where a set is empty.
+#[derive(Debug, Default)]
+struct Accepted {
+    issuers: BTreeSet<ProviderId>,
+    algorithms: BTreeSet<Algorithm>,
 }
 
 /// Signatures that were checked, by the digest of the statement. Only that they are valid is
@@ -294,7 +303,7 @@ pub struct Verifier {
 #[derive(Default)]
 struct Cache {
     epoch: u64,
-    entries: HashMap<(StatementType, Digest), Evidence>,
+    entries: HashMap<(StatementType, Digest), (Evidence, UnixTime)>,
     manifests: HashMap<Digest, Parsed>,
 }
 
@@ -326,7 +335,29 @@ impl Verifier {
             cache: Arc::default(),
             first_use: false,
             revocations: None,
+            accepted: None,
+            remember_for: None,
         }
+    }
+
+    /// Lets only these issuers' statements count, and only those signed with one of these
+    /// algorithms. An empty set excludes nothing. Whose key is known is asked all the same.
+    #[must_use]
+    pub fn accept_only(
+        self,
+        issuers: impl IntoIterator<Item = ProviderId>,
+        algorithms: impl IntoIterator<Item = Algorithm>,
+    ) -> Self {
+        let issuers = issuers.into_iter().collect();
+        let algorithms = algorithms.into_iter().collect();
+        Self { accepted: Some(Arc::new(Accepted { issuers, algorithms })), ..self }
+    }
+
+    /// Checks a signature anew once it was checked so many seconds ago; by default it is checked
+    /// once. Everything else about a statement is checked each time anyway.
+    #[must_use]
+    pub fn remember_for(self, seconds: u64) -> Self {
+        Self { remember_for: Some(seconds), cache: Arc::default(), ..self }
     }
 
     /// Also believes a key that nobody vouches for, where the server has proven to hold it and the
@@ -601,12 +632,16 @@ impl Verifier {
         peer: &Peer,
         now: UnixTime,
     ) -> Result<Evidence, VerifyError> {
-        match self.known_evidence(text, kind, now) {
+        let evidence = match self.known_evidence(text, kind, now) {
             Err(error) if error.verdict() != Verdict::Wrong => match &peer.possession {
                 Some(shown) if self.first_use => first_use(text, kind, shown)?.ok_or(error),
                 _ => Err(error),
             },
             result => result,
+        }?;
+        match &self.accepted {
+            Some(accepted) => accepted.check(text, kind, evidence),
+            None => Ok(evidence),
         }
     }
 
@@ -626,7 +661,7 @@ impl Verifier {
         for verifier in self.proofs.iter() {
             match verifier.verify_proof(text, kind, now) {
                 Ok(evidence) => {
-                    self.remember(epoch, key, &evidence);
+                    self.remember(epoch, key, &evidence, now);
                     return Ok(evidence);
                 }
                 // Identity providers sign with algorithms and name keys as publishers may not;
@@ -656,19 +691,49 @@ impl Verifier {
         now: UnixTime,
     ) -> Option<Evidence> {
         let cache = self.cache();
-        let evidence = cache.entries.get(key).filter(|_| cache.epoch == epoch)?;
-        let counts = evidence.until.is_none_or(|until| now < until);
+        let (evidence, since) = cache.entries.get(key).filter(|_| cache.epoch == epoch)?;
+        // A clock that was set back must not make it last.
+        let fresh = self.remember_for.is_none_or(|limit| now.0.abs_diff(since.0) < limit);
+        let counts = fresh && evidence.until.is_none_or(|until| now < until);
         counts.then(|| evidence.clone())
     }
 
-    fn remember(&self, epoch: u64, key: (StatementType, Digest), evidence: &Evidence) {
+    fn remember(
+        &self,
+        epoch: u64,
+        key: (StatementType, Digest),
+        evidence: &Evidence,
+        now: UnixTime,
+    ) {
         let mut cache = self.cache();
         // Emptying it now and then costs less than keeping an order.
         if cache.epoch != epoch || cache.entries.len() >= CACHE {
             cache.entries.clear();
             cache.epoch = epoch;
         }
-        cache.entries.insert(key, evidence.clone());
+        cache.entries.insert(key, (evidence.clone(), now));
+    }
+}
+
+impl Accepted {
+    fn check(
+        &self,
+        text: &str,
+        kind: StatementType,
+        evidence: Evidence,
+    ) -> Result<Evidence, VerifyError> {
+        if !self.issuers.is_empty() && !self.issuers.contains(&evidence.issuer) {
+            let (issuer, key) = (evidence.issuer, evidence.key);
+            return Err(VerifyError::IssuerUntrusted { issuer, key });
+        }
+        if !self.algorithms.is_empty() {
+            // The signature was checked; only its name is read again.
+            let jws = IssuedJws::read(text, kind, AllowList::IDENTITY_PROVIDER)?;
+            if !self.algorithms.contains(&jws.algorithm()) {
+                return Err(JwsError::Algorithm.into());
+            }
+        }
+        Ok(evidence)
     }
 }
 

@@ -7,10 +7,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use etdi_core::approval::{
     Approval, ApprovalStore, Approvals, Approver, MemoryStore, NoApprover, Pin,
 };
-use etdi_core::audit::{Auditor, MemoryAuditor};
+use etdi_core::audit::{self, AuditError, Auditor, MemoryAuditor};
+use etdi_core::event::{Event, Events};
+use etdi_core::identity::ProviderId;
+use etdi_core::key::Algorithm;
 use etdi_core::layer::{AskWhen, Clock, VerifyLayer};
 use etdi_core::level::{Policy, SecurityLevel};
+use etdi_core::policy::Gate;
 use etdi_core::proof::{ProofVerifier, Signer};
+use etdi_core::revocation::Revocations;
 use etdi_core::time::UnixTime;
 use etdi_core::trust::TrustAnchors;
 use etdi_core::verify::{Peer, Verifier};
@@ -18,6 +23,8 @@ use etdi_core::wire::{Capability, EXTENSION};
 use mcp_transport::{ConnectOptions, Connection, connect_with};
 use mcp_types::{ClientCapabilities, ExchangeService, Implementation, RawText};
 
+use crate::config::ClientOptions;
+use crate::servers::Servers;
 use crate::session::Trusting;
 use crate::{Error, Program, Session};
 
@@ -25,9 +32,9 @@ use crate::{Error, Program, Session};
 ///
 /// Every session of one client shares its policy, trusted publishers, approvals and audit trail.
 #[derive(Clone)]
-pub struct EtdiClient(Arc<Inner>);
+pub struct EtdiClient(pub(crate) Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     policy: Policy,
     verifier: Verifier,
     store: Arc<dyn ApprovalStore>,
@@ -37,6 +44,12 @@ struct Inner {
     caller: Option<Arc<dyn Signer>>,
     ask: AskWhen,
     info: Implementation,
+    gate: Option<Gate>,
+    pub(crate) events: Events,
+    pub(crate) options: ClientOptions,
+    pub(crate) show_unverified: bool,
+    pub(crate) user: String,
+    pub(crate) servers: Servers,
 }
 
 impl EtdiClient {
@@ -52,6 +65,14 @@ impl EtdiClient {
             caller: None,
             ask: AskWhen::default(),
             info: Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
+            gate: None,
+            revocations: None,
+            events: None,
+            options: ClientOptions::default(),
+            show_unverified: false,
+            user: "user".to_owned(),
+            accepted: None,
+            remember_for: None,
         }
     }
 
@@ -79,6 +100,16 @@ impl EtdiClient {
     ///
     /// Outside a tokio runtime.
     pub async fn connect(&self, program: Program) -> Result<Session<Connection>, Error> {
+        let (connection, peer) = self.start(program, self.options()).await?;
+        self.over(connection, peer).await
+    }
+
+    /// Starts a program, if it is the one that is pinned, and connects to it.
+    pub(crate) async fn start(
+        &self,
+        program: Program,
+        options: ConnectOptions,
+    ) -> Result<(Connection, Peer), Error> {
         let measured = program.measure()?;
         let identity = program.identity();
         let found = measured.pin();
@@ -91,8 +122,7 @@ impl EtdiClient {
             });
         }
         let io = program.command(&measured).spawn()?;
-        let connection = connect_with(io, self.options());
-        self.over(connection, Peer::new(identity).measured(measured)).await
+        Ok((connect_with(io, options), Peer::new(identity).measured(measured)))
     }
 
     /// A pin of an approved tool of the server that says something else than `found`.
@@ -120,8 +150,12 @@ impl EtdiClient {
         let clock = inner.clock.clone();
         let layer =
             VerifyLayer::new(inner.verifier.clone(), approvals, peer.clone(), move || clock())
-                .auditor(inner.auditor.clone())
+                .events(inner.events.clone())
                 .ask(inner.ask);
+        let layer = match &inner.gate {
+            Some(gate) => layer.gate(gate.clone()),
+            None => layer,
+        };
         let layer = match &inner.caller {
             Some(caller) => layer.caller(caller.clone()),
             None => layer,
@@ -142,16 +176,37 @@ impl EtdiClient {
         (self.0.clock)()
     }
 
-    fn options(&self) -> ConnectOptions {
+    /// The events of this client, for whoever wants to listen otherwise than by
+    /// [`EtdiClient::on`].
+    pub fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    pub(crate) fn info(&self) -> Implementation {
+        self.0.info.clone()
+    }
+
+    pub(crate) fn note(&self, event: &Event) -> Result<(), AuditError> {
+        let now = self.now();
+        let event = event.clone().under(self.0.policy.level);
+        audit::record(&*self.0.auditor, &event, now, self.0.policy.audit).map(|_| ())
+    }
+
+    pub(crate) fn options(&self) -> ConnectOptions {
         let mut options = ConnectOptions::new(self.0.info.clone());
+        options.config.client_capabilities = self.capabilities();
+        options
+    }
+
+    /// What servers are told that this client can do.
+    pub(crate) fn capabilities(&self) -> ClientCapabilities {
         let mut capabilities = ClientCapabilities::new();
         // A capability always has a JSON form; without it servers only know less of us.
         if let Ok(capability) = RawText::of(&Capability::default()) {
             let extensions = capabilities.extensions.get_or_insert_default();
             extensions.insert(EXTENSION.to_owned(), capability);
         }
-        options.config.client_capabilities = capabilities;
-        options
+        capabilities
     }
 }
 
@@ -173,6 +228,14 @@ pub struct EtdiClientBuilder {
     caller: Option<Arc<dyn Signer>>,
     ask: AskWhen,
     info: Implementation,
+    gate: Option<Gate>,
+    revocations: Option<Arc<Revocations>>,
+    events: Option<Events>,
+    options: ClientOptions,
+    show_unverified: bool,
+    user: String,
+    accepted: Option<(Vec<ProviderId>, Vec<Algorithm>)>,
+    remember_for: Option<u64>,
 }
 
 impl EtdiClientBuilder {
@@ -240,18 +303,86 @@ impl EtdiClientBuilder {
         self
     }
 
+    /// Asks this gate before each call of an approved tool is sent.
+    pub fn gate(mut self, gate: Gate) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    /// Refuses what was revoked; how fresh that knowledge has to be, the policy says.
+    pub fn revocations(mut self, revocations: Arc<Revocations>) -> Self {
+        self.revocations = Some(revocations);
+        self
+    }
+
+    /// Tells these listeners; a client has a broadcast of its own by default.
+    pub fn events(mut self, events: Events) -> Self {
+        self.events = Some(events);
+        self
+    }
+
+    /// Sets how servers are talked to: for [`EtdiClient::connect_to_server`] and what it names.
+    pub fn options(mut self, options: ClientOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Has [`EtdiClient::discover_tools`] also give tools that were not verified.
+    pub fn show_unverified(mut self, show: bool) -> Self {
+        self.show_unverified = show;
+        self
+    }
+
+    /// Names whoever approves by [`EtdiClient::approve_tool`]; `user` by default.
+    pub fn user(mut self, name: impl Into<String>) -> Self {
+        self.user = name.into();
+        self
+    }
+
+    /// Lets only these issuers' statements count, and only those signed with one of these
+    /// algorithms; see [`Verifier::accept_only`].
+    pub fn accept_only(mut self, issuers: Vec<ProviderId>, algorithms: Vec<Algorithm>) -> Self {
+        self.accepted = Some((issuers, algorithms));
+        self
+    }
+
+    /// Checks a signature anew once it was checked so many seconds ago; see
+    /// [`Verifier::remember_for`].
+    pub fn remember_signatures_for(mut self, seconds: u64) -> Self {
+        self.remember_for = Some(seconds);
+        self
+    }
+
     /// Makes the client.
     pub fn build(self) -> EtdiClient {
+        let mut verifier = Verifier::with_all(self.proofs);
+        if let Some(revocations) = self.revocations {
+            verifier = verifier.revocations(revocations, self.policy.revocation);
+        }
+        if let Some((issuers, algorithms)) = self.accepted {
+            verifier = verifier.accept_only(issuers, algorithms);
+        }
+        if let Some(seconds) = self.remember_for {
+            verifier = verifier.remember_for(seconds);
+        }
+        let events = self.events.unwrap_or_default();
+        let auditor = self.auditor.unwrap_or_else(|| Arc::new(MemoryAuditor::default()));
         EtdiClient(Arc::new(Inner {
             policy: self.policy,
-            verifier: Verifier::with_all(self.proofs),
+            verifier,
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             approver: self.approver.unwrap_or_else(|| Arc::new(NoApprover)),
-            auditor: self.auditor.unwrap_or_else(|| Arc::new(MemoryAuditor::default())),
+            auditor: Arc::new(events.after(auditor, SOURCE)),
             clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
             caller: self.caller,
             ask: self.ask,
             info: self.info,
+            gate: self.gate,
+            events,
+            options: self.options,
+            show_unverified: self.show_unverified,
+            user: self.user,
+            servers: Servers::default(),
         }))
     }
 }
@@ -261,6 +392,9 @@ impl fmt::Debug for EtdiClientBuilder {
         f.debug_struct("EtdiClientBuilder").field("policy", &self.policy).finish_non_exhaustive()
     }
 }
+
+/// Who tells of events.
+const SOURCE: &str = "etdi client";
 
 /// The system's time. A clock before 1970 counts as 1970, where nothing is valid yet.
 pub fn system_time() -> UnixTime {

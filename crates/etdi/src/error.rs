@@ -3,11 +3,17 @@
 use std::fmt;
 
 use etdi_core::approval::{Pin, StoreError};
+use etdi_core::audit::AuditError;
 use etdi_core::binding::MeasureError;
 use etdi_core::change::visible;
+use etdi_core::identity::IdentityError;
 use etdi_core::layer::StartError;
 use etdi_core::wire;
 use mcp_types::ErrorObject;
+use serde::{Deserialize, Serialize};
+
+use crate::ApproveError;
+use crate::config::ConfigError;
 
 /// Why a session was not made, or did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +39,39 @@ pub enum Error {
     /// The approvals cannot be read: nothing counts as approved.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit trail cannot be written, and the policy wants it first.
+    #[error("nothing was done: {0}")]
+    Audit(#[from] AuditError),
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The URL is no identity of a server.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A header that cannot be sent.
+    #[error("the header `{}` cannot be sent, its name or value holds what no header may", visible(.name))]
+    Header {
+        /// Its name.
+        name: String,
+    },
+    /// A name that no server can be given.
+    #[error("a server cannot be named `{}`: take a name that is free, not empty, and without `/`", visible(.name))]
+    ServerName {
+        /// The name.
+        name: String,
+    },
+    /// No server is connected under this name.
+    #[error("no server is connected as `{}`, connect it with `connect_to_server`", visible(.name))]
+    NoSuchServer {
+        /// The name.
+        name: String,
+    },
+    /// A tool was not approved.
+    #[error(transparent)]
+    Approve(#[from] ApproveError),
+    /// What was approved and what is listed cannot be compared.
+    #[error("what was approved and what is listed cannot be compared: {0}")]
+    Compare(String),
     /// The server does not list the tool.
     #[error("the server lists no tool `{}`", visible(.name))]
     NoSuchTool {
@@ -52,6 +91,13 @@ impl Error {
             Self::Measure(_) | Self::Start(_) => "NOT_STARTED".to_owned(),
             Self::ExecutableChanged { .. } => "EXECUTABLE_CHANGED".to_owned(),
             Self::Store(_) => "STORE_FAILED".to_owned(),
+            Self::Audit(_) => "AUDIT_FAILED".to_owned(),
+            Self::Config(_) | Self::Header { .. } => "CONFIGURATION".to_owned(),
+            Self::Identity(_) => "NOT_A_SERVER".to_owned(),
+            Self::ServerName { .. } => "SERVER_NAME".to_owned(),
+            Self::NoSuchServer { .. } => "NO_SUCH_SERVER".to_owned(),
+            Self::Approve(error) => error.code().to_owned(),
+            Self::Compare(_) => "DEFINITION_INVALID".to_owned(),
             Self::NoSuchTool { .. } => "NO_SUCH_TOOL".to_owned(),
             Self::Client(error) => match error {
                 mcp_client::Error::Refused(refusal) => {
@@ -68,14 +114,155 @@ impl Error {
         }
     }
 
+    /// The family that the error belongs to, by the name that the ETDI README's language has for it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(_) => ErrorKind::StorageError,
+            Self::Config(_)
+            | Self::Header { .. }
+            | Self::ServerName { .. }
+            | Self::Identity(_)
+            | Self::NoSuchServer { .. } => ErrorKind::ConfigurationError,
+            Self::NoSuchTool { .. } => ErrorKind::ToolNotFound,
+            Self::Client(mcp_client::Error::Timeout(_)) => ErrorKind::VerificationTimeout,
+            error => ErrorKind::of_code(&error.code()),
+        }
+    }
+
     /// Whether a security check refused; everything else is a fault of a program or a network.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
             Self::ExecutableChanged { .. }
                 | Self::Store(_)
+                | Self::Audit(_)
+                | Self::Approve(_)
                 | Self::Client(mcp_client::Error::Refused(_))
         )
+    }
+}
+
+/// The families of errors, by names that never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// None of the others.
+    EtdiError,
+    /// A signature, or what it signs, is wrong.
+    SignatureInvalid,
+    /// The version or definition is another one than was approved.
+    VersionMismatch,
+    /// A permission was not granted.
+    PermissionDenied,
+    /// A login failed.
+    OauthError,
+    /// An issuer or its keys cannot be used.
+    ProviderError,
+    /// A token does not count.
+    TokenValidationFailed,
+    /// There is no approval that counts.
+    ApprovalError,
+    /// A setting is wrong.
+    ConfigurationError,
+    /// There is no such tool.
+    ToolNotFound,
+    /// There is no such provider.
+    ProviderNotFound,
+    /// The level does not admit it.
+    SecurityLevelError,
+    /// It took too long.
+    VerificationTimeout,
+    /// Something cannot be kept, or read back.
+    StorageError,
+    /// A key does not count, or was taken back.
+    KeyExchangeError,
+    /// A call is not signed as it must be.
+    RequestSigningError,
+}
+
+impl ErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::EtdiError,
+        Self::SignatureInvalid,
+        Self::VersionMismatch,
+        Self::PermissionDenied,
+        Self::OauthError,
+        Self::ProviderError,
+        Self::TokenValidationFailed,
+        Self::ApprovalError,
+        Self::ConfigurationError,
+        Self::ToolNotFound,
+        Self::ProviderNotFound,
+        Self::SecurityLevelError,
+        Self::VerificationTimeout,
+        Self::StorageError,
+        Self::KeyExchangeError,
+        Self::RequestSigningError,
+    ];
+
+    /// The name, such as `SIGNATURE_INVALID`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::EtdiError => "ETDI_ERROR",
+            Self::SignatureInvalid => "SIGNATURE_INVALID",
+            Self::VersionMismatch => "VERSION_MISMATCH",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::OauthError => "OAUTH_ERROR",
+            Self::ProviderError => "PROVIDER_ERROR",
+            Self::TokenValidationFailed => "TOKEN_VALIDATION_FAILED",
+            Self::ApprovalError => "APPROVAL_ERROR",
+            Self::ConfigurationError => "CONFIGURATION_ERROR",
+            Self::ToolNotFound => "TOOL_NOT_FOUND",
+            Self::ProviderNotFound => "PROVIDER_NOT_FOUND",
+            Self::SecurityLevelError => "SECURITY_LEVEL_ERROR",
+            Self::VerificationTimeout => "VERIFICATION_TIMEOUT",
+            Self::StorageError => "STORAGE_ERROR",
+            Self::KeyExchangeError => "KEY_EXCHANGE_ERROR",
+            Self::RequestSigningError => "REQUEST_SIGNING_ERROR",
+        }
+    }
+
+    /// The family of one of our finer codes, those on the wire included.
+    pub fn of_code(code: &str) -> Self {
+        match code {
+            "SIGNATURE_INVALID"
+            | "DIGEST_MISMATCH"
+            | "ATTESTATION_INVALID"
+            | "ATTESTATION_EXPIRED"
+            | "ATTESTATION_NOT_YET_VALID"
+            | "SIGNATURE_REMOVED"
+            | "VERIFICATION_LOST" => Self::SignatureInvalid,
+            "VERSION_CHANGED" | "VERSION_LOWERED" | "DEFINITION_CHANGED" => Self::VersionMismatch,
+            "PERMISSION_DENIED"
+            | "PERMISSIONS_CHANGED"
+            | "PERMISSIONS_UNDECIDED"
+            | "CHAIN_DENIED"
+            | "POLICY_DENIED"
+            | "FLOW_DENIED" => Self::PermissionDenied,
+            "ISSUER_CHANGED" | "KEY_UNAVAILABLE" => Self::ProviderError,
+            "KEY_CHANGED" | "KEY_UNTRUSTED" | "KEY_UNKNOWN" | "KEY_REVOKED" | "REVOKED" => {
+                Self::KeyExchangeError
+            }
+            "TOKEN_INVALID" => Self::TokenValidationFailed,
+            "NOT_APPROVED" | "APPROVAL_WITHDRAWN" | "APPROVAL_EXPIRED" | "EXECUTABLE_CHANGED" => {
+                Self::ApprovalError
+            }
+            "UNSIGNED" | "UNVERIFIED" => Self::SecurityLevelError,
+            "STORE_FAILED" | "AUDIT_FAILED" => Self::StorageError,
+            "SIGNATURE_REQUIRED" | "REPLAYED" | "STALE" | "WRONG_AUDIENCE" | "NONCE_REQUIRED" => {
+                Self::RequestSigningError
+            }
+            "NOT_LISTED" | "NO_SUCH_TOOL" => Self::ToolNotFound,
+            _ => Self::EtdiError,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.code())
     }
 }
 

@@ -75,12 +75,23 @@ mod client;
 mod error;
 mod program;
 mod secure;
+mod servers;
 mod session;
+mod status;
+
+pub mod config;
+#[cfg(feature = "http")]
+pub mod http;
 
 pub use etdi_core as core;
 
 pub use client::{EtdiClient, EtdiClientBuilder, system_time};
-pub use error::{Error, SecureError};
+pub use error::{Error, ErrorKind, SecureError};
 pub use program::Program;
 pub use secure::{EtdiServerConfig, Secured, secure};
+pub use servers::{DiscoveredTool, InvalidToolId, Stats, Target, ToolId, VersionChange};
 pub use session::{ApproveError, Session};
+pub use status::VerificationStatus;
+
+/// A session by the name that the ETDI README has for it.
+pub type SecureSession<S = mcp_transport::Connection> = Session<S>;

@@ -78,6 +78,11 @@ impl<S: ExchangeService> Session<S> {
         Ok(self.layer.reviews())
     }
 
+    /// What became of each tool when it was last listed or called; nothing is listed for it.
+    pub fn reviews(&self) -> Vec<Arc<Review>> {
+        self.layer.reviews()
+    }
+
     /// What became of one tool when it was last listed or called; nothing is listed for it.
     pub fn review(&self, name: &str) -> Option<Arc<Review>> {
         self.layer.review(name)

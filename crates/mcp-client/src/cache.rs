@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mcp_types::error::codes;
 use mcp_types::{
@@ -49,6 +49,7 @@ pub struct CacheLayer {
 
 struct Shared {
     now: Box<dyn Fn() -> Instant + Send + Sync>,
+    most_ms: u64,
     store: Mutex<Store>,
 }
 
@@ -71,7 +72,15 @@ impl CacheLayer {
         bytes: usize,
     ) -> Self {
         let store = Mutex::new(Store::new(entries, bytes));
-        Self { shared: Arc::new(Shared { now: Box::new(now), store }) }
+        Self { shared: Arc::new(Shared { now: Box::new(now), most_ms: u64::MAX, store }) }
+    }
+
+    /// A cache as [`CacheLayer::new`] makes it that keeps nothing for longer than `most`, whatever
+    /// the server says.
+    pub fn at_most(now: impl Fn() -> Instant + Send + Sync + 'static, most: Duration) -> Self {
+        let store = Mutex::new(Store::new(1_024, 16 << 20));
+        let most_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        Self { shared: Arc::new(Shared { now: Box::new(now), most_ms, store }) }
     }
 
     /// Makes stale what `notification` says has changed, and what is under way of it.
@@ -178,7 +187,8 @@ impl Shared {
     ) {
         match answer {
             Ok(Outcome::Complete(result)) => {
-                let Some((ttl_ms, scope)) = hints(result).filter(|(ttl, _)| *ttl > 0) else {
+                let hints = hints(result).map(|(ttl, scope)| (ttl.min(self.most_ms), scope));
+                let Some((ttl_ms, scope)) = hints.filter(|(ttl, _)| *ttl > 0) else {
                     return;
                 };
                 let key = if scope == Some(&CacheScope::Public) { public } else { private };

@@ -1,0 +1,449 @@
+//! The client's settings as one file: the names and defaults of the ETDI README, each of which
+//! changes what the client does.
+//!
+//! A text of a setting may name variables of the environment, as `${NAME}` or
+//! `${NAME:-otherwise}`; `$${` stands for itself. A key that is not known is refused, with the
+//! nearest that is. [`EtdiClientConfig::load`] also honours `ETDI_CONFIG_PATH`,
+//! `ETDI_SECURITY_LEVEL`, `ETDI_OAUTH_PROVIDER`, `ETDI_CLIENT_ID`, `ETDI_CLIENT_SECRET`,
+//! `ETDI_DOMAIN` and `ETDI_AUDIENCE`, which win over the file.
+//!
+//! ```
+//! use etdi::config::EtdiClientConfig;
+//! use etdi::core::level::{Handling, SecurityLevel};
+//!
+//! let environment = |name: &str| (name == "LEVEL").then(|| "enhanced".to_owned());
+//! let text = r#"{"security_level": "${LEVEL}", "allow_non_etdi_tools": false}"#;
+//! let config = EtdiClientConfig::from_json(text, environment)?;
+//! assert_eq!(config.policy().level, SecurityLevel::Enhanced);
+//! assert_eq!(config.policy().unsigned, Handling::Refuse);
+//!
+//! let typed = EtdiClientConfig::from_json(r#"{"securty_level": "basic"}"#, environment);
+//! let message = typed.unwrap_err().to_string();
+//! assert_eq!(message, "`securty_level` is no setting, did you mean `security_level`?");
+//! # Ok::<(), etdi::config::ConfigError>(())
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use etdi_core::approval::StoreError;
+use etdi_core::audit::{AuditError, AuditFile, Durability};
+use etdi_core::key::{KeyError, SigningKey};
+use etdi_core::level::{CallAttestation, Handling, Policy, SecurityLevel};
+use etdi_core::secret::Protection;
+pub use etdi_core::store::{StorageConfig, StorageType};
+use serde::{Deserialize, Serialize};
+
+use crate::{EtdiClient, EtdiClientBuilder, system_time};
+
+mod key;
+mod oauth;
+mod read;
+mod trust;
+
+pub use key::KeyConfig;
+pub use oauth::{ClientSecret, OAuthConfig};
+pub use trust::{TrustConfig, TrustedProvider};
+
+/// The settings of an [`EtdiClient`].
+///
+/// Made by [`EtdiClientConfig::default`] and changed field by field, or read from a file. What a
+/// field leaves out has the default that is written at it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct EtdiClientConfig {
+    /// The version of this form: 1.
+    pub config_version: u32,
+    /// How much is demanded; `enhanced`.
+    pub security_level: SecurityLevel,
+    /// What is demanded in each detail, in place of what the level stands for; none.
+    pub policy: Option<Policy>,
+    /// The identity provider, for the crate `etdi-oauth`; none.
+    pub oauth_config: Option<OAuthConfig>,
+    /// The key that signs calls.
+    pub key_config: KeyConfig,
+    /// Where approvals are kept.
+    pub storage_config: StorageConfig,
+    /// How servers are talked to.
+    pub options: ClientOptions,
+    /// For how many seconds a checked signature is not checked again; 300. Everything that depends
+    /// on time, tool or server is checked each time.
+    pub verification_cache_ttl: u64,
+    /// Whether tools of servers without ETDI may be approved, at basic and enhanced; `true`.
+    pub allow_non_etdi_tools: bool,
+    /// Whether [`EtdiClient::discover_tools`] also gives tools that were not verified, with their
+    /// status; `false`. They can be called no more than without.
+    pub show_unverified_tools: bool,
+    /// Whether every call is signed, and not only where the tool wants it; `false`. At strict it
+    /// is so anyway.
+    pub enable_request_signing: bool,
+    /// Which publishers are trusted.
+    pub trust: TrustConfig,
+    /// Where events are kept.
+    pub audit: AuditConfig,
+}
+
+impl Default for EtdiClientConfig {
+    fn default() -> Self {
+        Self {
+            config_version: 1,
+            security_level: SecurityLevel::Enhanced,
+            policy: None,
+            oauth_config: None,
+            key_config: KeyConfig::default(),
+            storage_config: StorageConfig::default(),
+            options: ClientOptions::default(),
+            verification_cache_ttl: 300,
+            allow_non_etdi_tools: true,
+            show_unverified_tools: false,
+            enable_request_signing: false,
+            trust: TrustConfig::default(),
+            audit: AuditConfig::default(),
+        }
+    }
+}
+
+/// How servers are talked to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ClientOptions {
+    /// How long a server may take to answer, in seconds; 30. The time that a person takes to
+    /// answer a question does not count. At least one.
+    pub timeout_seconds: u64,
+    /// How often connecting and listing are tried again when the server does not answer; 3. A call
+    /// is never made twice.
+    pub retry_attempts: u32,
+    /// Whether listings are kept for as long as the server says; `true`.
+    pub enable_caching: bool,
+    /// How long a listing is kept at most, in seconds, whatever the server says; 300.
+    pub cache_ttl_seconds: u64,
+    /// Whether [`EtdiClient::get_stats`] counts; `true`.
+    pub enable_metrics: bool,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            timeout_seconds: 30,
+            retry_attempts: 3,
+            enable_caching: true,
+            cache_ttl_seconds: 300,
+            enable_metrics: true,
+        }
+    }
+}
+
+impl ClientOptions {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds.max(1))
+    }
+
+    pub(crate) fn cache_ttl(&self) -> Option<Duration> {
+        self.enable_caching.then(|| Duration::from_secs(self.cache_ttl_seconds))
+    }
+}
+
+/// Where events are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AuditConfig {
+    /// Whether events are kept in a file; `true`. Without, the newest thousand are in memory.
+    pub enabled: bool,
+    /// The file; `audit/events.jsonl` in the directory of `etdi` when it is not set.
+    pub path: Option<PathBuf>,
+    /// Whether a line is on the device before what it notes is done; `false`.
+    pub sync: bool,
+    /// After how many bytes the trail goes on in another file; 16 MiB.
+    pub rotate_bytes: u64,
+    /// How many old files are kept; all when it is not set.
+    pub keep_files: Option<usize>,
+    /// After how many entries each the trail is signed with the client's key; 0 for never.
+    pub checkpoint_every: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            path: None,
+            sync: false,
+            rotate_bytes: 16 << 20,
+            keep_files: None,
+            checkpoint_every: 0,
+        }
+    }
+}
+
+impl EtdiClientConfig {
+    /// Reads settings. `environment` gives the value of a variable.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no JSON, a key is not known, a value does not fit, or a variable that is
+    /// named is not set.
+    pub fn from_json(
+        text: &str,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let config: Self = read::read(text, &environment)?;
+        if config.config_version != 1 {
+            return Err(ConfigError::Version(config.config_version));
+        }
+        Ok(config)
+    }
+
+    /// Reads a file of settings, with the environment of this process.
+    ///
+    /// # Errors
+    ///
+    /// As [`EtdiClientConfig::from_json`], and when the file cannot be read.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.display().to_string(), source })?;
+        Self::from_json(&text, variable)
+    }
+
+    /// The settings of this process: the file that `ETDI_CONFIG_PATH` names, else the defaults, and
+    /// over them what the environment says.
+    ///
+    /// # Errors
+    ///
+    /// As [`EtdiClientConfig::read`].
+    pub fn load() -> Result<Self, ConfigError> {
+        Self::load_from(variable)
+    }
+
+    /// The same with another environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`EtdiClientConfig::read`].
+    pub fn load_from(environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut config = match environment("ETDI_CONFIG_PATH") {
+            Some(path) => {
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|source| ConfigError::Read { path, source })?;
+                Self::from_json(&text, &environment)?
+            }
+            None => Self::default(),
+        };
+        if let Some(level) = environment("ETDI_SECURITY_LEVEL") {
+            config.security_level = level.parse().map_err(|error| ConfigError::Value {
+                path: "ETDI_SECURITY_LEVEL".to_owned(),
+                message: format!("{error}"),
+            })?;
+        }
+        oauth::from_environment(&mut config.oauth_config, &environment);
+        Ok(config)
+    }
+
+    /// What the checks demand: the level or the policy of its own, with what the other settings
+    /// change. No setting makes `strict` weaker.
+    pub fn policy(&self) -> Policy {
+        let mut policy = self.policy.clone().unwrap_or_else(|| self.security_level.policy());
+        if !self.allow_non_etdi_tools {
+            policy.unsigned = Handling::Refuse;
+        }
+        if self.enable_request_signing {
+            policy.call_attestation = CallAttestation::Always;
+        }
+        policy
+    }
+
+    /// Makes a client's builder, which still takes who is asked and whatever else is not in a
+    /// file: opens the store, the audit trail and the key.
+    ///
+    /// `protection` seals approvals and the generated key at rest; it is needed unless
+    /// `storage_config.encryption_enabled` is off or approvals are in memory.
+    ///
+    /// # Errors
+    ///
+    /// When something that the settings name cannot be opened; see [`ConfigError`].
+    pub fn builder(
+        &self,
+        protection: Option<Protection>,
+    ) -> Result<EtdiClientBuilder, ConfigError> {
+        let policy = self.policy();
+        let home = Home::find(&variable);
+        let storage = &self.storage_config;
+        let mut builder = EtdiClient::builder()
+            .policy(policy.clone())
+            .options(self.options.clone())
+            .show_unverified(self.show_unverified_tools)
+            .remember_signatures_for(self.verification_cache_ttl)
+            .accept_only(self.trust.issuers()?, self.trust.algorithms()?)
+            .trust(self.trust.anchors()?);
+        if storage.storage_type != StorageType::Database {
+            let directory = match storage.storage_type {
+                StorageType::File if storage.storage_path.is_none() => home.inside("approvals")?,
+                _ => PathBuf::new(),
+            };
+            let sealed = protection.clone();
+            builder = builder.approvals(storage.open(&directory, sealed, None, system_time())?);
+        }
+        let sealing = protection.filter(|_| storage.encryption_enabled);
+        let signs = policy.call_attestation == CallAttestation::Always
+            || self.audit.checkpoint_every > 0
+            || self.key_config != KeyConfig::default();
+        let key = match signs {
+            true => Some(Arc::new(self.key_config.open(&home, sealing)?)),
+            false => None,
+        };
+        if let Some(key) = &key {
+            builder = builder.caller(key.clone());
+        }
+        if self.audit.enabled {
+            builder = builder.auditor(Arc::new(self.open_audit(&home, key)?));
+        }
+        Ok(builder)
+    }
+
+    fn open_audit(
+        &self,
+        home: &Home,
+        key: Option<Arc<SigningKey>>,
+    ) -> Result<AuditFile, ConfigError> {
+        let audit = &self.audit;
+        let path = match &audit.path {
+            Some(path) => path.clone(),
+            None => home.inside("audit")?.join("events.jsonl"),
+        };
+        let durability = if audit.sync { Durability::Synced } else { Durability::Written };
+        let mut options = AuditFile::options().durability(durability).rotate_at(audit.rotate_bytes);
+        if let Some(files) = audit.keep_files {
+            options = options.keep_files(files);
+        }
+        if let Some(key) = key.filter(|_| audit.checkpoint_every > 0) {
+            options = options.sign(key, audit.checkpoint_every);
+        }
+        Ok(options.open(path)?)
+    }
+}
+
+/// Where things are kept for which no setting names a place.
+pub(crate) struct Home(Option<PathBuf>);
+
+impl Home {
+    /// `$ETDI_HOME`, else `etdi` in the XDG data directory.
+    fn find(environment: &dyn Fn(&str) -> Option<String>) -> Self {
+        let set = |name| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let data = || set("XDG_DATA_HOME").filter(|path| path.is_absolute());
+        Self(
+            set("ETDI_HOME")
+                .or_else(|| Some(data()?.join("etdi")))
+                .or_else(|| Some(set("HOME")?.join(".local/share/etdi"))),
+        )
+    }
+
+    /// A directory inside, made for its owner alone.
+    fn inside(&self, name: &str) -> Result<PathBuf, ConfigError> {
+        let path = self.0.as_ref().ok_or(ConfigError::Homeless)?.join(name);
+        private_directory(&path)
+            .map_err(|source| ConfigError::Write { path: path.display().to_string(), source })?;
+        Ok(path)
+    }
+}
+
+fn private_directory(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the settings `{path}`: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The text is no JSON.
+    #[error("the settings are no JSON: {0}")]
+    Json(#[source] serde_json::Error),
+    /// A key that is not known.
+    #[error("`{path}` is no setting{}", .nearest.as_ref().map_or_else(String::new, |near| format!(", did you mean `{near}`?")))]
+    Unknown {
+        /// Where it stands.
+        path: String,
+        /// What is nearest to it.
+        nearest: Option<String>,
+    },
+    /// A value that does not fit.
+    #[error("`{path}`: {message}")]
+    Value {
+        /// The setting.
+        path: String,
+        /// What is wrong with it, and what is right.
+        message: String,
+    },
+    /// A variable that is not set.
+    #[error(
+        "`{path}` wants `${{{name}}}`, which is not set, set it or write `${{{name}:-otherwise}}`"
+    )]
+    Unset {
+        /// The setting.
+        path: String,
+        /// The variable.
+        name: String,
+    },
+    /// A placeholder without its end.
+    #[error("`{path}` has `${{` without `}}`, write `$${{` for the characters themselves")]
+    Placeholder {
+        /// The setting.
+        path: String,
+    },
+    /// Another version of this form.
+    #[error("`config_version` {0} is not known here, use 1")]
+    Version(u32),
+    /// There is no place for what needs one.
+    #[error(
+        "neither `ETDI_HOME` nor `HOME` is set, so name `storage_config.storage_path`, `key_config.private_key_path` and `audit.path`"
+    )]
+    Homeless,
+    /// A file or directory cannot be made.
+    #[error("cannot make `{path}`: {source}")]
+    Write {
+        /// Which.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The key cannot be used.
+    #[error("the key `{path}` cannot be used: {message}")]
+    Key {
+        /// The key.
+        path: String,
+        /// Why, and what to do.
+        message: String,
+    },
+    /// A key cannot be read or made.
+    #[error(transparent)]
+    Signing(#[from] KeyError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The audit trail cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+#[cfg(test)]
+mod tests;

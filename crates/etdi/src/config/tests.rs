@@ -1,0 +1,670 @@
+//! Each setting, and what it changes.
+
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+
+use etdi_core::approval::{Answer, Approver, Granted, Question};
+use etdi_core::attestation::Attestation;
+use etdi_core::event::EventKind;
+use etdi_core::identity::{ProviderId, ServerIdentity};
+use etdi_core::key::{Algorithm, KeyId};
+use etdi_core::proof::{Evidence, ProofVerifier};
+use etdi_core::secret::SealingKey;
+use etdi_core::time::UnixTime;
+use etdi_core::verify::{Peer, VerifyError};
+use etdi_core::wire::{self, StatementType};
+use mcp_server::{ServerBuilder, server, tool};
+use mcp_types::{
+    BoxFuture, ClientRequest, ErrorObject, Exchange, ExchangeFuture, ExchangeService, Outcome,
+    ServerResult,
+};
+use serde_json::json;
+use tower_service::Service;
+
+use super::*;
+use crate::{EtdiServerConfig, Secured, Target, VerificationStatus, secure};
+
+/// Says hello.
+#[tool(etdi, etdi_crate = etdi_core, version = "1.0.0", permissions = ["greetings:say"])]
+fn greet(name: String) -> String {
+    format!("Hello, {name}.")
+}
+
+/// Does something.
+#[tool]
+fn plain() {}
+
+struct Yes;
+
+impl Approver for Yes {
+    fn ask<'a>(&'a self, _: Question<'a>) -> BoxFuture<'a, Answer> {
+        Box::pin(std::future::ready(Answer::approve(Granted::All, "tester")))
+    }
+}
+
+fn nothing(_: &str) -> Option<String> {
+    None
+}
+
+fn read(text: &str) -> Result<EtdiClientConfig, String> {
+    EtdiClientConfig::from_json(text, nothing).map_err(|error| error.to_string())
+}
+
+/// Settings that keep nothing outside of this process.
+fn in_memory() -> EtdiClientConfig {
+    let mut config = EtdiClientConfig::default();
+    config.storage_config.storage_type = StorageType::Memory;
+    config.audit.enabled = false;
+    config.key_config.key_algorithm = "EdDSA".to_owned();
+    config.options.retry_attempts = 0;
+    config
+}
+
+fn client(config: &EtdiClientConfig) -> EtdiClient {
+    config.builder(None).unwrap().approver(Arc::new(Yes)).build()
+}
+
+fn notes() -> ServerIdentity {
+    ServerIdentity::package("pkg:cargo/notes").unwrap()
+}
+
+fn acme() -> ProviderId {
+    "https://acme.example".parse().unwrap()
+}
+
+/// A server whose tools a publisher signs, with the key that the server holds.
+async fn signed(tools: ServerBuilder, key: &Arc<SigningKey>) -> Secured<mcp_server::Server> {
+    let statement = Attestation::new(acme(), notes(), system_time());
+    let config =
+        EtdiServerConfig::new(notes()).signing(statement, key.clone()).instance_key(key.clone());
+    secure(tools.build().unwrap(), config).await.unwrap()
+}
+
+fn key() -> Arc<SigningKey> {
+    Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap())
+}
+
+fn trusting(mut config: EtdiClientConfig, key: &SigningKey) -> EtdiClientConfig {
+    let mut provider = TrustedProvider::default();
+    provider.keys = vec![serde_json::from_str(&key.verifying_key().to_jwk()).unwrap()];
+    config.trust.trusted_providers.insert(acme().to_string(), provider);
+    config
+}
+
+async fn connected(config: &EtdiClientConfig, service: impl ExchangeService) -> EtdiClient {
+    let client = client(config);
+    let target = Target::service(service, Peer::new(notes()));
+    client.connect_to_server(target, "notes").await.unwrap();
+    client
+}
+
+/// What comes of listing and calling `greet`.
+async fn greeted(client: &EtdiClient) -> Result<VerificationStatus, String> {
+    let tool = client.verify_tool(crate::ToolId::new("notes", "greet")).await.unwrap();
+    let called = client.invoke_tool(tool.id(), &json!({"name": "Ada"})).await;
+    called.map(|_| tool.verification_status()).map_err(|error| error.code())
+}
+
+#[test]
+fn the_defaults_are_those_of_the_readme() {
+    let config = EtdiClientConfig::default();
+    assert_eq!(read("{}").unwrap(), config);
+    let written: serde_json::Value = serde_json::to_value(&config).unwrap();
+    assert_eq!(written["security_level"], "enhanced");
+    assert_eq!(written["oauth_config"], json!(null));
+    assert_eq!(
+        written["key_config"],
+        json!({"private_key_path": null, "public_key_path": null, "key_algorithm": "RS256",
+               "key_size": 2048, "auto_generate": true})
+    );
+    assert_eq!(
+        written["storage_config"],
+        json!({"storage_type": "file", "storage_path": null, "encryption_enabled": true,
+               "backup_enabled": true, "retention_days": 365})
+    );
+    assert_eq!(
+        written["options"],
+        json!({"timeout_seconds": 30, "retry_attempts": 3, "enable_caching": true,
+               "cache_ttl_seconds": 300, "enable_metrics": true})
+    );
+    assert_eq!(written["verification_cache_ttl"], 300);
+    assert_eq!(written["allow_non_etdi_tools"], true);
+    assert_eq!(written["show_unverified_tools"], false);
+    assert_eq!(written["enable_request_signing"], false);
+    assert_eq!(EtdiClientConfig::from_json(&written.to_string(), nothing).unwrap(), config);
+}
+
+#[test]
+fn what_is_not_known_is_refused_with_what_was_meant() {
+    for (text, message) in [
+        (
+            r#"{"securityLevel":"basic"}"#,
+            "`securityLevel` is no setting, did you mean `security_level`?",
+        ),
+        (
+            r#"{"options":{"timeout":3}}"#,
+            "`options.timeout` is no setting, did you mean `options.timeout_seconds`?",
+        ),
+        (
+            r#"{"storage_config":{"path":"x"}}"#,
+            "`storage_config.path` is no setting, did you mean `storage_config.storage_path`?",
+        ),
+        (
+            r#"{"oauth_config":{"client":"x"}}"#,
+            "`oauth_config.client` is no setting, did you mean `oauth_config.client_id`?",
+        ),
+        (r#"{"zzz":1}"#, "`zzz` is no setting"),
+        (r#"{"config_version":2}"#, "`config_version` 2 is not known here, use 1"),
+        (
+            r#"{"options":{"retry_attempts":-1}}"#,
+            "`options`: invalid value: integer `-1`, expected u32",
+        ),
+        (
+            r#"{"security_level":"paranoid"}"#,
+            "`security_level`: unknown variant `paranoid`, expected one of `basic`, `enhanced`, `strict`",
+        ),
+    ] {
+        assert_eq!(read(text).unwrap_err(), message);
+    }
+    assert!(read("{").unwrap_err().starts_with("the settings are no JSON"));
+}
+
+#[test]
+fn variables_are_put_in_as_texts_and_nothing_else() {
+    let environment = |name: &str| match name {
+        "SECRET" => Some(r#"x","domain":"evil"#.to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    };
+    let read = |text: &str| EtdiClientConfig::from_json(text, environment);
+    let text = r#"{"oauth_config":{"client_secret":"${SECRET}","domain":"$${A}",
+        "client_id":"a-${EMPTY:-b}-${NONE:-c}", "provider":"${EMPTY}"}}"#;
+    let oauth = read(text).unwrap().oauth_config.unwrap();
+    assert_eq!(oauth.client_secret.as_ref().unwrap().reveal(), r#"x","domain":"evil"#);
+    assert_eq!((&*oauth.domain, &*oauth.client_id, &*oauth.provider), ("${A}", "a-b-c", ""));
+    assert!(!format!("{oauth:?}").contains("evil"));
+    assert!(!serde_json::to_string(&oauth).unwrap().contains("evil"));
+    let missing = read(r#"{"oauth_config":{"scopes":["a","${NONE}"]}}"#).unwrap_err().to_string();
+    assert!(missing.starts_with("`oauth_config.scopes[1]` wants `${NONE}`, which is not set"));
+    let open = read(r#"{"oauth_config":{"domain":"${X"}}"#).unwrap_err().to_string();
+    assert!(open.contains("has `${` without `}`"), "{open}");
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("etdi.json");
+    let text = r#"{"security_level":"basic","oauth_config":{"provider":"okta","domain":"a"}}"#;
+    std::fs::write(&path, text).unwrap();
+    let set = |name: &str| {
+        Some(match name {
+            "ETDI_CONFIG_PATH" => path.to_str().unwrap().to_owned(),
+            "ETDI_SECURITY_LEVEL" => "strict".to_owned(),
+            "ETDI_OAUTH_PROVIDER" => "auth0".to_owned(),
+            "ETDI_CLIENT_ID" => "id".to_owned(),
+            "ETDI_CLIENT_SECRET" => "secret".to_owned(),
+            "ETDI_AUDIENCE" => "https://api.example".to_owned(),
+            _ => return None,
+        })
+    };
+    let config = EtdiClientConfig::load_from(set).unwrap();
+    assert_eq!(config.security_level, SecurityLevel::Strict);
+    let mut expected = OAuthConfig::new("auth0", "id", "a");
+    expected.client_secret = Some(ClientSecret::new("secret"));
+    expected.audience = Some("https://api.example".to_owned());
+    assert_eq!(config.oauth_config, Some(expected));
+    assert_eq!(EtdiClientConfig::load_from(nothing).unwrap(), EtdiClientConfig::default());
+    let domain = |name: &str| (name == "ETDI_DOMAIN").then(|| "b".to_owned());
+    assert_eq!(EtdiClientConfig::load_from(domain).unwrap().oauth_config.unwrap().domain, "b");
+    let bad = |name: &str| (name == "ETDI_SECURITY_LEVEL").then(|| "none".to_owned());
+    assert!(EtdiClientConfig::load_from(bad).unwrap_err().to_string().contains("ETDI_SECURITY"));
+}
+
+/// `security_level`, `policy`, `allow_non_etdi_tools`, `enable_request_signing`.
+#[tokio::test]
+async fn what_is_demanded() {
+    let run = async |config: EtdiClientConfig| {
+        let server = server!().tool::<plain>().build().unwrap();
+        let client = connected(&config, server).await;
+        let id = crate::ToolId::new("notes", "plain");
+        client.invoke_tool(id, &json!({})).await.map_err(|error| error.code()).err()
+    };
+    assert_eq!(run(in_memory()).await, None);
+    let strict = || EtdiClientConfig { security_level: SecurityLevel::Strict, ..in_memory() };
+    let home = tempfile::tempdir().unwrap();
+    let with_key = |mut config: EtdiClientConfig| {
+        config.key_config.private_key_path = Some(home.path().join("client.pem"));
+        config
+    };
+    assert_eq!(run(with_key(strict())).await.as_deref(), Some("UNSIGNED"));
+    // Nothing makes strict weaker.
+    assert!(strict().allow_non_etdi_tools);
+    let none = EtdiClientConfig { allow_non_etdi_tools: false, ..in_memory() };
+    assert_eq!(run(none).await.as_deref(), Some("UNSIGNED"));
+    let mut own = Policy::basic();
+    own.unsigned = Handling::Refuse;
+    let own = EtdiClientConfig { policy: Some(own), ..in_memory() };
+    assert_eq!(run(own).await.as_deref(), Some("UNSIGNED"));
+
+    for (enable, is_signed) in [(false, false), (true, true)] {
+        let key = key();
+        let config = EtdiClientConfig { enable_request_signing: enable, ..in_memory() };
+        let config = with_key(trusting(config, &key));
+        let seen = Watched::over(signed(server!().tool::<greet>(), &key).await);
+        let client = connected(&config, seen.clone()).await;
+        assert_eq!(greeted(&client).await, Ok(VerificationStatus::Verified));
+        assert_eq!(seen.signed(), vec![is_signed]);
+    }
+}
+
+/// `show_unverified_tools`: shown as data, and called no more than before.
+#[tokio::test]
+async fn what_is_shown() {
+    let names = async |config: &EtdiClientConfig| {
+        let (known, unknown) = (key(), key());
+        let server = signed(server!().tool::<greet>().tool::<plain>(), &unknown).await;
+        let client = connected(&trusting(config.clone(), &known), server).await;
+        let tools = client.discover_tools(None).await.unwrap();
+        let called = client.invoke_tool(crate::ToolId::new("notes", "greet"), &json!({})).await;
+        assert_eq!(called.unwrap_err().code(), "UNVERIFIED");
+        let shown =
+            tools.iter().map(|tool| format!("{} {}", tool.id(), tool.verification_status()));
+        shown.collect::<Vec<_>>()
+    };
+    assert_eq!(names(&in_memory()).await, ["notes/plain unverified"]);
+    let shown = EtdiClientConfig { show_unverified_tools: true, ..in_memory() };
+    let expected = ["notes/greet provider_unknown", "notes/plain unverified"];
+    assert_eq!(names(&shown).await, expected);
+    let none = EtdiClientConfig { allow_non_etdi_tools: false, ..in_memory() };
+    assert_eq!(names(&none).await, [""; 0]);
+}
+
+/// `verification_cache_ttl`: a signature is checked again once that time is over.
+#[tokio::test]
+async fn how_long_a_checked_signature_counts() {
+    struct Counted(Mutex<u32>, etdi_core::trust::TrustAnchors);
+    impl ProofVerifier for Counted {
+        fn verify_proof(
+            &self,
+            proof: &str,
+            kind: StatementType,
+            now: UnixTime,
+        ) -> Result<Evidence, VerifyError> {
+            *self.0.lock().unwrap() += 1;
+            self.1.verify_proof(proof, kind, now)
+        }
+    }
+    for (ttl, checks) in [(300, 1), (5, 2), (0, 2)] {
+        let key = key();
+        let mut anchors = etdi_core::trust::TrustAnchors::new();
+        anchors.trust(acme(), key.verifying_key().clone());
+        let counted = Arc::new(Counted(Mutex::default(), anchors));
+        let config = EtdiClientConfig { verification_cache_ttl: ttl, ..in_memory() };
+        let time = Arc::new(Mutex::new(system_time()));
+        let clock = time.clone();
+        let builder = config.builder(None).unwrap().proofs(counted.clone());
+        let client = builder.clock(move || *clock.lock().unwrap()).build();
+        let server = signed(server!().tool::<greet>(), &key).await;
+        let session = client.over(server, Peer::new(notes())).await.unwrap();
+        session.discover_tools().await.unwrap();
+        *counted.0.lock().unwrap() = 1;
+        let later = time.lock().unwrap().plus(10);
+        *time.lock().unwrap() = later;
+        session.discover_tools().await.unwrap();
+        assert_eq!(*counted.0.lock().unwrap(), checks, "{ttl}");
+    }
+}
+
+/// `trust`: publishers, the only issuers, the only algorithms, revoked keys.
+#[tokio::test]
+async fn whose_statements_count() {
+    let key = key();
+    let run = async |config: EtdiClientConfig| {
+        let server = signed(server!().tool::<greet>(), &key).await;
+        greeted(&connected(&config, server).await).await
+    };
+    assert_eq!(run(in_memory()).await, Err("UNVERIFIED".to_owned()));
+    let trusted = || trusting(in_memory(), &key);
+    assert_eq!(run(trusted()).await, Ok(VerificationStatus::Verified));
+    let mut other = trusted();
+    other.trust.allowed_issuers = vec!["https://other.example".to_owned()];
+    assert_eq!(run(other.clone()).await, Err("UNVERIFIED".to_owned()));
+    other.trust.allowed_issuers.push(acme().to_string());
+    assert_eq!(run(other).await, Ok(VerificationStatus::Verified));
+    let mut es256 = trusted();
+    es256.trust.allowed_algorithms = vec!["ES256".to_owned()];
+    assert_eq!(run(es256).await, Err("ATTESTATION_INVALID".to_owned()));
+    let mut revoked = trusted();
+    revoked.trust.revoked_keys = vec![key.id().to_string()];
+    assert_eq!(run(revoked).await, Err("REVOKED".to_owned()));
+
+    // A key at first use does not get around the list of issuers.
+    let operator = async |config: EtdiClientConfig| {
+        let server = EtdiServerConfig::new(notes()).operator(key.clone());
+        let server = secure(server!().tool::<greet>().build().unwrap(), server).await.unwrap();
+        greeted(&connected(&config, server).await).await
+    };
+    assert_eq!(operator(in_memory()).await, Ok(VerificationStatus::ProviderUnknown));
+    let mut only = in_memory();
+    only.trust.allowed_issuers = vec![acme().to_string()];
+    assert_eq!(operator(only).await, Err("UNVERIFIED".to_owned()));
+
+    for (text, path) in [
+        (r#"{"trusted_providers":{"acme":{"keys":[{}]}}}"#, "trust.trusted_providers.acme"),
+        (
+            r#"{"trusted_providers":{"https://a.example":{}}}"#,
+            "trust.trusted_providers.https://a.example",
+        ),
+        (r#"{"allowed_algorithms":["HS256"]}"#, "trust.allowed_algorithms[0]"),
+        (r#"{"allowed_issuers":["x"]}"#, "trust.allowed_issuers[0]"),
+        (r#"{"revoked_keys":["x"]}"#, "trust.revoked_keys[0]"),
+    ] {
+        let mut config = in_memory();
+        config.trust = serde_json::from_str(text).unwrap();
+        let error = config.builder(None).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("`{path}`: ")), "{error}");
+    }
+}
+
+/// `key_config`: where the key is, of what kind, and whether it is made.
+#[test]
+fn the_key_that_signs_calls() {
+    let home = tempfile::tempdir().unwrap();
+    let (private, public) = (home.path().join("client.pem"), home.path().join("client.jwk"));
+    let mut keys = KeyConfig::default();
+    keys.private_key_path = Some(private.clone());
+    keys.public_key_path = Some(public.clone());
+    keys.key_algorithm = "ES256".to_owned();
+    keys.auto_generate = false;
+    let nowhere = Home(None);
+    let open = |keys: &KeyConfig| keys.open(&nowhere, None).map(|key| key.id());
+    let why = |result: Result<KeyId, ConfigError>| result.unwrap_err().to_string();
+    assert!(why(open(&keys)).contains("set `auto_generate`"));
+    assert!(!private.exists());
+    keys.auto_generate = true;
+    let made = open(&keys).unwrap();
+    assert_eq!(open(&keys).unwrap(), made, "it is made once");
+    assert!(std::fs::read_to_string(&public).unwrap().contains("P-256"));
+    std::fs::write(
+        &public,
+        SigningKey::generate(Algorithm::Es256).unwrap().verifying_key().to_jwk(),
+    )
+    .unwrap();
+    assert!(why(open(&keys)).contains("not the public half"));
+    std::fs::remove_file(&public).unwrap();
+    keys.key_algorithm = "EdDSA".to_owned();
+    assert!(why(open(&keys)).contains("it is for ES256, and `key_algorithm` is EdDSA"));
+    keys.key_algorithm = "HS256".to_owned();
+    assert!(why(open(&keys)).contains("key_config.key_algorithm"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        keys.key_algorithm = "ES256".to_owned();
+        assert_eq!(std::fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(why(open(&keys)).contains("chmod 600"));
+    }
+
+    // Without a path it is in the directory of `etdi`, sealed where there is something to seal with.
+    let place = Home(Some(home.path().join("home")));
+    let keys = KeyConfig { key_algorithm: "EdDSA".to_owned(), ..KeyConfig::default() };
+    let sealing = || Some(Protection::key(SealingKey::from_bytes([7; 32])));
+    let sealed = keys.open(&place, sealing()).unwrap().id();
+    assert_eq!(keys.open(&place, sealing()).unwrap().id(), sealed);
+    assert!(!home.path().join("home/keys").exists());
+    let other = Protection::key(SealingKey::from_bytes([8; 32]));
+    assert!(keys.open(&place, Some(other)).is_err());
+    assert_ne!(keys.open(&place, None).unwrap().id(), sealed);
+    assert!(home.path().join("home/keys/client.pem").exists());
+}
+
+/// `key_algorithm` and `key_size` for RSA, which the README names.
+#[cfg(feature = "rsa-keys")]
+#[test]
+fn an_rsa_key_has_its_size() {
+    let home = tempfile::tempdir().unwrap();
+    let mut keys = KeyConfig::default();
+    keys.private_key_path = Some(home.path().join("rsa.pem"));
+    keys.key_size = 1024;
+    assert!(keys.open(&Home(None), None).is_err());
+    keys.key_size = 2048;
+    let key = keys.open(&Home(None), None).unwrap();
+    assert_eq!(key.verifying_key().algorithm(), Algorithm::Rs256);
+    assert_eq!(key.sign(b"x").unwrap().len(), 256);
+    keys.key_algorithm = "PS256".to_owned();
+    assert_eq!(keys.open(&Home(None), None).unwrap().verifying_key().algorithm(), Algorithm::Ps256);
+}
+
+#[cfg(not(feature = "rsa-keys"))]
+#[test]
+fn without_the_feature_an_rsa_key_is_not_made() {
+    let home = tempfile::tempdir().unwrap();
+    let mut keys = KeyConfig::default();
+    keys.private_key_path = Some(home.path().join("rsa.pem"));
+    let error = keys.open(&Home(None), None).unwrap_err().to_string();
+    assert!(error.contains("feature `rsa-keys`"), "{error}");
+}
+
+/// `storage_config`: the fields are the store's, and their tests too; here that they reach it.
+#[tokio::test]
+async fn where_approvals_are_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let mut config = in_memory();
+    config.storage_config = StorageConfig::default();
+    config.storage_config.storage_path = Some(home.path().join("approvals"));
+    let error = config.builder(None).unwrap_err().to_string();
+    assert!(error.contains("encryption_enabled"), "{error}");
+    let sealing = || Some(Protection::key(SealingKey::from_bytes([7; 32])));
+    let approve = async |config: &EtdiClientConfig, protection| {
+        let builder = config.builder(protection).unwrap().approver(Arc::new(Yes));
+        let client = builder.build();
+        let server = server!().tool::<plain>().build().unwrap();
+        let target = Target::service(server, Peer::new(notes()));
+        client.connect_to_server(target, "notes").await.unwrap();
+        client.invoke_tool(crate::ToolId::new("notes", "plain"), &json!({})).await.unwrap();
+    };
+    approve(&config, sealing()).await;
+    let kept = || -> String {
+        let files = std::fs::read_dir(home.path().join("approvals")).unwrap();
+        files
+            .map(|file| {
+                String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap_or_default())
+                    .into_owned()
+            })
+            .collect()
+    };
+    assert!(!kept().contains("Does something."), "nothing of it can be read");
+    assert!(config.builder(Some(Protection::key(SealingKey::from_bytes([8; 32])))).is_err());
+    assert!(config.builder(sealing()).is_ok() && home.path().join("approvals.backup").exists());
+
+    config.storage_config.storage_path = Some(home.path().join("open"));
+    config.storage_config.encryption_enabled = false;
+    config.storage_config.backup_enabled = false;
+    approve(&config, None).await;
+    assert!(!home.path().join("open.backup").exists());
+    // A database is the host's own store, which it gives to the builder.
+    config.storage_config = serde_json::from_str(r#"{"storage_type":"database"}"#).unwrap();
+    assert!(config.builder(None).is_ok());
+}
+
+/// `audit`: the file, its size, and its signatures.
+#[tokio::test]
+async fn where_events_are_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("trail.jsonl");
+    let mut config = in_memory();
+    config.key_config.private_key_path = Some(home.path().join("client.pem"));
+    config.audit.enabled = true;
+    config.audit.path = Some(path.clone());
+    config.audit.sync = true;
+    config.audit.rotate_bytes = 1;
+    config.audit.keep_files = Some(3);
+    config.audit.checkpoint_every = 2;
+    let server = server!().tool::<plain>().build().unwrap();
+    let client = connected(&config, server).await;
+    for _ in 0..4 {
+        client.invoke_tool(crate::ToolId::new("notes", "plain"), &json!({})).await.unwrap();
+    }
+    client.cleanup().await;
+    let report = etdi_core::audit::verify_trail(&path, None, None).unwrap();
+    assert!(report.checkpoints >= 2 && report.head.entries > 8, "{report:?}");
+}
+
+/// A service that notes what passes, and that may be slow or gone.
+#[derive(Clone)]
+struct Watched<S> {
+    inner: S,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    listings: u32,
+    discoveries: u32,
+    calls: Vec<bool>,
+    /// How many exchanges fail for want of a connection.
+    gone: u32,
+    stuck: bool,
+    ttl_ms: Option<u64>,
+}
+
+impl<S> Watched<S> {
+    fn over(inner: S) -> Self {
+        Self { inner, seen: Arc::default() }
+    }
+
+    fn signed(&self) -> Vec<bool> {
+        self.seen.lock().unwrap().calls.clone()
+    }
+}
+
+impl<S: ExchangeService> Service<Exchange> for Watched<S> {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+        let mut seen = self.seen.lock().unwrap();
+        match &exchange.request {
+            ClientRequest::ListTools(_) => seen.listings += 1,
+            ClientRequest::Discover(_) => seen.discoveries += 1,
+            ClientRequest::CallTool(_) => {
+                let signed = exchange.context.meta.get(wire::CALL).is_some();
+                seen.calls.push(signed);
+            }
+            _ => {}
+        }
+        if seen.gone > 0 {
+            seen.gone -= 1;
+            let error = ErrorObject::local(mcp_types::Origin::Connection, "gone");
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        if seen.stuck {
+            return Box::pin(std::future::pending());
+        }
+        let ttl = seen.ttl_ms;
+        drop(seen);
+        let answer = self.inner.call(exchange);
+        Box::pin(async move {
+            let mut outcome = answer.await?;
+            if let Outcome::Complete(ServerResult::ListTools(page)) = &mut outcome {
+                page.ttl_ms = ttl;
+            }
+            Ok(outcome)
+        })
+    }
+}
+
+fn watched() -> Watched<mcp_server::Server> {
+    Watched::over(server!().tool::<plain>().build().unwrap())
+}
+
+/// `options.timeout_seconds`.
+#[tokio::test]
+async fn how_long_a_server_may_take() {
+    let mut config = in_memory();
+    config.options.timeout_seconds = 1;
+    let server = watched();
+    server.seen.lock().unwrap().stuck = true;
+    let target = Target::service(server, Peer::new(notes()));
+    let begun = std::time::Instant::now();
+    let error = client(&config).connect_to_server(target, "notes").await.unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::VerificationTimeout, "{error}");
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(10), "{took:?}");
+}
+
+/// `options.retry_attempts`: connecting and listing, and never a call.
+#[tokio::test]
+async fn how_often_it_is_tried_again() {
+    for (retries, gone, connects) in [(0, 1, false), (1, 1, true), (1, 2, false), (3, 3, true)] {
+        let mut config = in_memory();
+        config.options.retry_attempts = retries;
+        let server = watched();
+        server.seen.lock().unwrap().gone = gone;
+        let target = Target::service(server.clone(), Peer::new(notes()));
+        let result = client(&config).connect_to_server(target, "notes").await;
+        assert_eq!(result.is_ok(), connects, "{retries} {gone}");
+        let asked = server.seen.lock().unwrap().discoveries;
+        assert_eq!(asked, if connects { gone + 1 } else { retries + 1 });
+    }
+    let mut config = in_memory();
+    config.options.retry_attempts = 3;
+    config.options.enable_caching = true;
+    let server = watched();
+    server.seen.lock().unwrap().ttl_ms = Some(60_000);
+    let client = connected(&config, server.clone()).await;
+    client.discover_tools(None).await.unwrap();
+    server.seen.lock().unwrap().gone = 1;
+    let called = client.invoke_tool(crate::ToolId::new("notes", "plain"), &json!({})).await;
+    assert_eq!(called.unwrap_err().code(), "CONNECTION_LOST");
+    assert_eq!(server.signed().len(), 1, "a call is made once");
+}
+
+/// `options.enable_caching` and `options.cache_ttl_seconds`: as long as the server says, and no
+/// longer than the setting.
+#[tokio::test]
+async fn how_long_a_listing_is_kept() {
+    for (enable, most, says, listings) in [
+        (true, 300, Some(60_000), 1),
+        (true, 300, None, 3),
+        (true, 0, Some(60_000), 3),
+        (false, 300, Some(60_000), 3),
+    ] {
+        let mut config = in_memory();
+        config.options.enable_caching = enable;
+        config.options.cache_ttl_seconds = most;
+        let server = watched();
+        server.seen.lock().unwrap().ttl_ms = says;
+        let client = connected(&config, server.clone()).await;
+        for _ in 0..3 {
+            client.discover_tools(None).await.unwrap();
+        }
+        assert_eq!(server.seen.lock().unwrap().listings, listings, "{enable} {most} {says:?}");
+    }
+}
+
+/// `options.enable_metrics`.
+#[tokio::test]
+async fn what_is_counted() {
+    for enable in [true, false] {
+        let mut config = in_memory();
+        config.options.enable_metrics = enable;
+        let client = connected(&config, watched()).await;
+        let call = async |tool: &str| {
+            client.invoke_tool(crate::ToolId::new("notes", tool), &json!({})).await
+        };
+        call("plain").await.unwrap();
+        assert!(call("nothing").await.is_err());
+        let stats = client.get_stats();
+        assert_eq!(stats.servers, 1);
+        let counted = (stats.tools, stats.approved, stats.verified, stats.calls, stats.refused);
+        assert_eq!(counted, if enable { (1, 1, 0, 1, 1) } else { (0, 0, 0, 0, 0) });
+        let invoked = stats.events.get(EventKind::ToolInvoked.name());
+        assert_eq!(invoked, enable.then_some(&1));
+    }
+}

@@ -1,0 +1,71 @@
+//! A server behind HTTP, as a target of the client.
+
+use std::sync::Arc;
+
+use mcp_transport::http::{Authorize, HttpConnectOptions, HttpConnection, connect_http_with};
+use mcp_types::ServerNotification;
+
+use crate::{Error, EtdiClient};
+
+/// A server behind HTTP: its URL, and what is sent along.
+///
+/// The URL is its identity, and what attestations have to be about. Over plain `http://` nothing
+/// proves that the server is the one that was dialled.
+pub struct HttpTarget {
+    url: String,
+    headers: Vec<(String, String)>,
+    authorize: Option<Arc<dyn Authorize>>,
+}
+
+impl HttpTarget {
+    /// A server at a URL.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), headers: Vec::new(), authorize: None }
+    }
+
+    /// Sends a header with each request, such as a key.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives each request what the server wants to see, such as a token.
+    #[must_use]
+    pub fn authorize(mut self, authorize: Arc<dyn Authorize>) -> Self {
+        self.authorize = Some(authorize);
+        self
+    }
+
+    /// The URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn connect(
+        self,
+        client: &EtdiClient,
+        told: impl Fn(ServerNotification) + Send + Sync + 'static,
+    ) -> Result<HttpConnection, Error> {
+        let mut options = HttpConnectOptions::new(client.info());
+        options.config.client_capabilities = client.capabilities();
+        options.connect_timeout = client.0.options.timeout();
+        options.on_notification = Some(Arc::new(told));
+        options.authorize = self.authorize;
+        for (name, value) in self.headers {
+            let bad = || Error::Header { name: name.clone() };
+            let key: http::HeaderName = name.parse().map_err(|_| bad())?;
+            let mut value: http::HeaderValue = value.parse().map_err(|_| bad())?;
+            value.set_sensitive(true);
+            options.headers.append(key, value);
+        }
+        Ok(connect_http_with(&self.url, options)?)
+    }
+}
+
+impl std::fmt::Debug for HttpTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Headers may hold secrets.
+        f.debug_struct("HttpTarget").field("url", &self.url).finish_non_exhaustive()
+    }
+}
