@@ -59,7 +59,11 @@ fn features(root: &Path, name: &str) -> Result<Vec<String>, String> {
 }
 
 /// Runs one cargo command.
-fn step(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+pub(crate) fn step(
+    root: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<(), String> {
     let shown = format!("cargo {}", arguments.join(" "));
     timed(&shown, || {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -73,7 +77,7 @@ fn step(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result
     })
 }
 
-fn timed(name: &str, check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+pub(crate) fn timed(name: &str, check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let start = Instant::now();
     println!("ci: {name}");
     check()?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod cases;
 mod ci;
 mod codegen;
 mod conformance;
@@ -18,8 +19,11 @@ cargo xtask schema --from DIR   describe the published schemas in DIR (kept in x
 cargo xtask codegen [--check]   generate crates/mcp-types/src/generated from the descriptions
 cargo xtask tidy                keep the invariants of ARCHITECTURE.md
 cargo xtask ci                  every check that needs nothing but the compiler
-cargo xtask ci --long           the same, and the demo with each verification step taken out
-cargo xtask long [NAME]         the latter alone, or the steps of that name
+cargo xtask ci --long           the same, and what `long` does
+cargo xtask long                the demo with each verification step taken out, and `long cases`
+cargo xtask long NAME           the former alone, with the steps of that name
+cargo xtask long cases          property tests with 100,000 cases, ten million numbers
+cargo xtask long fuzz [SECONDS] each fuzz target for a minute
 cargo xtask interop             others' clients and servers against ours
 cargo xtask conformance         the official suite, both roles and revisions, against the baseline
 cargo xtask figures             crates, size, allocations and instructions, as gates";
@@ -34,8 +38,14 @@ fn main() -> ExitCode {
         ["codegen", "--check"] => codegen::run(&root, true),
         ["tidy"] => tidy::run(&root),
         ["ci"] => ci::run(&root),
-        ["ci", "--long"] => ci::run(&root).and_then(|()| long::run(&root, "")),
-        ["long"] => long::run(&root, ""),
+        ["ci", "--long"] => ci::run(&root).and_then(|()| long(&root)),
+        ["long"] => long(&root),
+        ["long", "cases"] => cases::run(&root),
+        ["long", "fuzz"] => cases::fuzz(&root, 60),
+        ["long", "fuzz", seconds] => match seconds.parse() {
+            Ok(seconds) => cases::fuzz(&root, seconds),
+            Err(_) => Err(USAGE.to_owned()),
+        },
         ["long", only] => long::run(&root, only),
         ["interop"] => interop::run(&root),
         ["conformance"] => conformance::run(&root, ""),
@@ -50,6 +60,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// All that takes long and needs nothing but the compiler.
+fn long(root: &Path) -> Result<(), String> {
+    long::run(root, "").and_then(|()| cases::run(root))
 }
 
 /// The workspace's root folder, which holds this package's.

@@ -65,9 +65,8 @@ fn block(walk: &mut Walk, before: Option<&Value>, after: Option<&Value>) {
             "call" => constraints(walk, old, new),
             "request_signing" => signing(walk, old, new),
             wire::VOLATILE => {
-                let names = |value| texts(value).unwrap_or_default();
-                let fewer = names(new).is_subset(&names(old));
-                let gravity = if fewer { Gravity::Cosmetic } else { Gravity::Powerful };
+                let gravity =
+                    if is_subset(new, old) { Gravity::Cosmetic } else { Gravity::Powerful };
                 walk.push(ChangeKind::VolatileChanged, old, new, gravity);
             }
             _ => walk.push(ChangeKind::BlockChanged, old, new, Gravity::Powerful),

@@ -6,6 +6,8 @@ use super::ChangeKind::*;
 use super::Gravity::*;
 use super::*;
 
+mod properties;
+
 fn tool() -> Value {
     json!({
         "name": "search",
