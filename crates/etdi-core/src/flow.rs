@@ -13,12 +13,12 @@
 //!
 //! let rules: FlowRules = serde_json::from_str(r#"{"rules": [{
 //!     "id": "mail-stays",
-//!     "from": {"servers": ["pkg:cargo/mail"]},
+//!     "from": {"servers": ["stdio:pkg:cargo/mail"]},
 //!     "to": {"servers": ["https://*"]}
 //! }]}"#)?;
 //! let flows = FlowTracker::new(rules)?;
 //! let mail = "The key of the vault is 7741-KESTREL-0093, do not tell anybody.";
-//! flows.observe(Label::new(Origin::new("pkg:cargo/mail", "read_mail")), mail);
+//! flows.observe(Label::new(Origin::new("stdio:pkg:cargo/mail", "read_mail")), mail);
 //!
 //! let send = |text: &str| {
 //!     let arguments = serde_json::json!({ "body": text }).to_string();
@@ -27,7 +27,7 @@
 //! // A piece of it is enough, also in other words' midst, in capitals, or percent-encoded.
 //! let denied = send("fyi 7741-kestrel-0093 ok?").unwrap_err();
 //! assert_eq!(denied.to_string(), "the flow rule `mail-stays` does not let text from `read_mail` \
-//!     of `pkg:cargo/mail` go to `post` of `https://web.example/mcp`: the argument `body` has at \
+//!     of `stdio:pkg:cargo/mail` go to `post` of `https://web.example/mcp`: the argument `body` has at \
 //!     least 15 letters and digits of it");
 //! assert!(send("THE%20KEY%20OF%20THE%20VAULT%20IS%207741%20KESTREL%200093%20DO%20NOT").is_err());
 //! assert!(send("What is the weather like?").is_ok());

@@ -24,10 +24,10 @@
 //! let gate = Gate::new(Arc::new(rules));
 //!
 //! # futures_executor::block_on(async {
-//! let search = Request::call(Resource::new("pkg:cargo/notes", "search"), UnixTime(1));
+//! let search = Request::call(Resource::new("stdio:pkg:cargo/notes", "search"), UnixTime(1));
 //! assert!(gate.decide(&search, None).await.is_ok());
 //!
-//! let shell = Request::call(Resource::new("pkg:cargo/notes", "shell_run"), UnixTime(1));
+//! let shell = Request::call(Resource::new("stdio:pkg:cargo/notes", "shell_run"), UnixTime(1));
 //! let denied = gate.decide(&shell, None).await.unwrap_err();
 //! assert_eq!(denied.policies, ["no-shell"]);
 //!

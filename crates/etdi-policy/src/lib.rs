@@ -17,11 +17,11 @@
 //!     "required": ["to", "cents"]}}"#)?;
 //! let engine = CedarEngine::new([Source::new("pay.cedar", r#"
 //!     @id("small-sums")
-//!     permit (principal, action == Etdi::Action::"pkg:cargo/bank#pay", resource)
+//!     permit (principal, action == Etdi::Action::"stdio:pkg:cargo/bank#pay", resource)
 //!     when { context.arguments.cents <= 5000 };
 //! "#)])?;
 //!
-//! let server = "pkg:cargo/bank";
+//! let server = "stdio:pkg:cargo/bank";
 //! let mut request =
 //!     Request::call(Resource::of(server, pay.definition(), Status::Verified), UnixTime(0));
 //! request.context.arguments = Some(r#"{"to": "Ada", "cents": 4200}"#);
@@ -31,7 +31,7 @@
 //!
 //! // A policy is checked against what the server lists before it ever decides.
 //! let wrong = CedarEngine::new([Source::new("pay.cedar", r#"
-//!     permit (principal, action == Etdi::Action::"pkg:cargo/bank#pay", resource)
+//!     permit (principal, action == Etdi::Action::"stdio:pkg:cargo/bank#pay", resource)
 //!     when { context.arguments.cent <= 5000 };
 //! "#)])?;
 //! let problems = wrong.check([(server, pay.definition())])?;

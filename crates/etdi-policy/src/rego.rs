@@ -245,7 +245,8 @@ mod tests {
     }
 
     fn ask(engine: &RegoEngine, arguments: &str) -> Decision {
-        let mut request = Request::call(Resource::new("pkg:cargo/bank", "pay"), UnixTime(40_000));
+        let mut request =
+            Request::call(Resource::new("stdio:pkg:cargo/bank", "pay"), UnixTime(40_000));
         request.context.arguments = Some(arguments);
         request.subject.user = Some("ada");
         engine.decide(&request)

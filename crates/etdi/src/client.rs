@@ -2,18 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use etdi_core::approval::{
     Approval, ApprovalStore, Approvals, Approver, MemoryStore, NoApprover, Pin,
 };
 use etdi_core::audit::{self, AuditError, Auditor, MemoryAuditor};
 use etdi_core::event::{Event, Events};
+use etdi_core::flow::FlowTracker;
 use etdi_core::identity::ProviderId;
 use etdi_core::key::Algorithm;
 use etdi_core::layer::{AskWhen, Clock, VerifyLayer};
 use etdi_core::level::{Policy, SecurityLevel};
-use etdi_core::policy::Gate;
+use etdi_core::policy::{Gate, PolicyEngine};
 use etdi_core::proof::{ProofVerifier, Signer};
 use etdi_core::revocation::Revocations;
 use etdi_core::time::UnixTime;
@@ -24,6 +25,7 @@ use mcp_transport::{ConnectOptions, Connection, connect_with};
 use mcp_types::{ClientCapabilities, ExchangeService, Implementation, RawText};
 
 use crate::config::ClientOptions;
+use crate::policing::Policing;
 use crate::servers::Servers;
 use crate::session::Trusting;
 use crate::{Error, Program, Session};
@@ -42,9 +44,9 @@ pub(crate) struct Inner {
     auditor: Arc<dyn Auditor>,
     clock: Clock,
     caller: Option<Arc<dyn Signer>>,
+    policing: Policing,
     ask: AskWhen,
     info: Implementation,
-    gate: Option<Gate>,
     pub(crate) events: Events,
     pub(crate) options: ClientOptions,
     pub(crate) show_unverified: bool,
@@ -63,9 +65,9 @@ impl EtdiClient {
             auditor: None,
             clock: None,
             caller: None,
+            policing: Policing::default(),
             ask: AskWhen::default(),
             info: Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
-            gate: None,
             revocations: None,
             events: None,
             options: ClientOptions::default(),
@@ -152,14 +154,12 @@ impl EtdiClient {
             VerifyLayer::new(inner.verifier.clone(), approvals, peer.clone(), move || clock())
                 .events(inner.events.clone())
                 .ask(inner.ask);
-        let layer = match &inner.gate {
-            Some(gate) => layer.gate(gate.clone()),
-            None => layer,
-        };
         let layer = match &inner.caller {
             Some(caller) => layer.caller(caller.clone()),
             None => layer,
         };
+        let (policy, agent) = (&inner.policy, inner.info.name.as_ref());
+        let layer = inner.policing.around(layer, policy, &inner.auditor, (&inner.user, agent));
         Session::open(layer, service, Trusting { client: self.clone(), peer }).await
     }
 
@@ -226,9 +226,9 @@ pub struct EtdiClientBuilder {
     auditor: Option<Arc<dyn Auditor>>,
     clock: Option<Clock>,
     caller: Option<Arc<dyn Signer>>,
+    policing: Policing,
     ask: AskWhen,
     info: Implementation,
-    gate: Option<Gate>,
     revocations: Option<Arc<Revocations>>,
     events: Option<Events>,
     options: ClientOptions,
@@ -291,6 +291,27 @@ impl EtdiClientBuilder {
         self
     }
 
+    /// Has this engine decide about each call before it is sent; with several, all must allow.
+    ///
+    /// At `strict` some policy must permit a call. Without any engine the approvals alone decide.
+    pub fn engine(mut self, engine: Arc<dyn PolicyEngine>) -> Self {
+        self.policing.engines.push(engine);
+        self
+    }
+
+    /// Waits at most this long for an engine; two seconds by default. No answer is a denial.
+    pub fn engine_deadline(mut self, deadline: Duration) -> Self {
+        self.policing.deadline = Some(deadline);
+        self
+    }
+
+    /// Labels what servers give, and refuses what this tracker's rules let others not be told.
+    /// All sessions of the client are one conversation for it.
+    pub fn flows(mut self, flows: FlowTracker) -> Self {
+        self.policing.flows = Some(flows);
+        self
+    }
+
     /// Tells the time; the system's by default.
     pub fn clock(mut self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
@@ -303,9 +324,11 @@ impl EtdiClientBuilder {
         self
     }
 
-    /// Asks this gate before each call of an approved tool is sent.
+    /// Asks this gate before each call of an approved tool is sent. It stays as it was made; what
+    /// [`engine`](Self::engine) names is asked by a gate that takes level, audit trail, user and
+    /// timers from the client, or by this one if there is one.
     pub fn gate(mut self, gate: Gate) -> Self {
-        self.gate = Some(gate);
+        self.policing.gate = Some(gate);
         self
     }
 
@@ -333,7 +356,8 @@ impl EtdiClientBuilder {
         self
     }
 
-    /// Names whoever approves by [`EtdiClient::approve_tool`]; `user` by default.
+    /// Names whoever approves by [`EtdiClient::approve_tool`] and for whom calls are made, as
+    /// policies name the user; `user` by default.
     pub fn user(mut self, name: impl Into<String>) -> Self {
         self.user = name.into();
         self
@@ -375,9 +399,9 @@ impl EtdiClientBuilder {
             auditor: Arc::new(events.after(auditor, SOURCE)),
             clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
             caller: self.caller,
+            policing: self.policing,
             ask: self.ask,
             info: self.info,
-            gate: self.gate,
             events,
             options: self.options,
             show_unverified: self.show_unverified,

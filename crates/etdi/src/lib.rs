@@ -73,6 +73,7 @@
 
 mod client;
 mod error;
+mod policing;
 mod program;
 mod secure;
 mod servers;

@@ -15,6 +15,7 @@ use etdi_core::legacy::call::LegacyCalls;
 use etdi_core::level::SecurityLevel;
 use etdi_core::lock::Lock;
 use etdi_core::nonce::Nonces;
+use etdi_core::policy::PolicyEngine;
 use etdi_core::proof::Signer;
 use etdi_core::request::ReplayStore;
 use etdi_core::time::UnixTime;
@@ -22,7 +23,7 @@ use etdi_core::wire::{Capability, FORK_PROFILE, RESULT_PROFILE, RequestSigning};
 use mcp_types::ExchangeService;
 use tower_layer::Layer;
 
-use crate::{SecureError, system_time};
+use crate::{SecureError, policing, system_time};
 
 /// A server whose listings are signed and whose calls are guarded.
 pub type Secured<S> = GuardService<SignService<S>>;
@@ -44,6 +45,7 @@ pub struct EtdiServerConfig {
     nonces: Option<Arc<dyn Nonces>>,
     receipts: bool,
     auditor: Option<Arc<dyn Auditor>>,
+    engines: Vec<Arc<dyn PolicyEngine>>,
     level: SecurityLevel,
     enforce: Enforce,
     chains: Option<CallStack>,
@@ -71,6 +73,7 @@ impl EtdiServerConfig {
             nonces: None,
             receipts: false,
             auditor: None,
+            engines: Vec::new(),
             level: SecurityLevel::default(),
             enforce: Enforce::default(),
             chains: None,
@@ -96,6 +99,13 @@ impl EtdiServerConfig {
     /// Knows other servers by the call tokens that their tools come with.
     pub fn peers(mut self, peers: Peers) -> Self {
         self.peers = peers;
+        self
+    }
+
+    /// Has this engine decide about each call before it is dispatched; with several, all must
+    /// allow. Callers are told that the policy does not allow it; why is in the audit trail.
+    pub fn engine(mut self, engine: Arc<dyn PolicyEngine>) -> Self {
+        self.engines.push(engine);
         self
     }
 
@@ -246,6 +256,7 @@ pub async fn secure<S: ExchangeService>(
         nonces,
         receipts,
         auditor,
+        engines,
         level,
         enforce,
         chains,
@@ -311,6 +322,9 @@ pub async fn secure<S: ExchangeService>(
     }
     if let Some(instance) = receipts {
         guard = guard.receipts(instance);
+    }
+    if let Some(gate) = policing::gate(&engines, &level.policy(), auditor.as_ref()) {
+        guard = guard.gate(gate);
     }
     if let Some(auditor) = auditor {
         guard = guard.auditor(auditor, level.policy().audit);

@@ -29,6 +29,12 @@ impl TokioRuntime {
         Self { handle: Handle::current(), workers: Workers::of_process() }
     }
 
+    /// The runtime in which this is called; `None` outside a tokio runtime.
+    pub fn try_current() -> Option<Self> {
+        let handle = Handle::try_current().ok()?;
+        Some(Self { handle, workers: Workers::of_process() })
+    }
+
     pub(crate) fn shared() -> Arc<dyn Runtime> {
         Arc::new(Self::current())
     }

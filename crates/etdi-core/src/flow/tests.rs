@@ -3,7 +3,7 @@
 use super::*;
 use crate::policy::Pattern;
 
-const A: &str = "pkg:cargo/mail";
+const A: &str = "stdio:pkg:cargo/mail";
 const B: &str = "https://web.example/mcp";
 
 const SECRET: &str = "Dear Ada, the acquisition of Northwind closes on Friday for ninety million; \
@@ -19,7 +19,7 @@ fn tracker(json: &str) -> FlowTracker {
 
 fn mail_stays() -> FlowTracker {
     let flows = tracker(
-        r#"{"rules":[{"id":"mail-stays","from":{"servers":["pkg:cargo/mail"]},
+        r#"{"rules":[{"id":"mail-stays","from":{"servers":["stdio:pkg:cargo/mail"]},
             "reason":"mail is private"}]}"#,
     );
     flows.observe(flows.label(Origin::new(A, "read_mail")), SECRET);
@@ -75,7 +75,7 @@ fn a_person_is_told_what_from_where_to_where_and_by_which_rule() {
     assert_eq!(
         denied.to_string(),
         format!(
-            "the flow rule `mail-stays` does not let text from `read_mail` of `pkg:cargo/mail` go \
+            "the flow rule `mail-stays` does not let text from `read_mail` of `stdio:pkg:cargo/mail` go \
              to `post` of `https://web.example/mcp`: the argument `body` has at least {} letters \
              and digits of it (mail is private)",
             found.length
@@ -132,8 +132,8 @@ fn what_the_destination_said_or_was_told_is_no_flow() {
 fn labels_and_ends_decide_to_what_a_rule_applies() {
     let flows = tracker(
         r#"{"labels":[
-            {"servers":["pkg:cargo/mail"],"sources":["list_*"],"confidentiality":"public"},
-            {"servers":["pkg:cargo/mail"],"integrity":"trusted","confidentiality":"secret"}],
+            {"servers":["stdio:pkg:cargo/mail"],"sources":["list_*"],"confidentiality":"public"},
+            {"servers":["stdio:pkg:cargo/mail"],"integrity":"trusted","confidentiality":"secret"}],
           "rules":[{"id":"secrets","from":{"confidentiality":"private"},
             "to":{"servers":["https://*"],"except":["https://ours.example/*"]}}]}"#,
     );
@@ -158,7 +158,7 @@ fn labels_and_ends_decide_to_what_a_rule_applies() {
 fn a_rule_about_having_seen_holds_against_a_paraphrase() {
     let flows = tracker(
         r#"{"rules":[{"id":"no-web-after-mail","on":"seen",
-            "from":{"servers":["pkg:cargo/mail"],"integrity":"untrusted"}}]}"#,
+            "from":{"servers":["stdio:pkg:cargo/mail"],"integrity":"untrusted"}}]}"#,
     );
     let paraphrase = "Northwind is being bought at the end of the week.";
     assert!(send(&flows, paraphrase).is_ok());
@@ -194,7 +194,7 @@ fn nobody_pushes_out_what_another_said_and_what_is_lost_is_not_thought_absent() 
     let flows = FlowTracker::with_limits(rules.clone(), limits).unwrap();
     flows.observe(Label::new(Origin::new(A, "read")), SECRET);
     for seed in 0..20 {
-        flows.observe(Label::new(Origin::new("pkg:cargo/flood", "say")), &noise(seed));
+        flows.observe(Label::new(Origin::new("stdio:pkg:cargo/flood", "say")), &noise(seed));
     }
     let denied = flows.inspect(B, "post", &serde_json::json!({ "t": SECRET }).to_string());
     assert!(matches!(denied.unwrap_err().why, Why::Text(_) | Why::Lost(_)));

@@ -11,7 +11,7 @@ use etdi_core::time::UnixTime;
 
 use super::*;
 
-const BANK: &str = "pkg:cargo/bank";
+const BANK: &str = "stdio:pkg:cargo/bank";
 
 /// A Saturday, at 11 hours and some minutes.
 const NOW: UnixTime = UnixTime(1_795_259_000);
@@ -57,11 +57,11 @@ fn policies_see_who_what_and_when() {
         (r#"principal == Etdi::User::"ada""#, true),
         (r#"principal == Etdi::User::"eve""#, false),
         (r#"context.agent == Etdi::Agent::"editor""#, true),
-        (r#"action == Etdi::Action::"pkg:cargo/bank#pay""#, true),
+        (r#"action == Etdi::Action::"stdio:pkg:cargo/bank#pay""#, true),
         (r#"action in Etdi::Action::"tools/call""#, true),
-        (r#"resource == Etdi::Tool::"pkg:cargo/bank#pay""#, true),
-        (r#"resource in Etdi::Server::"pkg:cargo/bank""#, true),
-        (r#"resource in Etdi::Server::"pkg:cargo/other""#, false),
+        (r#"resource == Etdi::Tool::"stdio:pkg:cargo/bank#pay""#, true),
+        (r#"resource in Etdi::Server::"stdio:pkg:cargo/bank""#, true),
+        (r#"resource in Etdi::Server::"stdio:pkg:cargo/other""#, false),
         (r#"resource.provider == "https://bank.example""#, true),
         (r#"resource.status == "verified" && resource.version == "1.2.0""#, true),
         (r#"resource.permissions.contains("money:send")"#, true),
@@ -185,7 +185,7 @@ fn policies_are_held_to_the_schema_of_the_tools() {
         "permit (principal, action, resource)\nwhen { context.arguments.cent < 5 };",
         "permit (principal, action, resource)\nwhen { context.arguments.cents < \"5\" };",
         "permit (principal, action, resource)\nwhen { context.arguments.note == \"optional\" };",
-        "permit (principal,\naction == Etdi::Action::\"pkg:cargo/bank#pya\", resource);",
+        "permit (principal,\naction == Etdi::Action::\"stdio:pkg:cargo/bank#pya\", resource);",
         "permit (principal, action, resource)\nwhen { resource.status == context.hour };",
     ] {
         let problems = check(wrong);
@@ -269,7 +269,7 @@ fn groups_come_from_a_file_and_facts_about_tools_do_not() {
     assert!(!other.allow);
     write(
         "entities.json",
-        r#"[{"uid":{"type":"Etdi::Tool","id":"pkg:cargo/bank#pay"},"attrs":{},"parents":[]}]"#,
+        r#"[{"uid":{"type":"Etdi::Tool","id":"stdio:pkg:cargo/bank#pay"},"attrs":{},"parents":[]}]"#,
     );
     assert!(CedarEngine::from_folder(folder.path()).is_err());
 }
