@@ -841,15 +841,7 @@ fn bind(
 ) -> Result<(ServerIdentity, Binding), VerifyError> {
     let server: ServerIdentity =
         server.parse().map_err(|_| VerifyError::Claims { member: "sub" })?;
-    let same = match &peer.identity {
-        // A command line is what the client typed; which server it starts, the statement says,
-        // and the bindings below prove it.
-        ServerIdentity::Command(_) => {
-            server.is_stdio()
-                && (!matches!(server, ServerIdentity::Command(_)) || server == peer.identity)
-        }
-        identity => server == *identity,
-    };
+    let same = stands_for(&server, &peer.identity);
     if !same {
         let reached = peer.identity.clone();
         return Err(VerifyError::WrongServer { attested: server, reached });
@@ -869,6 +861,18 @@ fn bind(
             Ok((server, Binding::Executable(measured.digest)))
         }
         _ => Err(VerifyError::BindingMissing { server }),
+    }
+}
+
+/// Whether a server that names itself `named` can be the one that was reached.
+pub(crate) fn stands_for(named: &ServerIdentity, reached: &ServerIdentity) -> bool {
+    match reached {
+        // A command line is what the client typed; which server it starts, the statement says,
+        // and what binds the statement proves it.
+        ServerIdentity::Command(_) => {
+            named.is_stdio() && (!matches!(named, ServerIdentity::Command(_)) || named == reached)
+        }
+        _ => named == reached,
     }
 }
 

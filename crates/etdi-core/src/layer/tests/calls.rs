@@ -287,3 +287,34 @@ fn what_one_caller_is_shown_does_not_count_for_another() {
         }
     }
 }
+
+/// A server that proves to hold a key, and says under its own name that it is somebody else: what a
+/// client signs for it must not be good for that somebody.
+#[test]
+fn what_is_signed_for_one_server_counts_at_no_other() {
+    let world = World::new([tool("pay", Some(PAY))]);
+    let bank = ServerIdentity::url("https://bank.example/mcp").unwrap();
+    let evil = ServerIdentity::url("https://evil.example/mcp").unwrap();
+    for reached in [evil, ServerIdentity::command(&["evil"])] {
+        // The same tool, without a signature, behind a key of its own.
+        let key = Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap());
+        let relay = SignLayer::new(bank.clone(), || NOW).instance_key(key);
+        let (relay, seen) = recording(relay.layer(world.server.clone()));
+        let mut policy = Policy::basic();
+        policy.unsigned = crate::level::Handling::Label;
+        let approvals =
+            Approvals::new(policy, world.store.clone(), world.yes.clone(), world.audit.clone());
+        let verifier = Verifier::new(TrustAnchors::new());
+        let layer = VerifyLayer::new(verifier, approvals, Peer::new(reached), || NOW)
+            .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
+        let mut client = Client { service: layer.layer(relay), layer };
+        client.send(ClientRequest::Discover(RequestParams::new())).unwrap();
+        client.call("pay").unwrap();
+
+        // The relay hands the call on to the bank, whose tool is the same to the byte.
+        let mut relayed = call_of("pay");
+        relayed.context.meta = seen.lock().unwrap()[0].context.meta.clone();
+        let bank = GuardLayer::new(bank.clone(), || NOW).layer(world.server.clone());
+        assert_eq!(code(&send(&bank, relayed).unwrap_err()), "WRONG_AUDIENCE");
+    }
+}

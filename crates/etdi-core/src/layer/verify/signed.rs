@@ -15,6 +15,7 @@ use crate::level::{self, CallAttestation};
 use crate::nonce;
 use crate::receipt::{Receipt, ReceiptError};
 use crate::request::{Call, TokenBinding};
+use crate::verify::stands_for;
 use crate::wire::{self, RequestSigning};
 
 /// A call that was signed.
@@ -111,8 +112,10 @@ impl Verifying {
             return verified.server().clone();
         }
         let state = self.state();
-        let proven = state.possession.as_ref().map(|possession| possession.server().clone());
-        proven.unwrap_or_else(|| self.peer.identity.clone())
+        // It names itself; what is signed for it must count nowhere else.
+        let named = state.possession.as_ref().map(|possession| possession.server());
+        let named = named.filter(|named| stands_for(named, &self.peer.identity));
+        named.unwrap_or(&self.peer.identity).clone()
     }
 
     /// Keeps the nonce that the server wants to see; `false` when it wants none.
