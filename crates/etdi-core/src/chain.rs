@@ -69,6 +69,8 @@ pub struct Member(Arc<Declared>);
 struct Declared {
     server: String,
     tool: String,
+    /// `server#tool`.
+    full: String,
     digest: Digest,
     call: CallConstraints,
     scopes: Vec<Scope>,
@@ -84,8 +86,9 @@ impl Member {
         call: CallConstraints,
         scopes: Vec<Scope>,
     ) -> Self {
+        let full = format!("{server}#{tool}");
         let (server, tool) = (server.to_owned(), tool.to_owned());
-        Self(Arc::new(Declared { server, tool, digest, call, scopes }))
+        Self(Arc::new(Declared { server, tool, full, digest, call, scopes }))
     }
 
     /// A tool of a server by its definition. One without an ETDI block declares no permissions and
@@ -116,6 +119,12 @@ impl Member {
     /// The permissions that it declares.
     pub fn scopes(&self) -> &[Scope] {
         &self.0.scopes
+    }
+
+    /// Its name as it is said on `server`: a tool of another server has `server#tool`, because
+    /// anybody can take a name.
+    pub(crate) fn name_on(&self, server: &str) -> &str {
+        if self.0.server == server { &self.0.tool } else { &self.0.full }
     }
 
     fn call(&self) -> &CallConstraints {

@@ -424,6 +424,7 @@ struct Net {
     servers: Vec<(ServerIdentity, Arc<SigningKey>)>,
     peers: Peers,
     replay: MemoryReplayStore,
+    strangers: MemoryReplayStore,
 }
 
 impl Net {
@@ -435,7 +436,12 @@ impl Net {
             peers.trust(&identity, key.verifying_key().clone());
             servers.push((identity, key));
         }
-        Self { servers, peers, replay: MemoryReplayStore::new(100) }
+        Self {
+            servers,
+            peers,
+            replay: MemoryReplayStore::new(100),
+            strangers: MemoryReplayStore::new(100),
+        }
     }
 
     fn member(&self, server: usize, tool: &str, scopes: &[&str]) -> Member {
@@ -488,6 +494,7 @@ impl Net {
             definition: Digest::of_bytes(tool.as_bytes()),
             peers: &self.peers,
             replay: &self.replay,
+            strangers: &self.strangers,
             now,
             again: false,
         };
@@ -566,6 +573,17 @@ fn a_name_is_proven_by_a_peer_alone() {
         ViolationKind::UnauthorizedChain
     );
     assert!(stranger.member().server().starts_with("etdi:key:"));
+    // Nor do policies take it for a tool of this server, whose name anybody can write.
+    let rule = r#"{"id":"a","effect":"permit","called_by":["plan"]}"#;
+    let rule: crate::policy::LocalRule = serde_json::from_str(rule).unwrap();
+    let applies = |caller: &Frame, own: usize| {
+        let resource = crate::policy::Resource::new("stdio:pkg:cargo/b", "search");
+        let own = net.servers[own].0.to_string();
+        let request = crate::policy::Request::call(resource, NOW).called_by(Some(caller), &own);
+        rule.applies(&request)
+    };
+    assert!(applies(&plan, 0));
+    assert!(!applies(&honest, 1) && !applies(&stranger, 1));
     // Nor does one peer speak for another.
     let b = &net.servers[1].1;
     let forged = net.edited(&net.token(&plan, 1, "search"), b, |_| ());
@@ -638,6 +656,20 @@ fn nothing_is_widened_on_the_way() {
     let text = honest.get();
     let bent = RawText::new(format!("{}A\"]", &text[..text.len() - 3])).unwrap();
     assert!(net.arrives(&bent, 2, "log").is_err(), "a signature that was changed");
+}
+
+/// Anybody can make a key, and tokens with it: that must refuse nobody else's calls.
+#[test]
+fn tokens_of_strangers_take_no_room_of_calls() {
+    let net = Net { replay: MemoryReplayStore::new(1), ..Net::new() };
+    let plan = net.run(0, None, &net.member(0, "plan", &[])).unwrap();
+    for _ in 0..5 {
+        let mallory = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let own = net.edited(&net.token(&plan, 1, "search"), &mallory, |_| ());
+        assert!(net.arrives(&own, 1, "search").is_ok());
+        assert!(why(net.arrives(&own, 1, "search")).contains("used before"));
+    }
+    assert!(net.arrives(&net.token(&plan, 1, "search"), 1, "search").is_ok());
 }
 
 #[test]

@@ -153,6 +153,9 @@ pub(crate) struct TokenCheck<'a> {
     pub(crate) definition: Digest,
     pub(crate) peers: &'a Peers,
     pub(crate) replay: &'a dyn ReplayStore,
+    /// Where the tokens of keys that nobody knows are remembered: they must not use up the room of
+    /// signed calls.
+    pub(crate) strangers: &'a dyn ReplayStore,
     pub(crate) now: UnixTime,
     /// For a handler that is entered anew, whose tokens were taken before.
     pub(crate) again: bool,
@@ -187,7 +190,8 @@ impl TokenCheck<'_> {
         }
         self.is_fresh(&claims)?;
         let (end, key) = (UnixTime(claims.exp).plus(CLOCK_SKEW), from.key);
-        match self.replay.take(key, &claims.jti, end, self.now).await {
+        let replay = if self.peers.0.contains_key(&key) { self.replay } else { self.strangers };
+        match replay.take(key, &claims.jti, end, self.now).await {
             Taken::First => Ok(frame.came_with(Came { texts, claims })),
             Taken::Before => Err(invalid("it was used before")),
             Taken::Full => Err(invalid("too many are remembered, try again in two minutes")),

@@ -632,7 +632,8 @@ impl Verifying {
             Granted::Unasked => Some(Vec::new()),
         };
         let caller = exchange.context.extensions.get::<Frame>();
-        let mut request = Request::of(exchange, resource, (self.clock)()).called_by(caller);
+        let own = caller.map_or("", |caller| caller.member().server());
+        let mut request = Request::of(exchange, resource, (self.clock)()).called_by(caller, own);
         request.context.level = Some(self.approvals.policy().level);
         gate.decide(&request, exchange.context.runtime.as_ref()).await.map_err(|denied| {
             let evidence = json!({ "policies": denied.policies, "reasons": denied.reasons });

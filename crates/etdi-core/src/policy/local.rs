@@ -59,7 +59,7 @@ pub struct LocalRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<Vec<Pattern>>,
     /// Permissions. A rule that forbids applies to a tool that declares one that overlaps with
-    /// any of these; one that permits, to a tool all of whose permissions these cover.
+    /// any of these; one that permits, to a tool that declares some, all of which these cover.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<Scope>>,
     /// What is known of the tool's origin.
@@ -69,7 +69,8 @@ pub struct LocalRule {
     /// which nobody says so counts as one that does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
-    /// Tools, one of which is under way and led to the call.
+    /// Tools, one of which is under way and led to the call; one of another server is
+    /// `server#tool`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called_by: Option<Vec<Pattern>>,
     /// The call is deeper than this.
@@ -192,7 +193,11 @@ impl LocalRule {
     fn touches(&self, scopes: &[Scope], request: &Request<'_>) -> bool {
         let mut declared = request.resource.permissions.iter().map(|declared| &declared.scope);
         match self.effect {
-            Effect::Permit => declared.all(|one| scopes.iter().any(|scope| scope.covers(one))),
+            // Of a tool that declares nothing nobody knows what it may do.
+            Effect::Permit => {
+                declared.len() > 0
+                    && declared.all(|one| scopes.iter().any(|scope| scope.covers(one)))
+            }
             Effect::Forbid => declared
                 .any(|one| scopes.iter().any(|scope| scope.covers(one) || one.covers(scope))),
         }

@@ -59,10 +59,10 @@ impl<'a> Request<'a> {
         request
     }
 
-    /// With the tools that led here, innermost first.
-    pub(crate) fn called_by(mut self, caller: Option<&'a Frame>) -> Self {
+    /// With the tools that led here, innermost first. `own` is the server at which this is asked.
+    pub(crate) fn called_by(mut self, caller: Option<&'a Frame>, own: &str) -> Self {
         let frames = caller.into_iter().flat_map(Frame::frames);
-        self.context.chain = frames.map(Frame::tool).collect();
+        self.context.chain = frames.map(|frame| frame.member().name_on(own)).collect();
         self.context.depth = self.context.chain.len().saturating_add(1);
         self
     }
@@ -210,7 +210,8 @@ pub struct Context<'a> {
     pub level: Option<SecurityLevel>,
     /// How many tools are under way, this one included.
     pub depth: usize,
-    /// The tools that led here, innermost first.
+    /// The tools that led here, innermost first; those of other servers as `server#tool`, where
+    /// the server is the one that is proven, else the key of whoever says so.
     pub chain: Vec<&'a str>,
     /// Whose text stands in the arguments, where flows are tracked.
     pub texts: &'a [Finding],

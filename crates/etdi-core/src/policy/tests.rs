@@ -159,6 +159,13 @@ fn the_gate_knows_for_whom_it_works_unless_the_exchange_does() {
     assert!(block_on(gate.decide(&other, None)).is_err());
 }
 
+/// What is not listed declares nothing, which is not the same as needing nothing.
+#[test]
+fn a_tool_that_declares_nothing_is_not_permitted_by_permissions() {
+    let rules = rules(r#"{"rules":[{"id":"a","effect":"permit","permissions":["notes:read"]}]}"#);
+    assert!(!rules.decide(&call("shell")).allow);
+}
+
 fn rules(json: &str) -> LocalRules {
     serde_json::from_str(json).unwrap()
 }

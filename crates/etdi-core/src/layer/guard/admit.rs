@@ -176,7 +176,8 @@ impl Guarding {
         };
         let extensions = &exchange.context.extensions;
         let caller = extensions.get::<Frame>().filter(|_| known.is_some()).and_then(Frame::caller);
-        let mut request = Request::of(exchange, resource, (self.clock)()).called_by(caller);
+        let mut request = Request::of(exchange, resource, (self.clock)());
+        request = request.called_by(caller, &self.name);
         request.context.side = Side::Server;
         let signed = extensions.get::<SignedCall>();
         request.subject.key = signed.map(|signed| signed.key);
@@ -224,6 +225,7 @@ impl Guarding {
             definition: definition.digest(),
             peers: &self.peers,
             replay: &*self.replay,
+            strangers: &*self.strangers,
             now: (self.clock)(),
             again: exchange.attempt() > 0,
         };
