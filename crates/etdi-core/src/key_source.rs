@@ -181,7 +181,7 @@ impl PinnedKeys {
         pins.entry(issuer).or_default().insert(key.id(), (key, trust));
     }
 
-    /// Forgets a key of an issuer.
+    /// Forgets a key of an issuer; what it vouched for is refused within a minute.
     pub fn unpin(&self, issuer: &ProviderId, key: KeyId) {
         let mut pins = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(keys) = pins.get_mut(issuer) {
@@ -195,11 +195,13 @@ impl KeySource for PinnedKeys {
         &'a self,
         issuer: &'a ProviderId,
         kid: &'a str,
-        _: UnixTime,
+        now: UnixTime,
     ) -> BoxFuture<'a, Result<FoundKey, KeySourceError>> {
         let pins = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = kid.parse().ok().and_then(|id: KeyId| pins.get(issuer)?.get(&id));
-        let found = found.map(|(key, trust)| FoundKey::new(key.clone(), *trust));
+        // Asking again costs nothing, and what was unpinned must not live on as an answer.
+        let until = now.plus(NEGATIVE);
+        let found = found.map(|(key, trust)| FoundKey::new(key.clone(), *trust).until(until));
         let answer = found.ok_or_else(|| KeySourceError::unknown(issuer, kid));
         Box::pin(std::future::ready(answer))
     }

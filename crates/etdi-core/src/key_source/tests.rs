@@ -135,6 +135,22 @@ fn answers_lapse_and_what_was_taken_back_counts_no_more() {
     assert_ne!(keys.epoch(), before, "what a verifier remembers counts no more either");
 }
 
+/// A verifier remembers answers and signatures; neither may outlive the pin.
+#[test]
+fn a_key_that_is_unpinned_counts_no_more() {
+    let (key, pins) =
+        (SigningKey::generate(Algorithm::Es256).unwrap(), Arc::new(PinnedKeys::new()));
+    pins.pin(acme(), key.verifying_key().clone(), Trust::Configured);
+    let keys = IssuerKeys::new(pins.clone());
+    let text = proof(&key);
+    block_on(keys.prepare(&[&text], NOW));
+    assert!(keys.verify_proof(&text, KIND, NOW).unwrap().until.is_some());
+    pins.unpin(&acme(), key.id());
+    let later = NOW.plus(60);
+    block_on(keys.prepare(&[&text], later));
+    assert_eq!(keys.verify_proof(&text, KIND, later).unwrap_err().code(), "KEY_UNKNOWN");
+}
+
 #[test]
 fn only_identity_providers_name_keys_as_they_like() {
     let key = SigningKey::generate(Algorithm::Es256).unwrap();

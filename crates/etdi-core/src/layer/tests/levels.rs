@@ -352,6 +352,37 @@ fn the_audit_trail() {
     );
 }
 
+/// What failed once is tried again: a full disk that was cleared refuses nothing any more.
+#[test]
+fn a_tool_that_could_not_be_noted_is_not_refused_for_ever() {
+    #[derive(Default)]
+    struct Recovers(std::sync::atomic::AtomicBool);
+    impl Auditor for Recovers {
+        fn record(&self, _: &Event, _: UnixTime) -> Result<(), AuditError> {
+            match self.0.load(std::sync::atomic::Ordering::Relaxed) {
+                true => Ok(()),
+                false => Err(AuditError::Other { message: "no room".to_owned() }),
+            }
+        }
+        fn is_chained(&self) -> bool {
+            true
+        }
+    }
+    let world = World::new([tool("search", Some(SEARCH))]);
+    let sink = Arc::new(Recovers::default());
+    let mut anchors = TrustAnchors::new();
+    anchors.trust(acme(), world.publisher.verifying_key().clone());
+    let approvals =
+        Approvals::new(Policy::strict(), world.store.clone(), world.yes.clone(), sink.clone());
+    let peer = Peer::new(ServerIdentity::command(&["notes"]));
+    let layer = VerifyLayer::new(Verifier::new(anchors), approvals, peer, || NOW)
+        .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
+    let mut client = Client { service: layer.layer(world.stack()), layer };
+    assert_eq!(client.refused("search").0, "AUDIT_FAILED");
+    sink.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(client.call("search").unwrap(), "search");
+}
+
 /// A tool that stays refused is one line, however often it is listed; a call of it is one each.
 #[test]
 fn a_refused_tool_is_noted_once() {

@@ -209,7 +209,9 @@ impl Verifying {
         let settled = match entry.review.outcome() {
             ReviewOutcome::Approved(_) => entry.review.is_approved_at(now),
             ReviewOutcome::Refused(refusal) => {
-                !asking.about(&listed.name) || !refusal.can_be_approved || refusal.declined
+                // What failed here and now may work when it is tried again.
+                refusal.source.is_none()
+                    && (!asking.about(&listed.name) || !refusal.can_be_approved || refusal.declined)
             }
             ReviewOutcome::Unreadable(_) => false,
         };
