@@ -116,6 +116,8 @@ pub enum State {
     Gone,
     /// It declares no version, so nothing is promised.
     NoVersion,
+    /// It is in the lock, and declares no version any more: its promises are gone.
+    Undeclared,
     /// Changed, and the version does not say so; it needs this one at least.
     Needs(Version),
     /// The version went down.
@@ -186,7 +188,8 @@ impl Lock {
             state: State::Same,
         };
         finding.state = match (locked, now) {
-            (_, None) => State::NoVersion,
+            (Some(_), None) => State::Undeclared,
+            (None, None) => State::NoVersion,
             (None, Some(_)) => State::New,
             (Some(locked), Some(now)) => {
                 let (raise, changes) = locked.changes(&now);
@@ -333,6 +336,10 @@ impl fmt::Display for Finding {
                 write!(f, " since version {old}: its version must be {version} or higher")
             }
             (State::Needs(version), None) => write!(f, ": its version must be {version} or higher"),
+            (State::Undeclared, _) => {
+                let old = self.locked.as_ref().map(Version::to_string).unwrap_or_default();
+                write!(f, " is locked with version {old} and declares none any more, restore it")
+            }
             (State::Lowered, _) => {
                 let old = self.locked.as_ref().map(Version::to_string).unwrap_or_default();
                 write!(f, " has a lower version than the locked {old}, raise it above that")

@@ -85,6 +85,7 @@ fn data(findings: &[Finding]) -> Value {
         State::New => "new",
         State::Gone => "gone",
         State::NoVersion => "no_version",
+        State::Undeclared => "undeclared",
         State::Needs(_) => "needs",
         State::Lowered => "lowered",
         _ => "other",

@@ -83,6 +83,10 @@ fn each_change_needs_its_number() {
     assert_eq!(lock.compare(&tool("1.2.3", |_| ())).state, State::Same);
     assert_eq!(lock.compare(&tool("1.2.4-rc.1", CHANGES[8].2)).state, State::Raised);
     assert_eq!(lock.check([])[0].state, State::Gone);
+    // Whoever takes the declaration away breaks what was promised under it.
+    let bare = tool("1.2.3", |tool| drop(tool.as_object_mut().unwrap().remove("_meta")));
+    assert_eq!(lock.compare(&bare).state, State::Undeclared);
+    assert_eq!(Lock::default().compare(&bare).state, State::NoVersion);
     assert_eq!(Lock::default().compare(&tool("1.0.0", |_| ())).state, State::New);
 }
 
