@@ -1,7 +1,7 @@
 //! What one server has said, as hashes.
 
 use core::hash::{BuildHasherDefault, Hasher};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::text::{Base, Normal, TOKEN, VALUE, groups, tokens};
 use super::{Confidentiality, Integrity, Label};
@@ -23,6 +23,23 @@ struct Half {
     hashes: Map<u16>,
     /// How tokens begin: which lengths there are, a bit for each.
     heads: Map<u32>,
+}
+
+/// What a server was told just before, by the hashes of its runs of each length that is asked for:
+/// a server chooses how many tokens it answers with, so none may cost a search.
+struct Told<'a> {
+    echo: &'a Normal,
+    lengths: HashMap<usize, HashSet<u64, BuildHasherDefault<Mixed>>>,
+}
+
+impl Told<'_> {
+    fn has(&mut self, hash: u64, length: usize, powers: &[u64]) -> bool {
+        let echo = self.echo;
+        let hashes = self.lengths.entry(length).or_insert_with(|| {
+            (0..echo.len()).map_while(|start| echo.hash(start, length, powers)).collect()
+        });
+        hashes.contains(&hash)
+    }
 }
 
 type Map<V> = HashMap<u64, V, BuildHasherDefault<Mixed>>;
@@ -68,22 +85,18 @@ impl Index {
         let label = self.label(label);
         let mut new: Vec<u64> = normal.kept(powers);
         if echo.len() > 0 && !new.is_empty() {
-            let told: std::collections::HashSet<u64, BuildHasherDefault<Mixed>> =
-                echo.pieces(powers).collect();
+            let told: HashSet<u64, BuildHasherDefault<Mixed>> = echo.pieces(powers).collect();
             new.retain(|hash| !told.contains(hash));
         }
         for hash in new {
             self.put(hash, label, most);
         }
+        let mut told = Told { echo, lengths: HashMap::new() };
         let groups = groups(text);
         let whole = Some(text).filter(|_| normal.len() >= VALUE);
         for token in tokens(text).chain(groups.iter().map(String::as_str)).chain(whole) {
             let token = Normal::new(token, base);
-            let told = || {
-                let mut windows = echo.bytes.windows(token.len());
-                windows.any(|window| window == token.bytes)
-            };
-            if !TOKEN.contains(&token.len()) || told() {
+            if !TOKEN.contains(&token.len()) {
                 continue;
             }
             let (Some(head), Some(hash)) =
@@ -91,6 +104,9 @@ impl Index {
             else {
                 continue;
             };
+            if told.has(hash, token.len(), powers) {
+                continue;
+            }
             self.put(hash, label, most);
             *self.young.heads.entry(head).or_default() |= 1 << token.len();
         }
