@@ -23,6 +23,7 @@ mod poisoning;
 mod policy;
 mod rebinding;
 mod replay;
+mod sessions;
 mod signatures;
 mod sleeper;
 mod squatting;
