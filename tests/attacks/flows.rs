@@ -1,4 +1,4 @@
-//! Text of one server that a model carries to another, told by that text to do so (T13, T14).
+//! T13, T14: text of one server that a model carries to another, told by that text to do so.
 //!
 //! The "model" of these tests is the worst that there is: it does what any text tells it.
 

@@ -1,5 +1,5 @@
-//! Calls that every other check lets through and nobody wants: more power than the task needs,
-//! and engines that fail when they are asked (T35).
+//! T35: calls that every other check lets through and nobody wants: more power than the task needs,
+//! and engines that fail when they are asked.
 
 use std::sync::Arc;
 use std::time::Duration;
