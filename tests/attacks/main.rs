@@ -18,6 +18,7 @@ mod downgrade;
 mod exhaustion;
 mod files;
 mod flows;
+mod manifests;
 mod parser;
 mod poisoning;
 mod policy;
