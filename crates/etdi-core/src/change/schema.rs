@@ -44,6 +44,33 @@ const UPPER: [&str; 6] =
 const LOWER: [&str; 6] =
     ["exclusiveMinimum", "minContains", "minItems", "minLength", "minProperties", "minimum"];
 
+/// Other keywords of the vocabularies of draft 2020-12, and what earlier drafts called them.
+const KNOWN: [&str; 23] = [
+    "$anchor",
+    "$dynamicAnchor",
+    "$dynamicRef",
+    "$id",
+    "$ref",
+    "$schema",
+    "const",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "default",
+    "dependencies",
+    "dependentRequired",
+    "deprecated",
+    "format",
+    "if",
+    "multipleOf",
+    "not",
+    "pattern",
+    "readOnly",
+    "additionalItems",
+    "uniqueItems",
+    "writeOnly",
+];
+
 /// The types that a schema can name.
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 
@@ -93,7 +120,11 @@ fn keyword_changed(
         "type" => type_changed(walk, side, before, after),
         "required" => required_changed(walk, side, before, after),
         "enum" => enum_changed(walk, side, before, after),
-        _ if NAMED.contains(&keyword) => named_changed(walk, side, before, after),
+        _ if NAMED.contains(&keyword) => {
+            // A property that goes is asked for no longer; a rule that goes kept something out.
+            let gone = if keyword == "properties" { Gravity::Notable } else { side.wider() };
+            named_changed(walk, gone, side, before, after);
+        }
         _ if LISTS.contains(&keyword) => list_changed(walk, side, keyword, before, after),
         _ if SCHEMA.contains(&keyword) => compare(walk, side, before, after),
         _ if UPPER.contains(&keyword) => {
@@ -105,14 +136,23 @@ fn keyword_changed(
         "examples" if after.is_none() => {
             walk.push(ChangeKind::SchemaChanged, before, after, Gravity::Notable);
         }
-        // A keyword that goes may have been what kept something out.
-        _ if after.is_none() => walk.push(ChangeKind::SchemaChanged, before, after, side.wider()),
+        // A keyword that goes may have been what kept something out; one that nobody knows may
+        // have meant anything.
+        _ if after.is_none() && KNOWN.contains(&keyword) => {
+            walk.push(ChangeKind::SchemaChanged, before, after, side.wider());
+        }
         _ => walk.push(ChangeKind::SchemaChanged, before, after, Gravity::Powerful),
     }
 }
 
 /// Names are texts that the model reads, so a new one is powerful on both sides.
-fn named_changed(walk: &mut Walk, side: Side, before: Option<&Value>, after: Option<&Value>) {
+fn named_changed(
+    walk: &mut Walk,
+    gone: Gravity,
+    side: Side,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) {
     let none = Map::new();
     let (Some(old), Some(new)) = (object_or(before, &none), object_or(after, &none)) else {
         return walk.push(ChangeKind::SchemaChanged, before, after, Gravity::Powerful);
@@ -124,7 +164,7 @@ fn named_changed(walk: &mut Walk, side: Side, before: Option<&Value>, after: Opt
         }
         walk.inside(name, |walk| match (old, new) {
             (None, _) => walk.push(ChangeKind::PropertyAdded, old, new, Gravity::Powerful),
-            (_, None) => walk.push(ChangeKind::PropertyRemoved, old, new, Gravity::Notable),
+            (_, None) => walk.push(ChangeKind::PropertyRemoved, old, new, gone),
             _ => compare(walk, side, old, new),
         });
     }

@@ -9,7 +9,8 @@ use super::{Change, Changes, Gravity};
 
 /// Around a difference in a long text this many characters that both sides share are shown.
 const CONTEXT: usize = 32;
-/// The most characters that are shown of one value.
+/// The most characters that are shown of an old value. A new one is shown whole: the model reads
+/// it whole.
 const WIDTH: usize = 2_000;
 
 impl fmt::Display for Changes {
@@ -42,10 +43,10 @@ impl fmt::Display for Change {
             (Some(old), Some(new)) => shared(old, new),
             _ => (0, 0),
         };
-        for (sign, text) in [('-', &before), ('+', &after)] {
+        for (sign, text, width) in [('-', &before, WIDTH), ('+', &after, usize::MAX)] {
             if let Some(text) = text {
                 write!(f, "\n     {sign} ")?;
-                excerpt(f, text, start, end)?;
+                excerpt(f, text, start, end, width)?;
             }
         }
         Ok(())
@@ -70,16 +71,22 @@ fn shared(old: &[char], new: &[char]) -> (usize, usize) {
     (spare(start), spare(end))
 }
 
-fn excerpt(f: &mut fmt::Formatter<'_>, text: &[char], start: usize, end: usize) -> fmt::Result {
+fn excerpt(
+    f: &mut fmt::Formatter<'_>,
+    text: &[char],
+    start: usize,
+    end: usize,
+    width: usize,
+) -> fmt::Result {
     let middle = text.get(start..text.len() - end).unwrap_or(text);
     if start > 0 {
         write!(f, "…")?;
     }
-    for c in middle.iter().take(WIDTH) {
+    for c in middle.iter().take(width) {
         write!(f, "{c}")?;
     }
-    if middle.len() > WIDTH {
-        write!(f, "… ({} more characters)", middle.len() - WIDTH)
+    if middle.len() > width {
+        write!(f, "… ({} more characters)", middle.len() - width)
     } else if end > 0 {
         write!(f, "…")
     } else {

@@ -25,7 +25,10 @@ pub(super) fn definitions(before: &Object, after: &Object) -> Changes {
             "inputSchema" => schema::whole(walk, schema::Side::Input, old, new),
             "outputSchema" => schema::whole(walk, schema::Side::Output, old, new),
             "annotations" => annotations(walk, old, new),
-            "icons" => walk.member(ChangeKind::IconsChanged, old, new),
+            "icons" => {
+                let gravity = if new.is_none() { Gravity::Notable } else { Gravity::Powerful };
+                walk.push(ChangeKind::IconsChanged, old, new, gravity);
+            }
             "_meta" => block::meta(walk, old, new),
             _ => walk.member(ChangeKind::MemberChanged, old, new),
         });
@@ -99,15 +102,15 @@ impl Walk {
         });
     }
 
-    /// A member whose meaning is not known: new or other is powerful, gone is notable.
+    /// A member whose meaning is not known. One that goes may have been what kept something out,
+    /// so it is asked about like one that comes.
     pub(super) fn member(
         &mut self,
         kind: ChangeKind,
         before: Option<&Value>,
         after: Option<&Value>,
     ) {
-        let gravity = if after.is_none() { Gravity::Notable } else { Gravity::Powerful };
-        self.push(kind, before, after, gravity);
+        self.push(kind, before, after, Gravity::Powerful);
     }
 
     /// A text that the model or the user reads.
