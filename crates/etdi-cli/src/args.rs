@@ -287,6 +287,9 @@ pub struct ApproveArguments {
     /// Grant only these permissions, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "SCOPES")]
     pub permissions: Option<Vec<String>>,
+    /// For how many days the approval counts; for as long as nothing changes without it.
+    #[arg(long = "for", value_name = "DAYS", conflicts_with = "despite_alarm")]
+    pub days: Option<u32>,
     /// Approve without asking, except where a change is an alarm.
     #[arg(long)]
     pub yes: bool,

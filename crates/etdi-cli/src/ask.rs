@@ -8,6 +8,7 @@ use etdi::core::approval::{Answer, Approver, Granted, Question, Standing};
 use etdi::core::change::visible;
 use etdi::core::permission::Permission;
 use etdi::core::proof::Trust;
+use etdi::core::time::UnixTime;
 use mcp_types::BoxFuture;
 
 use crate::changes;
@@ -31,18 +32,25 @@ pub struct Grants {
     pub asker: Asker,
     /// What a yes grants.
     pub granted: Granted,
+    /// Until when; `None` for as long as nothing changes.
+    pub expires_at: Option<UnixTime>,
 }
 
 impl Grants {
     /// A yes grants whatever a tool declares.
     pub fn all(asker: Asker) -> Self {
-        Self { asker, granted: Granted::All }
+        Self { asker, granted: Granted::All, expires_at: None }
     }
 }
 
 impl Approver for Grants {
     fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Answer> {
-        let yes = || Answer::approve(self.granted.clone(), user());
+        let yes = || Answer::Approve {
+            granted: self.granted.clone(),
+            approver: user(),
+            expires_at: self.expires_at,
+            note: None,
+        };
         match self.asker {
             // Yes was said before anybody could know of an alarm.
             Asker::Yes if !question.alarm => Box::pin(std::future::ready(yes())),

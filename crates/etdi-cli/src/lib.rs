@@ -12,6 +12,7 @@ pub mod changes;
 pub mod demo;
 pub mod exit;
 pub mod home;
+pub mod keyring;
 pub mod locked;
 pub mod output;
 pub mod passphrase;

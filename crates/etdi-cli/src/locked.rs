@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use etdi_core::approval::StoreError;
-use etdi_core::store::{FileAnchor, FileStore, FileStoreOptions};
+use etdi_core::secret::{Protection, ProtectionKind};
+use etdi_core::store::{Anchor, FileAnchor, FileStore, FileStoreOptions, KeychainAnchor};
 
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
+use crate::keyring;
 use crate::passphrase;
 
 /// How the store is taken.
@@ -36,14 +38,15 @@ pub fn approvals(home: &Home) -> Result<FileStore, Failure> {
 /// As [`approvals`].
 pub fn open(home: &Home, taken: Taken) -> Result<FileStore, Failure> {
     let directory = home.directory("approvals")?;
-    let protection = match passphrase::chosen()? {
-        Some(chosen) => chosen,
-        None => match FileStore::open(&directory) {
-            Err(StoreError::Encrypted { .. }) => passphrase::needed("the approval store")?,
-            opened => return opened.map_err(failed),
+    let protection = match FileStore::open(&directory) {
+        Err(StoreError::Encrypted { by: ProtectionKind::Keyring, .. }) => keyring::protection()?,
+        Err(StoreError::Encrypted { .. }) => passphrase::needed("the approval store")?,
+        opened => match passphrase::chosen()? {
+            Some(chosen) => chosen,
+            None => return opened.map_err(failed),
         },
     };
-    let options = options(home, taken)?.protection(protection.clone());
+    let options = options(home, taken, &protection)?.protection(protection.clone());
     match options.clone().open(&directory) {
         // There is nothing in it that anybody could have put there.
         Err(StoreError::NotEncrypted { .. })
@@ -57,14 +60,24 @@ pub fn open(home: &Home, taken: Taken) -> Result<FileStore, Failure> {
     }
 }
 
-/// Options with the mark against old copies.
+/// Options with the mark against old copies: in the keyring where the key is.
 ///
 /// # Errors
 ///
 /// When there is no place for it.
-pub fn options(home: &Home, taken: Taken) -> Result<FileStoreOptions, Failure> {
-    let anchor = FileAnchor::open(state(home)?, "approvals").map_err(failed)?;
-    let options = FileStore::options().anchor(Arc::new(anchor));
+pub fn options(
+    home: &Home,
+    taken: Taken,
+    protection: &Protection,
+) -> Result<FileStoreOptions, Failure> {
+    let anchor: Arc<dyn Anchor> = match protection.kind() {
+        ProtectionKind::Keyring => {
+            let name = format!("approvals in {}", home.path().display());
+            Arc::new(KeychainAnchor::new(keyring::keychain()?, &name))
+        }
+        _ => Arc::new(FileAnchor::open(state(home)?, "approvals").map_err(failed)?),
+    };
+    let options = FileStore::options().anchor(anchor);
     Ok(match taken {
         Taken::Checked => options,
         Taken::AsItIs => options.accept_restored(),

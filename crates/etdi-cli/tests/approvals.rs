@@ -137,7 +137,11 @@ fn a_revoked_tool_stays_away_until_it_is_approved_again() {
     assert_eq!(shown["data"]["approvals"][0]["withdrawn"]["note"], "it phones home");
     let text = String::from_utf8(user.run(&["approvals", "show", "weather_today"]).stdout).unwrap();
     assert!(text.contains("it phones home") && text.contains("\"inputSchema\""), "{text}");
-    user.approve();
+    assert_eq!(user.json(&with_weather(&["approve", "--yes", "--for", "2"])).0, 0);
+    let (_, listed) = user.json(&["approvals", "list"]);
+    let approval = &listed["data"]["approvals"][0];
+    let seconds = |name: &str| approval[name].as_u64().unwrap();
+    assert!(seconds("expires_at").abs_diff(seconds("approved_at") + 2 * 86_400) < 60);
     assert_eq!(user.call().0, 0);
     assert_eq!(user.json(&["approvals", "show", "nothing"]).0, 1);
 }
@@ -184,6 +188,58 @@ fn an_old_copy_of_the_store_is_refused_until_it_is_accepted() {
     assert_eq!(envelope["error"]["next"], "etdi approvals accept-restored");
     assert_eq!(user.json(&["approvals", "accept-restored"]).0, 0);
     assert_eq!(user.call().0, 0);
+}
+
+/// A keyring in a directory, in the form of libsecret's command.
+const SECRET_TOOL: &str = r#"#!/bin/sh
+[ "$1" = --version ] && exit 0
+[ -e "$KEYRING/locked" ] && { echo "Cannot get secret of a locked object" >&2; exit 1; }
+for word; do last="$word"; done
+file="$KEYRING/$(printf %s "$last" | tr -c 'a-zA-Z0-9\n' _)"
+case "$1" in
+    store) cat > "$file" ;;
+    lookup) [ -e "$file" ] || exit 1; cat "$file" ;;
+    clear) rm -f "$file" ;;
+esac
+"#;
+
+#[test]
+fn the_key_may_lie_in_the_keyring() {
+    use std::os::unix::fs::PermissionsExt;
+    let user = User::new();
+    user.approve();
+    let (code, _) = user.code(&["approvals", "encrypt", "--keyring"]);
+    assert_eq!(code, 1, "there is no such program here");
+
+    let (bin, keyring) = (user.home.path().join("bin"), user.home.path().join("keyring"));
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::create_dir_all(&keyring).unwrap();
+    std::fs::write(bin.join("secret-tool"), SECRET_TOOL).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(bin.join("secret-tool"), mode).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let run = |words: &[&str]| {
+        let mut command = user.command(ETDI);
+        let output = command.args(words).env("PATH", &path).env("KEYRING", &keyring).output();
+        let output = output.unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(run(&["approvals", "encrypt", "--keyring"]).0, 0);
+    assert_eq!(std::fs::read_dir(&keyring).unwrap().count(), 2, "the key and the mark");
+    let call = with_weather(&["call", "--json", "weather_today", "city=Oslo"]);
+    assert_eq!(run(&call).0, 0);
+
+    // An old copy of everything that etdi keeps in files is found out.
+    let (data, old) = (user.home.path().join("etdi"), user.home.path().join("old"));
+    copy(&data, &old);
+    assert_eq!(run(&["approvals", "revoke", "weather_today"]).0, 0);
+    copy(&old, &data);
+    let (exit, said) = run(&call);
+    assert!(exit == 6 && said.contains("old copy"), "{said}");
+
+    std::fs::write(keyring.join("locked"), "").unwrap();
+    let (exit, said) = run(&call);
+    assert!(exit == 6 && said.contains("unlock the keyring"), "{said}");
 }
 
 #[test]

@@ -46,7 +46,11 @@ pub enum ApprovalsCommand {
         server: Option<String>,
     },
     /// Encrypt the approval store, or protect it by another passphrase.
-    Encrypt,
+    Encrypt {
+        /// Keep the key in the system's keyring instead of asking for a passphrase.
+        #[arg(long)]
+        keyring: bool,
+    },
     /// Make a new key for the encrypted store and encrypt everything anew.
     RotateKey,
     /// Take the store as it is after a backup was put back on purpose.
@@ -86,7 +90,7 @@ impl ApprovalsCommand {
             Self::Undo(_) => "approvals undo",
             Self::Export { .. } => "approvals export",
             Self::Import { .. } => "approvals import",
-            Self::Encrypt => "approvals encrypt",
+            Self::Encrypt { .. } => "approvals encrypt",
             Self::RotateKey => "approvals rotate-key",
             Self::AcceptRestored => "approvals accept-restored",
             Self::SetClock => "approvals set-clock",

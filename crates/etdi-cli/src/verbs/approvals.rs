@@ -18,6 +18,7 @@ use crate::args::{ApprovalsCommand, Source, Which};
 use crate::ask::user;
 use crate::exit::Failure;
 use crate::home::{Home, write_private};
+use crate::keyring;
 use crate::locked::{self, Taken, failed};
 use crate::output::{Output, Report, table};
 use crate::passphrase;
@@ -44,7 +45,7 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
             (Source::PythonFork, Some(server)) => import_fork(path, server, home),
             _ => import(path, home),
         },
-        ApprovalsCommand::Encrypt => encrypt(home),
+        ApprovalsCommand::Encrypt { keyring } => encrypt(home, *keyring),
         ApprovalsCommand::RotateKey => {
             locked::approvals(home)?.rotate_key().map_err(failed)?;
             Ok(Report::new(json!({ "rotated": true }), "everything is encrypted with a new key"))
@@ -302,7 +303,11 @@ fn import_fork(directory: &Path, server: &str, home: &Home) -> Result<Report, Fa
     Ok(Report::new(data, lines.join("\n")))
 }
 
-fn encrypt(home: &Home) -> Result<Report, Failure> {
+fn encrypt(home: &Home, in_keyring: bool) -> Result<Report, Failure> {
+    let wanted = |variable| match in_keyring {
+        true => keyring::protection(),
+        false => passphrase::wanted(variable),
+    };
     let directory = home.directory("approvals")?;
     let (store, again) = match FileStore::open(&directory) {
         Ok(store) => (store, false),
@@ -310,16 +315,20 @@ fn encrypt(home: &Home) -> Result<Report, Failure> {
         Err(error) => return Err(failed(error)),
     };
     if again {
-        let wanted = passphrase::wanted(passphrase::NEW_PASSPHRASE)?;
-        store.protect(wanted).map_err(failed)?;
+        let wanted = wanted(passphrase::NEW_PASSPHRASE)?;
+        store.protect(wanted.clone()).map_err(failed)?;
+        // The mark may have another place from now on.
+        drop(store);
+        let options = locked::options(home, Taken::AsItIs, &wanted)?;
+        options.protection(wanted.clone()).open(&directory).map_err(failed)?;
         let data = json!({ "encrypted": true, "changed": true });
-        return Ok(Report::new(data, "the store is protected by the new passphrase"));
+        return Ok(Report::new(data, format!("the store is protected by {}", wanted.kind())));
     }
-    let wanted = passphrase::wanted(passphrase::PASSPHRASE)?;
+    let wanted = wanted(passphrase::PASSPHRASE)?;
     store.encrypt(wanted.clone()).map_err(failed)?;
     // From now on an old copy is found out.
     drop(store);
-    let options = locked::options(home, Taken::AsItIs)?;
+    let options = locked::options(home, Taken::AsItIs, &wanted)?;
     let store = options.protection(wanted).open(&directory).map_err(failed)?;
     let count = listed(&store)?.len();
     let text = format!(

@@ -3,6 +3,7 @@
 use etdi::core::approval::Granted;
 use etdi::core::change::visible;
 use etdi::core::layer::AskWhen;
+use etdi::system_time;
 use serde_json::json;
 
 use crate::args::ApproveArguments;
@@ -37,7 +38,8 @@ pub fn approve(
     };
     // A yes that was said before anybody could see the change is no answer to an alarm.
     let asker = if arguments.yes { Asker::Yes } else { Asker::Terminal };
-    let grants = Grants { asker, granted: granted.clone() };
+    let expires_at = arguments.days.map(|days| system_time().plus(u64::from(days) * 86_400));
+    let grants = Grants { asker, granted: granted.clone(), expires_at };
     block_on(async {
         let opening =
             Opening { target, home, output, grants, ask: AskWhen::Never, although_changed: true };

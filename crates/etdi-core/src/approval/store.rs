@@ -4,7 +4,7 @@ use mcp_types::BoxFuture;
 
 use super::{Approval, ApprovalKey, SeenManifest, ServerMemory};
 use crate::key::KeyId;
-use crate::secret::ProtectionError;
+use crate::secret::{ProtectionError, ProtectionKind};
 use crate::time::UnixTime;
 
 /// Keeps approvals and the memory of signed tools.
@@ -176,10 +176,12 @@ pub enum StoreError {
         wanted: u32,
     },
     /// The store is encrypted, and no key was given.
-    #[error("`{path}` is encrypted, give its passphrase or key")]
+    #[error("`{path}` is encrypted, open it with {by}")]
     Encrypted {
         /// The store.
         path: String,
+        /// What opens it, as the store says.
+        by: ProtectionKind,
     },
     /// The store is not encrypted, and is to be. It is never encrypted, and never believed,
     /// without being told: anybody could have put it there.

@@ -1,6 +1,6 @@
 //! What goes wrong with the key of a store.
 
-use super::KeychainError;
+use super::{KeychainError, ProtectionKind};
 
 /// Why a store's key cannot be had. Each means: nothing of the store counts.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +19,9 @@ pub enum ProtectionError {
     #[error("the store is protected by {stored} and not by {offered}, open it with {stored}")]
     OtherProtection {
         /// What it is protected by.
-        stored: &'static str,
+        stored: ProtectionKind,
         /// What the caller came with.
-        offered: &'static str,
+        offered: ProtectionKind,
     },
     /// What the caller offers does not open the store.
     #[error(
@@ -30,7 +30,7 @@ pub enum ProtectionError {
     )]
     WrongKey {
         /// What the caller came with.
-        offered: &'static str,
+        offered: ProtectionKind,
     },
     /// The file of the wrapped key is not what was written.
     #[error(

@@ -43,25 +43,43 @@ impl Protection {
         Self(Kind::Keychain(keychain))
     }
 
-    /// What it is, in words for messages.
-    pub fn describe(&self) -> &'static str {
+    /// What kind it is.
+    pub fn kind(&self) -> ProtectionKind {
         match self.0 {
-            Kind::Key(_) => HOST_KEY,
-            Kind::Passphrase(..) => PASSPHRASE,
-            Kind::Keychain(_) => KEYRING,
+            Kind::Key(_) => ProtectionKind::HostKey,
+            Kind::Passphrase(..) => ProtectionKind::Passphrase,
+            Kind::Keychain(_) => ProtectionKind::Keyring,
         }
+    }
+}
+
+/// What kind of thing protects a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProtectionKind {
+    /// A key that the host keeps.
+    HostKey,
+    /// A passphrase.
+    Passphrase,
+    /// The system's keyring.
+    Keyring,
+}
+
+impl fmt::Display for ProtectionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::HostKey => "the host's key",
+            Self::Passphrase => "the passphrase",
+            Self::Keyring => "the system's keyring",
+        })
     }
 }
 
 impl fmt::Debug for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Protection").field(&self.describe()).finish()
+        f.debug_tuple("Protection").field(&self.kind()).finish()
     }
 }
-
-const HOST_KEY: &str = "the host's key";
-const PASSPHRASE: &str = "the passphrase";
-const KEYRING: &str = "the system's keyring";
 
 /// A wrapped key is no larger.
 pub(crate) const KEY_MAX_BYTES: usize = 4 << 10;
@@ -89,11 +107,11 @@ enum By {
 }
 
 impl By {
-    fn describe(&self) -> &'static str {
+    fn kind(&self) -> ProtectionKind {
         match self {
-            Self::HostKey => HOST_KEY,
-            Self::Passphrase { .. } => PASSPHRASE,
-            Self::Keyring => KEYRING,
+            Self::HostKey => ProtectionKind::HostKey,
+            Self::Passphrase { .. } => ProtectionKind::Passphrase,
+            Self::Keyring => ProtectionKind::Keyring,
         }
     }
 }
@@ -137,7 +155,7 @@ impl WrappedKey {
 
     /// Unwraps the data key.
     pub(crate) fn unwrap(&self, protection: &Protection) -> Result<SealingKey, ProtectionError> {
-        let offered = protection.describe();
+        let offered = protection.kind();
         let wrapping = match (&self.by, &protection.0) {
             (By::HostKey, Kind::Key(wrapping)) => wrapping.clone(),
             (By::Passphrase { salt, cost }, Kind::Passphrase(passphrase, _)) => {
@@ -151,7 +169,7 @@ impl WrappedKey {
                 SealingKey::from_slice(known.reveal())?
             }
             (by, _) => {
-                let stored = by.describe();
+                let stored = by.kind();
                 return Err(ProtectionError::OtherProtection { stored, offered });
             }
         };
@@ -167,6 +185,11 @@ impl WrappedKey {
             (By::Passphrase { cost, .. }, Kind::Passphrase(_, wanted)) => cost.is_below(*wanted),
             _ => false,
         }
+    }
+
+    /// What it is wrapped by, as the record says; nobody vouches for that before it is opened.
+    pub(crate) fn kind(&self) -> ProtectionKind {
+        self.by.kind()
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, ProtectionError> {

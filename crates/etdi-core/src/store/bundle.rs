@@ -95,13 +95,13 @@ impl Bundle {
             (File { key: Some(key), sealed: Some(sealed), .. }, Some(protection)) => {
                 let key = key.unwrap(protection)?;
                 let sealed = base64url::decode(&sealed).ok_or_else(damaged)?;
-                let offered = protection.describe();
+                let offered = protection.kind();
                 let opened = key.open(ID, 0, &sealed);
                 let opened = opened.map_err(|_| ProtectionError::WrongKey { offered })?;
                 serde_json::from_slice(opened.reveal()).map_err(|_| damaged())
             }
-            (File { key: Some(_), .. }, None) => {
-                Err(StoreError::Encrypted { path: "the file".to_owned() })
+            (File { key: Some(key), .. }, None) => {
+                Err(StoreError::Encrypted { path: "the file".to_owned(), by: key.kind() })
             }
             _ => Err(damaged()),
         }

@@ -453,7 +453,8 @@ impl Vault {
             return Ok(known.clone());
         }
         let Some(protection) = self.protection().clone() else {
-            return Err(StoreError::Encrypted { path: self.directory().display().to_string() });
+            let by = self.wrapped(generation)?.kind();
+            return Err(StoreError::Encrypted { path: self.directory().display().to_string(), by });
         };
         let key = self.wrapped(generation)?.unwrap(&protection)?;
         Ok(Sealing { generation, key })

@@ -128,7 +128,7 @@ fn a_key_that_cannot_be_had_approves_nothing_and_says_what_to_do() {
         Ok(_) => panic!("{what} opened"),
         Err(error) => error.to_string(),
     };
-    assert_eq!(refused("no key", plain()), "`/memory` is encrypted, give its passphrase or key");
+    assert_eq!(refused("no key", plain()), "`/memory` is encrypted, open it with the host's key");
     assert_eq!(
         refused("another key", plain().protection(host(2))),
         "the host's key does not open the store, give the one that it was encrypted with; when \
