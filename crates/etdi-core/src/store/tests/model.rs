@@ -423,7 +423,7 @@ fn steps(ordinary: usize) -> usize {
 
 #[test]
 fn no_call_on_an_unapproved_definition_from_memory() {
-    let (mut dice, steps) = (Dice(0x5eed), steps(20_000));
+    let (mut dice, steps) = (Dice(0x5eed), steps(10_000));
     let mut world = World::new(Ground::Memory(Arc::default()));
     for _ in 0..steps {
         world.step(&mut dice);
@@ -433,7 +433,7 @@ fn no_call_on_an_unapproved_definition_from_memory() {
 
 #[test]
 fn no_call_on_an_unapproved_definition_from_encrypted_files() {
-    let (mut dice, steps) = (Dice(0xf11e), steps(5_000));
+    let (mut dice, steps) = (Dice(0xf11e), steps(3_000));
     let mut world = World::new(Ground::files());
     for _ in 0..steps {
         world.step(&mut dice);
