@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use etdi_core::level::SecurityLevel;
 
 mod approvals;
 mod audit;
+mod keys;
 
 pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ExportFormat};
+pub use keys::{KeyAlgorithm, KeysCommand, RevokeArguments, RotateArguments};
 
 /// Verify, approve and call the tools of MCP servers.
 #[derive(Debug, Parser)]
@@ -37,7 +39,7 @@ pub enum Command {
     List(ListArguments),
     /// Call a tool.
     Call(CallArguments),
-    /// Make, list and export signing keys.
+    /// Make, list, export, trust, rotate and revoke keys.
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Print what a server offers, by digest: what `etdi sign --contents` signs elsewhere.
@@ -70,9 +72,7 @@ impl Command {
             Self::Demo(_) => "demo",
             Self::List(_) => "list",
             Self::Call(_) => "call",
-            Self::Keys(KeysCommand::New { .. }) => "keys new",
-            Self::Keys(KeysCommand::List) => "keys list",
-            Self::Keys(KeysCommand::Export { .. }) => "keys export",
+            Self::Keys(command) => command.name(),
             Self::Manifest(_) => "manifest",
             Self::Lock(_) => "lock",
             Self::Sign(_) => "sign",
@@ -107,6 +107,9 @@ pub struct Target {
     /// A publisher to trust: a file with its public keys (JWK set), as `FILE` or `ORIGIN=FILE`.
     #[arg(long, value_name = "FILE")]
     pub trust: Vec<String>,
+    /// Ask publishers, at their own origins, for their keys and for what they have revoked.
+    #[arg(long)]
+    pub online: bool,
     /// The server: the command that starts it, after `--`.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
@@ -140,38 +143,6 @@ pub struct CallArguments {
     /// The server.
     #[command(flatten)]
     pub target: Target,
-}
-
-/// Commands on keys.
-#[derive(Debug, Subcommand)]
-pub enum KeysCommand {
-    /// Make a key; its file is open to you only, and not encrypted yet.
-    New {
-        /// A name: letters, digits, `-` and `_`.
-        #[arg(default_value = "default")]
-        name: String,
-        /// The algorithm.
-        #[arg(long, value_enum, default_value_t)]
-        algorithm: KeyAlgorithm,
-    },
-    /// List the keys.
-    List,
-    /// Print the public half as a JWK set, for those who trust it.
-    Export {
-        /// The key's name.
-        #[arg(default_value = "default")]
-        name: String,
-    },
-}
-
-/// An algorithm of a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum KeyAlgorithm {
-    /// Ed25519.
-    #[default]
-    Eddsa,
-    /// ECDSA on P-256.
-    Es256,
 }
 
 /// What becomes part of a manifest beside what a server lists.

@@ -1,19 +1,23 @@
-//! `etdi keys`: make, list and export signing keys.
+//! `etdi keys`: make, list, export, trust, rotate and revoke keys.
 
-use std::path::PathBuf;
-
-use etdi::core::change::visible;
-use etdi_core::key::{Algorithm, KeyRing, SigningKey, VerifyingKey};
-use serde_json::json;
+use etdi::core::client_keys::ClientTrust;
+use etdi::core::key::{Algorithm, KeyRing, VerifyingKey};
+use serde_json::{Value, json};
 
 use crate::args::{KeyAlgorithm, KeysCommand};
 use crate::exit::Failure;
-use crate::home::{Home, is_exposed, write_private};
+use crate::home::{Home, is_exposed};
 use crate::output::{Output, Report, table};
-use crate::verbs::target::shown_path;
 
-const NOT_ENCRYPTED: &str =
-    "private keys are stored unencrypted (mode 0600); encryption comes with a later release";
+mod caller;
+mod chest;
+mod trust;
+
+pub use caller::caller;
+pub use chest::load;
+pub use trust::{anchors, revocations};
+
+const NOT_ENCRYPTED: &str = "the private key is stored unencrypted (mode 0600); `etdi keys encrypt` seals it with a passphrase";
 
 /// Runs one of the commands on keys.
 ///
@@ -22,63 +26,43 @@ const NOT_ENCRYPTED: &str =
 /// When a name is taken, unknown or no name, or a file cannot be read or written.
 pub fn run(command: &KeysCommand, home: &Home, output: Output) -> Result<Report, Failure> {
     match command {
-        KeysCommand::New { name, algorithm } => new(name, *algorithm, home, output),
+        KeysCommand::Generate { name, algorithm, bits, encrypt } => {
+            let protection = chest::protection(*encrypt)?;
+            let encrypted = protection.is_some();
+            let algorithm = match algorithm {
+                KeyAlgorithm::Eddsa => Algorithm::EdDsa,
+                KeyAlgorithm::Es256 => Algorithm::Es256,
+                KeyAlgorithm::Rs256 => Algorithm::Rs256,
+                KeyAlgorithm::Ps256 => Algorithm::Ps256,
+            };
+            let key = chest::generate(algorithm, *bits)?;
+            let path = chest::keep(home, name, &key, protection)?;
+            if !encrypted {
+                output.warn(NOT_ENCRYPTED);
+            }
+            let (id, alg) = (key.id(), algorithm.name());
+            let text = format!(
+                "made key `{name}` ({alg})\n  id    {id}\n  file  {}\n\nsign a server's tools with \
+                 `etdi sign --key {name} --server NAME -- COMMAND`",
+                path.display()
+            );
+            let data = json!({
+                "name": name, "id": id, "algorithm": alg, "path": path, "encrypted": encrypted,
+                "public": public(key.verifying_key())?,
+            });
+            Ok(Report::new(data, text))
+        }
         KeysCommand::List => list(home),
         KeysCommand::Export { name } => export(name, home),
+        KeysCommand::Trust { file, name } => trust::trust(home, file, name.as_deref()),
+        KeysCommand::Rotate(arguments) => trust::rotate(arguments, home, output),
+        KeysCommand::Revoke(arguments) => trust::revoke(arguments, home),
+        KeysCommand::Encrypt { name } => {
+            let id = chest::encrypt(home, name)?.id();
+            let data = json!({ "name": name, "id": id, "encrypted": true });
+            Ok(Report::new(data, format!("the key `{name}` is encrypted now")))
+        }
     }
-}
-
-fn new(
-    name: &str,
-    algorithm: KeyAlgorithm,
-    home: &Home,
-    output: Output,
-) -> Result<Report, Failure> {
-    let path = path_of(home, name)?;
-    let algorithm = match algorithm {
-        KeyAlgorithm::Eddsa => Algorithm::EdDsa,
-        KeyAlgorithm::Es256 => Algorithm::Es256,
-    };
-    let key = SigningKey::generate(algorithm)
-        .map_err(|error| Failure::usage(error.to_string(), format!("etdi keys new {name}")))?;
-    write_private(&path, key.to_pkcs8_pem().as_bytes()).map_err(|error| {
-        let taken = error.kind() == std::io::ErrorKind::AlreadyExists;
-        let (why, next) = match taken {
-            true => {
-                ("there is a key of that name, choose another".to_owned(), "etdi keys list".into())
-            }
-            false => (error.to_string(), format!("ls -ld {}", shown_path(home.path()))),
-        };
-        Failure::usage(format!("cannot write `{}`: {why}", path.display()), next)
-    })?;
-    output.warn(NOT_ENCRYPTED);
-    let (id, alg) = (key.id(), key.verifying_key().algorithm().name());
-    Ok(Report::new(
-        json!({
-            "name": name, "id": id, "algorithm": alg, "path": path, "encrypted": false,
-            "public": public(&key)?,
-        }),
-        format!(
-            "made key `{name}` ({alg})\n  id    {id}\n  file  {}\n\nsign a server's tools with \
-             `etdi sign --key {name} --server NAME -- COMMAND`",
-            path.display()
-        ),
-    ))
-}
-
-/// The names of the user's keys, in order.
-fn names(home: &Home) -> Result<Vec<String>, Failure> {
-    let directory = home.directory("keys")?;
-    let entries = std::fs::read_dir(&directory).map_err(|error| {
-        let message = format!("cannot read `{}`: {error}", directory.display());
-        Failure::usage(message, format!("ls -ld {}", shown_path(&directory)))
-    })?;
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".pem")?.to_owned()))
-        .collect();
-    names.sort();
-    Ok(names)
 }
 
 /// The public halves of the user's own keys; what cannot be read is left out.
@@ -87,97 +71,90 @@ fn names(home: &Home) -> Result<Vec<String>, Failure> {
 ///
 /// When the directory cannot be read.
 pub fn own(home: &Home) -> Result<Vec<VerifyingKey>, Failure> {
-    let keys = names(home)?.into_iter().filter_map(|name| load(home, &name).ok());
-    Ok(keys.map(|key| key.verifying_key().clone()).collect())
+    let keys = chest::names(home)?.into_iter();
+    Ok(keys.filter_map(|name| chest::public(home, &name).ok()).collect())
 }
 
 fn list(home: &Home) -> Result<Report, Failure> {
-    let names = names(home)?;
-    let (mut rows, mut data) = (Vec::new(), Vec::new());
-    for name in names {
-        let path = path_of(home, &name)?;
-        let exposed = is_exposed(&path);
-        let (id, algorithm, problem) = match load(home, &name) {
+    let (mut own, mut keys) = (Vec::new(), Vec::new());
+    for name in chest::names(home)? {
+        let sealed = chest::is_sealed(home, &name);
+        let path = home.path().join("keys").join(format!("{name}.pem"));
+        let exposed = !sealed && is_exposed(&path);
+        let (id, algorithm, problem) = match chest::public(home, &name) {
             Ok(key) => {
                 let problem = exposed.then(|| "open to other users".to_owned());
-                (key.id().to_string(), key.verifying_key().algorithm().name(), problem)
+                (key.id().to_string(), key.algorithm().name(), problem)
             }
             Err(failure) => (String::new(), "", Some(failure.message)),
         };
-        data.push(json!({
-            "name": name, "id": id, "algorithm": algorithm, "path": path, "problem": problem,
+        keys.push(json!({
+            "name": name, "id": id, "algorithm": algorithm, "encrypted": sealed, "problem": problem,
         }));
-        rows.push([name, algorithm.to_owned(), id, problem.unwrap_or_default()]);
+        let kept = if sealed { "encrypted" } else { "in a file" };
+        let kept = problem.unwrap_or_else(|| kept.to_owned());
+        own.push([name, algorithm.to_owned(), id, kept]);
     }
-    let text = match rows.is_empty() {
-        true => "no keys yet, make one with `etdi keys new`".to_owned(),
-        false => table(["name", "algorithm", "id", "problem"], rows),
-    };
-    Ok(Report::new(json!({ "keys": data, "encrypted": false }), text))
+    let (mut trusted, mut publishers) = (Vec::new(), Vec::new());
+    for (provider, ring) in trust::anchors(home)?.providers() {
+        for key in ring {
+            publishers.push(json!({ "provider": provider, "id": key.id() }));
+            trusted.push([
+                provider.to_string(),
+                key.algorithm().name().into(),
+                key.id().to_string(),
+            ]);
+        }
+    }
+    let (mut known, mut clients) = (Vec::new(), Vec::new());
+    let listed = trust::clients(home)?.list();
+    for client in listed.map_err(|error| Failure::usage(error.to_string(), "etdi keys --help"))? {
+        let how = match client.trust {
+            ClientTrust::Named => "named by you",
+            ClientTrust::FirstUse => "taken on first use",
+            _ => "vouched for by another",
+        };
+        clients.push(json!({
+            "name": client.name, "id": client.key.id(), "trust": client.trust, "since": client.since,
+        }));
+        let (name, since) = (client.name.clone(), client.since.to_string());
+        known.push([name, client.key.id().to_string(), how.to_owned(), since]);
+    }
+    let revoked = trust::revocations(home)?.revoked_here();
+    let revoked: Vec<Value> = revoked.iter().map(|entry| json!(entry)).collect();
+    let mut parts = vec![match own.is_empty() {
+        true => "no keys yet, make one with `etdi keys generate`".to_owned(),
+        false => table(["name", "algorithm", "id", "private half"], own),
+    }];
+    for (title, table) in [
+        ("publishers that you trust", table(["provider", "algorithm", "id"], trusted)),
+        ("clients that your servers know", table(["name", "id", "how", "since"], known)),
+    ] {
+        if !table.is_empty() {
+            parts.push(format!("{title}\n{table}"));
+        }
+    }
+    if !revoked.is_empty() {
+        parts.push(format!("{} revoked here, see --json", revoked.len()));
+    }
+    let data = json!({
+        "keys": keys, "publishers": publishers, "clients": clients, "revoked": revoked,
+    });
+    Ok(Report::new(data, parts.join("\n\n")))
 }
 
 fn export(name: &str, home: &Home) -> Result<Report, Failure> {
-    let key = load(home, name)?;
-    let ring: KeyRing = [key.verifying_key().clone()].into_iter().collect();
-    let data = json!({
-        "name": name, "id": key.id(), "jwks": public_set(&ring)?,
-    });
-    Ok(Report::new(data, ring.to_jwks()))
+    let key = chest::public(home, name)?;
+    let id = key.id();
+    let ring: KeyRing = [key].into_iter().collect();
+    let jwks: Value = serde_json::from_str(&ring.to_jwks()).map_err(unwritten)?;
+    Ok(Report::new(json!({ "name": name, "id": id, "jwks": jwks }), ring.to_jwks()))
 }
 
-fn public(key: &SigningKey) -> Result<serde_json::Value, Failure> {
-    serde_json::from_str(&key.verifying_key().to_jwk()).map_err(unwritten)
-}
-
-fn public_set(ring: &KeyRing) -> Result<serde_json::Value, Failure> {
-    serde_json::from_str(&ring.to_jwks()).map_err(unwritten)
+fn public(key: &VerifyingKey) -> Result<Value, Failure> {
+    serde_json::from_str(&key.to_jwk()).map_err(unwritten)
 }
 
 fn unwritten(error: serde_json::Error) -> Failure {
     Failure::usage(format!("the key cannot be written as JSON: {error}"), "etdi keys list")
-}
-
-/// Reads the key of a name, or of a path to a PEM file.
-///
-/// # Errors
-///
-/// When there is none, it is open to others, or it is no key.
-pub fn load(home: &Home, name: &str) -> Result<SigningKey, Failure> {
-    let path = match name.contains(['/', '.']) {
-        true => PathBuf::from(name),
-        false => path_of(home, name)?,
-    };
-    let shown = path.display();
-    if is_exposed(&path) {
-        return Err(Failure::usage(
-            format!("key file `{shown}` is open to other users, so it may not be secret any more"),
-            format!("chmod 600 {}", shown_path(&path)),
-        ));
-    }
-    let pem = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            let next = match path_of(home, name) {
-                Ok(_) => format!("etdi keys new {name}"),
-                Err(_) => "etdi keys list".to_owned(),
-            };
-            Failure::usage(format!("there is no key `{}`", visible(name)), next)
-        }
-        _ => Failure::usage(format!("cannot read `{shown}`: {error}"), "etdi keys list"),
-    })?;
-    SigningKey::from_pkcs8_pem(&pem)
-        .map_err(|error| Failure::usage(format!("`{shown}`: {error}"), "etdi keys list"))
-}
-
-fn path_of(home: &Home, name: &str) -> Result<PathBuf, Failure> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        return Err(Failure::usage(
-            format!(
-                "`{}` is no name for a key, use letters, digits, `-` and `_`",
-                name.escape_debug()
-            ),
-            "etdi keys new publisher",
-        ));
-    }
-    Ok(home.directory("keys")?.join(format!("{name}.pem")))
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use etdi::core::audit::{AuditFile, Durability};
 use etdi::core::change::visible;
 use etdi::core::key::KeyRing;
+use etdi::core::key_source::IssuerKeys;
 use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
 use etdi::core::trust::TrustAnchors;
 use etdi::{Error, EtdiClient, Program, Session};
+use etdi_oauth::{Discovery, GuardedFetch, Rules};
 use mcp_types::Implementation;
 use serde_json::json;
 
@@ -54,9 +56,15 @@ impl Opening<'_> {
             .approver(Arc::new(grants))
             .ask(ask)
             .client_info(Implementation::new("etdi", env!("CARGO_PKG_VERSION")));
-        if home.directory("keys")?.join("default.pem").exists() {
-            builder = builder.caller(Arc::new(keys::load(home, "default")?));
+        builder = builder.caller(keys::caller(home)?);
+        let mut revocations = keys::revocations(home)?;
+        if target.online {
+            let fetch = Arc::new(GuardedFetch::new(Rules::default()));
+            let discovery = Arc::new(Discovery::new(fetch));
+            revocations = revocations.source(discovery.clone());
+            builder = builder.proofs(Arc::new(IssuerKeys::new(discovery)));
         }
+        builder = builder.revocations(Arc::new(revocations));
         let mut program = Program::new(target.command.clone()).on_stderr(server_says);
         if let Some(name) = &target.server {
             program = program.named(server_name(name)?);
@@ -102,21 +110,7 @@ pub fn server_name(name: &str) -> Result<etdi::core::identity::ServerIdentity, F
 
 /// Whom the user trusts: `trust.json`, the user's own keys, and what `--trust` names.
 fn anchors(target: &Target, home: &Home) -> Result<TrustAnchors, Failure> {
-    let path = home.path().join("trust.json");
-    let mut anchors = match std::fs::read_to_string(&path) {
-        Ok(text) => TrustAnchors::from_json(&text).map_err(|error| {
-            Failure::usage(
-                format!("`{}`: {error}", path.display()),
-                format!("cat {}", shown_path(&path)),
-            )
-        })?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => TrustAnchors::new(),
-        // It may revoke what `--trust` names.
-        Err(error) => {
-            let message = format!("cannot read `{}`: {error}", path.display());
-            return Err(Failure::usage(message, format!("ls -l {}", shown_path(&path))));
-        }
-    };
+    let mut anchors = keys::anchors(home)?;
     for key in keys::own(home)? {
         anchors.trust_key(key);
     }
@@ -156,7 +150,7 @@ pub fn read_keys(path: &Path) -> Result<KeyRing, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let ring = KeyRing::from_jwks(&text).map_err(|error| unreadable(error.to_string()))?;
     match ring.is_empty() {
-        true => Err(unreadable("it holds no key for Ed25519 or P-256".to_owned())),
+        true => Err(unreadable("it holds no key for Ed25519, P-256 or RSA".to_owned())),
         false => Ok(ring),
     }
 }
@@ -261,6 +255,9 @@ pub fn shown_target(target: &Target) -> String {
     for source in &target.trust {
         options.push_str(&format!("--trust {} ", quoted(source)));
     }
+    if target.online {
+        options.push_str("--online ");
+    }
     format!("{options}-- {}", shown_command(target))
 }
 
@@ -329,6 +326,7 @@ mod tests {
         let mut target = Target {
             level: Default::default(),
             server: None,
+            online: false,
             trust: Vec::new(),
             command: vec!["./notes".to_owned(), "a b".to_owned()],
         };
@@ -340,5 +338,7 @@ mod tests {
             "--server pkg:cargo/notes --trust https://acme.example=keys.json --trust 'my keys' \
              -- ./notes 'a b'"
         );
+        target.online = true;
+        assert!(shown_target(&target).ends_with("--online -- ./notes 'a b'"));
     }
 }

@@ -1,0 +1,306 @@
+//! Whom the user trusts: publishers in `trust.json`, clients of the user's servers in `clients/`,
+//! and what was taken back in `revocations/`.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use etdi::core::client_keys::{ClientKeyError, FileClients, KnownClients};
+use etdi::core::identity::ProviderId;
+use etdi::core::jws::IssuedJws;
+use etdi::core::key::{AllowList, KeyId, KeyRing};
+use etdi::core::revocation::{RevocationList, Revocations, Revoked};
+use etdi::core::rotation::Rotation;
+use etdi::core::trust::TrustAnchors;
+use etdi::core::wire::{RevocationsClaims, StatementType};
+use etdi::system_time;
+use serde_json::json;
+
+use super::chest;
+use crate::args::{RevokeArguments, RotateArguments};
+use crate::exit::{Exit, Failure};
+use crate::home::{Home, write_private};
+use crate::output::{Output, Report};
+use crate::verbs::target::{read_keys, shown_path};
+
+/// The publishers that the user trusts by `trust.json`.
+///
+/// # Errors
+///
+/// When the file is there and cannot be read: it may revoke something.
+pub fn anchors(home: &Home) -> Result<TrustAnchors, Failure> {
+    let path = home.path().join("trust.json");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => TrustAnchors::from_json(&text).map_err(|error| {
+            let message = format!("`{}`: {error}", path.display());
+            Failure::usage(message, format!("cat {}", shown_path(&path)))
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(TrustAnchors::new()),
+        Err(error) => {
+            let message = format!("cannot read `{}`: {error}", path.display());
+            Err(Failure::usage(message, format!("ls -l {}", shown_path(&path))))
+        }
+    }
+}
+
+/// What was revoked here, and the lists of issuers that were seen.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn revocations(home: &Home) -> Result<Revocations, Failure> {
+    let directory = home.directory("revocations")?;
+    Revocations::open(&directory).map_err(|error| {
+        let next = format!("ls -l {}", shown_path(&directory));
+        Failure::new(Exit::Refused, error.to_string(), next).with_code("STORE_FAILED")
+    })
+}
+
+/// The clients that the user's servers know.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub(super) fn clients(home: &Home) -> Result<FileClients, Failure> {
+    FileClients::open(&home.directory("clients")?, KnownClients::new).map_err(client_failure)
+}
+
+fn client_failure(error: ClientKeyError) -> Failure {
+    Failure::usage(error.to_string(), "etdi keys list")
+}
+
+/// Trusts the keys of a file.
+///
+/// # Errors
+///
+/// When it holds no keys, says nothing that is trusted, or cannot be noted.
+pub(super) fn trust(home: &Home, file: &Path, name: Option<&str>) -> Result<Report, Failure> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    if IssuedJws::read(text.trim(), StatementType::Rotation, AllowList::STATEMENTS).is_ok() {
+        return follow(home, text.trim());
+    }
+    let ring = read_keys(file)?;
+    let name = name.ok_or_else(|| {
+        let message = "say whose keys they are: a publisher's origin, or a client's name";
+        Failure::usage(message, "etdi keys trust --help")
+    })?;
+    let ids: Vec<KeyId> = ring.iter().map(|key| key.id()).collect();
+    let (role, shown) = match name.parse::<ProviderId>() {
+        Ok(provider) => {
+            let mut anchors = anchors(home)?;
+            for key in ring.iter() {
+                anchors.trust(provider.clone(), key.clone());
+            }
+            save(home, &anchors)?;
+            ("publisher", format!("trusts what {provider} signs"))
+        }
+        Err(_) => {
+            let clients = clients(home)?;
+            for key in ring.iter() {
+                clients.trust(name, key, system_time()).map_err(client_failure)?;
+            }
+            ("client", format!("your servers know the calls of `{name}`"))
+        }
+    };
+    let list: Vec<String> = ids.iter().map(|id| format!("  {id}")).collect();
+    let data = json!({ "role": role, "name": name, "keys": ids });
+    Ok(Report::new(data, format!("{shown}, by\n{}", list.join("\n"))))
+}
+
+/// Takes over the key that follows a trusted one.
+fn follow(home: &Home, statement: &str) -> Result<Report, Failure> {
+    let mut anchors = anchors(home)?;
+    let id = anchors.rotate(statement, system_time()).map_err(|error| {
+        let failure = Failure::new(Exit::Refused, error.to_string(), "etdi keys list");
+        failure.with_code(error.code())
+    })?;
+    save(home, &anchors)?;
+    let data = json!({ "role": "publisher", "keys": [id] });
+    Ok(Report::new(data, format!("trusts the key that follows:\n  {id}")))
+}
+
+fn save(home: &Home, anchors: &TrustAnchors) -> Result<(), Failure> {
+    // Whoever trusts may have no key of their own yet.
+    home.directory("keys")?;
+    replace(&home.path().join("trust.json"), anchors.to_json().as_bytes())
+}
+
+/// Puts a file in place at once; it is open to its owner only.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let result = match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => write_private(&new, bytes).and_then(|()| std::fs::rename(&new, path)),
+    };
+    result.map_err(|error| {
+        let message = format!("cannot write `{}`: {error}", path.display());
+        Failure::usage(message, format!("ls -l {}", shown_path(path)))
+    })
+}
+
+/// Makes the key that follows another, and the statement that says so.
+///
+/// # Errors
+///
+/// When there is no such key, or something cannot be written.
+pub(super) fn rotate(
+    arguments: &RotateArguments,
+    home: &Home,
+    output: Output,
+) -> Result<Report, Failure> {
+    let name = &arguments.name;
+    let old = chest::load(home, name)?;
+    let algorithm = old.verifying_key().algorithm();
+    if algorithm.is_rsa() {
+        let message =
+            "a key of RSA signs calls and no statements, have the new one trusted instead";
+        return Err(Failure::usage(message, "etdi keys generate next"));
+    }
+    let issuer = issuer(arguments.issuer.as_deref(), old.id())?;
+    let new = chest::generate(algorithm, 0)?;
+    let now = system_time();
+    let statement = Rotation::new(issuer.clone(), new.verifying_key().clone(), now)
+        .retire(now.plus(arguments.overlap.saturating_mul(86_400)))
+        .sign(&old)
+        .map_err(|error| Failure::usage(error.to_string(), "etdi keys rotate --help"))?;
+    let sealed = chest::is_sealed(home, name);
+    let protection = match sealed {
+        true => Some(crate::passphrase::needed(&format!("the key `{name}`"))?),
+        false => chest::protection(false)?,
+    };
+    // The statement first: without it nobody follows, and the old key is still the one.
+    replace(&arguments.out, format!("{statement}\n").as_bytes())?;
+    let kept: String = old.id().to_string().chars().take(8).collect();
+    let kept = format!("{name}-{kept}");
+    chest::rename(home, name, &kept)?;
+    chest::keep(home, name, &new, protection.clone())?;
+    if protection.is_none() {
+        output.warn(super::NOT_ENCRYPTED);
+    }
+    let data = json!({
+        "name": name, "id": new.id(), "old": old.id(), "old_name": kept, "issuer": issuer,
+        "statement": arguments.out,
+    });
+    let text = format!(
+        "`{name}` is a new key now\n  id   {}\n  old  {} as `{kept}`\n\ngive `{}` to those who \
+         trust the old key: `etdi keys trust {}`",
+        new.id(),
+        old.id(),
+        arguments.out.display(),
+        shown_path(&arguments.out)
+    );
+    Ok(Report::new(data, text))
+}
+
+/// Refuses something from now on, and publishes that where it is told to.
+///
+/// # Errors
+///
+/// When it names nothing, or cannot be noted.
+pub(super) fn revoke(arguments: &RevokeArguments, home: &Home) -> Result<Report, Failure> {
+    let revoked = named(home, &arguments.what)?;
+    let now = system_time();
+    let noted = revocations(home)?.revoke(revoked.clone(), arguments.reason.clone(), now);
+    noted.map_err(|error| Failure::usage(error.to_string(), "etdi keys list"))?;
+    if let Revoked::Key(id) = revoked {
+        let mut anchors = anchors(home)?;
+        anchors.revoke(id);
+        save(home, &anchors)?;
+        clients(home)?.remove(id).map_err(client_failure)?;
+    }
+    let seq = match &arguments.sign {
+        None => None,
+        Some(key) => Some(publish(arguments, home, key, revoked)?),
+    };
+    let data = json!({
+        "what": arguments.what, "list": seq.map(|_| &arguments.list), "seq": seq,
+    });
+    let text = match seq {
+        None => format!("refuses `{}` from now on", arguments.what),
+        Some(seq) => format!(
+            "refuses `{}` from now on, and says so in list {seq}, `{}`",
+            arguments.what,
+            arguments.list.display()
+        ),
+    };
+    Ok(Report::new(data, text))
+}
+
+/// Adds it to a list, and signs that anew.
+fn publish(
+    arguments: &RevokeArguments,
+    home: &Home,
+    key: &str,
+    revoked: Revoked,
+) -> Result<u64, Failure> {
+    let key = chest::load(home, key)?;
+    let issuer = issuer(arguments.issuer.as_deref(), key.id())?;
+    let path = &arguments.list;
+    let damaged = |why: String| {
+        let message = format!("`{}` is no list of {issuer}: {why}", path.display());
+        Failure::usage(message, format!("mv {0} {0}.kept", shown_path(path)))
+    };
+    let before = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(damaged(error.to_string())),
+        Ok(text) => {
+            let own: KeyRing = super::own(home)?.into_iter().collect();
+            let text = text.trim();
+            let read = IssuedJws::read(text, StatementType::Revocations, AllowList::STATEMENTS)
+                .map_err(|error| damaged(error.to_string()))?;
+            // Only what this user has signed is signed again.
+            let signed = read.kid().parse().ok().and_then(|id| own.get(id));
+            let signed = signed.ok_or_else(|| damaged("none of your keys signed it".to_owned()))?;
+            let claims = read.verify(signed).map_err(|error| damaged(error.to_string()))?;
+            let claims: RevocationsClaims =
+                serde_json::from_str(&claims).map_err(|error| damaged(error.to_string()))?;
+            if claims.iss != issuer {
+                return Err(damaged(format!("it is one of {}", claims.iss)));
+            }
+            Some(claims)
+        }
+    };
+    let now = system_time();
+    let seq = before.as_ref().map_or(1, |list| list.seq.saturating_add(1));
+    let mut list = RevocationList::new(issuer.clone(), seq, now)
+        .next_update(now.plus(arguments.days.saturating_mul(86_400)));
+    if let Some(before) = &before {
+        list = list.keeping(before);
+    }
+    let list = list.revoke_because(revoked, arguments.reason.clone());
+    let signed = list.sign(&key).map_err(|error| damaged(error.to_string()))?;
+    replace(path, format!("{signed}\n").as_bytes())?;
+    Ok(seq)
+}
+
+fn issuer(origin: Option<&str>, key: KeyId) -> Result<ProviderId, Failure> {
+    let Some(origin) = origin else { return Ok(ProviderId::of_key(key)) };
+    origin.parse().map_err(|error| {
+        Failure::usage(format!("`{}`: {error}", origin.escape_debug()), "etdi keys --help")
+    })
+}
+
+/// What a word on the command line revokes.
+fn named(home: &Home, what: &str) -> Result<Revoked, Failure> {
+    if let Some(id) = what.strip_prefix("jti:").filter(|id| !id.is_empty()) {
+        return Ok(Revoked::Statement(id.to_owned()));
+    }
+    if let Ok(digest) = what.parse() {
+        return Ok(Revoked::Definition(digest));
+    }
+    if let Ok(provider) = what.parse::<ProviderId>() {
+        return Ok(provider.key().map_or(Revoked::Provider(provider), Revoked::Key));
+    }
+    match what.parse() {
+        Ok(key) => Ok(Revoked::Key(key)),
+        Err(_) if chest::exists(home, what) => Ok(Revoked::Key(chest::public(home, what)?.id())),
+        Err(_) => Err(Failure::usage(
+            format!(
+                "`{}` is no key, and neither `jti:` and an id, a digest nor a provider",
+                what.escape_debug()
+            ),
+            "etdi keys list",
+        )),
+    }
+}

@@ -1,0 +1,208 @@
+//! `etdi keys` as its users type it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+struct User(tempfile::TempDir);
+
+impl User {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn home(&self) -> PathBuf {
+        self.0.path().join("etdi")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etdi"));
+        for name in ["ETDI_PASSPHRASE", "ETDI_PASSPHRASE_FD", "ETDI_KEY_FILE", "ETDI_STATE"] {
+            command.env_remove(name);
+        }
+        command.args(words).env("ETDI_HOME", self.home()).current_dir(self.0.path());
+        command.stdin(std::process::Stdio::null());
+        command
+    }
+
+    fn json(&self, words: &[&str]) -> (i32, Value) {
+        envelope(self.command(words).arg("--json").output().unwrap())
+    }
+
+    /// With the passphrase of a person who has one.
+    fn locked(&self, words: &[&str]) -> (i32, Value) {
+        let mut command = self.command(words);
+        envelope(command.arg("--json").env("ETDI_PASSPHRASE", "correct horse").output().unwrap())
+    }
+
+    fn id(&self, name: &str) -> String {
+        let (exit, exported) = self.json(&["keys", "export", name]);
+        assert_eq!(exit, 0, "{exported}");
+        exported["data"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Writes the public half of a key into a file, as somebody would send it.
+    fn sends(&self, name: &str, to: &Self) -> String {
+        let exported = self.command(&["keys", "export", name]).output().unwrap().stdout;
+        std::fs::write(to.0.path().join("sent.jwks"), exported).unwrap();
+        "sent.jwks".to_owned()
+    }
+}
+
+fn envelope(output: Output) -> (i32, Value) {
+    let text = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text} {said}"));
+    (output.status.code().unwrap(), value)
+}
+
+fn ids(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect()
+}
+
+fn all_files(directory: &Path) -> Vec<Vec<u8>> {
+    let entries = std::fs::read_dir(directory).unwrap().flatten();
+    entries
+        .flat_map(|entry| match entry.path().is_dir() {
+            true => all_files(&entry.path()),
+            false => vec![std::fs::read(entry.path()).unwrap()],
+        })
+        .collect()
+}
+
+#[test]
+fn a_key_with_a_passphrase_lies_nowhere_open() {
+    let user = User::new();
+    let (exit, made) = user.locked(&["keys", "generate", "publisher"]);
+    assert_eq!((exit, made["data"]["encrypted"].as_bool()), (0, Some(true)), "{made}");
+    let files = all_files(&user.home());
+    assert!(!files.iter().any(|file| String::from_utf8_lossy(file).contains("PRIVATE KEY")));
+    // Its public half needs no passphrase, its private half does.
+    let (_, listed) = user.json(&["keys", "list"]);
+    assert_eq!(listed["data"]["keys"][0]["encrypted"], true, "{listed}");
+    assert_eq!(ids(&listed["data"]["keys"]), [user.id("publisher")]);
+    let (exit, refused) = user.json(&["keys", "rotate", "publisher"]);
+    assert_eq!((exit, refused["error"]["code"].as_str()), (1, Some("LOCKED")), "{refused}");
+    let mut wrong = user.command(&["keys", "rotate", "publisher", "--json"]);
+    let (exit, _) = envelope(wrong.env("ETDI_PASSPHRASE", "wrong horse").output().unwrap());
+    assert_eq!(exit, 6);
+    assert_eq!(user.locked(&["keys", "rotate", "publisher"]).0, 0);
+    assert_eq!(user.locked(&["keys", "generate", "publisher"]).0, 1, "never replaced");
+}
+
+#[test]
+fn a_key_that_lies_open_is_sealed_later() {
+    let user = User::new();
+    assert_eq!(user.json(&["keys", "generate"]).0, 0);
+    let id = user.id("default");
+    assert!(user.home().join("keys/default.pem").exists());
+    assert_eq!(user.locked(&["keys", "encrypt"]).0, 0);
+    assert!(!user.home().join("keys/default.pem").exists());
+    assert_eq!(user.id("default"), id);
+    assert_eq!(user.locked(&["keys", "encrypt"]).0, 1);
+    assert_eq!(user.locked(&["keys", "rotate"]).0, 0);
+}
+
+#[test]
+fn every_algorithm_and_no_other_name() {
+    let user = User::new();
+    for (algorithm, name) in
+        [("eddsa", "EdDSA"), ("es256", "ES256"), ("rs256", "RS256"), ("ps256", "PS256")]
+    {
+        let words = ["keys", "generate", algorithm, "--algorithm", algorithm, "--bits", "2048"];
+        let (exit, made) = user.json(&words);
+        assert_eq!((exit, made["data"]["algorithm"].as_str()), (0, Some(name)), "{made}");
+    }
+    let (_, listed) = user.json(&["keys", "list"]);
+    let algorithms: Vec<_> =
+        listed["data"]["keys"].as_array().unwrap().iter().map(|key| &key["algorithm"]).collect();
+    assert_eq!(algorithms, ["EdDSA", "ES256", "PS256", "RS256"]);
+    for name in ["../other", "a/b", "a.b", "", ".", "a b", "ä"] {
+        assert_eq!(user.json(&["keys", "generate", name]).0, 1, "{name:?}");
+    }
+    assert_eq!(
+        user.json(&["keys", "generate", "x", "--algorithm", "rs256", "--bits", "1024"]).0,
+        1
+    );
+}
+
+#[test]
+fn clients_and_publishers_are_told_apart_by_their_names() {
+    let (operator, client) = (User::new(), User::new());
+    assert_eq!(client.json(&["keys", "generate"]).0, 0);
+    let file = client.sends("default", &operator);
+    let id = client.id("default");
+    assert_eq!(operator.json(&["keys", "trust", &file]).0, 1, "nobody is trusted without a name");
+    assert_eq!(operator.json(&["keys", "trust", &file, "--as", "alice"]).0, 0);
+    let publisher = ["keys", "trust", &file, "--as", "https://acme.example"];
+    assert_eq!(operator.json(&publisher).0, 0);
+    let (_, listed) = operator.json(&["keys", "list"]);
+    assert_eq!(listed["data"]["clients"][0]["name"], "alice");
+    assert_eq!(ids(&listed["data"]["clients"]), [id.as_str()]);
+    assert_eq!(listed["data"]["publishers"][0]["provider"], "https://acme.example");
+    assert_eq!(operator.json(&["keys", "trust", &file, "--as", "a/../b"]).0, 1);
+    std::fs::write(operator.0.path().join("bad"), r#"{"keys":[]}"#).unwrap();
+    assert_eq!(operator.json(&["keys", "trust", "bad", "--as", "bob"]).0, 1);
+
+    // What is revoked is known to nobody any more.
+    assert_eq!(operator.json(&["keys", "revoke", &id, "--reason", "lost"]).0, 0);
+    let (_, listed) = operator.json(&["keys", "list"]);
+    assert_eq!(listed["data"]["clients"].as_array().unwrap().len(), 0);
+    assert_eq!(listed["data"]["revoked"][0]["kid"], id);
+    assert_eq!(listed["data"]["revoked"][0]["reason"], "lost");
+}
+
+#[test]
+fn a_new_key_is_followed_by_whoever_trusts_the_old() {
+    let (publisher, user) = (User::new(), User::new());
+    assert_eq!(publisher.json(&["keys", "generate"]).0, 0);
+    let file = publisher.sends("default", &user);
+    let acme = "https://acme.example";
+    let old = publisher.id("default");
+    let (exit, rotated) = publisher.json(&["keys", "rotate", "--issuer", acme]);
+    assert_eq!(exit, 0, "{rotated}");
+    let new = publisher.id("default");
+    assert_ne!(new, old);
+    let statement = std::fs::read(publisher.0.path().join("etdi.rotation.jws")).unwrap();
+    std::fs::write(user.0.path().join("next.jws"), statement).unwrap();
+    let (exit, refused) = user.json(&["keys", "trust", "next.jws"]);
+    assert_eq!((exit, refused["error"]["code"].as_str()), (6, Some("KEY_UNKNOWN")));
+    assert_eq!(user.json(&["keys", "trust", &file, "--as", acme]).0, 0);
+    assert_eq!(user.json(&["keys", "trust", "next.jws"]).0, 0);
+    let (_, listed) = user.json(&["keys", "list"]);
+    let mut found = ids(&listed["data"]["publishers"]);
+    found.sort_unstable();
+    let mut expected = [old.as_str(), new.as_str()];
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_revocation_list_grows_and_keeps_what_it_has() {
+    let user = User::new();
+    assert_eq!(user.json(&["keys", "generate"]).0, 0);
+    assert_eq!(user.json(&["keys", "generate", "lost"]).0, 0);
+    let publish = ["--sign", "default", "--issuer", "https://acme.example"];
+    for (what, seq) in [("lost", 1), ("jti:abc", 2), ("https://evil.example", 3)] {
+        let (exit, revoked) = user.json(&[&["keys", "revoke", what][..], &publish].concat());
+        assert_eq!((exit, revoked["data"]["seq"].as_u64()), (0, Some(seq)), "{revoked}");
+    }
+    let list = user.0.path().join("etdi.revocations.jws");
+    let text = std::fs::read_to_string(&list).unwrap();
+    assert_eq!(text.trim().split('.').count(), 3);
+    // Somebody else's list, or a damaged one, is not signed on.
+    std::fs::write(&list, text.replacen('.', ".A", 1)).unwrap();
+    assert_eq!(user.json(&[&["keys", "revoke", "jti:x"][..], &publish].concat()).0, 1);
+    std::fs::write(&list, text).unwrap();
+    let other = ["--sign", "default", "--issuer", "https://other.example"];
+    assert_eq!(user.json(&[&["keys", "revoke", "jti:x"][..], &other].concat()).0, 1);
+    assert_eq!(user.json(&["keys", "revoke", "nothing"]).0, 1);
+}
