@@ -49,7 +49,7 @@ pub(super) fn check(anchor: &dyn Anchor, head: &Head) -> Result<(), StoreError> 
     // Whoever can write the mark must not be able to lower it.
     if let Some(key) = key(head) {
         let tag = base64url::decode(mac);
-        if !tag.is_some_and(|tag| hmac::verify(&key, start.as_bytes(), &tag).is_ok()) {
+        if tag.is_none_or(|tag| hmac::verify(&key, start.as_bytes(), &tag).is_err()) {
             return failed("was not made by this store");
         }
     }
