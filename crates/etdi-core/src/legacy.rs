@@ -28,6 +28,8 @@ mod definition;
 mod fernet;
 mod json;
 #[cfg(feature = "python-fork")]
+mod keys;
+#[cfg(feature = "python-fork")]
 mod pss;
 
 #[cfg(feature = "python-fork")]
@@ -35,6 +37,8 @@ pub use approvals::{ForkApproval, ForkApprovals};
 #[cfg(feature = "python-fork")]
 pub use definition::ForkDefinition;
 pub use json::{PythonStyle, python_json};
+#[cfg(feature = "python-fork")]
+pub use keys::ForkKey;
 
 /// Something of the fork that cannot be taken over.
 #[derive(Debug, thiserror::Error)]

@@ -179,11 +179,11 @@ impl ForkApproval {
     }
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", visible(name))
 }
 
-fn load(path: &Path) -> Result<Vec<u8>, ForkError> {
+pub(super) fn load(path: &Path) -> Result<Vec<u8>, ForkError> {
     let metadata = path.symlink_metadata().map_err(failed(path))?;
     if !metadata.is_file() || metadata.len() > MAX_BYTES {
         let what = quoted(&path.to_string_lossy());
