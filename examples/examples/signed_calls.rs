@@ -1,7 +1,8 @@
 //! A server that is secured tool by tool, and calls that nobody can make in another's name.
 //!
 //! `signed_calls` runs both ends in one process and prints what each call comes to: a plain tool,
-//! one whose definition is signed, and one whose calls must be signed too.
+//! one whose definition is signed, and one whose calls must be signed too: with a nonce of the
+//! server, so that nobody signs ahead, and a receipt for what came of it.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use etdi::core::approval::{Answer, Approver, Granted, Question};
 use etdi::core::identity::ServerIdentity;
 use etdi::core::key::{Algorithm, KeyRing, SigningKey};
 use etdi::core::layer::CallKeys;
+use etdi::core::nonce::SecretNonces;
 use etdi::core::trust::TrustAnchors;
 use etdi::core::verify::Peer;
 use etdi::{EtdiClient, EtdiServerConfig, secure};
@@ -64,7 +66,9 @@ async fn main() -> anyhow::Result<()> {
 
     let config = EtdiServerConfig::new(identity.clone())
         .operator(Arc::new(publisher))
-        .call_keys(CallKeys::Known(callers));
+        .call_keys(CallKeys::Known(callers))
+        .nonces(Arc::new(SecretNonces::new()?))
+        .receipts();
     let service = LimitsLayer::new().layer(secure(bank()?, config).await?);
 
     // Whoever knows nothing of signatures uses the other tools as ever.

@@ -13,6 +13,8 @@
 )]
 
 mod cache;
+mod calls;
+mod chains;
 mod definitions;
 mod downgrade;
 mod exhaustion;

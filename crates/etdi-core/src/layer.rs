@@ -16,13 +16,15 @@ use crate::time::UnixTime;
 mod guard;
 mod sign;
 mod verify;
+mod within;
 
 pub use guard::{CallKeys, Enforce, GuardLayer, GuardService};
 pub use sign::{Difference, SignLayer, SignService, StartError};
 pub use verify::{
     AskWhen, FeatureKind, FeatureReview, FeatureStanding, Review, ReviewOutcome, VerifyLayer,
-    VerifyService,
+    VerifyService, WriteOlder,
 };
+pub use within::{WithinLayer, WithinService};
 
 /// Tells the time to a layer.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;

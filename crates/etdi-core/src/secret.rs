@@ -44,6 +44,6 @@ pub use bytes::{SealingKey, Secret};
 pub use error::ProtectionError;
 pub use keychain::{Keychain, KeychainError, MemoryKeychain};
 pub use passphrase::PassphraseCost;
-pub use protection::{Protection, ProtectionKind};
 pub(crate) use protection::{KEY_MAX_BYTES, WrappedKey};
+pub use protection::{Protection, ProtectionKind};
 pub use store::{MAX_SECRET_BYTES, SecretStore};

@@ -12,7 +12,7 @@ use etdi_core::event::{Event, Events};
 use etdi_core::flow::FlowTracker;
 use etdi_core::identity::ProviderId;
 use etdi_core::key::Algorithm;
-use etdi_core::layer::{AskWhen, Clock, VerifyLayer};
+use etdi_core::layer::{AskWhen, Clock, VerifyLayer, WriteOlder};
 use etdi_core::level::{Policy, SecurityLevel};
 use etdi_core::policy::{Gate, PolicyEngine};
 use etdi_core::proof::{ProofVerifier, Signer};
@@ -45,6 +45,7 @@ pub(crate) struct Inner {
     clock: Clock,
     caller: Option<Arc<dyn Signer>>,
     policing: Policing,
+    older: Option<(Arc<dyn Signer>, WriteOlder)>,
     ask: AskWhen,
     info: Implementation,
     pub(crate) events: Events,
@@ -66,6 +67,7 @@ impl EtdiClient {
             clock: None,
             caller: None,
             policing: Policing::default(),
+            older: None,
             ask: AskWhen::default(),
             info: Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
             revocations: None,
@@ -160,6 +162,10 @@ impl EtdiClient {
         };
         let (policy, agent) = (&inner.policy, inner.info.name.as_ref());
         let layer = inner.policing.around(layer, policy, &inner.auditor, (&inner.user, agent));
+        let layer = match &inner.older {
+            Some((signer, when)) => layer.older_signatures(signer.clone(), *when),
+            None => layer,
+        };
         Session::open(layer, service, Trusting { client: self.clone(), peer }).await
     }
 
@@ -227,6 +233,7 @@ pub struct EtdiClientBuilder {
     clock: Option<Clock>,
     caller: Option<Arc<dyn Signer>>,
     policing: Policing,
+    older: Option<(Arc<dyn Signer>, WriteOlder)>,
     ask: AskWhen,
     info: Implementation,
     revocations: Option<Arc<Revocations>>,
@@ -309,6 +316,13 @@ impl EtdiClientBuilder {
     /// All sessions of the client are one conversation for it.
     pub fn flows(mut self, flows: FlowTracker) -> Self {
         self.policing.flows = Some(flows);
+        self
+    }
+
+    /// Signs those calls also as the Python SDK's README says, with this RSA key: for servers that
+    /// know nothing else.
+    pub fn older_signatures(mut self, signer: Arc<dyn Signer>, when: WriteOlder) -> Self {
+        self.older = Some((signer, when));
         self
     }
 
@@ -400,6 +414,7 @@ impl EtdiClientBuilder {
             clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
             caller: self.caller,
             policing: self.policing,
+            older: self.older,
             ask: self.ask,
             info: self.info,
             events,

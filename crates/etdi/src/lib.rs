@@ -71,6 +71,7 @@
 //! What it leaves out: identity providers (`etdi-oauth`), several servers spaced by name, answers
 //! to what servers ask of the client.
 
+mod caller_key;
 mod client;
 mod error;
 mod policing;
@@ -86,6 +87,7 @@ pub mod http;
 
 pub use etdi_core as core;
 
+pub use caller_key::{CallerKeyError, caller_key, caller_key_in};
 pub use client::{EtdiClient, EtdiClientBuilder, system_time};
 pub use error::{Error, ErrorKind, SecureError};
 pub use program::Program;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use etdi_core::approval::{
     Answer, Approved, Approver, Facts, Granted, Question, Refusal, Standing,
 };
+use etdi_core::chain::Frame;
 use etdi_core::definition::ToolDefinition;
-use etdi_core::layer::{Review, VerifyLayer, VerifyService};
+use etdi_core::layer::{Review, VerifyLayer, VerifyService, WithinLayer, WithinService};
 use etdi_core::verify::Peer;
 use mcp_client::Client;
 use mcp_transport::Connection;
@@ -66,6 +67,13 @@ impl<S: ExchangeService> Session<S> {
     /// What this side knows about the server by itself.
     pub fn peer(&self) -> &Peer {
         &self.trusting.peer
+    }
+
+    /// The same session for a tool that calls others while it runs: what it declares holds for these
+    /// calls too, and its server's call token goes with them. A tool finds its frame in the
+    /// extensions of its exchange.
+    pub fn within(&self, frame: &Frame) -> Client<WithinService<VerifyService<S>>> {
+        Client::new(WithinLayer::new(frame.clone()).layer(self.client.service().clone()))
     }
 
     /// Lists all tools, and tells what became of each: verified or not, approved or not, and why.

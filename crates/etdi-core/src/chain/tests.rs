@@ -604,7 +604,8 @@ fn nothing_is_widened_on_the_way() {
         let dig = Digest::of_bytes(tool.as_bytes());
         json!({"srv": server, "tool": tool, "dig": dig})
     };
-    let edits: [(&str, Box<dyn Fn(&mut Value)>); 9] = [
+    type Edit = Box<dyn Fn(&mut Value)>;
+    let edits: [(&str, Edit); 9] = [
         ("more calls", Box::new(|claims| claims["bud"] = json!(2))),
         ("more permissions", Box::new(|claims| claims["per"] = json!(["n:*"]))),
         ("less deep", Box::new(|claims| claims["dep"] = json!(1))),

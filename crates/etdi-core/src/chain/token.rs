@@ -307,9 +307,8 @@ fn grow(
     let known = frame.as_ref().map_or(0, |frame| frame.frames().count());
     let own = claims.anc.get(known..).unwrap_or_default();
     let limit = claims.dep.saturating_add(claims.bud);
-    let mut depth = frame.as_ref().map_or(0, |frame: &Frame| frame.depth());
     for (index, one) in own.iter().enumerate() {
-        depth += 1;
+        let depth = frame.as_ref().map_or(1, |frame| frame.depth().saturating_add(1));
         // What the outer ones may do is not told; it was narrowed to this.
         let scopes: Vec<Scope> = match index + 1 == own.len() {
             true => claims.per.clone(),

@@ -387,5 +387,5 @@ impl LegacyError {
     }
 }
 
-#[cfg(all(test, feature = "rsa-keys"))]
+#[cfg(test)]
 mod tests;

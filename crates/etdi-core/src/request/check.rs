@@ -143,7 +143,7 @@ impl<'a> Check<'a> {
         let id = jws.key_id();
         let brought = match &claims.jwk {
             Some(jwk) => {
-                let key = VerifyingKey::from_jwk(&jwk.to_string()).map_err(|e| invalid(&e))?;
+                let key = VerifyingKey::from_jwk(&jwk.to_string()).map_err(invalid)?;
                 if key.id() != id {
                     return Err(invalid("it brings another key than the one that signs"));
                 }

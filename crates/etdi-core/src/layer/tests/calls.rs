@@ -318,3 +318,49 @@ fn what_is_signed_for_one_server_counts_at_no_other() {
         assert_eq!(code(&send(&bank, relayed).unwrap_err()), "WRONG_AUDIENCE");
     }
 }
+
+/// What a signed call costs both ends: listing, verification, approval, statement, check, replay
+/// store, chain, receipt and audit on both sides, of which the figure is the median.
+///
+/// `cargo test --release -p etdi-core --lib -- --ignored --nocapture figure`
+#[test]
+#[ignore = "a figure, for a quiet machine"]
+fn figure_of_a_signed_call() {
+    let world = World::new([tool("pay", Some(PAY)), tool("search", Some(SEARCH))]);
+    let measure = |what: &str, configure: &dyn Fn(GuardLayer) -> GuardLayer| {
+        let server = guarded(&world, configure);
+        let mut client = world.connect(Policy::enhanced(), server.clone());
+        let mut median = |name: &str| {
+            let mut times: Vec<_> = (0..2_000)
+                .map(|_| {
+                    let start = std::time::Instant::now();
+                    client.call(name).unwrap();
+                    start.elapsed()
+                })
+                .collect();
+            times.sort();
+            times[1_000]
+        };
+        println!("{what}: signed {:?}, unsigned {:?}", median("pay"), median("search"));
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let raw = block_on(world.signer().start(world.server.clone())).unwrap().remove(0);
+        let mut times: Vec<_> = (0..2_000)
+            .map(|_| {
+                let exchange = signed_call("pay", raw.digest(), &key);
+                let start = std::time::Instant::now();
+                send(&server, exchange).unwrap();
+                start.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("{what}: the guard alone {:?}", times[1_000]);
+    };
+    let roomy = || Arc::new(crate::request::MemoryReplayStore::new(100_000).per_key(50_000));
+    let audit = Arc::new(MemoryAuditor::default());
+    measure("plain", &|guard| guard.replay_store(roomy()));
+    measure("audited", &|guard| guard.replay_store(roomy()).auditor(audit.clone(), AuditMode::On));
+    measure("audited, with receipts", &|guard| {
+        let guard = guard.replay_store(roomy()).auditor(audit.clone(), AuditMode::On);
+        guard.receipts(world.instance.clone())
+    });
+}

@@ -1,4 +1,5 @@
-//! The vectors of the fork, and signatures as its README states them.
+//! The vectors of the fork, and signatures as its README states them. They need RSA keys.
+#![cfg(feature = "rsa-keys")]
 
 use futures_executor::block_on;
 
