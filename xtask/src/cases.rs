@@ -1,5 +1,5 @@
 //! What an ordinary test run does in small: property tests with 100,000 cases, ten million canonical
-//! numbers, and each fuzz target for a minute.
+//! numbers, a million steps of the approval store beside its model, and each fuzz target for a minute.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,8 @@ use std::process::Command;
 use crate::ci::{step, timed};
 
 /// The tests that heed the two variables, by the start of their names.
-const FILTERS: [&str; 4] = ["canonical::", "permission::", "change::tests::properties", "chain::"];
+const FILTERS: [&str; 5] =
+    ["canonical::", "permission::", "change::tests::properties", "chain::", "store::tests::model"];
 
 /// Runs the property tests and the numbers of `etdi-core` at their full length.
 ///

@@ -1,7 +1,7 @@
 //! The approval store against a small reference model, over random steps: no call on a definition
 //! that nobody approved, whatever happens to files, clock and processes in between.
 //!
-//! `ETDI_MODEL_STEPS=1000000 cargo test -p etdi-core --release --lib model` for the long run.
+//! `cargo xtask long cases` takes a million steps.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -417,8 +417,7 @@ impl World {
 }
 
 fn steps(ordinary: usize) -> usize {
-    let set = std::env::var("ETDI_MODEL_STEPS").ok();
-    set.and_then(|steps| steps.parse().ok()).unwrap_or(ordinary)
+    if std::env::var_os("ETDI_LONG").is_some() { 1_000_000 } else { ordinary }
 }
 
 #[test]
