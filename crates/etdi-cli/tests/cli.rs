@@ -582,6 +582,28 @@ fn one_list_is_signed_by_several_and_elsewhere() {
     assert!(exit == 1 && refused["error"]["message"].as_str().unwrap().contains("no signature"));
 }
 
+/// Else nobody could sign what has changed.
+#[test]
+fn a_server_that_is_not_what_was_signed_starts_for_its_author_alone() {
+    let user = User::new();
+    let server = ["--", ETDI, "__demo-server", "notes", "."];
+    assert_eq!(user.run(&["keys", "new"]).status.code(), Some(0));
+    let printed = user.run(&[&["manifest"][..], &server].concat()).stdout;
+    let mut contents: Value = serde_json::from_slice(&printed).unwrap();
+    contents["tools"].as_object_mut().unwrap().remove("add_note").unwrap();
+    std::fs::write(user.home().join("less.json"), contents.to_string()).unwrap();
+    let named = ["--server", "pkg:cargo/signed-notes"];
+    let less = [&["sign", "--contents", "less.json"][..], &named].concat();
+    assert_eq!(user.json(&less).0, 0);
+
+    let (exit, refused) = user.json(&[&["list"][..], &server].concat());
+    assert_eq!(exit, 4, "{refused}");
+    assert!(refused.to_string().contains("tool `add_note` is not signed"), "{refused}");
+    let (exit, signed) = user.json(&[&["sign"][..], &named, &server].concat());
+    assert_eq!((exit, &signed["data"]["seq"]), (0, &2.into()), "{signed}");
+    assert_eq!(user.json(&[&["list"][..], &named, &server].concat()).0, 0);
+}
+
 #[test]
 fn a_draft_is_made_of_what_a_server_lists() {
     let user = User::new();

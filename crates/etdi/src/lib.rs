@@ -91,7 +91,7 @@ pub use caller_key::{CallerKeyError, caller_key, caller_key_in};
 pub use client::{EtdiClient, EtdiClientBuilder, system_time};
 pub use error::{Error, ErrorKind, SecureError};
 pub use program::Program;
-pub use secure::{EtdiServerConfig, Secured, secure};
+pub use secure::{AUTHORING, EtdiServerConfig, Secured, secure};
 pub use servers::{DiscoveredTool, InvalidToolId, Stats, Target, ToolId, VersionChange};
 pub use session::{ApproveError, Session};
 pub use status::VerificationStatus;

@@ -25,6 +25,11 @@ use tower_layer::Layer;
 
 use crate::{SecureError, policing, system_time};
 
+/// The variable that `etdi lock` and `etdi sign` set for the server that they start, which is not
+/// yet what they are about to write down. A server started so shows no manifest and compares itself
+/// with none; clients that have seen one refuse its tools.
+pub const AUTHORING: &str = "ETDI_AUTHORING";
+
 /// A server whose listings are signed and whose calls are guarded.
 pub type Secured<S> = GuardService<SignService<S>>;
 
@@ -158,7 +163,8 @@ impl EtdiServerConfig {
         self
     }
 
-    /// Says what `etdi.lock` holds, so that a server which does not start says what changed.
+    /// Says what `etdi.lock` holds: a server whose tools are not as they were locked does not start,
+    /// and says what changed.
     pub fn lock(mut self, lock: Lock) -> Self {
         self.lock = Some(Arc::new(lock));
         self
@@ -231,6 +237,8 @@ impl std::fmt::Debug for EtdiServerConfig {
 
 /// Secures a server: what it lists is signed, what is called is guarded.
 ///
+/// Where [`AUTHORING`] is set in the environment, manifest and lock are left out.
+///
 /// All that it offers is listed and compared once before, so that a server that is not what was
 /// signed does not start, and says what differs.
 ///
@@ -263,6 +271,13 @@ pub async fn secure<S: ExchangeService>(
         peers,
         legacy,
     } = config;
+    let (manifest, lock) = match std::env::var_os(AUTHORING) {
+        Some(_) => {
+            tracing::warn!("{AUTHORING} is set, so manifest and lock are left out");
+            (None, None)
+        }
+        None => (manifest, lock),
+    };
     let time = |clock: &Clock| {
         let clock = clock.clone();
         move || clock()
@@ -391,8 +406,8 @@ mod tests {
         assert_eq!(
             error.to_string(),
             concat!(
-                "the server is not the one in the manifest:\n  tool `other` is not signed ",
-                "(the manifest does not name it)\nrestore it, or sign a new manifest with `etdi sign`"
+                "the server is not what its author signed or locked:\n  tool `other` is not signed ",
+                "(the manifest does not name it)\nrestore it, or run `etdi lock` and `etdi sign`"
             )
         );
     }

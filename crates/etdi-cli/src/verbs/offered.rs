@@ -44,7 +44,9 @@ impl Offered {
         let (program, rest) = argv
             .split_first()
             .ok_or_else(|| Failure::usage("no command is given", "etdi --help"))?;
-        let io = mcp_transport::process::Command::new(program).args(rest).spawn();
+        let command_line = mcp_transport::process::Command::new(program).args(rest);
+        // It is not yet what is about to be signed.
+        let io = command_line.env(etdi::AUTHORING, "1").spawn();
         let io = io.map_err(|error| unreachable(error.to_string()))?;
         let info = Implementation::new("etdi", env!("CARGO_PKG_VERSION"));
         let client = Client::new(mcp_transport::connect(io, info));

@@ -56,6 +56,9 @@ struct Signing {
 
 type UnsignedListener = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
+/// What the delegated key says of a tool, and the key.
+type ByDelegation<'a> = (Attestation, &'a Arc<dyn Signer>);
+
 #[derive(Clone)]
 struct Online {
     statement: Attestation,
@@ -177,7 +180,8 @@ impl SignLayer {
         self.with(|signing| signing.delegated = Some(signer))
     }
 
-    /// Says what was locked, so that a server which does not start says what changed.
+    /// Says what was locked: a server whose tools are not as they were locked does not start, and
+    /// says what changed.
     #[must_use]
     pub fn lock(self, lock: Arc<Lock>) -> Self {
         self.with(|signing| signing.lock = Some(lock))
@@ -200,7 +204,7 @@ impl SignLayer {
     }
 
     /// Lists all that `service` offers once, signs its tools, and compares everything with the
-    /// manifest: call this before serving, so that a server which is not the signed one does not
+    /// manifest and the lock: call this before serving, so that a server which is not the signed one does not
     /// start.
     ///
     /// Gives the definitions of the tools in the order of the listing.
@@ -224,13 +228,20 @@ impl SignLayer {
                 tools.push(raw);
             }
         }
-        if let Some(manifest) = &self.0.manifest {
-            let lock = self.0.lock.as_deref();
-            let mut differences = start::tools(manifest, &tools, lock, &self.unsigned());
+        let (manifest, lock) = (self.0.manifest.as_ref(), self.0.lock.as_deref());
+        let mut differences = Vec::new();
+        if let Some(manifest) = manifest {
+            differences.extend(start::tools(manifest, &tools, lock, &self.unsigned()));
             differences.extend(start::features(manifest, &mut service, &context).await?);
-            if !differences.is_empty() {
-                return Err(StartError::NotAsSigned(differences));
-            }
+        }
+        if let Some(lock) = lock {
+            let locked = start::locked(lock, manifest, &tools);
+            let known = |one: &Difference| differences.iter().any(|known| known.name == one.name);
+            let more: Vec<_> = locked.into_iter().filter(|one| !known(one)).collect();
+            differences.extend(more);
+        }
+        if !differences.is_empty() {
+            return Err(StartError::NotAsSigned(differences));
         }
         Ok(tools)
     }
@@ -484,7 +495,7 @@ impl Signing {
         &self,
         tool: &Listed<Tool>,
         now: UnixTime,
-    ) -> Result<Option<(Attestation, &Arc<dyn Signer>)>, String> {
+    ) -> Result<Option<ByDelegation<'_>>, String> {
         let (Some(manifest), Some(signer)) = (&self.manifest, &self.delegated) else {
             return Ok(None);
         };
@@ -560,9 +571,9 @@ pub enum StartError {
     /// Receipts are wanted, and there is no key to sign them with.
     #[error("receipts are signed with the instance key, give the server one")]
     ReceiptsWithoutKey,
-    /// What the server offers is not what was signed.
+    /// What the server offers is not what was signed or locked.
     #[error(
-        "the server is not the one in the manifest:{}\nrestore it, or sign a new manifest with `etdi sign`",
+        "the server is not what its author signed or locked:{}\nrestore it, or run `etdi lock` and `etdi sign`",
         lines(.0)
     )]
     NotAsSigned(Vec<Difference>),

@@ -1,4 +1,4 @@
-//! What a server offers against what its manifest says, before it starts.
+//! What a server offers against what its manifest and its lock say, before it starts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,10 +12,10 @@ use super::{Manifest, StartError};
 use crate::definition::{DefinitionError, RawTool};
 use crate::digest::Digest;
 use crate::layer::{MAX_PAGES, ask, on_behalf};
-use crate::lock::Lock;
+use crate::lock::{Lock, State};
 use crate::manifest::{instructions_digest, prompt_digest, template_digest};
 
-/// Something that the server offers and that is not as it was signed.
+/// Something that the server offers and that is not as it was signed or locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
@@ -23,7 +23,9 @@ pub struct Difference {
     pub kind: &'static str,
     /// Its name; empty for the instructions.
     pub name: String,
-    /// The digest in the manifest; `None` when it names no such thing.
+    /// Whether it differs from the lock alone; else from the manifest.
+    pub in_lock: bool,
+    /// The digest in the manifest or the lock; `None` when it names no such thing.
     pub signed: Option<Digest>,
     /// The digest of what the server offers.
     pub offered: Digest,
@@ -37,9 +39,10 @@ impl fmt::Display for Difference {
         if !self.name.is_empty() {
             write!(f, " `{}`", self.name.escape_debug())?;
         }
+        let how = if self.in_lock { "locked" } else { "signed" };
         match self.signed {
-            None => write!(f, " is not signed")?,
-            Some(signed) => write!(f, " was signed as {signed} and is {}", self.offered)?,
+            None => write!(f, " is not {how}")?,
+            Some(signed) => write!(f, " was {how} as {signed} and is {}", self.offered)?,
         }
         match &self.what {
             Some(what) => write!(f, " ({what})"),
@@ -71,9 +74,42 @@ pub(super) fn tools(
         differences.push(Difference {
             kind: "tool",
             name: name.to_owned(),
+            in_lock: false,
             signed,
             offered: tool.digest(),
             what: what.or_else(|| unsigned.get(name).cloned()),
+        });
+    }
+    differences
+}
+
+/// The tools that are not as they were locked; those that a key may sign at run time, and those that
+/// promise nothing, are in no lock.
+pub(super) fn locked(
+    lock: &Lock,
+    manifest: Option<&Manifest>,
+    tools: &[RawTool],
+) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    for tool in tools {
+        let finding = lock.compare(tool.definition());
+        let name = tool.definition().name();
+        let fine = match finding.state {
+            State::Same | State::NoVersion => true,
+            State::New => manifest.is_some_and(|manifest| manifest.delegates(name)),
+            _ => false,
+        };
+        if fine {
+            continue;
+        }
+        let changes = finding.changes.join(", ");
+        differences.push(Difference {
+            kind: "tool",
+            name: name.to_owned(),
+            in_lock: true,
+            signed: lock.tools().get(name).map(|locked| locked.digest),
+            offered: tool.digest(),
+            what: Some(changes).filter(|changes| !changes.is_empty()),
         });
     }
     differences
@@ -90,7 +126,14 @@ pub(super) async fn features<S: ExchangeService>(
     let mut differences = Vec::new();
     let mut compare = |kind, name: String, signed: Option<Digest>, offered| {
         if signed != Some(offered) {
-            differences.push(Difference { kind, name, signed, offered, what: None });
+            differences.push(Difference {
+                kind,
+                name,
+                in_lock: false,
+                signed,
+                offered,
+                what: None,
+            });
         }
     };
     let unfit = |name: &str, error: DefinitionError| StartError::Definition {

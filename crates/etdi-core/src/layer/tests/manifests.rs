@@ -229,3 +229,18 @@ fn a_delegated_key_signs_within_its_bounds_alone() {
         assert_eq!(client.refused(name).1, Some("DELEGATION_EXCEEDED"), "{name}");
     }
 }
+
+#[test]
+fn a_server_that_is_not_as_it_was_locked_does_not_start() {
+    let world = World::new([tool("search", Some(SEARCH)), tool("plain", None)]);
+    let tools = block_on(SignLayer::new(notes(), || NOW).start(world.server.clone())).unwrap();
+    let lock = Arc::new(crate::lock::Lock::of(tools.iter().map(RawTool::definition)));
+    let locked = || SignLayer::new(notes(), || NOW).lock(lock.clone());
+    block_on(locked().start(world.server.clone())).unwrap();
+
+    world.server.set([tool("search", Some(TOO_MUCH)), tool("new", Some(OWN))]);
+    let error = block_on(locked().start(world.server.clone())).unwrap_err().to_string();
+    assert!(error.contains("\n  tool `search` was locked as sha-256:"), "{error}");
+    assert!(error.contains("(asks for `notes:write`, no longer asks for `notes:read`)"), "{error}");
+    assert!(error.contains("\n  tool `new` is not locked\n"), "{error}");
+}
