@@ -81,9 +81,14 @@ mod servers;
 mod session;
 mod status;
 
+#[cfg(feature = "server")]
+mod tools;
+
 pub mod config;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "otel")]
+pub mod otel;
 
 pub use etdi_core as core;
 
@@ -95,6 +100,13 @@ pub use secure::{AUTHORING, EtdiServerConfig, Secured, secure};
 pub use servers::{DiscoveredTool, InvalidToolId, Stats, Target, ToolId, VersionChange};
 pub use session::{ApproveError, Session};
 pub use status::VerificationStatus;
+#[cfg(feature = "server")]
+pub use tools::{Declared, SecureTools};
 
 /// A session by the name that the ETDI README has for it.
 pub type SecureSession<S = mcp_transport::Connection> = Session<S>;
+
+/// The snippets of the page for those who come from Python are compiled as tests.
+#[cfg(all(doctest, feature = "http", feature = "server"))]
+#[doc = include_str!("../../../docs/from-python.md")]
+mod from_python {}
