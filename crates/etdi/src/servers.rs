@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use etdi_core::approval::{
-    Approval, ApprovalKey, Approvals, Approved, Granted, NoApprover, Withdrawn,
+    Approval, ApprovalKey, Approvals, Approved, Granted, NoApprover, Reason, Withdrawn,
 };
 use etdi_core::audit::Entry;
 use etdi_core::change::{ChangeError, Changes};
@@ -542,7 +542,12 @@ impl EtdiClient {
         self.note(&requested)?;
         let approvals: Approvals = self.approvals_asking(Arc::new(NoApprover));
         approvals.withdraw(&key, Withdrawn::new(self.now(), &*self.0.user)).await?;
-        let tool = self.verify_tool(id).await?;
+        let mut tool = self.verify_tool(id.clone()).await?;
+        if tool.review.code() == Reason::PermissionDenied.code() {
+            // What was denied stays denied as long as it is on record.
+            approvals.remove(&key, self.now()).await?;
+            tool = self.verify_tool(id).await?;
+        }
         Ok(session.ask_about(&tool.review).await?)
     }
 
@@ -558,7 +563,10 @@ impl EtdiClient {
     ) -> Result<bool, Error> {
         let tool = self.verify_tool(id).await?;
         Ok(match tool.review.outcome() {
-            ReviewOutcome::Approved(approved) => approved.grants(permission),
+            // All that was granted is all that is declared, and nothing else.
+            ReviewOutcome::Approved(approved) => {
+                approved.granted_scopes().any(|scope| scope == permission)
+            }
             _ => false,
         })
     }

@@ -24,7 +24,7 @@ use etdi::{
 };
 use mcp_client::text_of;
 use mcp_server::{Server, server, tool};
-use mcp_transport::http::server::HttpServer;
+use mcp_transport::http::server::{HttpServer, serve_http};
 use mcp_types::BoxFuture;
 use serde_json::json;
 
@@ -174,7 +174,7 @@ async fn over_http() {
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let service = Behind(behind.clone());
     tokio::spawn(async move {
-        let _ = HttpServer::new(service).serve(listener).await;
+        let _ = serve_http(HttpServer::new(service), listener, std::future::pending()).await;
     });
     let identity = ServerIdentity::url(&url).unwrap();
     all_verbs(identity, async |server, identity, key| {
