@@ -8,10 +8,12 @@ use etdi_core::level::SecurityLevel;
 mod approvals;
 mod audit;
 mod keys;
+mod policy;
 
 pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ExportFormat};
 pub use keys::{KeyAlgorithm, KeysCommand, RevokeArguments, RotateArguments};
+pub use policy::{Described, PolicyCommand};
 
 /// Verify, approve and call the tools of MCP servers.
 #[derive(Debug, Parser)]
@@ -60,6 +62,9 @@ pub enum Command {
     /// Check the audit trail, look into it, and hand it on.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Check policies in Cedar against a server's tools, and try them.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// The servers of the demo, honest and other; started by it.
     #[command(name = "__demo-server", hide = true)]
     DemoServer(DemoServerArguments),
@@ -81,6 +86,7 @@ impl Command {
             Self::Approve(_) => "approve",
             Self::Approvals(command) => command.name(),
             Self::Audit(command) => command.name(),
+            Self::Policy(command) => command.name(),
             Self::DemoServer(_) => "demo server",
         }
     }

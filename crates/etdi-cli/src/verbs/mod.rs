@@ -11,6 +11,7 @@ pub mod lock;
 pub mod manifest;
 pub mod migrate;
 pub mod offered;
+pub mod policy;
 pub mod sign;
 pub mod signer;
 pub mod target;

@@ -40,7 +40,7 @@ struct State {
 #[non_exhaustive]
 pub struct FlowLimits {
     /// How many hashes are kept of each server at least; at most twice as many. Five bytes of
-    /// text take about one, and one takes about twenty bytes of memory.
+    /// text take about one, and one takes about forty bytes of memory.
     pub hashes: usize,
     /// How many bytes of one result are looked at. More than that counts as lost.
     pub observed: usize,
