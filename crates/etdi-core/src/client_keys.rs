@@ -43,6 +43,7 @@ use crate::identity::ProviderId;
 use crate::ijson::{Document, Limits};
 use crate::key::{KeyError, KeyId, VerifyingKey};
 use crate::key_source::{KeySource, KeySourceError};
+use crate::level::SecurityLevel;
 use crate::time::UnixTime;
 
 mod file;
@@ -205,7 +206,12 @@ impl KnownClients {
         Self::default()
     }
 
-    /// Takes keys on first use: for the levels `basic` and `enhanced`.
+    /// Knows nobody; takes keys on first use where the level does: `basic` and `enhanced`.
+    pub fn at(level: SecurityLevel) -> Self {
+        Self { first_use: level < SecurityLevel::Strict, ..Self::default() }
+    }
+
+    /// Takes keys on first use, whatever the level.
     #[must_use]
     pub fn taking_first_use(mut self) -> Self {
         self.first_use = true;

@@ -62,6 +62,20 @@ fn issuers_of_clients_are_asked() {
 }
 
 #[test]
+fn first_use_is_a_matter_of_the_level() {
+    let client = key();
+    let caller = Introduction::new(client.id()).bringing(client.verifying_key());
+    for (level, taken) in [
+        (SecurityLevel::Basic, true),
+        (SecurityLevel::Enhanced, true),
+        (SecurityLevel::Strict, false),
+    ] {
+        let found = block_on(KnownClients::at(level).find(caller, NOW));
+        assert_eq!(found.is_ok(), taken, "{level}");
+    }
+}
+
+#[test]
 fn first_use_has_a_bound() {
     let clients = KnownClients::new().taking_first_use();
     let client = |id: KeyId, key: &SigningKey| {
