@@ -4,8 +4,8 @@
 //! keys that an operator named (`etdi keys trust FILE --as NAME`), the key that a verified access
 //! token is bound to, what the configured issuers of clients publish, and first use, where that is
 //! switched on. A key that is taken on first use is written down only after its signature was
-//! checked ([`ClientKeys::seen`]), shown to people, and can be removed; it shows that the same
-//! client calls again, not who that is.
+//! checked ([`ClientKeys::seen`]), shown to people, and can be removed, after which it is a stranger's
+//! until it is named; it shows that the same client calls again, not who that is.
 //!
 //! ```
 //! use etdi_core::client_keys::{ClientKeyError, ClientKeys, ClientTrust, Introduction, KnownClients};
@@ -32,9 +32,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use mcp_types::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -189,6 +189,9 @@ pub enum ClientKeyError {
 /// The most clients that are taken on first use, so that nobody fills the list.
 pub const MAX_FIRST_USE: usize = 1_024;
 
+/// The most removed keys that are remembered.
+const MAX_REMOVED: usize = 4_096;
+
 /// The most bytes of a list of clients.
 const MAX_LENGTH: usize = Limits::STATEMENT.bytes;
 
@@ -196,6 +199,8 @@ const MAX_LENGTH: usize = Limits::STATEMENT.bytes;
 #[derive(Default)]
 pub struct KnownClients {
     clients: RwLock<BTreeMap<KeyId, Arc<Client>>>,
+    /// Keys that were removed: first use does not bring them back.
+    removed: Mutex<BTreeSet<KeyId>>,
     issuers: Option<(Vec<ProviderId>, Arc<dyn KeySource>)>,
     first_use: bool,
 }
@@ -245,13 +250,23 @@ impl KnownClients {
         }
         let (name, id) = (name.to_owned(), key.id());
         let client = Client { name, key, trust: ClientTrust::Named, since: now };
+        self.removed().remove(&id);
         self.write().insert(id, Arc::new(client));
         Ok(())
     }
 
-    /// Forgets a key. Says whether it was known.
+    /// Removes a key, which is not taken on first use again. Says whether it was known.
     pub fn remove(&self, key: KeyId) -> bool {
-        self.write().remove(&key).is_some()
+        let known = self.write().remove(&key).is_some();
+        let mut removed = self.removed();
+        if known && removed.len() < MAX_REMOVED {
+            removed.insert(key);
+        }
+        known
+    }
+
+    fn removed(&self) -> std::sync::MutexGuard<'_, BTreeSet<KeyId>> {
+        self.removed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All that are known, in the order of their thumbprints.
@@ -283,6 +298,7 @@ impl KnownClients {
             }
         }
         self.write().extend(read);
+        self.removed().extend(file.removed);
         Ok(())
     }
 
@@ -297,7 +313,9 @@ impl KnownClients {
                 key: serde_json::value::RawValue::from_string(client.key.to_jwk()).ok()?,
             })
         });
-        serde_json::to_string(&File { v: 1, clients: clients.collect() }).unwrap_or_default()
+        let removed = self.removed().clone();
+        serde_json::to_string(&File { v: 1, clients: clients.collect(), removed })
+            .unwrap_or_default()
     }
 
     /// Whether one more may be taken on first use.
@@ -364,7 +382,7 @@ impl ClientKeys for KnownClients {
                 Ok(client) => return Ok(client),
                 Err(refusal) => refusal,
             };
-            match caller.own().filter(|_| self.first_use) {
+            match caller.own().filter(|_| self.first_use && !self.removed().contains(&id)) {
                 Some(key) => {
                     self.room()?;
                     Ok(client(key, format!("key:{id}"), ClientTrust::FirstUse))
@@ -389,6 +407,9 @@ impl KnownClients {
         let id = client.key.id();
         if client.trust != ClientTrust::FirstUse || self.read().contains_key(&id) {
             return Ok(false);
+        }
+        if self.removed().contains(&id) {
+            return Err(ClientKeyError::Unknown { key: id });
         }
         self.room()?;
         self.write().entry(id).or_insert_with(|| client.clone());
@@ -415,6 +436,8 @@ fn is_name(name: &str) -> bool {
 struct File {
     v: u32,
     clients: Vec<Entry>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    removed: BTreeSet<KeyId>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -148,8 +148,16 @@ fn processes_share_a_file() {
     assert!(server.known(alice.id(), NOW.plus(2)).is_none(), "removed now is unknown now");
     assert!(server.known(bob.id(), NOW.plus(2)).is_some());
 
+    // Who was taken on first use and removed does not come back by calling again.
+    assert!(operator.remove(bob.id()).unwrap());
+    let again = block_on(server.find(caller, NOW.plus(3))).unwrap_err();
+    assert_eq!(again, ClientKeyError::Unknown { key: bob.id() });
+    assert!(block_on(server.seen(&found, NOW.plus(3))).is_err());
+    operator.trust("bob", bob.verifying_key(), NOW).unwrap();
+    assert_eq!(server.known(bob.id(), NOW.plus(4)).unwrap().name, "bob");
+
     std::fs::write(directory.join("clients.json"), "{").unwrap();
-    assert!(server.known(bob.id(), NOW.plus(3)).is_none());
-    assert!(matches!(block_on(server.find(caller, NOW.plus(3))), Err(ClientKeyError::Store(_))));
+    assert!(server.known(bob.id(), NOW.plus(5)).is_none());
+    assert!(matches!(block_on(server.find(caller, NOW.plus(5))), Err(ClientKeyError::Store(_))));
     std::fs::remove_dir_all(&directory).unwrap();
 }
