@@ -37,7 +37,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use mcp_types::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -242,6 +243,8 @@ pub struct Revocations {
     without_list: BTreeSet<ProviderId>,
     authorities: BTreeSet<ProviderId>,
     disk: Option<Disk>,
+    /// The file as it was read last: when it was written, and how long it is.
+    version: Mutex<Option<(SystemTime, u64)>>,
 }
 
 /// A statement that is about to be believed.
@@ -271,6 +274,7 @@ impl Revocations {
             without_list: BTreeSet::new(),
             authorities: BTreeSet::new(),
             disk: None,
+            version: Mutex::default(),
         }
     }
 
@@ -412,6 +416,7 @@ impl Revocations {
         proofs: &[Arc<dyn ProofVerifier>],
         now: UnixTime,
     ) {
+        self.read_again();
         let Some(source) = &self.source else { return };
         let wanted = issuers.into_iter().chain(self.authorities.iter().cloned());
         let wanted: BTreeSet<ProviderId> =
@@ -447,6 +452,24 @@ impl Revocations {
             }
         }
         Err(refusal.into())
+    }
+
+    /// Learns what another process has written, such as an operator's command. What cannot be read
+    /// teaches nothing; what was known stays known.
+    fn read_again(&self) {
+        let Some(disk) = &self.disk else { return };
+        let path = disk.path(FILE);
+        let version = path.metadata().and_then(|about| Ok((about.modified()?, about.len()))).ok();
+        let mut known = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == version {
+            return;
+        }
+        let read = disk.read(FILE, MAX_FILE).ok().flatten();
+        if let Some(written) = read.and_then(|bytes| State::from_file(&bytes, &path).ok()) {
+            let mut state = self.write();
+            *state = written.with(&state);
+            *known = version;
+        }
     }
 
     /// The issuer says that it publishes none. One that did before cannot.

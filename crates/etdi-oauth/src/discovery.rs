@@ -75,6 +75,7 @@ struct Metadata {
 #[derive(Clone, Debug)]
 struct Kept {
     answer: Answer,
+    at: UnixTime,
     until: UnixTime,
 }
 
@@ -150,22 +151,25 @@ impl Discovery {
         issuers.entry(issuer.clone()).or_default().clone()
     }
 
-    /// One document, from what is kept where that counts. Whoever comes while it is fetched waits.
+    /// One document, from what is kept where that counts and is no older than `most` seconds.
+    /// Whoever comes while it is fetched waits.
     async fn document(
         &self,
         issuer: &ProviderId,
         (url, member, expected): (String, &'static str, String),
+        most: u64,
         now: UnixTime,
     ) -> Answer {
         let metadata = self.metadata(issuer);
         let mut metadata = metadata.lock().await;
         if let Some(kept) = metadata.documents.get(&url)
             && now < kept.until
+            && now < kept.at.plus(most)
         {
             return kept.answer.clone();
         }
         let (answer, age) = self.fetch_document(&url, member, &expected).await;
-        let kept = Kept { answer: answer.clone(), until: now.plus(age) };
+        let kept = Kept { answer: answer.clone(), at: now, until: now.plus(age) };
         metadata.documents.insert(url, kept);
         answer
     }
@@ -212,7 +216,7 @@ impl KeySource for Discovery {
             };
             let mut asked = BTreeSet::new();
             for document in self.documents(issuer.as_str()) {
-                let url = match self.document(issuer, document, now).await {
+                let url = match self.document(issuer, document, FRESH_BOUNDS.1, now).await {
                     Ok(Some(Named { jwks_uri: Some(url), .. })) => url,
                     Ok(_) => continue,
                     Err(why) => {
@@ -248,8 +252,16 @@ impl RevocationSource for Discovery {
             }
             let about = issuer.as_str().to_owned();
             let document = (format!("{about}{ETDI}"), "issuer", about);
-            let found = self.document(issuer, document, now).await?;
-            let Some(url) = found.and_then(|named| named.revocations_uri) else { return Ok(None) };
+            let found = self.document(issuer, document.clone(), FRESH_BOUNDS.1, now).await?;
+            let url = match found.and_then(|named| named.revocations_uri) {
+                Some(url) => Some(url),
+                // That there is no list is news as well, and must not be old.
+                None => {
+                    let found = self.document(issuer, document, RETRY, now).await?;
+                    found.and_then(|named| named.revocations_uri)
+                }
+            };
+            let Some(url) = url else { return Ok(None) };
             let mut request = FetchRequest::get(&url);
             request.headers.push(("cache-control".to_owned(), "no-cache".to_owned()));
             request.most_bytes = MAX_LIST;

@@ -284,6 +284,11 @@ fn a_restart_forgets_nothing() {
     let list = world.list(3, NOW).revoke(Revoked::Statement("x".to_owned()));
     one.accept(&list.sign(&world.key).unwrap(), &acme(), &world.anchors, NOW).unwrap();
     two.revoke(Revoked::Key(world.second.id()), Some("stolen".to_owned()), NOW).unwrap();
+    // A process that runs learns what another has written before it looks at the next listing.
+    let stolen = Statement { issuer: &acme(), key: world.second.id(), id: "", definition: None };
+    assert!(one.check(stolen, &Revocation::BestEffort, NOW).is_ok());
+    block_on(one.refresh(BTreeSet::new(), &Revocation::BestEffort, &[], NOW));
+    assert!(one.check(stolen, &Revocation::BestEffort, NOW).is_err());
     let again = open();
     let issuer = acme();
     let check = |key, id| {

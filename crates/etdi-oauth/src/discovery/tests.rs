@@ -168,6 +168,14 @@ async fn revocation_lists_are_found() {
     let world = World::new();
     let list = || async { world.discovery.list(&acme(), NOW).await };
     assert_eq!(list().await, Ok(None), "an origin that publishes nothing has no list");
+    // Not for as long as metadata is kept: whoever begins to publish one has a reason.
+    let url = "https://acme.example/first";
+    let document = about("issuer", ACME, &format!(r#","revocations_uri":"{url}""#));
+    world.fetch.text(&at(ETDI), document);
+    world.fetch.text(url, "a.b.c");
+    assert_eq!(list().await, Ok(None), "asked a moment ago");
+    let later = world.discovery.list(&acme(), NOW.plus(60)).await;
+    assert_eq!(later, Ok(Some("a.b.c".to_owned())));
     let world = World::new();
     let list = |now| {
         let discovery = world.discovery.clone();
