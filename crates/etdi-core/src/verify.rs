@@ -598,7 +598,7 @@ impl Verifier {
             Err(error) if error.verdict() == Verdict::Unverifiable => {
                 let evidence = manifest
                     .and_then(|manifest| delegation::evidence(text, definition, manifest, now));
-                evidence.unwrap_or(Err(error))?
+                self.accept(text, StatementType::Tool, evidence.unwrap_or(Err(error))?)?
             }
             evidence => evidence?,
         };
@@ -639,6 +639,16 @@ impl Verifier {
             },
             result => result,
         }?;
+        self.accept(text, kind, evidence)
+    }
+
+    /// Refuses evidence of issuers and algorithms that do not count here.
+    fn accept(
+        &self,
+        text: &str,
+        kind: StatementType,
+        evidence: Evidence,
+    ) -> Result<Evidence, VerifyError> {
         match &self.accepted {
             Some(accepted) => accepted.check(text, kind, evidence),
             None => Ok(evidence),

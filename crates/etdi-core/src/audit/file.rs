@@ -231,6 +231,10 @@ impl AuditFile {
             let finished = state.last == Some(EventKind::AuditRotated);
             let result = match end {
                 Ok(()) if finished => self.go_on(&mut state).map(|()| None),
+                // Lines of a file that has lost its name are nowhere.
+                Ok(()) if !self.is_in_place(&state.file) => {
+                    Err(AuditError::Cut { path: self.path.display().to_string() })
+                }
                 Ok(()) => {
                     let result = act(&mut state);
                     // Unlocking fails only on a descriptor that is gone, and so is the lock then.
@@ -262,6 +266,21 @@ impl AuditFile {
             self.sync_directory()?;
         }
         Ok(())
+    }
+
+    /// Whether the file that is open still has the name of the trail.
+    #[cfg(unix)]
+    fn is_in_place(&self, file: &File) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let id = |about: std::fs::Metadata| (about.dev(), about.ino());
+        let (named, open) = (self.path.metadata(), file.metadata());
+        named.ok().map(id).is_some_and(|named| open.ok().map(id) == Some(named))
+    }
+
+    /// Elsewhere an open file can be neither renamed nor removed.
+    #[cfg(not(unix))]
+    fn is_in_place(&self, _: &File) -> bool {
+        true
     }
 
     #[cfg(unix)]

@@ -207,6 +207,22 @@ fn a_trail_that_is_cut_under_our_feet_is_an_error() {
     assert!(matches!(audit.record(&event(3), UnixTime(3)), Err(AuditError::Cut { .. })));
 }
 
+/// Lines of a file that was taken away are kept by nobody, so nothing may count as noted.
+#[test]
+fn a_trail_that_was_taken_away_notes_nothing() {
+    let scratch = Scratch::new();
+    let audit = scratch.open();
+    audit.record(&event(1), UnixTime(1)).unwrap();
+    let aside = Scratch::new();
+    fs::rename(&scratch.0, &aside.0).unwrap();
+    assert!(matches!(audit.record(&event(2), UnixTime(2)), Err(AuditError::Cut { .. })));
+    fs::write(&scratch.0, "").unwrap();
+    assert!(audit.record(&event(2), UnixTime(2)).is_err(), "nor in another of its name");
+    fs::rename(&aside.0, &scratch.0).unwrap();
+    audit.record(&event(2), UnixTime(2)).unwrap();
+    assert_eq!(scratch.verify().unwrap().entries, 2);
+}
+
 #[test]
 fn others_may_not_write_it() {
     let (scratch, _lines) = trail(1);
