@@ -169,6 +169,9 @@ fn approvals_move_to_another_machine_and_withdrawals_stay() {
     assert_eq!(two.json(&["approvals", "revoke", "weather_today"]).0, 0);
     let (_, done) = two.json(&["approvals", "import", &file]);
     assert_eq!(done["data"]["kept"], 1);
+    // The attack: a file that anybody could write in place of the sealed one.
+    assert_eq!(two.code(&["approvals", "import", &plain]).1, "NOT_ENCRYPTED");
+    assert_eq!(two.json(&["approvals", "import", "--plain", &plain]).0, 0);
     assert_eq!(two.call(), (6, "APPROVAL_WITHDRAWN".to_owned()));
 }
 

@@ -44,6 +44,9 @@ pub enum ApprovalsCommand {
         /// approvals do not say.
         #[arg(long, value_name = "NAME", required_if_eq("from", "python-fork"))]
         server: Option<String>,
+        /// Take a file in that is not encrypted, although the store is.
+        #[arg(long)]
+        plain: bool,
     },
     /// Encrypt the approval store, or protect it by another passphrase.
     Encrypt {

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::args::{ApprovalsCommand, Source, Which};
 use crate::ask::user;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::home::{Home, write_private};
 use crate::keyring;
 use crate::locked::{self, Taken, failed};
@@ -41,9 +41,9 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
         ApprovalsCommand::Remove(which) => change(which, home, Change::Remove),
         ApprovalsCommand::Undo(which) => change(which, home, Change::Undo),
         ApprovalsCommand::Export { file, plain } => export(file, *plain, home, output),
-        ApprovalsCommand::Import { path, from, server } => match (from, server) {
+        ApprovalsCommand::Import { path, from, server, plain } => match (from, server) {
             (Source::PythonFork, Some(server)) => import_fork(path, server, home),
-            _ => import(path, home),
+            _ => import(path, *plain, home),
         },
         ApprovalsCommand::Encrypt { keyring } => encrypt(home, *keyring),
         ApprovalsCommand::RotateKey => {
@@ -245,7 +245,7 @@ fn export(file: &Path, plain: bool, home: &Home, output: Output) -> Result<Repor
     Ok(Report::new(data, format!("wrote {count} approvals into `{}`", file.display())))
 }
 
-fn import(file: &Path, home: &Home) -> Result<Report, Failure> {
+fn import(file: &Path, plain: bool, home: &Home) -> Result<Report, Failure> {
     let bytes = std::fs::read(file).map_err(|error| {
         let message = format!("cannot read `{}`: {error}", file.display());
         Failure::usage(message, format!("ls -l {}", shown_path(file)))
@@ -253,6 +253,12 @@ fn import(file: &Path, home: &Home) -> Result<Report, Failure> {
     let store = locked::approvals(home)?;
     let protection = match Bundle::is_sealed(&bytes) {
         true => Some(passphrase::needed("the file")?),
+        // Anybody could have put it in place of the one that was exported.
+        false if store.is_encrypted() && !plain => {
+            let message = format!("`{}` is not encrypted, and the store is", file.display());
+            let next = format!("etdi approvals import --plain {}", shown_path(file));
+            return Err(Failure::new(Exit::Refused, message, next).with_code("NOT_ENCRYPTED"));
+        }
         false => None,
     };
     let bundle = Bundle::from_bytes(&bytes, protection.as_ref()).map_err(failed)?;
