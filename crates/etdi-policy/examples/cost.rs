@@ -36,7 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let few = CedarEngine::new([Source::new("a.cedar", small)])?;
     decide("Cedar, 1 policy", Arc::new(few), &request);
-    let many = CedarEngine::new([Source::new("a.cedar", small.to_owned() + &others.collect::<String>())])?;
+    let many =
+        CedarEngine::new([Source::new("a.cedar", small.to_owned() + &others.collect::<String>())])?;
     decide("Cedar, 100 policies", Arc::new(many), &request);
     let rego = "package etdi\ndefault allow := false\n
         allow if { input.resource.tool == \"pay\"; input.arguments.cents <= 5000 }";

@@ -43,8 +43,11 @@ struct Inner {
     folder: Option<PathBuf>,
     loaded: RwLock<Arc<Loaded>>,
     /// What is known of tools that were asked about, by definition and standing.
-    tools: Mutex<BTreeMap<(String, Digest, Status, Option<Vec<String>>), Arc<Known>>>,
+    tools: Mutex<BTreeMap<Standing, Arc<Known>>>,
 }
+
+/// A tool as policies see it: its server, its definition, what is known of it, what is granted.
+type Standing = (String, Digest, Status, Option<Vec<String>>);
 
 /// The most tools that are known at a time; beyond, all are read anew.
 const MAX_TOOLS: usize = 1_024;

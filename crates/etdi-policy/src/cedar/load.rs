@@ -130,7 +130,7 @@ impl Loaded {
     fn found(&self, id: &PolicyId, error: &dyn Diagnostic, problems: &mut Vec<Problem>) {
         match self.places.get(id).and_then(|at| self.sources.get(*at)) {
             Some(source) => problems.push(problem(error, source)),
-            None => problems.push(Problem::new(&id.to_string(), None, error)),
+            None => problems.push(Problem::new(id.as_ref(), None, error)),
         }
     }
 
