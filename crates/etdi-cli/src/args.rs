@@ -210,7 +210,7 @@ pub struct MigrateArguments {
 /// Options of `etdi sign`.
 #[derive(Debug, Args)]
 pub struct SignArguments {
-    /// The key to sign with: a name of `etdi keys list`, `file:PEM`, `keyring:NAME`, or
+    /// The key to sign with: a name of `etdi keys list`, `file:PEM`, `keyring:ACCOUNT` (PKCS#8), or
     /// `command:PROGRAM ARGUMENTS`, which gets what is to be signed on its standard input and
     /// prints the signature, raw or in base64url.
     #[arg(long, default_value = "default", value_name = "KEY")]

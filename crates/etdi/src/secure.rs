@@ -33,6 +33,9 @@ pub const AUTHORING: &str = "ETDI_AUTHORING";
 /// A server whose listings are signed and whose calls are guarded.
 pub type Secured<S> = GuardService<SignService<S>>;
 
+/// Hears the name of a tool and why nothing vouches for it.
+type UnsignedListener = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
 /// How a server is secured.
 #[must_use = "a configuration does nothing until `secure` takes it"]
 pub struct EtdiServerConfig {
@@ -41,7 +44,7 @@ pub struct EtdiServerConfig {
     manifest: Option<String>,
     lock: Option<Arc<Lock>>,
     delegated: Option<Arc<dyn Signer>>,
-    on_unsigned: Arc<dyn Fn(&str, &str) + Send + Sync>,
+    on_unsigned: UnsignedListener,
     signing: Option<(Attestation, Arc<dyn Signer>)>,
     instance: Option<Arc<dyn Signer>>,
     provider_name: Option<String>,

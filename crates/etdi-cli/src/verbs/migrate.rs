@@ -90,7 +90,7 @@ impl Draft {
             return draft;
         }
         let tool: Value = serde_json::from_str(definition.canonical()).unwrap_or_default();
-        let hint = |name: &str| tool["annotations"][name].as_bool();
+        let hint = |name: &str| tool.get("annotations")?.get(name)?.as_bool();
         let words = words(&draft.name);
         let spoken = words.iter().find_map(|word| {
             let known = ACTIONS.iter().find(|(_, verbs)| verbs.contains(&word.as_str()));
@@ -117,7 +117,8 @@ impl Draft {
         let verb = spoken.map(|(_, word)| word);
         let thing = words.iter().rev().find(|word| Some(*word) != verb.as_ref());
         draft.add(&format!("{}:{action}", thing.map_or("tool", String::as_str)));
-        let arguments = tool["inputSchema"]["properties"].as_object();
+        let arguments =
+            tool.get("inputSchema").and_then(|schema| schema.get("properties")?.as_object());
         for argument in arguments.into_iter().flatten().map(|(name, _)| name) {
             let access = match argument.to_ascii_lowercase().as_str() {
                 "path" | "file" | "filename" | "directory" => format!("filesystem:{action}"),

@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use etdi::core::key::VerifyingKey;
+use etdi::core::change::visible;
+use etdi::core::key::{SigningKey, VerifyingKey};
 use etdi::core::proof::{SignError, Signer};
+use etdi::core::secret::Keychain;
 
 use crate::exit::Failure;
 use crate::home::Home;
+use crate::keyring;
 use crate::verbs::keys;
 use crate::verbs::offered::public_key;
 
@@ -32,6 +35,9 @@ pub fn open(home: &Home, text: &str, public: Option<&Path>) -> Result<Arc<dyn Si
         }
         return Ok(Arc::new(CommandSigner { words, key: public_key(public)? }));
     }
+    if let Some(account) = text.strip_prefix("keyring:") {
+        return Ok(Arc::new(from_keychain(&*keyring::keychain()?, account)?));
+    }
     let name = match text.split_once(':') {
         // A name without a slash is one of `etdi keys list`, not a file.
         Some(("file", path)) if !path.contains(['/', '.']) => format!("./{path}"),
@@ -39,6 +45,21 @@ pub fn open(home: &Home, text: &str, public: Option<&Path>) -> Result<Arc<dyn Si
         _ => text.to_owned(),
     };
     Ok(Arc::new(keys::load(home, &name)?))
+}
+
+/// A key that lies in a keyring as PKCS#8, in PEM or DER.
+fn from_keychain(keychain: &dyn Keychain, account: &str) -> Result<SigningKey, Failure> {
+    let unfit = |why: String| {
+        let message = format!("the keyring's entry `{}`: {why}", visible(account));
+        Failure::usage(message, "etdi sign --help")
+    };
+    let entry = keychain.get(account).map_err(|error| unfit(error.to_string()))?;
+    let entry = entry.ok_or_else(|| unfit("there is none".to_owned()))?;
+    let key = match entry.reveal_text() {
+        Some(pem) => SigningKey::from_pkcs8_pem(pem),
+        None => SigningKey::from_pkcs8_der(entry.reveal()),
+    };
+    key.map_err(|error| unfit(error.to_string()))
 }
 
 /// A program that holds a key: it reads what is to be signed and prints the signature.
@@ -94,9 +115,21 @@ fn unnamed() -> SignError {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
-    use etdi::core::key::{Algorithm, SigningKey};
+    use etdi::core::key::Algorithm;
+    use etdi::core::secret::{MemoryKeychain, Secret};
 
     use super::*;
+
+    #[test]
+    fn a_keyring_gives_the_key_that_lies_in_it() {
+        let keychain = MemoryKeychain::default();
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        keychain.set("pem", &Secret::from(key.to_pkcs8_pem().to_string())).unwrap();
+        keychain.set("other", &Secret::new(b"no key".to_vec())).unwrap();
+        assert_eq!(from_keychain(&keychain, "pem").unwrap().id(), key.id());
+        assert!(from_keychain(&keychain, "other").is_err());
+        assert!(from_keychain(&keychain, "absent").is_err());
+    }
 
     /// Whatever a program prints is believed only if it is a signature by the key.
     #[test]
