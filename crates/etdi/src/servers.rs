@@ -14,7 +14,6 @@ use etdi_core::audit::Entry;
 use etdi_core::change::{ChangeError, Changes};
 use etdi_core::definition::ToolDefinition;
 use etdi_core::event::{Event, EventKind, ListenerId, Severity};
-use etdi_core::identity::ServerIdentity;
 use etdi_core::layer::{Review, ReviewOutcome};
 use etdi_core::level::{Handling, SecurityLevel};
 use etdi_core::verify::Peer;
@@ -627,7 +626,7 @@ impl EtdiClient {
             }
             #[cfg(feature = "http")]
             Kind::Url(target) => {
-                let identity = ServerIdentity::url(target.url())?;
+                let identity = etdi_core::identity::ServerIdentity::url(target.url())?;
                 let connection = target.connect(self, told)?;
                 let ending = Ending::Http(connection.clone());
                 Ok((Caller::new(connection), Peer::new(identity), ending))

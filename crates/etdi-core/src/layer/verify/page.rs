@@ -86,8 +86,10 @@ impl Verifying {
             joined.map_or_else(|| self.approvals.clone(), |one| self.approvals.correlated(&one.0));
         let mut reviews = Vec::with_capacity(page.tools.len());
         let tools = page.tools.iter().zip(&raws).zip(checked).zip(&standings).zip(twice);
+        let mut now_stored = self.generation().await?;
         for ((((listed, raw), checked), standing), twice) in tools {
-            let generation = self.generation().await?;
+            // What was read before a decision is what the decision counts for.
+            let generation = now_stored;
             let error = match (raw, &checked, twice) {
                 (_, _, true) => Some(DefinitionError::NameTwice { name: listed.name.clone() }),
                 (Err(error), ..) => Some(error.clone()),
@@ -98,7 +100,12 @@ impl Verifying {
                     let facts = self.facts(raw, standing);
                     match self.unchanged(listed, standing, generation, asking, now) {
                         Some(review) => review,
-                        None => self.decide(&approvals, &facts, checked, asking, now).await,
+                        None => {
+                            let review =
+                                self.decide(&approvals, &facts, checked, asking, now).await;
+                            now_stored = self.generation().await?;
+                            review
+                        }
                     }
                 }
                 (Some(error), ..) => Arc::new(Review::unreadable(&listed.name, error)),
