@@ -43,7 +43,7 @@ pub fn open(home: &Home, taken: Taken) -> Result<FileStore, Failure> {
         Err(StoreError::Encrypted { .. }) => passphrase::needed("the approval store")?,
         opened => match passphrase::chosen()? {
             Some(chosen) => chosen,
-            None => return opened.map_err(failed),
+            None => return unencrypted(home, taken, opened.map_err(failed)?),
         },
     };
     let options = options(home, taken, &protection)?.protection(protection.clone());
@@ -60,6 +60,29 @@ pub fn open(home: &Home, taken: Taken) -> Result<FileStore, Failure> {
     }
 }
 
+/// A store in the clear, unless it stands where an encrypted one was: whoever could write the
+/// directory could have put it there, and nobody would be asked for a passphrase.
+fn unencrypted(home: &Home, taken: Taken, store: FileStore) -> Result<FileStore, Failure> {
+    let mark = state(home)?.join(format!("{NAME}.anchor"));
+    if !mark.try_exists().unwrap_or(true) {
+        return Ok(store);
+    }
+    let removed = match taken {
+        Taken::Checked => None,
+        Taken::AsItIs => std::fs::remove_file(&mark).ok(),
+    };
+    removed.map(|()| store).ok_or_else(|| {
+        let message = "the approval store was encrypted and is not any more, so nothing in it \
+                       counts: someone put another in its place; put the encrypted one back, or \
+                       accept this one as it is";
+        Failure::new(Exit::Refused, message, "etdi approvals accept-restored")
+            .with_code("STORE_FAILED")
+    })
+}
+
+/// The name of the mark.
+const NAME: &str = "approvals";
+
 /// Options with the mark against old copies: in the keyring where the key is.
 ///
 /// # Errors
@@ -70,12 +93,17 @@ pub fn options(
     taken: Taken,
     protection: &Protection,
 ) -> Result<FileStoreOptions, Failure> {
+    let file = FileAnchor::open(state(home)?, NAME).map_err(failed)?;
     let anchor: Arc<dyn Anchor> = match protection.kind() {
         ProtectionKind::Keyring => {
+            // That there is a file says that the store is encrypted, see `unencrypted`.
+            if file.read().map_err(failed)?.is_none() {
+                file.write("the mark is in the keyring").map_err(failed)?;
+            }
             let name = format!("approvals in {}", home.path().display());
             Arc::new(KeychainAnchor::new(keyring::keychain()?, &name))
         }
-        _ => Arc::new(FileAnchor::open(state(home)?, "approvals").map_err(failed)?),
+        _ => Arc::new(file),
     };
     let options = FileStore::options().anchor(anchor);
     Ok(match taken {

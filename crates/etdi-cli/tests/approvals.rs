@@ -245,6 +245,26 @@ fn the_key_may_lie_in_the_keyring() {
     assert!(exit == 6 && said.contains("unlock the keyring"), "{said}");
 }
 
+/// The attack: in the place of the encrypted store, one in the clear. Who types passphrases is not
+/// asked for one then.
+#[test]
+fn a_store_in_the_clear_is_not_taken_for_the_encrypted_one() {
+    let mut user = User::new();
+    user.approve();
+    let (store, clear) = (user.home.path().join("etdi/approvals"), user.home.path().join("clear"));
+    copy(&store, &clear);
+    user.passphrase = Some("p");
+    assert_eq!(user.json(&["approvals", "encrypt"]).0, 0);
+    assert_eq!(user.json(&["approvals", "revoke", "weather_today"]).0, 0);
+    copy(&clear, &store);
+    user.passphrase = None;
+    assert_eq!(user.call(), (6, "STORE_FAILED".to_owned()));
+    let (_, envelope) = user.json(&["approvals", "list"]);
+    assert!(envelope["error"]["message"].as_str().unwrap().contains("was encrypted"));
+    assert_eq!(user.json(&["approvals", "accept-restored"]).0, 0);
+    assert_eq!(user.call().0, 0);
+}
+
 #[test]
 fn approvals_of_the_python_fork_are_taken_in_and_ask_again() {
     let user = User::new();
