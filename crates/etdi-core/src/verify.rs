@@ -48,7 +48,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,23 +58,24 @@ use crate::binding::{Measurement, Possession};
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
-use crate::jws::{IssuedJws, Jws, JwsError};
-use crate::key::{Algorithm, AllowList, KeyId, VerifyingKey};
+use crate::jws::JwsError;
+use crate::key::{Algorithm, KeyId, VerifyingKey};
 use crate::level::Revocation;
 use crate::manifest;
 use crate::proof::{Evidence, ProofVerifier, Trust};
 use crate::revocation::{Revocations, Statement};
 use crate::time::UnixTime;
-use crate::trust::issuer;
 use crate::version::Version;
 use crate::wire::{
     Confirmation, Contract, DEFINITION_AUDIENCE, Delegation, ManifestClaims, ManifestContents,
     Provenance, StatementType, ToolClaims,
 };
 
+mod accept;
 mod delegation;
 mod error;
 
+use accept::{Accepted, first_use};
 pub(crate) use delegation::exceeds;
 pub use error::{Verdict, VerifyError};
 
@@ -289,13 +290,6 @@ pub struct Verifier {
     revocations: Option<(Arc<Revocations>, Revocation)>,
     accepted: Option<Arc<Accepted>>,
     remember_for: Option<u64>,
-}
-
-/// Whose statements count, and signed with what; everybody's and everything where a set is empty.
-#[derive(Debug, Default)]
-struct Accepted {
-    issuers: BTreeSet<ProviderId>,
-    algorithms: BTreeSet<Algorithm>,
 }
 
 /// Signatures that were checked, by the digest of the statement. Only that they are valid is
@@ -723,46 +717,6 @@ impl Verifier {
         }
         cache.entries.insert(key, (evidence.clone(), now));
     }
-}
-
-impl Accepted {
-    fn check(
-        &self,
-        text: &str,
-        kind: StatementType,
-        evidence: Evidence,
-    ) -> Result<Evidence, VerifyError> {
-        if !self.issuers.is_empty() && !self.issuers.contains(&evidence.issuer) {
-            let (issuer, key) = (evidence.issuer, evidence.key);
-            return Err(VerifyError::IssuerUntrusted { issuer, key });
-        }
-        if !self.algorithms.is_empty() {
-            // The signature was checked; only its name is read again.
-            let jws = IssuedJws::read(text, kind, AllowList::IDENTITY_PROVIDER)?;
-            if !self.algorithms.contains(&jws.algorithm()) {
-                return Err(JwsError::Algorithm.into());
-            }
-        }
-        Ok(evidence)
-    }
-}
-
-/// Evidence by a key of which nothing is known but that the server holds it; none where the
-/// statement is by another key, or speaks for anybody but its own.
-fn first_use(
-    text: &str,
-    kind: StatementType,
-    shown: &Possession,
-) -> Result<Option<Evidence>, VerifyError> {
-    let jws = Jws::read(text, kind)?;
-    let key = shown.verifying_key();
-    if jws.key_id() != key.id() {
-        return Ok(None);
-    }
-    let claims = jws.verify(key)?;
-    let own = ProviderId::of_key(key.id());
-    let speaks_for_itself = issuer(&claims)? == own;
-    Ok(speaks_for_itself.then(|| Evidence::new(own, key.id(), Trust::FirstUse, claims)))
 }
 
 /// Of two errors the one that tells what is missing: a server can still be asked for its proof.
