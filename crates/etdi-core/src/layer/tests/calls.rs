@@ -4,6 +4,7 @@
 use mcp_types::{CacheScope, ClientCapabilities, Principal, ProtocolVersion};
 
 use super::*;
+use crate::definition::RawTool;
 use crate::level::{AuditMode, SecurityLevel};
 use crate::nonce::SecretNonces;
 use crate::request::SignedCall;
@@ -363,4 +364,64 @@ fn figure_of_a_signed_call() {
         let guard = guard.replay_store(roomy()).auditor(audit.clone(), AuditMode::On);
         guard.receipts(world.instance.clone())
     });
+}
+
+/// What the policy of either side forbids is neither sent nor carried out.
+#[test]
+fn a_gate_stands_on_both_sides() {
+    let world = World::new([tool("search", Some(SEARCH))]);
+    let gate = |rules: &str| {
+        let rules: crate::policy::LocalRules = serde_json::from_str(rules).unwrap();
+        crate::policy::Gate::new(Arc::new(rules))
+    };
+    let none = || gate(r#"{"rules":[]}"#);
+    let mut client =
+        world.connect_with(Policy::enhanced(), world.stack(), |layer| layer.gate(none()));
+    assert_eq!(client.refused("search").0, "POLICY_DENIED");
+    let mut client = world.connect(Policy::enhanced(), guarded(&world, |guard| guard.gate(none())));
+    assert_eq!(code(&client.call("search").unwrap_err()), "PERMISSION_DENIED");
+    let sign = || gate(r#"{"rules":[{"id":"a","effect":"permit","obligations":["sign"]}]}"#);
+    let server = guarded(&world, |guard| guard.gate(sign()));
+    assert_eq!(code(&send(&server, call_of("search")).unwrap_err()), "SIGNATURE_REQUIRED");
+    assert_eq!(world.server.calls(), 0);
+    let mut client = world.connect_with(Policy::enhanced(), server, |layer| layer.gate(sign()));
+    assert_eq!(client.call("search").unwrap(), "search");
+}
+
+/// The tokens that a call brings are looked at by the guard, and what an outer call was signed with
+/// is not taken for the inner one's.
+#[test]
+fn an_inner_call_is_what_its_caller_makes_it() {
+    const LEAF: Declaration = Declaration::new("1.0.0").allowed_callers(&["plan"]);
+    let world = World::new([tool("plan", Some(PAY)), tool("leaf", Some(LEAF))]);
+    let elsewhere = ServerIdentity::package("pkg:cargo/elsewhere").unwrap();
+    let signer = world.instance.clone();
+    let other = GuardLayer::new(elsewhere, || NOW).tokens(signer).layer(world.server.clone());
+    let listed = world.server.0.lock().unwrap().tools.clone();
+    let digest = |at: usize| RawTool::from_listed(&listed[at]).unwrap().digest();
+    let outer = |server: &GuardService<Server>, identity: &ServerIdentity| {
+        let mut exchange = call_of("plan");
+        let ClientRequest::CallTool(params) = &exchange.request else { panic!("a call") };
+        let call = Call::new(identity, "plan", digest(0));
+        let call = call.arguments(params.arguments.as_ref().map(RawText::get));
+        let statement = call.sign(&*world.publisher, NOW).unwrap();
+        exchange.context.meta.insert(wire::CALL, RawText::of(&statement).unwrap());
+        send(server, exchange).unwrap();
+        world.server.0.lock().unwrap().calls.pop().unwrap()
+    };
+    let away = outer(&other, &ServerIdentity::package("pkg:cargo/elsewhere").unwrap());
+    let frame = away.context.extensions.get::<crate::chain::Frame>().unwrap();
+    let token = frame.token(&notes(), "leaf", digest(1), NOW).unwrap().unwrap();
+    let here = GuardLayer::new(notes(), || NOW).layer(world.server.clone());
+    let mut call = call_of("leaf");
+    call.context.meta.insert(wire::CHAIN, token);
+    assert_eq!(code(&send(&here, call).unwrap_err()), "CHAIN_DENIED", "its own `plan` alone may");
+
+    let plan = outer(&here, &notes());
+    assert!(plan.context.extensions.get::<SignedCall>().is_some());
+    let mut call = call_of("leaf");
+    call.context.extensions = plan.context.extensions.clone();
+    send(&here, call).unwrap();
+    let leaf = world.server.0.lock().unwrap().calls.pop().unwrap();
+    assert!(leaf.context.extensions.get::<SignedCall>().is_none());
 }

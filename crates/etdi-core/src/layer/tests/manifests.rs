@@ -228,6 +228,19 @@ fn a_delegated_key_signs_within_its_bounds_alone() {
     for name in ["user_deletes", "sums"] {
         assert_eq!(client.refused(name).1, Some("DELEGATION_EXCEEDED"), "{name}");
     }
+    // Nor does it speak for anybody but the issuer of the manifest, nor without a prefix, nor later.
+    let other = "https://other.example".parse().unwrap();
+    let other = Attestation::new(other, notes(), NOW).instance_key(world.instance.id());
+    let liar = shipped(&world, &signed).signing(other, on_line.clone());
+    let mut client = world.connect(Policy::enhanced(), liar.layer(world.server.clone()));
+    assert_eq!(client.refused("user_sums").1, Some("ISSUER_UNTRUSTED"));
+    let exceeds = |prefix: &str, now| {
+        let mut delegation = signed.delegations[0].clone();
+        delegation.prefix = prefix.to_owned();
+        crate::verify::exceeds(&delegation, "user_sums", None, now).is_some()
+    };
+    assert!(!exceeds("user_", NOW.plus(59)));
+    assert!(exceeds("user_", NOW.plus(60)) && exceeds("", NOW));
 }
 
 #[test]
