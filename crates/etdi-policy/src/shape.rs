@@ -38,14 +38,22 @@ pub(crate) struct Misfit {
 /// How deep a schema is followed; what is deeper is JSON text.
 const MAX_DEPTH: usize = 8;
 
-/// How many members a record has at most; what has more is JSON text.
+/// How many members a record in the arguments has at most; what has more is JSON text.
 const MAX_MEMBERS: usize = 256;
 
 impl Shape {
     /// The shape of a tool's arguments: a record, also where the schema names no properties.
     pub(crate) fn of_arguments(tool: Value<'_>) -> Self {
         let schema = tool.get("inputSchema");
-        let shape = schema.map(|schema| Reader { root: schema }.shape(schema, 0));
+        let shape = schema.map(|schema| {
+            let reader = Reader { root: schema };
+            // Whoever writes a schema must not hide arguments from policies by what stands beside
+            // the properties: these hold whatever that is.
+            match schema.get("properties") {
+                Some(_) => reader.record(schema, 0),
+                None => reader.shape(schema, 0),
+            }
+        });
         match shape {
             Some(record @ Self::Record(_)) => record,
             _ => Self::Record(BTreeMap::new()),
@@ -191,7 +199,7 @@ impl<'a> Reader<'a> {
             // Whatever is in it has names that nobody knows.
             return if depth == 0 { Shape::Record(BTreeMap::new()) } else { Shape::Json };
         };
-        if properties.len() > MAX_MEMBERS {
+        if depth > 0 && properties.len() > MAX_MEMBERS {
             return Shape::Json;
         }
         let required: Vec<&str> = schema
@@ -284,6 +292,11 @@ mod tests {
             (
                 r##"{"type":"object","properties":{"p":{"$ref":"#/$defs/P"}},"$defs":{"P":{"type":"object","required":["k"],"properties":{"k":{"type":"integer"}}}}}"##,
                 r#"{"p"?: {"k": Long}}"#,
+            ),
+            // What stands beside the properties hides none.
+            (
+                r#"{"type":"object","properties":{"q":{"type":"string"}},"allOf":[{}],"$ref":"x"}"#,
+                r#"{"q"?: String}"#,
             ),
             // A reference to itself ends.
             (
