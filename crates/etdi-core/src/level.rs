@@ -223,7 +223,8 @@ pub enum Rules {
     Local,
     /// The policy engine and the call chain.
     Engine,
-    /// The policy engine and the call chain; what no rule permits is denied.
+    /// The policy engine and the call chain; what no rule permits is denied. A client without an
+    /// engine has one rule: what its user approved, in exactly that form.
     EngineDefaultDeny,
 }
 

@@ -12,7 +12,7 @@ use etdi_core::layer::{
     CallKeys, Clock, Enforce, GuardLayer, GuardService, SignLayer, SignService, StartError,
 };
 use etdi_core::legacy::call::LegacyCalls;
-use etdi_core::level::SecurityLevel;
+use etdi_core::level::{AuditMode, Rules, SecurityLevel};
 use etdi_core::lock::Lock;
 use etdi_core::nonce::Nonces;
 use etdi_core::policy::PolicyEngine;
@@ -118,7 +118,8 @@ impl EtdiServerConfig {
     }
 
     /// Sets the level that the server works at; `enhanced` by default. At `strict` a call that
-    /// cannot be audited is refused.
+    /// cannot be audited, or that no engine permits, is refused; a server without
+    /// [`auditor`](Self::auditor) or [`engine`](Self::engine) does not start there.
     pub fn level(mut self, level: SecurityLevel) -> Self {
         self.level = level;
         self
@@ -274,6 +275,13 @@ pub async fn secure<S: ExchangeService>(
         peers,
         legacy,
     } = config;
+    let demanded = level.policy();
+    if demanded.audit == AuditMode::ChainedBeforeAct && auditor.is_none() {
+        return Err(StartError::StrictWithoutAuditor.into());
+    }
+    if demanded.rules == Rules::EngineDefaultDeny && engines.is_empty() {
+        return Err(StartError::StrictWithoutEngine.into());
+    }
     let (manifest, lock) = match std::env::var_os(AUTHORING) {
         Some(_) => {
             tracing::warn!("{AUTHORING} is set, so manifest and lock are left out");
@@ -341,11 +349,11 @@ pub async fn secure<S: ExchangeService>(
     if let Some(instance) = receipts {
         guard = guard.receipts(instance);
     }
-    if let Some(gate) = policing::gate(&engines, &level.policy(), auditor.as_ref()) {
+    if let Some(gate) = policing::gate(&engines, &demanded, auditor.as_ref()) {
         guard = guard.gate(gate);
     }
     if let Some(auditor) = auditor {
-        guard = guard.auditor(auditor, level.policy().audit);
+        guard = guard.auditor(auditor, demanded.audit);
     }
     if let Some(replay) = replay {
         guard = guard.replay_store(replay);
@@ -371,7 +379,9 @@ fn warn_of_unsigned(tools: &[RawTool], level: SecurityLevel) {
 
 #[cfg(test)]
 mod tests {
+    use etdi_core::audit::MemoryAuditor;
     use etdi_core::key::{Algorithm, SigningKey};
+    use etdi_core::policy::LocalRules;
     use mcp_server::{Server, server, tool};
 
     use super::*;
@@ -413,5 +423,21 @@ mod tests {
                 "(the manifest does not name it)\nrestore it, or run `etdi lock` and `etdi sign`"
             )
         );
+    }
+
+    #[tokio::test]
+    async fn at_strict_a_server_needs_an_auditor_and_an_engine() {
+        let config = || {
+            let identity = ServerIdentity::package("pkg:cargo/notes").unwrap();
+            EtdiServerConfig::new(identity).level(SecurityLevel::Strict)
+        };
+        let start = async |config| secure(server!().build().unwrap(), config).await.map(drop);
+        let audited = || config().auditor(Arc::new(MemoryAuditor::default()));
+        let refused = start(config()).await.unwrap_err().to_string();
+        assert!(refused.contains("give the server an auditor"), "{refused}");
+        let refused = start(audited()).await.unwrap_err().to_string();
+        assert!(refused.contains("give the server an engine"), "{refused}");
+        let rules = LocalRules::of(SecurityLevel::Strict);
+        start(audited().engine(Arc::new(rules))).await.unwrap();
     }
 }

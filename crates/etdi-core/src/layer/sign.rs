@@ -571,6 +571,12 @@ pub enum StartError {
     /// Receipts are wanted, and there is no key to sign them with.
     #[error("receipts are signed with the instance key, give the server one")]
     ReceiptsWithoutKey,
+    /// At `strict` each call is noted before it is made, and nothing notes it.
+    #[error("at strict each call is audited before it runs, give the server an auditor")]
+    StrictWithoutAuditor,
+    /// At `strict` a call needs a rule that permits it, and there is none.
+    #[error("at strict a call needs a policy that permits it, give the server an engine")]
+    StrictWithoutEngine,
     /// What the server offers is not what was signed or locked.
     #[error(
         "the server is not what its author signed or locked:{}\nrestore it, or run `etdi lock` and `etdi sign`",
