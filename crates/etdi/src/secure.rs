@@ -431,7 +431,8 @@ mod tests {
             let identity = ServerIdentity::package("pkg:cargo/notes").unwrap();
             EtdiServerConfig::new(identity).level(SecurityLevel::Strict)
         };
-        let start = async |config| secure(server!().build().unwrap(), config).await.map(drop);
+        let server = || server!().tool::<signed>().build().unwrap();
+        let start = async |config| secure(server(), config).await.map(drop);
         let audited = || config().auditor(Arc::new(MemoryAuditor::default()));
         let refused = start(config()).await.unwrap_err().to_string();
         assert!(refused.contains("give the server an auditor"), "{refused}");
