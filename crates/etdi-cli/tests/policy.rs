@@ -50,8 +50,7 @@ fn policies_are_checked_and_tried_without_a_call() {
     assert_eq!(exit, 0, "{checked}");
     let arguments = r#"{"city":"Oslo"}"#;
     let test = |user: &str| {
-        let words =
-            ["test", "policies", "--tool", tool, "--args", arguments, "--user", user];
+        let words = ["test", "policies", "--tool", tool, "--args", arguments, "--user", user];
         run(home.path(), &words)
     };
     let (exit, allowed) = test("ada");

@@ -188,6 +188,7 @@ impl EtdiClient {
         &self.0.events
     }
 
+    #[cfg(feature = "http")]
     pub(crate) fn info(&self) -> Implementation {
         self.0.info.clone()
     }

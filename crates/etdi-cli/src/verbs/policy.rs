@@ -78,11 +78,13 @@ fn decided(decision: &Decision) -> Result<Report, Failure> {
     lines.extend(obligations.iter().map(|name| format!("  must {name}")));
     match decision.allow {
         true => Ok(Report::new(data, format!("allowed {}", lines.join("\n")))),
-        false => {
-            Err(Failure::new(Exit::Refused, "the policies deny the call", "etdi policy check --help")
-                .with_code("POLICY_DENIED")
-                .with_details(data, format!("denied {}", lines.join("\n"))))
-        }
+        false => Err(Failure::new(
+            Exit::Refused,
+            "the policies deny the call",
+            "etdi policy check --help",
+        )
+        .with_code("POLICY_DENIED")
+        .with_details(data, format!("denied {}", lines.join("\n")))),
     }
 }
 

@@ -74,8 +74,9 @@ pub(super) fn from_environment(
     config: &mut Option<OAuthConfig>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) {
+    type Put = fn(&mut OAuthConfig, String);
     let set = |name: &str| environment(name).filter(|value| !value.is_empty());
-    let texts: [(&str, fn(&mut OAuthConfig, String)); 5] = [
+    let texts: [(&str, Put); 5] = [
         ("ETDI_OAUTH_PROVIDER", |config, text| config.provider = text),
         ("ETDI_CLIENT_ID", |config, text| config.client_id = text),
         ("ETDI_CLIENT_SECRET", |config, text| config.client_secret = Some(ClientSecret(text))),

@@ -85,8 +85,8 @@ fn key() -> Arc<SigningKey> {
 }
 
 fn trusting(mut config: EtdiClientConfig, key: &SigningKey) -> EtdiClientConfig {
-    let mut provider = TrustedProvider::default();
-    provider.keys = vec![serde_json::from_str(&key.verifying_key().to_jwk()).unwrap()];
+    let keys = vec![serde_json::from_str(&key.verifying_key().to_jwk()).unwrap()];
+    let provider = TrustedProvider { keys, ..TrustedProvider::default() };
     config.trust.trusted_providers.insert(acme().to_string(), provider);
     config
 }
@@ -371,8 +371,7 @@ async fn whose_statements_count() {
 fn the_key_that_signs_calls() {
     let home = tempfile::tempdir().unwrap();
     let (private, public) = (home.path().join("client.pem"), home.path().join("client.jwk"));
-    let mut keys = KeyConfig::default();
-    keys.private_key_path = Some(private.clone());
+    let mut keys = KeyConfig { private_key_path: Some(private.clone()), ..KeyConfig::default() };
     keys.public_key_path = Some(public.clone());
     keys.key_algorithm = "ES256".to_owned();
     keys.auto_generate = false;
@@ -423,8 +422,8 @@ fn the_key_that_signs_calls() {
 #[test]
 fn an_rsa_key_has_its_size() {
     let home = tempfile::tempdir().unwrap();
-    let mut keys = KeyConfig::default();
-    keys.private_key_path = Some(home.path().join("rsa.pem"));
+    let path = home.path().join("rsa.pem");
+    let mut keys = KeyConfig { private_key_path: Some(path), ..KeyConfig::default() };
     keys.key_size = 1024;
     assert!(keys.open(&Home(None), None).is_err());
     keys.key_size = 2048;
@@ -439,8 +438,8 @@ fn an_rsa_key_has_its_size() {
 #[test]
 fn without_the_feature_an_rsa_key_is_not_made() {
     let home = tempfile::tempdir().unwrap();
-    let mut keys = KeyConfig::default();
-    keys.private_key_path = Some(home.path().join("rsa.pem"));
+    let path = home.path().join("rsa.pem");
+    let mut keys = KeyConfig { private_key_path: Some(path), ..KeyConfig::default() };
     let error = keys.open(&Home(None), None).unwrap_err().to_string();
     assert!(error.contains("feature `rsa-keys`"), "{error}");
 }
