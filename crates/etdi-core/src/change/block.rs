@@ -29,7 +29,9 @@ pub(super) fn meta(walk: &mut Walk, before: Option<&Value>, after: Option<&Value
         }
         walk.inside(key, |walk| match key {
             BLOCK => block(walk, old, new),
-            SCOPES => scopes(walk, old, new),
+            SCOPES => {
+                walk.noting(ChangeKind::MetaChanged, old, new, |walk| scopes(walk, old, new));
+            }
             _ => walk.member(ChangeKind::MetaChanged, old, new),
         });
     }
@@ -58,7 +60,7 @@ fn block(walk: &mut Walk, before: Option<&Value>, after: Option<&Value>) {
         if old == new || matches!(key, wire::ATTESTATIONS | "version") {
             continue;
         }
-        walk.inside(key, |walk| match key {
+        let compare = |walk: &mut Walk| match key {
             "provider" => walk.push(ChangeKind::ProviderChanged, old, new, Gravity::Powerful),
             "permissions" => permissions(walk, old, new),
             "scopes" => scopes(walk, old, new),
@@ -70,7 +72,8 @@ fn block(walk: &mut Walk, before: Option<&Value>, after: Option<&Value>) {
                 walk.push(ChangeKind::VolatileChanged, old, new, gravity);
             }
             _ => walk.push(ChangeKind::BlockChanged, old, new, Gravity::Powerful),
-        });
+        };
+        walk.inside(key, |walk| walk.noting(ChangeKind::BlockChanged, old, new, compare));
     }
 }
 

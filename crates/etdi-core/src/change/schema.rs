@@ -1,6 +1,6 @@
 //! Differences of JSON Schemas, keyword by keyword.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::walk::{Walk, keys, object_or};
 use super::{ChangeKind, Gravity};
@@ -90,7 +90,10 @@ fn compare(walk: &mut Walk, side: Side, before: Option<&Value>, after: Option<&V
     let (Some(old), Some(new)) = (object_or(old, &everything), object_or(new, &everything)) else {
         let gravity = match (before, after) {
             (_, Some(Value::Bool(false))) => Gravity::Notable,
-            (Some(Value::Bool(false)), _) if new.is_none_or(Value::is_object) => side.wider(),
+            // A schema with anything in it has words that were not there.
+            (Some(Value::Bool(false)), _) if new.is_none_or(|new| *new == json!({})) => {
+                side.wider()
+            }
             _ => Gravity::Powerful,
         };
         return walk.push(ChangeKind::SchemaChanged, before, after, gravity);
@@ -98,7 +101,11 @@ fn compare(walk: &mut Walk, side: Side, before: Option<&Value>, after: Option<&V
     for keyword in keys(old, new) {
         let (old, new) = (old.get(keyword), new.get(keyword));
         if old != new {
-            walk.inside(keyword, |walk| keyword_changed(walk, side, keyword, old, new));
+            walk.inside(keyword, |walk| {
+                walk.noting(ChangeKind::SchemaChanged, old, new, |walk| {
+                    keyword_changed(walk, side, keyword, old, new);
+                });
+            });
         }
     }
 }

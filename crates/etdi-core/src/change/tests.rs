@@ -232,7 +232,11 @@ fn gravity_of_one_edit() {
             Some("false"),
             &[("inputSchema.additionalProperties", SchemaChanged, Notable)],
         ),
-        ("/inputSchema/additionalProperties", Some("true"), &[]),
+        (
+            "/inputSchema/additionalProperties",
+            Some("true"),
+            &[("inputSchema.additionalProperties", SchemaChanged, Cosmetic)],
+        ),
         (
             "/inputSchema/properties/pages/items",
             None,

@@ -19,7 +19,7 @@ pub(super) fn definitions(before: &Object, after: &Object) -> Changes {
         if old == new {
             continue;
         }
-        walk.inside(key, |walk| match key {
+        let compare = |walk: &mut Walk| match key {
             "name" => walk.push(ChangeKind::NameChanged, old, new, Gravity::Alarm),
             "title" | "description" => walk.text(old, new),
             "inputSchema" => schema::whole(walk, schema::Side::Input, old, new),
@@ -31,6 +31,11 @@ pub(super) fn definitions(before: &Object, after: &Object) -> Changes {
             }
             "_meta" => block::meta(walk, old, new),
             _ => walk.member(ChangeKind::MemberChanged, old, new),
+        };
+        walk.inside(key, |walk| match (key, old, new) {
+            // Much of it is outside the digest.
+            ("_meta", Some(_), Some(_)) => compare(walk),
+            _ => walk.noting(ChangeKind::MemberChanged, old, new, compare),
         });
     }
     block::version(&mut walk, before, after);
@@ -67,6 +72,23 @@ impl Walk {
         self.path.push(Segment::Index(index));
         step(self);
         self.path.pop();
+    }
+
+    /// Runs `step`; what it says nothing about is another way to write the same, such as `{}` in
+    /// the place of nothing. The digest is another one all the same.
+    pub(super) fn noting(
+        &mut self,
+        kind: ChangeKind,
+        before: Option<&Value>,
+        after: Option<&Value>,
+        step: impl FnOnce(&mut Self),
+    ) {
+        let noted = |walk: &Self| walk.found.list.len() + walk.found.omitted;
+        let earlier = noted(self);
+        step(self);
+        if noted(self) == earlier {
+            self.push(kind, before, after, Gravity::Cosmetic);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
