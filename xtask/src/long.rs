@@ -28,8 +28,8 @@ const STEPS: &[Step] = &[
     Step {
         name: "the signature of a statement",
         file: "jws.rs",
-        find: "match named && key.verify(self.signed.as_bytes(), &self.signature) {",
-        replace: "match named || key.verify(self.signed.as_bytes(), &self.signature) {",
+        find: "match fits && key.verify(self.signed.as_bytes(), &self.signature) {",
+        replace: "match fits || key.verify(self.signed.as_bytes(), &self.signature) {",
         noticed_by: "forged signature",
     },
     Step {
@@ -173,8 +173,8 @@ const STEPS: &[Step] = &[
     Step {
         name: "refusing the call",
         file: "layer/verify.rs",
-        find: "_ => return Err(review.error()),",
-        replace: "_ => return ask(&mut service, exchange).await,",
+        find: "                return Err(review.error());\n            }\n        };\n        let permitted",
+        replace: "                return ask(&mut service, exchange).await;\n            }\n        };\n        let permitted",
         noticed_by: "changed description",
     },
     Step {

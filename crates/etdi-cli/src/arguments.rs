@@ -58,7 +58,8 @@ pub fn from_pairs(
 
 /// What there is instead.
 fn all<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<_> = names.map(|name| format!("`{}`", visible(name))).collect();
+    let mut names: Vec<_> = names.map(|name| format!("`{}`", visible(name))).collect();
+    names.sort();
     match names.is_empty() {
         true => ", it takes none".to_owned(),
         false => format!(", it takes {}", names.join(", ")),

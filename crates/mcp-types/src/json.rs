@@ -6,6 +6,7 @@ use std::fmt;
 use bytestring::ByteString;
 use serde::de::DeserializeOwned;
 
+use crate::object::NO_OBJECT;
 use crate::place;
 
 thread_local! {
@@ -91,7 +92,13 @@ impl DecodeError {
     #[cold]
     fn within_text(text: &str, error: serde_json::Error) -> Self {
         let path = match error.is_data() {
-            true => place::path_at(text, place::offset(text, error.line(), error.column())),
+            true => {
+                let behind = place::offset(text, error.line(), error.column());
+                // The last member of an object is told from behind that object's end.
+                let last = error.to_string().starts_with(NO_OBJECT)
+                    && text.get(..behind).is_some_and(|read| read.ends_with('}'));
+                place::path_at(text, behind - usize::from(last))
+            }
             false => String::new(),
         };
         Self { path, ..Self::from_json(error) }

@@ -1,6 +1,6 @@
 //! The client's side: only what was verified as the policy wants, and approved, is seen and called.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -115,6 +115,8 @@ struct State {
     tools: HashMap<String, Entry>,
     /// The nonce that the server wanted to see last.
     nonce: Option<String>,
+    /// Calls that wait for answers, by the digest of their state, with their statements so far.
+    waiting: VecDeque<(Digest, Vec<String>)>,
     /// Whether the server says that it gives receipts.
     gives_receipts: bool,
     /// Whether it says that it takes calls that are signed as the Python SDK's README says.

@@ -91,8 +91,8 @@ fn all_questions_of_a_round_go_back_with_the_state_as_it_came() {
     assert_ne!(seen[0].id(), seen[1].id(), "a retry is a request of its own");
 }
 
-fn sorted(text: &RawText) -> String {
-    text.parse::<serde_json::Value>().unwrap().to_string()
+fn sorted(text: &RawText) -> serde_json::Value {
+    text.parse().unwrap()
 }
 
 #[test]

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::RawText;
 
+/// What is wrong with a value that has to be an object. It is seen once the value was read, and told
+/// from the place behind it.
+pub(crate) const NO_OBJECT: &str = "expected an object";
+
 /// Reads a free JSON object as text, and refuses what is none.
 pub(crate) struct FreeObject(pub(crate) RawText);
 
@@ -15,7 +19,7 @@ impl<'de> Deserialize<'de> for FreeObject {
         let text = RawText::deserialize(deserializer)?;
         match text.is_object() {
             true => Ok(Self(text)),
-            false => Err(D::Error::custom("expected an object")),
+            false => Err(D::Error::custom(NO_OBJECT)),
         }
     }
 }

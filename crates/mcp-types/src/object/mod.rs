@@ -22,7 +22,7 @@ mod stamp;
 mod tables;
 
 pub use kinds::OneOrMany;
-pub(crate) use kinds::{FreeObject, Number, Unsorted, Word, not_one_of};
+pub(crate) use kinds::{FreeObject, NO_OBJECT, Number, Unsorted, Word, not_one_of};
 pub(crate) use peek::Peek;
 pub(crate) use stamp::{Stamp, StampValue, Stamped, write_object};
 pub(crate) use tables::{methods, object, results, string_enum, union};

@@ -18,7 +18,7 @@ impl<'a> Peek<'a> {
     /// Reads the member `tag`, if it is a string; refuses what is no object.
     pub(crate) fn new(text: &'a RawText, tag: &str) -> Result<Self, DecodeError> {
         if !text.is_object() {
-            return Err(DecodeError::new("", "expected an object"));
+            return Err(DecodeError::new("", super::NO_OBJECT));
         }
         let text = text.get();
         let tag = member(text, tag).and_then(string);

@@ -7,6 +7,7 @@ use super::{Review, Verifying, WriteOlder, internal, refused};
 use crate::approval::Approved;
 use crate::chain::{Frame, Member};
 use crate::definition::ToolDefinition;
+use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
 use crate::identity::ServerIdentity;
 use crate::key::KeyId;
@@ -23,7 +24,13 @@ pub(super) struct Sent {
     server: ServerIdentity,
     caller: KeyId,
     id: String,
+    /// The statements of earlier rounds of the same call: where a session keeps the call open, its
+    /// receipt is for the one that began it.
+    earlier: Vec<String>,
 }
+
+/// How many calls that wait for answers are remembered, and how many rounds of each.
+const WAITING: (usize, usize) = (64, 16);
 
 impl Verifying {
     /// Signs a call where the tool or the policy wants it.
@@ -61,7 +68,32 @@ impl Verifying {
         let statement = RawText::of(&statement).map_err(|error| internal(&error))?;
         exchange.context.meta.insert(wire::CALL, statement);
         self.sign_older(exchange)?;
-        Ok(Some(Sent { server, caller: caller.verifying_key().id(), id }))
+        let earlier = self.rounds_of(exchange.context.request_state.as_deref());
+        Ok(Some(Sent { server, caller: caller.verifying_key().id(), id, earlier }))
+    }
+
+    /// The statements of the call that goes on with this state.
+    fn rounds_of(&self, state: Option<&str>) -> Vec<String> {
+        let Some(digest) = state.map(|state| Digest::of_bytes(state.as_bytes())) else {
+            return Vec::new();
+        };
+        let state = self.state();
+        let waiting = state.waiting.iter().find(|(waits, _)| *waits == digest);
+        waiting.map(|(_, rounds)| rounds.clone()).unwrap_or_default()
+    }
+
+    /// Remembers the statements of a call that waits for answers.
+    fn keep_rounds(&self, state: &str, sent: &Sent) {
+        let mut rounds = sent.earlier.clone();
+        rounds.push(sent.id.clone());
+        rounds.truncate(WAITING.1);
+        let digest = Digest::of_bytes(state.as_bytes());
+        let waiting = &mut self.state().waiting;
+        waiting.retain(|(waits, _)| *waits != digest);
+        if waiting.len() == WAITING.0 {
+            waiting.pop_front();
+        }
+        waiting.push_back((digest, rounds));
     }
 
     /// Signs as the Python SDK's README says as well, for a server that knows nothing else.
@@ -145,6 +177,11 @@ impl Verifying {
         review: &Review,
     ) -> Result<Outcome, ErrorObject> {
         let wanted = self.approvals.policy().receipt;
+        if let (Some(sent), Outcome::InputRequired(asked)) = (sent, &outcome)
+            && let Some(state) = &asked.request_state
+        {
+            self.keep_rounds(state, sent);
+        }
         let (Some(sent), Outcome::Complete(ServerResult::CallTool(result))) = (sent, &outcome)
         else {
             return Ok(outcome);
@@ -163,8 +200,17 @@ impl Verifying {
                 let attested = review.verification().ok().map(|verified| verified.key());
                 let is_servers = |key| possession == Some(key) || attested == Some(key);
                 let text = text.parse::<String>().map_err(|_| ReceiptError::Other("form"));
-                let call = Receipt::new(&sent.server, name, digest, sent.caller, &sent.id);
-                text.and_then(|text| call.check(&text, result, is_servers)).map(|_| ())
+                let check = |text: &str, id: &str| {
+                    let call = Receipt::new(&sent.server, name, digest, sent.caller, id);
+                    call.check(text, result, is_servers).map(|_| ())
+                };
+                text.and_then(|text| {
+                    let earlier = || sent.earlier.iter().any(|id| check(&text, id).is_ok());
+                    check(&text, &sent.id).or_else(|error| match earlier() {
+                        true => Ok(()),
+                        false => Err(error),
+                    })
+                })
             }
             None if advertised && wanted == level::Receipt::RequiredIfAdvertised => {
                 Err(ReceiptError::Missing)
