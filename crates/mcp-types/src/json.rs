@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::object::NO_OBJECT;
 use crate::place;
+use crate::schema::NO_SCHEMA;
 
 thread_local! {
     /// The message that is being decoded on this thread, so that a `RawText` can be a range of it.
@@ -95,8 +96,9 @@ impl DecodeError {
             true => {
                 let behind = place::offset(text, error.line(), error.column());
                 // The last member of an object is told from behind that object's end.
-                let last = error.to_string().starts_with(NO_OBJECT)
-                    && text.get(..behind).is_some_and(|read| read.ends_with('}'));
+                let last =
+                    [NO_OBJECT, NO_SCHEMA].iter().any(|why| error.to_string().starts_with(why))
+                        && text.get(..behind).is_some_and(|read| read.ends_with('}'));
                 place::path_at(text, behind - usize::from(last))
             }
             false => String::new(),

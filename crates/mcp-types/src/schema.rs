@@ -16,9 +16,7 @@ impl JsonSchema {
     pub fn new(text: RawText) -> Result<Self, DecodeError> {
         match text.is_object() {
             true => Ok(Self(text)),
-            false => {
-                Err(DecodeError::new("", "a schema is an object, such as {\"type\":\"object\"}"))
-            }
+            false => Err(DecodeError::new("", NO_SCHEMA)),
         }
     }
 
@@ -32,6 +30,10 @@ impl JsonSchema {
         &self.0
     }
 }
+
+/// What is wrong with a schema that is no object; seen once it was read, like
+/// [`NO_OBJECT`](crate::object::NO_OBJECT).
+pub(crate) const NO_SCHEMA: &str = r#"a schema is an object, such as {"type":"object"}"#;
 
 impl<'de> Deserialize<'de> for JsonSchema {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
