@@ -122,10 +122,11 @@ fn what_the_destination_said_or_was_told_is_no_flow() {
     // What A only says back is not A's: the user typed it.
     let flows = tracker(r#"{"rules":[{"id":"all"}]}"#);
     let typed = "find the minutes of the board meeting in October, number AB-123456";
-    let answer = format!("Nothing found for: {typed}. The archive of Bergen was closed in spring.");
+    let answer =
+        format!("Nothing found for: {typed}. Bergen closed its archive late in the spring.");
     flows.keep(Label::new(Origin::new(A, "find")), [answer.as_str()], typed);
     send(&flows, typed).unwrap();
-    assert!(send(&flows, "The archive of Bergen was closed in spring.").is_err());
+    assert!(send(&flows, "Bergen closed its archive late in the spring.").is_err());
 }
 
 #[test]
