@@ -228,7 +228,7 @@ mod tests {
     fn a_sealed_key_is_made_once() {
         let home = tempfile::tempdir().unwrap();
         let key = Protection::key(SealingKey::generate().unwrap());
-        let store = SecretStore::open(&home.path().join("secrets"), key).unwrap();
+        let store = SecretStore::open(home.path().join("secrets"), key).unwrap();
         let first = caller_key_in(&store, "caller", Algorithm::Es256).unwrap();
         let second = caller_key_in(&store, "caller", Algorithm::Es256).unwrap();
         assert_eq!(first.id(), second.id());
