@@ -3,7 +3,7 @@
 //! [`Jws::read`] takes a text apart without believing it, [`Jws::verify`] checks it with a key
 //! that the caller found by thumbprint. Refused without a look at any key: `none`, HMAC and every
 //! algorithm but EdDSA and ES256 (for calls RS256 and PS256 as well, see
-//! [`AllowList`](crate::key::AllowList)); another `typ` than the one expected; headers that bring or
+//! [`AllowList`]); another `typ` than the one expected; headers that bring or
 //! fetch a key (`jwk`, `jku`, `x5u`, `x5c`); any `crit`; padding, other alphabets and stray bits in
 //! base64url; anything but I-JSON in header and payload.
 //!

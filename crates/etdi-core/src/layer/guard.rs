@@ -81,7 +81,7 @@ pub enum Enforce {
 /// while the server runs is learned with the next listing; [`GuardLayer::forget`] makes that the
 /// next call.
 ///
-/// A call that it lets through has a [`Frame`] and, if it was signed, a [`SignedCall`] in its
+/// A call that it lets through has a [`Frame`] and, if it was signed, a [`SignedCall`](crate::request::SignedCall) in its
 /// extensions.
 #[derive(Clone)]
 pub struct GuardLayer(Arc<Guarding>);
