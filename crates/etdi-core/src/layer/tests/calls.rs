@@ -3,6 +3,7 @@
 
 use mcp_types::{CacheScope, ClientCapabilities, Principal, ProtocolVersion};
 
+use super::serving::signed_call;
 use super::*;
 use crate::definition::RawTool;
 use crate::level::{AuditMode, SecurityLevel};

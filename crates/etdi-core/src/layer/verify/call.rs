@@ -1,0 +1,134 @@
+//! A call: of an approved tool as it is now, permitted, signed and noted before it is sent.
+
+use super::*;
+
+impl Verifying {
+    pub(super) async fn call<S: ExchangeService>(
+        self: Arc<Self>,
+        mut service: S,
+        mut exchange: Exchange,
+    ) -> Result<Outcome, ErrorObject> {
+        let ClientRequest::CallTool(params) = &exchange.request else {
+            return ask(&mut service, exchange).await;
+        };
+        let name = params.name.clone();
+        let correlation = correlate(&mut exchange.context);
+        let review = self.current(&mut service, &exchange.context, &name).await?;
+        let approved = match review.outcome() {
+            ReviewOutcome::Approved(approved) => approved,
+            _ => {
+                self.note_refused(&review, &correlation);
+                return Err(review.error());
+            }
+        };
+        let permitted = self.pass_gate(&exchange, approved, &review).await?;
+        let must_sign = permitted.obligations.contains(&Obligation::Sign);
+        self.in_chain(&mut exchange, approved, &review)?;
+        let mut sent = self.sign(&mut exchange, approved, &review, must_sign)?;
+
+        // What goes on with answers is the same call, which was noted when it began.
+        let context = &exchange.context;
+        if context.input_responses.is_none() && context.request_state.is_none() {
+            let event = Event::new(EventKind::ToolInvoked).of_approval(approved.approval());
+            let event = event.severity(Severity::Low).correlated(&correlation);
+            self.note(&event, (self.clock)())
+                .map_err(|error| refused("AUDIT_FAILED", &format!("nothing is called: {error}")))?;
+        }
+        let retry = sent.is_some().then(|| exchange.clone());
+        let answer = ask(&mut service, exchange).await;
+        let answer = match (answer, retry) {
+            // Once: a server that is never content is not asked for ever.
+            (Err(error), Some(mut again)) if self.keep_nonce(&error) => {
+                // A token counts once, and the server may have taken it already.
+                self.in_chain(&mut again, approved, &review)?;
+                sent = self.sign(&mut again, approved, &review, must_sign)?;
+                ask(&mut service, again).await
+            }
+            (answer, _) => answer,
+        };
+        self.check_receipt(answer?, sent.as_ref(), approved, &review)
+    }
+
+    /// Notes a call that is refused, each time; if that fails it is refused all the same.
+    fn note_refused(&self, review: &Review, correlation: &str) {
+        let event = Event::new(EventKind::ToolRefused).on(&self.server, review.name());
+        let event = event.correlated(correlation).detail(&"a call was refused");
+        let event = match review.outcome() {
+            ReviewOutcome::Refused(refusal) => event.because(refusal.reason),
+            _ => event.because(Reason::DefinitionInvalid),
+        };
+        _ = self.note(&event, (self.clock)());
+    }
+
+    /// What is true of a tool now.
+    async fn current<S: ExchangeService>(
+        &self,
+        service: &mut S,
+        context: &RequestContext,
+        name: &str,
+    ) -> Result<Arc<Review>, ErrorObject> {
+        let asking = match self.ask {
+            AskWhen::Never => Asking::Nobody,
+            _ => Asking::Only(name),
+        };
+        if self.recheck_after > 0 {
+            let now = (self.clock)();
+            let generation = self.generation().await?;
+            let state = self.state();
+            let fresh = state.tools.get(name).filter(|entry| {
+                now.0.saturating_sub(entry.checked_at.0) <= self.recheck_after
+                    && entry.generation == generation
+                    && entry.review.is_approved_at(now)
+            });
+            if let Some(entry) = fresh {
+                return Ok(entry.review.clone());
+            }
+        }
+        let mut pages = Pages::new();
+        loop {
+            let cursor = pages.cursor.clone();
+            let Some(page) = pages.next(service, context).await? else { break };
+            let reviews = self.page(service, context, cursor, &page, asking).await?;
+            if let Some(review) = reviews.into_iter().find(|review| review.name() == name) {
+                return Ok(review);
+            }
+        }
+        let known = self.state().tools.contains_key(name);
+        self.state().forget(name);
+        if let Some(listeners) = self.events.as_ref().filter(|_| known) {
+            let event = Event::new(EventKind::ToolRemoved).on(&self.server, name);
+            listeners.emit(event.from_source(SOURCE), (self.clock)());
+        }
+        Err(refused("NOT_LISTED", "the server does not list this tool, so it was not approved"))
+    }
+
+    /// Has the gate decide about a call of an approved tool.
+    async fn pass_gate(
+        &self,
+        exchange: &Exchange,
+        approved: &Approved<ToolDefinition>,
+        review: &Review,
+    ) -> Result<Permitted, ErrorObject> {
+        let Some(gate) = &self.gate else { return Ok(Permitted::default()) };
+        let verified = review.verification().ok();
+        let status = if verified.is_some() { Status::Verified } else { Status::Unverified };
+        let mut resource = Resource::of(&self.server, approved, status);
+        if let Some(verified) = verified {
+            resource.provider = Some(verified.issuer().as_str());
+        }
+        resource.granted = match &approved.approval().granted {
+            Granted::All => None,
+            Granted::Only(scopes) => Some(scopes.iter().map(AsRef::as_ref).collect()),
+            Granted::Unasked => Some(Vec::new()),
+        };
+        let caller = exchange.context.extensions.get::<Frame>();
+        let own = caller.map_or("", |caller| caller.member().server());
+        let mut request = Request::of(exchange, resource, (self.clock)()).called_by(caller, own);
+        request.context.level = Some(self.approvals.policy().level);
+        gate.decide(&request, exchange.context.runtime.as_ref()).await.map_err(|denied| {
+            let evidence = json!({ "policies": denied.policies, "reasons": denied.reasons });
+            let data = json!({ wire::ERROR_DATA: "POLICY_DENIED", wire::EVIDENCE: evidence });
+            ErrorObject::local(Origin::Refused, denied.to_string()).with_data(&data)
+        })
+    }
+}
