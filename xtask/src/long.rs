@@ -52,21 +52,21 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "until when a statement holds",
-        file: "verify.rs",
+        file: "verify/claims.rs",
         find: "if now >= until.plus(CLOCK_SKEW) {",
         replace: "if false {",
         noticed_by: "expired signature",
     },
     Step {
         name: "which server a statement is about",
-        file: "verify.rs",
+        file: "verify/peer.rs",
         find: "if !same {",
         replace: "if false {",
         noticed_by: "signature for another server",
     },
     Step {
         name: "the proof of possession",
-        file: "verify.rs",
+        file: "verify/peer.rs",
         find: "let shown = possessed(&server, &confirmation.jkt.0, peer)?;",
         replace: "let first = confirmation.jkt.0.first().copied();
         let shown = first.ok_or(VerifyError::Unsigned)?;",
@@ -74,7 +74,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "which key was proven",
-        file: "verify.rs",
+        file: "verify/peer.rs",
         find: "if !named().contains(&key) || !own {",
         replace: "if !own {",
         noticed_by: "copied listing, own key",
@@ -88,7 +88,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "the digest of the executable",
-        file: "verify.rs",
+        file: "verify/peer.rs",
         find: "measured.check(listed)?;",
         replace: "",
         noticed_by: "replaced executable",

@@ -48,36 +48,38 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use serde::de::DeserializeOwned;
-
-use crate::binding::{Measurement, Possession};
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
 use crate::jws::JwsError;
-use crate::key::{Algorithm, KeyId, VerifyingKey};
+use crate::key::{Algorithm, KeyId};
 use crate::level::Revocation;
-use crate::manifest;
+use crate::manifest::MAX_SIGNERS;
 use crate::proof::{Evidence, ProofVerifier, Trust};
 use crate::revocation::{Revocations, Statement};
 use crate::time::UnixTime;
-use crate::version::Version;
-use crate::wire::{
-    Confirmation, Contract, DEFINITION_AUDIENCE, Delegation, ManifestClaims, ManifestContents,
-    Provenance, StatementType, ToolClaims,
-};
+use crate::wire::{StatementType, ToolClaims};
 
 mod accept;
+mod claims;
 mod delegation;
 mod error;
+mod manifest;
+mod memory;
+mod peer;
 
 use accept::{Accepted, first_use};
+use claims::{check_audience, check_provider, check_times, check_version, claims};
 pub(crate) use delegation::exceeds;
 pub use error::{Verdict, VerifyError};
+pub use manifest::VerifiedManifest;
+use memory::Cache;
+use peer::bind;
+pub(crate) use peer::stands_for;
+pub use peer::{Binding, Peer};
 
 /// A value that a known provider vouches for, and who that is.
 ///
@@ -162,124 +164,8 @@ impl<T> Deref for Verified<T> {
     }
 }
 
-/// What binds a statement to the server that sent it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Binding {
-    /// The statement is about the HTTPS URL that was dialled.
-    Https,
-    /// The statement lists the program that was started.
-    Executable(Digest),
-    /// The server holds a key that the statement names.
-    Possession(KeyId),
-}
-
-/// The server on the other end, as far as the client knows it by itself.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Peer {
-    /// How it was reached.
-    pub identity: ServerIdentity,
-    /// The program that was started.
-    pub measurement: Option<Measurement>,
-    /// The key that it has proven to hold.
-    pub possession: Option<Possession>,
-}
-
-impl Peer {
-    /// A server of which nothing more is known.
-    pub fn new(identity: ServerIdentity) -> Self {
-        Self { identity, measurement: None, possession: None }
-    }
-
-    /// Adds the program that was started.
-    #[must_use]
-    pub fn measured(mut self, measurement: Measurement) -> Self {
-        self.measurement = Some(measurement);
-        self
-    }
-
-    /// Adds the key that it has proven to hold.
-    #[must_use]
-    pub fn possessing(mut self, possession: Possession) -> Self {
-        self.possession = Some(possession);
-        self
-    }
-}
-
-/// A manifest whose statements hold for a peer. Names digests; a tool is verified against it.
-///
-/// Cheap to clone. That its counter is not lower than one seen before is for whoever remembers
-/// counters to check, see [`ServerMemory`](crate::approval::ServerMemory).
-#[derive(Clone, Debug)]
-pub struct VerifiedManifest {
-    listed: Arc<ManifestClaims>,
-    digest: Digest,
-    delegated: Arc<[(VerifyingKey, Delegation)]>,
-    vouched: Arc<Vouched>,
-    others: Vec<ProviderId>,
-}
-
-impl VerifiedManifest {
-    /// What it lists.
-    pub fn contents(&self) -> &ManifestContents {
-        &self.listed.contents
-    }
-
-    /// The digest of each tool by its name.
-    pub fn tools(&self) -> &BTreeMap<String, Digest> {
-        &self.listed.contents.tools
-    }
-
-    /// The digest of what it lists.
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    /// Who signed it; the first of several.
-    pub fn issuer(&self) -> &ProviderId {
-        &self.vouched.issuer
-    }
-
-    /// All who verifiably signed it.
-    pub fn issuers(&self) -> impl Iterator<Item = &ProviderId> {
-        core::iter::once(&self.vouched.issuer).chain(&self.others)
-    }
-
-    /// How the key was found.
-    pub fn trust(&self) -> Trust {
-        self.vouched.trust
-    }
-
-    /// Until when it holds.
-    pub fn expires(&self) -> UnixTime {
-        self.vouched.expires
-    }
-
-    /// SHA-256 of the statements that were verified, as they arrived.
-    pub fn attestations(&self) -> &[Digest] {
-        &self.vouched.attestations
-    }
-
-    /// The program behind the tools, as the issuer claims. Shown, never believed by itself.
-    pub fn provenance(&self) -> Option<&Provenance> {
-        self.listed.prov.as_ref()
-    }
-
-    /// The interface behind the tools, as the issuer claims. Shown, never believed by itself.
-    pub fn contract(&self) -> Option<&Contract> {
-        self.listed.contract.as_ref()
-    }
-}
-
 /// How far clocks may be apart, in seconds.
 pub const CLOCK_SKEW: u64 = 30;
-
-/// How many checked signatures are remembered.
-const CACHE: usize = 4_096;
-
-/// How many manifests are remembered in parts.
-const CACHED_MANIFESTS: usize = 64;
 
 /// Checks tools. Cheap to clone; clones share their memory of checked signatures.
 #[derive(Clone)]
@@ -290,23 +176,6 @@ pub struct Verifier {
     revocations: Option<(Arc<Revocations>, Revocation)>,
     accepted: Option<Arc<Accepted>>,
     remember_for: Option<u64>,
-}
-
-/// Signatures that were checked, by the digest of the statement. Only that they are valid is
-/// remembered; everything that depends on time, tool or peer is checked each time.
-#[derive(Default)]
-struct Cache {
-    epoch: u64,
-    entries: HashMap<(StatementType, Digest), (Evidence, UnixTime)>,
-    manifests: HashMap<Digest, Parsed>,
-}
-
-/// A manifest that was taken apart, which costs more than checking it again.
-#[derive(Clone)]
-struct Parsed {
-    claims: Arc<ManifestClaims>,
-    contents: Digest,
-    delegated: Arc<[(VerifyingKey, Delegation)]>,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -376,7 +245,7 @@ impl Verifier {
         }
         let tools = tools.iter().flat_map(|tool| tool.attestations()).map(String::as_str);
         let tools = tools.map(|text| (StatementType::Tool, text));
-        let manifest = manifest.iter().take(manifest::MAX_SIGNERS);
+        let manifest = manifest.iter().take(MAX_SIGNERS);
         let all = tools.chain(manifest.map(|text| (StatementType::Manifest, text.as_str())));
         let all: Vec<(StatementType, &str)> = all.collect();
         let epoch = self.epoch();
@@ -454,92 +323,6 @@ impl Verifier {
             }
             None => Err(unverifiable.unwrap_or(VerifyError::Unsigned)),
         }
-    }
-
-    /// Checks a manifest.
-    ///
-    /// # Errors
-    ///
-    /// As [`Verifier::verify`], for the one statement.
-    pub fn verify_manifest(
-        &self,
-        text: &str,
-        peer: &Peer,
-        now: UnixTime,
-    ) -> Result<VerifiedManifest, VerifyError> {
-        let evidence = self.evidence(text, StatementType::Manifest, peer, now)?;
-        let digest = Digest::of_bytes(text.as_bytes());
-        let Parsed { claims, contents, delegated } = self.parsed(&evidence, digest)?;
-        check_audience(&claims.aud)?;
-        check_times(claims.nbf, claims.exp, now)?;
-        self.check_revoked(&evidence.issuer, evidence.key, &claims.jti, None, now)?;
-        let bound = bind(&claims.sub, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
-        let listed = peer.possession.as_ref().and_then(Possession::manifest);
-        if listed.is_some_and(|listed| listed != contents) {
-            let why = "it is about another list of tools".to_owned();
-            return Err(VerifyError::PossessionInvalid { why });
-        }
-        let vouched = vouched(evidence, bound, claims.exp, None, digest);
-        Ok(VerifiedManifest {
-            listed: claims,
-            digest: contents,
-            delegated,
-            vouched: Arc::new(vouched),
-            others: Vec::new(),
-        })
-    }
-
-    /// Checks the statements of several signers about one manifest. Those by keys that nobody here
-    /// knows are passed over as long as one is verified.
-    ///
-    /// # Errors
-    ///
-    /// As [`Verifier::verify`]; [`VerifyError::Unsigned`] when there is none, and
-    /// [`VerifyError::ManifestsDiffer`] when two that are verified list different things.
-    pub fn verify_manifests<T: AsRef<str>>(
-        &self,
-        texts: &[T],
-        peer: &Peer,
-        now: UnixTime,
-    ) -> Result<VerifiedManifest, VerifyError> {
-        let mut first: Option<VerifiedManifest> = None;
-        let mut unverifiable = None;
-        for text in texts.iter().take(manifest::MAX_SIGNERS) {
-            match (self.verify_manifest(text.as_ref(), peer, now), &mut first) {
-                (Ok(one), None) => first = Some(one),
-                (Ok(one), Some(first)) if one.contents() == first.contents() => {
-                    let vouched = Arc::make_mut(&mut first.vouched);
-                    vouched.attestations.extend(one.attestations());
-                    vouched.expires = vouched.expires.min(one.expires());
-                    first.others.push(one.issuer().clone());
-                }
-                (Ok(_), Some(_)) => return Err(VerifyError::ManifestsDiffer),
-                (Err(error), _) if error.verdict() == Verdict::Wrong => return Err(error),
-                (Err(error), _) => unverifiable = curable(unverifiable, error),
-            }
-        }
-        first.ok_or_else(|| unverifiable.unwrap_or(VerifyError::Unsigned))
-    }
-
-    /// The parts of a manifest, from memory where it was taken apart before.
-    fn parsed(&self, evidence: &Evidence, digest: Digest) -> Result<Parsed, VerifyError> {
-        if let Some(parsed) = self.cache().manifests.get(&digest) {
-            return Ok(parsed.clone());
-        }
-        let claims: ManifestClaims = claims(evidence)?;
-        let contents = claims.contents.digest();
-        // A key that cannot be read signs nothing.
-        let keys = claims.contents.delegations.iter().take(manifest::MAX_DELEGATIONS);
-        let delegated = keys.filter_map(|one| {
-            VerifyingKey::from_jwk(&one.jwk.to_string()).ok().map(|key| (key, one.clone()))
-        });
-        let parsed = Parsed { delegated: delegated.collect(), claims: Arc::new(claims), contents };
-        let mut cache = self.cache();
-        if cache.manifests.len() >= CACHED_MANIFESTS {
-            cache.manifests.clear();
-        }
-        cache.manifests.insert(digest, parsed.clone());
-        Ok(parsed)
     }
 
     /// Checks one tool by its own attestations and by a manifest. Where both speak, neither may
@@ -683,40 +466,6 @@ impl Verifier {
     fn epoch(&self) -> u64 {
         self.proofs.iter().fold(0u64, |sum, one| sum.wrapping_add(one.epoch()))
     }
-
-    fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn remembered(
-        &self,
-        epoch: u64,
-        key: &(StatementType, Digest),
-        now: UnixTime,
-    ) -> Option<Evidence> {
-        let cache = self.cache();
-        let (evidence, since) = cache.entries.get(key).filter(|_| cache.epoch == epoch)?;
-        // A clock that was set back must not make it last.
-        let fresh = self.remember_for.is_none_or(|limit| now.0.abs_diff(since.0) < limit);
-        let counts = fresh && evidence.until.is_none_or(|until| now < until);
-        counts.then(|| evidence.clone())
-    }
-
-    fn remember(
-        &self,
-        epoch: u64,
-        key: (StatementType, Digest),
-        evidence: &Evidence,
-        now: UnixTime,
-    ) {
-        let mut cache = self.cache();
-        // Emptying it now and then costs less than keeping an order.
-        if cache.epoch != epoch || cache.entries.len() >= CACHE {
-            cache.entries.clear();
-            cache.epoch = epoch;
-        }
-        cache.entries.insert(key, (evidence.clone(), now));
-    }
 }
 
 /// Of two errors the one that tells what is missing: a server can still be asked for its proof.
@@ -744,119 +493,6 @@ fn vouched(
         previous,
         attestations: vec![attestation],
     }
-}
-
-fn claims<T: DeserializeOwned>(evidence: &Evidence) -> Result<T, VerifyError> {
-    serde_json::from_str(&evidence.claims).map_err(|error| {
-        let mut message = error.to_string();
-        message.truncate(message.rfind(" at line ").unwrap_or(message.len()));
-        VerifyError::MalformedClaims { message }
-    })
-}
-
-fn check_audience(audience: &str) -> Result<(), VerifyError> {
-    match audience == DEFINITION_AUDIENCE {
-        true => Ok(()),
-        false => Err(VerifyError::WrongAudience { audience: audience.to_owned() }),
-    }
-}
-
-fn check_times(from: u64, until: u64, now: UnixTime) -> Result<(), VerifyError> {
-    let (from, until) = (UnixTime(from), UnixTime(until));
-    if now.plus(CLOCK_SKEW) < from {
-        return Err(VerifyError::NotYetValid { from, now });
-    }
-    if now >= until.plus(CLOCK_SKEW) {
-        return Err(VerifyError::Expired { until, now });
-    }
-    Ok(())
-}
-
-fn check_version(definition: &ToolDefinition, attested: &Version) -> Result<(), VerifyError> {
-    let declared = definition.block().map(|block| &block.version);
-    match declared == Some(attested) {
-        true => Ok(()),
-        false => Err(VerifyError::VersionMismatch {
-            attested: attested.clone(),
-            declared: declared.cloned(),
-        }),
-    }
-}
-
-/// A definition that says whose it is can be attested by that provider alone; others may co-sign
-/// only what does not say it.
-fn check_provider(definition: &ToolDefinition, issuer: &ProviderId) -> Result<(), VerifyError> {
-    let provider = definition.block().and_then(|block| block.provider.as_ref());
-    match provider.filter(|provider| provider.id != *issuer) {
-        None => Ok(()),
-        Some(provider) => Err(VerifyError::ProviderMismatch {
-            declared: provider.id.clone(),
-            issuer: issuer.clone(),
-        }),
-    }
-}
-
-/// Finds what binds a statement about `server` to the peer.
-fn bind(
-    server: &str,
-    confirmation: Option<&Confirmation>,
-    provenance: Option<&Provenance>,
-    peer: &Peer,
-) -> Result<(ServerIdentity, Binding), VerifyError> {
-    let server: ServerIdentity =
-        server.parse().map_err(|_| VerifyError::Claims { member: "sub" })?;
-    let same = stands_for(&server, &peer.identity);
-    if !same {
-        let reached = peer.identity.clone();
-        return Err(VerifyError::WrongServer { attested: server, reached });
-    }
-    // Whoever names instance keys wants to be bound by them, whatever else holds.
-    if let Some(confirmation) = confirmation {
-        let shown = possessed(&server, &confirmation.jkt.0, peer)?;
-        return Ok((server, Binding::Possession(shown)));
-    }
-    if server.is_https() {
-        return Ok((server, Binding::Https));
-    }
-    let listed = provenance.filter(|provenance| !provenance.bin.is_empty());
-    match (listed, &peer.measurement) {
-        (Some(listed), Some(measured)) if server.is_stdio() => {
-            measured.check(listed)?;
-            Ok((server, Binding::Executable(measured.digest)))
-        }
-        _ => Err(VerifyError::BindingMissing { server }),
-    }
-}
-
-/// Whether a server that names itself `named` can be the one that was reached.
-pub(crate) fn stands_for(named: &ServerIdentity, reached: &ServerIdentity) -> bool {
-    match reached {
-        // A command line is what the client typed; which server it starts, the statement says,
-        // and what binds the statement proves it.
-        ServerIdentity::Command(_) => {
-            named.is_stdio() && (!matches!(named, ServerIdentity::Command(_)) || named == reached)
-        }
-        _ => named == reached,
-    }
-}
-
-/// Which of the keys that a statement names the peer has proven to hold.
-fn possessed(server: &ServerIdentity, named: &[KeyId], peer: &Peer) -> Result<KeyId, VerifyError> {
-    let named = || named.to_vec();
-    let Some(shown) = &peer.possession else {
-        return Err(VerifyError::PossessionMissing { named: named() });
-    };
-    let key = shown.key();
-    // A server that is named by its key has no other.
-    let own = !matches!(server, ServerIdentity::Key(id) if *id != key);
-    if !named().contains(&key) || !own {
-        return Err(VerifyError::PossessionOfOtherKey { named: named(), shown: key });
-    }
-    if shown.server() != server {
-        let why = "it is about another server than the attestation".to_owned();
-        return Err(VerifyError::PossessionInvalid { why });
-    }
-    Ok(key)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::attestation::Attestation;
-use crate::binding::{Challenge, answer};
+use crate::binding::{Challenge, Measurement, Possession, answer};
 use crate::key::{Algorithm, SigningKey};
 use crate::trust::TrustAnchors;
+use crate::wire::Provenance;
 use crate::{jws, manifest};
 
 const NOW: UnixTime = UnixTime(1_767_323_045);
