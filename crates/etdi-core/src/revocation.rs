@@ -34,28 +34,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use mcp_types::BoxFuture;
-use serde::{Deserialize, Serialize};
 
 use crate::approval::StoreError;
-use crate::attestation::to_json;
 use crate::digest::Digest;
 use crate::identity::ProviderId;
-use crate::ijson::{Document, Limits};
-use crate::jws;
 use crate::key::KeyId;
 use crate::level::Revocation;
-use crate::proof::{Evidence, ProofVerifier, SignError, Signer};
+use crate::proof::{Evidence, ProofVerifier};
 use crate::store::disk::{Disk, Files};
 use crate::time::UnixTime;
 use crate::verify::{CLOCK_SKEW, VerifyError};
 use crate::wire::{KEYS_AUDIENCE, RevocationEntry, RevocationsClaims, StatementType};
+
+mod known;
+mod list;
+
+use known::{FILE, MAX_FILE, State};
+use list::things;
+pub use list::{RevocationList, Revoked};
 
 /// How old a list may be that counts as fetched now, in seconds.
 pub const FRESH: u64 = 60;
@@ -74,88 +77,6 @@ const MAX_FETCHES: usize = 16;
 
 /// For how many seconds a failed attempt is not repeated where freshness is not demanded.
 const RETRY: u64 = 60;
-
-/// What counts no more.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Revoked {
-    /// A key: whatever it has ever signed.
-    Key(KeyId),
-    /// One statement, by its `jti`.
-    Statement(String),
-    /// A definition, whoever attests it.
-    Definition(Digest),
-    /// All that a provider has ever said.
-    Provider(ProviderId),
-}
-
-/// A list before it is signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevocationList {
-    issuer: ProviderId,
-    seq: u64,
-    issued: UnixTime,
-    next_update: UnixTime,
-    revoked: Vec<RevocationEntry>,
-}
-
-impl RevocationList {
-    /// List number `seq` of `issuer`, in which nothing is revoked, for a day.
-    pub fn new(issuer: ProviderId, seq: u64, now: UnixTime) -> Self {
-        let revoked = Vec::new();
-        Self { issuer, seq, issued: now, next_update: now.plus(LIFETIME), revoked }
-    }
-
-    /// Says until when the next list is there.
-    #[must_use]
-    pub fn next_update(mut self, at: UnixTime) -> Self {
-        self.next_update = at;
-        self
-    }
-
-    /// Takes something back.
-    #[must_use]
-    pub fn revoke(self, revoked: Revoked) -> Self {
-        self.revoke_because(revoked, None)
-    }
-
-    /// Takes something back, and says why.
-    #[must_use]
-    pub fn revoke_because(mut self, revoked: Revoked, reason: Option<String>) -> Self {
-        let mut entry = RevocationEntry::from(revoked);
-        entry.at = Some(self.issued.0);
-        entry.reason = reason;
-        self.revoked.push(entry);
-        self
-    }
-
-    /// Keeps what an earlier list took back; an issuer never takes that back again.
-    #[must_use]
-    pub fn keeping(mut self, earlier: &RevocationsClaims) -> Self {
-        self.revoked.extend(earlier.revoked.iter().cloned());
-        self
-    }
-
-    /// Signs it with a key of the issuer.
-    ///
-    /// # Errors
-    ///
-    /// When there are more than [`MAX_ENTRIES`], or the key cannot be used.
-    pub fn sign(&self, signer: &dyn Signer) -> Result<String, SignError> {
-        if self.revoked.len() > MAX_ENTRIES {
-            return Err(SignError(format!("more than {MAX_ENTRIES} entries, revoke the provider")));
-        }
-        let claims = RevocationsClaims {
-            iss: self.issuer.clone(),
-            aud: KEYS_AUDIENCE.to_owned(),
-            iat: self.issued.0,
-            seq: self.seq,
-            next_update: self.next_update.0,
-            revoked: self.revoked.clone(),
-        };
-        jws::sign(StatementType::Revocations, &to_json(&claims)?, signer)
-    }
-}
 
 /// Fetches the list of an issuer. Object safe.
 pub trait RevocationSource: Send + Sync {
@@ -206,36 +127,6 @@ pub enum RevocationError {
     Store(String),
 }
 
-/// What is known of one issuer.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Known {
-    /// The newest list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    list: Option<RevocationsClaims>,
-    /// When the issuer last answered: with this list, or that it has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    answered: Option<UnixTime>,
-    #[serde(skip)]
-    failed: Option<(UnixTime, String)>,
-    /// What the list revokes, for looking up.
-    #[serde(skip)]
-    revoked: BTreeSet<Revoked>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct State {
-    v: u32,
-    #[serde(default)]
-    issuers: BTreeMap<ProviderId, Known>,
-    /// What was revoked here, of any issuer.
-    #[serde(default)]
-    here: Vec<RevocationEntry>,
-    #[serde(skip)]
-    revoked_here: BTreeSet<Revoked>,
-}
-
 /// What was taken back, by issuers and by the operator of this host.
 pub struct Revocations {
     state: RwLock<State>,
@@ -255,9 +146,6 @@ pub(crate) struct Statement<'a> {
     pub(crate) id: &'a str,
     pub(crate) definition: Option<Digest>,
 }
-
-const FILE: &str = "revocations.json";
-const MAX_FILE: usize = 16 << 20;
 
 impl Default for Revocations {
     fn default() -> Self {
@@ -613,55 +501,6 @@ impl Revocations {
     }
 }
 
-impl State {
-    fn from_file(bytes: &[u8], path: &Path) -> Result<Self, RevocationError> {
-        let damaged =
-            |why: String| RevocationError::Store(format!("`{}` is damaged: {why}", path.display()));
-        let text = std::str::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
-        let limits = Limits { bytes: MAX_FILE, values: 1 << 22, ..Limits::STATEMENT };
-        Document::parse(text, limits).map_err(|error| damaged(error.to_string()))?;
-        let mut state: Self =
-            serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
-        if state.v != 1 {
-            return Err(damaged(format!("format {} is not known, use 1", state.v)));
-        }
-        state.revoked_here = things(&state.here).map_err(damaged)?;
-        for known in state.issuers.values_mut() {
-            if let Some(list) = &known.list {
-                known.revoked = things(&list.revoked).map_err(damaged)?;
-            }
-        }
-        Ok(state)
-    }
-
-    /// What both know: of each issuer the list with the higher number.
-    fn with(mut self, newer: &Self) -> Self {
-        self.v = newer.v;
-        for (issuer, known) in &newer.issuers {
-            let seq = |known: &Known| known.list.as_ref().map(|list| list.seq);
-            let kept = self.issuers.get(issuer);
-            if kept.is_none_or(|kept| seq(known) >= seq(kept)) {
-                self.issuers.insert(issuer.clone(), known.clone());
-            }
-        }
-        let new = newer.here.iter().filter(|entry| {
-            entry.revoked().is_some_and(|revoked| self.revoked_here.insert(revoked))
-        });
-        self.here.extend(new.cloned());
-        self
-    }
-}
-
-impl Known {
-    /// Whether the issuer answered within `age` seconds, with a list that still holds. An answer
-    /// from the future, of a clock that was set back since, is none.
-    fn is_younger(&self, age: u64, now: UnixTime) -> bool {
-        let holds = self.list.as_ref().is_none_or(|list| now < UnixTime(list.next_update));
-        let young = |at: UnixTime| at <= now.plus(CLOCK_SKEW) && now <= at.plus(age);
-        holds && self.answered.is_some_and(young)
-    }
-}
-
 impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.read();
@@ -670,41 +509,6 @@ impl fmt::Debug for Revocations {
             .field("here", &state.here.len())
             .finish_non_exhaustive()
     }
-}
-
-impl From<Revoked> for RevocationEntry {
-    fn from(revoked: Revoked) -> Self {
-        let mut entry = Self::default();
-        match revoked {
-            Revoked::Key(key) => entry.kid = Some(key),
-            Revoked::Statement(id) => entry.jti = Some(id),
-            Revoked::Definition(digest) => entry.digest = Some(digest),
-            Revoked::Provider(provider) => entry.provider = Some(provider),
-        }
-        entry
-    }
-}
-
-impl RevocationEntry {
-    /// What it revokes; `None` when it names nothing, or several things.
-    pub fn revoked(&self) -> Option<Revoked> {
-        match (self.kid, &self.jti, self.digest, &self.provider) {
-            (Some(key), None, None, None) => Some(Revoked::Key(key)),
-            (None, Some(id), None, None) if !id.is_empty() => Some(Revoked::Statement(id.clone())),
-            (None, None, Some(digest), None) => Some(Revoked::Definition(digest)),
-            (None, None, None, Some(provider)) => Some(Revoked::Provider(provider.clone())),
-            _ => None,
-        }
-    }
-}
-
-fn things(entries: &[RevocationEntry]) -> Result<BTreeSet<Revoked>, String> {
-    let one = |entry: &RevocationEntry| {
-        entry.revoked().ok_or_else(|| {
-            "an entry names not exactly one of `kid`, `jti`, `digest` and `provider`".to_owned()
-        })
-    };
-    entries.iter().map(one).collect()
 }
 
 fn store(error: StoreError) -> RevocationError {

@@ -8,6 +8,7 @@ use super::*;
 use crate::attestation::Attestation;
 use crate::definition::RawTool;
 use crate::identity::ServerIdentity;
+use crate::jws;
 use crate::key::{Algorithm, SigningKey};
 use crate::level::Policy;
 use crate::trust::TrustAnchors;

@@ -1,0 +1,97 @@
+//! What is known of each issuer, as it is kept in a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::RevocationError;
+use super::list::{Revoked, things};
+use crate::identity::ProviderId;
+use crate::ijson::{Document, Limits};
+use crate::time::UnixTime;
+use crate::verify::CLOCK_SKEW;
+use crate::wire::{RevocationEntry, RevocationsClaims};
+
+/// The file's name, and the most bytes of it.
+pub(super) const FILE: &str = "revocations.json";
+pub(super) const MAX_FILE: usize = 16 << 20;
+
+/// What is known of one issuer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Known {
+    /// The newest list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) list: Option<RevocationsClaims>,
+    /// When the issuer last answered: with this list, or that it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) answered: Option<UnixTime>,
+    #[serde(skip)]
+    pub(super) failed: Option<(UnixTime, String)>,
+    /// What the list revokes, for looking up.
+    #[serde(skip)]
+    pub(super) revoked: BTreeSet<Revoked>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    pub(super) v: u32,
+    #[serde(default)]
+    pub(super) issuers: BTreeMap<ProviderId, Known>,
+    /// What was revoked here, of any issuer.
+    #[serde(default)]
+    pub(super) here: Vec<RevocationEntry>,
+    #[serde(skip)]
+    pub(super) revoked_here: BTreeSet<Revoked>,
+}
+
+impl State {
+    pub(super) fn from_file(bytes: &[u8], path: &Path) -> Result<Self, RevocationError> {
+        let damaged =
+            |why: String| RevocationError::Store(format!("`{}` is damaged: {why}", path.display()));
+        let text = std::str::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
+        let limits = Limits { bytes: MAX_FILE, values: 1 << 22, ..Limits::STATEMENT };
+        Document::parse(text, limits).map_err(|error| damaged(error.to_string()))?;
+        let mut state: Self =
+            serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+        if state.v != 1 {
+            return Err(damaged(format!("format {} is not known, use 1", state.v)));
+        }
+        state.revoked_here = things(&state.here).map_err(damaged)?;
+        for known in state.issuers.values_mut() {
+            if let Some(list) = &known.list {
+                known.revoked = things(&list.revoked).map_err(damaged)?;
+            }
+        }
+        Ok(state)
+    }
+
+    /// What both know: of each issuer the list with the higher number.
+    pub(super) fn with(mut self, newer: &Self) -> Self {
+        self.v = newer.v;
+        for (issuer, known) in &newer.issuers {
+            let seq = |known: &Known| known.list.as_ref().map(|list| list.seq);
+            let kept = self.issuers.get(issuer);
+            if kept.is_none_or(|kept| seq(known) >= seq(kept)) {
+                self.issuers.insert(issuer.clone(), known.clone());
+            }
+        }
+        let new = newer.here.iter().filter(|entry| {
+            entry.revoked().is_some_and(|revoked| self.revoked_here.insert(revoked))
+        });
+        self.here.extend(new.cloned());
+        self
+    }
+}
+
+impl Known {
+    /// Whether the issuer answered within `age` seconds, with a list that still holds. An answer
+    /// from the future, of a clock that was set back since, is none.
+    pub(super) fn is_younger(&self, age: u64, now: UnixTime) -> bool {
+        let holds = self.list.as_ref().is_none_or(|list| now < UnixTime(list.next_update));
+        let young = |at: UnixTime| at <= now.plus(CLOCK_SKEW) && now <= at.plus(age);
+        holds && self.answered.is_some_and(young)
+    }
+}
