@@ -50,11 +50,16 @@ use crate::jws::{IssuedJws, JwsError};
 use crate::key::{AllowList, KeyId, VerifyingKey};
 use crate::proof::{Evidence, ProofVerifier, Trust};
 use crate::time::UnixTime;
+use crate::together::each;
 use crate::trust;
 use crate::verify::VerifyError;
 use crate::wire::StatementType;
 
 /// Tells which key an issuer calls by a name. Object safe.
+///
+/// A listing asks about several issuers at a time, and several sessions may ask about one: a source
+/// that fetches lets those who ask the same wait for one answer. A question may be dropped before it
+/// is answered.
 pub trait KeySource: Send + Sync {
     /// The key that `issuer` calls `kid`, at `now`. For our own statements `kid` is a thumbprint
     /// (RFC 7638); identity providers choose their names.
@@ -121,6 +126,16 @@ pub enum KeySourceError {
 }
 
 impl KeySourceError {
+    /// Of the refusals of two sources that were asked in turn, the one that counts for both: that one
+    /// could not tell is no less so because another knows of no such key.
+    #[must_use]
+    pub fn or(self, later: Self) -> Self {
+        match later {
+            Self::Unavailable { .. } => later,
+            Self::Unknown { .. } => self,
+        }
+    }
+
     /// There is no such key.
     pub fn unknown(issuer: &ProviderId, kid: &str) -> Self {
         Self::Unknown { issuer: issuer.clone(), kid: kid.to_owned() }
@@ -153,8 +168,7 @@ impl KeySource for InOrder {
             for source in self.0.iter() {
                 match source.key(issuer, kid, now).await {
                     Ok(found) => return Ok(found),
-                    Err(error @ KeySourceError::Unavailable { .. }) => answer = error,
-                    Err(KeySourceError::Unknown { .. }) => {}
+                    Err(error) => answer = answer.or(error),
                 }
             }
             Err(answer)
@@ -211,6 +225,9 @@ impl KeySource for PinnedKeys {
 const MAX_ANSWERS: usize = 1_024;
 const MAX_QUESTIONS: usize = 64;
 
+/// How many questions wait for an answer at a time.
+const AT_ONCE: usize = 8;
+
 /// For how many seconds an answer that is no key is kept.
 const NEGATIVE: u64 = 60;
 
@@ -263,17 +280,23 @@ impl IssuerKeys {
 
     fn keep(&self, issuer: ProviderId, kid: String, answer: Answer, now: UnixTime) {
         let mut answers = self.answers();
-        if answers.len() >= MAX_ANSWERS {
-            answers.clear();
-        }
         let lost = |old: &Answer| match (old, &answer) {
             (Ok(old), Ok(new)) => old.key != new.key || old.trust != new.trust,
             (Ok(_), Err(KeySourceError::Unknown { .. })) => true,
             _ => false,
         };
         let key = (issuer, kid);
-        if answers.get(&key).is_some_and(|(old, _)| lost(old)) {
-            self.epoch.fetch_add(1, Ordering::Relaxed);
+        match answers.get(&key) {
+            Some((old, _)) if lost(old) => _ = self.epoch.fetch_add(1, Ordering::Relaxed),
+            Some(_) => {}
+            None if answers.len() >= MAX_ANSWERS => {
+                // The others may be what another listing has just asked for.
+                let oldest = answers.iter().min_by_key(|(_, (_, asked))| *asked);
+                if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                    answers.remove(&oldest);
+                }
+            }
+            None => {}
         }
         answers.insert(key, (answer, now));
     }
@@ -308,7 +331,7 @@ impl ProofVerifier for IssuerKeys {
             message: why.to_owned(),
         };
         let found = match self.answer(&issuer, &kid, now) {
-            None => return Err(message("nobody was asked yet")),
+            None => return Err(message("there is no answer yet, try again")),
             Some(Err(KeySourceError::Unavailable { why, .. })) => return Err(message(&why)),
             Some(Err(KeySourceError::Unknown { issuer, kid })) => {
                 return Err(match thumbprint {
@@ -343,10 +366,13 @@ impl ProofVerifier for IssuerKeys {
                 .filter(|(issuer, kid)| self.answer(issuer, kid, now).is_none())
                 .take(MAX_QUESTIONS)
                 .collect();
-            for (issuer, kid) in questions {
-                let answer = self.source.key(&issuer, &kid, now).await;
-                self.keep(issuer, kid, answer, now);
-            }
+            let ask = |(issuer, kid): (ProviderId, String)| -> BoxFuture<'_, ()> {
+                Box::pin(async move {
+                    let answer = self.source.key(&issuer, &kid, now).await;
+                    self.keep(issuer, kid, answer, now);
+                })
+            };
+            each(questions.into_iter().map(ask), AT_ONCE).await;
         })
     }
 

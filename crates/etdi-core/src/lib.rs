@@ -85,6 +85,7 @@ mod base64url;
 #[cfg(test)]
 mod grammar;
 mod random;
+mod together;
 
 pub mod attestation;
 pub mod binding;

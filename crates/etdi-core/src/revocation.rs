@@ -50,6 +50,7 @@ use crate::level::Revocation;
 use crate::proof::{Evidence, ProofVerifier};
 use crate::store::disk::{Disk, Files};
 use crate::time::UnixTime;
+use crate::together::each;
 use crate::verify::{CLOCK_SKEW, VerifyError};
 use crate::wire::{KEYS_AUDIENCE, RevocationEntry, RevocationsClaims, StatementType};
 
@@ -74,6 +75,9 @@ const MAX_ISSUERS: usize = 1_024;
 
 /// The most lists that are fetched for one listing.
 const MAX_FETCHES: usize = 16;
+
+/// How many of them are under way at a time.
+const AT_ONCE: usize = 8;
 
 /// For how many seconds a failed attempt is not repeated where freshness is not demanded.
 const RETRY: u64 = 60;
@@ -309,19 +313,19 @@ impl Revocations {
         let wanted = issuers.into_iter().chain(self.authorities.iter().cloned());
         let wanted: BTreeSet<ProviderId> =
             wanted.filter(|issuer| self.is_due(issuer, demand, now)).take(MAX_FETCHES).collect();
-        for issuer in wanted {
-            let failed = match source.list(&issuer, now).await {
-                Ok(Some(text)) => self.check_all(&text, &issuer, proofs, now).await.err(),
-                Ok(None) => self.has_none(&issuer, now).err(),
-                Err(why) => {
-                    self.note_failure(&issuer, why, now);
-                    continue;
+        let ask = |issuer: ProviderId| -> BoxFuture<'_, ()> {
+            Box::pin(async move {
+                let failed = match source.list(&issuer, now).await {
+                    Ok(Some(text)) => self.check_all(&text, &issuer, proofs, now).await.err(),
+                    Ok(None) => self.has_none(&issuer, now).err(),
+                    Err(why) => return self.note_failure(&issuer, why, now),
+                };
+                if let Some(error) = failed {
+                    self.note_failure(&issuer, error.to_string(), now);
                 }
-            };
-            if let Some(error) = failed {
-                self.note_failure(&issuer, error.to_string(), now);
-            }
-        }
+            })
+        };
+        each(wanted.into_iter().map(ask), AT_ONCE).await;
     }
 
     async fn check_all(

@@ -50,6 +50,9 @@
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mcp_types::Runtime;
 
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
@@ -61,6 +64,7 @@ use crate::manifest::MAX_SIGNERS;
 use crate::proof::{Evidence, ProofVerifier, Trust};
 use crate::revocation::{Revocations, Statement};
 use crate::time::UnixTime;
+use crate::together::within;
 use crate::wire::{StatementType, ToolClaims};
 
 mod accept;
@@ -176,6 +180,8 @@ pub struct Verifier {
     revocations: Option<(Arc<Revocations>, Revocation)>,
     accepted: Option<Arc<Accepted>>,
     remember_for: Option<u64>,
+    runtime: Option<Arc<dyn Runtime>>,
+    deadline: Duration,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -185,6 +191,9 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
+    /// How long a listing waits for its issuers, unless something else is said.
+    pub const DEADLINE: Duration = Duration::from_secs(20);
+
     /// Believes what one verifier of proofs says, such as
     /// [`TrustAnchors`](crate::trust::TrustAnchors).
     pub fn new(proofs: impl ProofVerifier + 'static) -> Self {
@@ -200,6 +209,8 @@ impl Verifier {
             revocations: None,
             accepted: None,
             remember_for: None,
+            runtime: None,
+            deadline: Self::DEADLINE,
         }
     }
 
@@ -237,12 +248,30 @@ impl Verifier {
         Self { revocations: Some((revocations, demand)), ..self }
     }
 
+    /// Takes timers from here: without them nothing ends a [`Verifier::prepare`] but the issuers.
+    #[must_use]
+    pub fn runtime(self, runtime: Arc<dyn Runtime>) -> Self {
+        Self { runtime: Some(runtime), ..self }
+    }
+
+    /// Waits no longer than this for all issuers of a listing together.
+    #[must_use]
+    pub fn deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
     /// Fetches what checking these tools, and these statements of a manifest, will need: keys, and
-    /// what their issuers have revoked.
+    /// what their issuers have revoked. Several issuers are asked at a time. What has not come by
+    /// the [deadline](Verifier::deadline) is not waited for, and what needs it cannot be checked.
     pub async fn prepare(&self, tools: &[RawTool], manifest: &[String], now: UnixTime) {
         if self.revocations.is_none() && !self.proofs.iter().any(|one| one.prepares()) {
             return;
         }
+        let asked = Box::pin(self.ask_issuers(tools, manifest, now));
+        _ = within(asked, self.runtime.as_deref(), self.deadline).await;
+    }
+
+    async fn ask_issuers(&self, tools: &[RawTool], manifest: &[String], now: UnixTime) {
         let tools = tools.iter().flat_map(|tool| tool.attestations()).map(String::as_str);
         let tools = tools.map(|text| (StatementType::Tool, text));
         let manifest = manifest.iter().take(MAX_SIGNERS);

@@ -7,7 +7,7 @@
 //! over HTTPS from the issuer's own origin says where its keys are, and each document names whom it
 //! is about.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 
 use etdi_core::identity::{ProviderId, ServerIdentity};
@@ -21,6 +21,7 @@ use mcp_types::BoxFuture;
 use tokio::sync::Mutex;
 
 use crate::jwks::max_age;
+use crate::shelf::Shelf;
 use crate::{Fetch, FetchError, FetchRequest, JwksCache, JwksError};
 
 /// How long metadata counts that does not say so, and the bounds of what it can say, in seconds.
@@ -62,7 +63,7 @@ pub struct Discovery {
     jwks: JwksCache,
     resources: Arc<Lock<BTreeMap<String, BTreeSet<String>>>>,
     identity_providers: BTreeSet<ProviderId>,
-    issuers: Arc<Lock<HashMap<ProviderId, Arc<Mutex<Metadata>>>>>,
+    issuers: Arc<Lock<Shelf<ProviderId, Arc<Mutex<Metadata>>>>>,
 }
 
 /// What is known of one issuer.
@@ -97,7 +98,7 @@ impl Discovery {
             jwks,
             resources: Arc::default(),
             identity_providers: BTreeSet::new(),
-            issuers: Arc::default(),
+            issuers: Arc::new(Lock::new(Shelf::new(MAX_ISSUERS))),
         }
     }
 
@@ -144,11 +145,7 @@ impl Discovery {
     }
 
     fn metadata(&self, issuer: &ProviderId) -> Arc<Mutex<Metadata>> {
-        let mut issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
-        if issuers.len() >= MAX_ISSUERS && !issuers.contains_key(issuer) {
-            issuers.clear();
-        }
-        issuers.entry(issuer.clone()).or_default().clone()
+        self.issuers.lock().unwrap_or_else(PoisonError::into_inner).get(issuer)
     }
 
     /// One document, from what is kept where that counts and is no older than `most` seconds.
@@ -220,7 +217,7 @@ impl KeySource for Discovery {
                     Ok(Some(Named { jwks_uri: Some(url), .. })) => url,
                     Ok(_) => continue,
                     Err(why) => {
-                        answer = unavailable(why);
+                        answer = answer.or(unavailable(why));
                         continue;
                     }
                 };
@@ -232,7 +229,7 @@ impl KeySource for Discovery {
                         return Ok(FoundKey::new(found.key, Trust::Issuer).until(found.until));
                     }
                     Err(JwksError::Unknown(_)) => {}
-                    Err(JwksError::Unavailable(why)) => answer = unavailable(why),
+                    Err(JwksError::Unavailable(why)) => answer = answer.or(unavailable(why)),
                 }
             }
             Err(answer)

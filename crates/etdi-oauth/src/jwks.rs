@@ -1,13 +1,13 @@
 //! Key sets of issuers, kept: fetched once for all who wait, again when an unknown key is named, and
 //! not more often than a minute allows.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 
 use etdi_core::key::{AllowList, JwkSet, VerifyingKey};
 use etdi_core::time::UnixTime;
 use tokio::sync::Mutex;
 
+use crate::shelf::Shelf;
 use crate::{Fetch, FetchError, FetchRequest, FetchResponse};
 
 /// How long what is kept counts, in seconds.
@@ -68,7 +68,7 @@ pub struct CachedKey {
 pub struct JwksCache {
     fetch: Arc<dyn Fetch>,
     settings: JwksSettings,
-    sets: Arc<Lock<HashMap<Place, Arc<Mutex<Kept>>>>>,
+    sets: Arc<Lock<Shelf<Place, Arc<Mutex<Kept>>>>>,
 }
 
 /// A set is kept apart for each list of algorithms that counts.
@@ -94,7 +94,7 @@ impl JwksCache {
 
     /// With other times.
     pub fn with_settings(fetch: Arc<dyn Fetch>, settings: JwksSettings) -> Self {
-        Self { fetch, settings, sets: Arc::default() }
+        Self { fetch, settings, sets: Arc::new(Lock::new(Shelf::new(MAX_SETS))) }
     }
 
     /// The key that the set at `url` calls `kid`, if its algorithm is one of `allowed`.
@@ -140,11 +140,7 @@ impl JwksCache {
 
     fn place(&self, url: &str, allowed: AllowList) -> Arc<Mutex<Kept>> {
         let place = (url.to_owned(), allowed == AllowList::IDENTITY_PROVIDER);
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        if sets.len() >= MAX_SETS && !sets.contains_key(&place) {
-            sets.clear();
-        }
-        sets.entry(place).or_default().clone()
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner).get(&place)
     }
 
     fn may_try(&self, kept: &Kept, now: UnixTime) -> bool {
@@ -154,6 +150,8 @@ impl JwksCache {
 
     async fn refresh(&self, kept: &mut Kept, url: &str, allowed: AllowList, now: UnixTime) {
         kept.tried = Some(now);
+        // Whoever asks may give up waiting; then this is what is known.
+        kept.failed = Some(format!("the key set of `{url}`: no answer was waited for"));
         let mut request = FetchRequest::get(url);
         request
             .headers

@@ -29,6 +29,7 @@ mod fetch;
 mod jwks;
 #[cfg(test)]
 mod scripted;
+mod shelf;
 mod token;
 
 pub use discovery::Discovery;

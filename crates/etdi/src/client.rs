@@ -21,7 +21,7 @@ use etdi_core::time::UnixTime;
 use etdi_core::trust::TrustAnchors;
 use etdi_core::verify::{Peer, Verifier};
 use etdi_core::wire::{Capability, EXTENSION};
-use mcp_transport::{ConnectOptions, Connection, connect_with};
+use mcp_transport::{ConnectOptions, Connection, TokioRuntime, connect_with};
 use mcp_types::{ClientCapabilities, ExchangeService, Implementation, RawText};
 
 use crate::config::ClientOptions;
@@ -152,10 +152,15 @@ impl EtdiClient {
         let inner = &*self.0;
         let approvals = self.approvals_asking(inner.approver.clone());
         let clock = inner.clock.clone();
-        let layer =
-            VerifyLayer::new(inner.verifier.clone(), approvals, peer.clone(), move || clock())
-                .events(inner.events.clone())
-                .ask(inner.ask);
+        let verifier = inner.verifier.clone();
+        // Where there is no runtime there is no timer: a listing then waits for its issuers.
+        let verifier = match TokioRuntime::try_current() {
+            Some(runtime) => verifier.runtime(Arc::new(runtime)),
+            None => verifier,
+        };
+        let layer = VerifyLayer::new(verifier, approvals, peer.clone(), move || clock())
+            .events(inner.events.clone())
+            .ask(inner.ask);
         let layer = match &inner.caller {
             Some(caller) => layer.caller(caller.clone()),
             None => layer,

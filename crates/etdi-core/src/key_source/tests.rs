@@ -1,11 +1,17 @@
 //! Order, what cannot be told, identity providers, and answers that lapse.
 
+use std::task::Poll;
+
 use futures_executor::block_on;
+use mcp_types::{Busy, Runtime};
 
 use super::*;
+use crate::attestation::Attestation;
+use crate::definition::RawTool;
+use crate::identity::ServerIdentity;
 use crate::jws;
 use crate::key::{Algorithm, SigningKey};
-use crate::verify::Verdict;
+use crate::verify::{Peer, Verdict, Verifier};
 
 const NOW: UnixTime = UnixTime(1_767_323_045);
 const KIND: StatementType = StatementType::Tool;
@@ -176,4 +182,71 @@ fn one_listing_asks_a_bounded_number_of_questions() {
     let proofs: Vec<&str> = proofs.iter().map(String::as_str).chain(["", "a.b.c"]).collect();
     block_on(keys.prepare(&proofs, NOW));
     assert_eq!(source.asked(), MAX_QUESTIONS);
+}
+
+/// Knows the key of every issuer but the first of the alphabet, who never answers.
+struct OneIsSilent(VerifyingKey);
+
+impl KeySource for OneIsSilent {
+    fn key<'a>(
+        &'a self,
+        issuer: &'a ProviderId,
+        _: &'a str,
+        _: UnixTime,
+    ) -> BoxFuture<'a, Result<FoundKey, KeySourceError>> {
+        match issuer.as_str() {
+            "https://a.example" => Box::pin(std::future::pending()),
+            _ => Box::pin(std::future::ready(Ok(FoundKey::new(self.0.clone(), Trust::Issuer)))),
+        }
+    }
+}
+
+/// A clock on which any time has passed at the second look.
+struct Hurried;
+
+impl Runtime for Hurried {
+    fn spawn(&self, _: BoxFuture<'static, ()>) {}
+
+    fn blocking(&self, _: Box<dyn FnOnce() + Send>) -> Result<(), Busy> {
+        Err(Busy)
+    }
+
+    fn sleep_until(&self, _: std::time::Instant) -> BoxFuture<'static, ()> {
+        let mut looked = false;
+        Box::pin(std::future::poll_fn(move |cx| {
+            cx.waker().wake_by_ref();
+            if std::mem::replace(&mut looked, true) { Poll::Ready(()) } else { Poll::Pending }
+        }))
+    }
+
+    fn now(&self) -> std::time::Instant {
+        std::time::Instant::now()
+    }
+}
+
+#[test]
+fn an_issuer_that_does_not_answer_delays_and_stops_nobody_else() {
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let server = ServerIdentity::url("https://mcp.example/mcp").unwrap();
+    let tool = |issuer: &str, proof: &str| {
+        RawTool::read(&format!(
+            r#"{{"name":"search","inputSchema":{{"type":"object"}},"_meta":{{"dev.etdi/etdi":
+            {{"v":1,"version":"1.0.0","provider":{{"id":"{issuer}"}},"attestations":[{proof}]}}}}}}"#
+        ))
+        .unwrap()
+    };
+    let signed = |issuer: &str| {
+        let statement = Attestation::new(issuer.parse().unwrap(), server.clone(), NOW);
+        let proof = statement.sign(tool(issuer, "").definition(), &key).unwrap();
+        tool(issuer, &format!("\"{proof}\""))
+    };
+    let tools = ["https://a.example", "https://b.example", "https://c.example"].map(signed);
+    let keys = IssuerKeys::new(Arc::new(OneIsSilent(key.verifying_key().clone())));
+    let verifier = Verifier::new(keys).runtime(Arc::new(Hurried));
+    block_on(verifier.prepare(&tools, &[], NOW));
+    let peer = Peer::new(server);
+    let verdicts = tools.each_ref().map(|tool| {
+        verifier.verify(tool, &peer, NOW).map_or_else(|error| error.code(), |_| "VERIFIED")
+    });
+    assert_eq!(verdicts, ["KEY_UNAVAILABLE", "VERIFIED", "VERIFIED"]);
 }

@@ -1,12 +1,8 @@
 //! Engines, and what must hold around them.
 
 use core::fmt;
-use core::future::Future;
-use core::pin::pin;
-use core::task::Poll;
 use core::time::Duration;
 use std::collections::BTreeSet;
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use mcp_types::Runtime;
@@ -16,6 +12,7 @@ use crate::audit::{self, AuditError, Auditor};
 use crate::change::visible;
 use crate::event::{Event, EventKind, Severity};
 use crate::level::{AuditMode, Policy, Rules};
+use crate::together::within;
 
 /// Asks engines, and refuses whatever they do not allow in time.
 ///
@@ -184,22 +181,12 @@ impl Gate {
         request: &Request<'_>,
         timers: Option<&Arc<dyn Runtime>>,
     ) -> Decision {
-        let mut decision = engine.authorize(request);
-        // Most engines never wait: then no timer is made.
-        let first = poll_fn(|cx| Poll::Ready(decision.as_mut().poll(cx))).await;
-        if let Poll::Ready(decision) = first {
-            return decision;
-        }
-        let Some(timers) = self.0.runtime.as_ref().or(timers) else { return decision.await };
-        let mut end = pin!(timers.sleep_until(timers.now() + self.0.deadline));
-        poll_fn(|cx| match decision.as_mut().poll(cx) {
-            Poll::Ready(decision) => Poll::Ready(decision),
-            Poll::Pending => end.as_mut().poll(cx).map(|()| {
-                let within = format!("no answer within {:?}", self.0.deadline);
-                Decision::failed(&within)
-            }),
+        let timers = self.0.runtime.as_ref().or(timers).map(|one| &**one);
+        let decision = within(engine.authorize(request), timers, self.0.deadline).await;
+        decision.unwrap_or_else(|| {
+            let within = format!("no answer within {:?}", self.0.deadline);
+            Decision::failed(&within)
         })
-        .await
     }
 
     /// What must hold of a call that all engines allow.

@@ -207,3 +207,35 @@ async fn a_statement_is_verified_with_the_keys_of_its_issuer() {
     let error = keys.verify_proof(&stolen, StatementType::Tool, NOW).unwrap_err();
     assert_eq!(error.code(), "KEY_UNKNOWN");
 }
+
+#[tokio::test]
+async fn listings_that_name_the_same_issuers_share_one_fetch() {
+    let world = World::new();
+    let issuers: Vec<String> = (0..20).map(|one| format!("https://issuer-{one}.example")).collect();
+    let proof = |issuer: &String| {
+        let claims = format!(r#"{{"iss":"{issuer}"}}"#);
+        jws::sign(StatementType::Tool, &claims, &world.key).unwrap()
+    };
+    for issuer in &issuers {
+        let (jwks, about) = (format!("{issuer}/jwks"), format!("{issuer}{ETDI}"));
+        world.fetch.text(&jwks, ring(&world.key));
+        world.fetch.text(&about, with_keys("issuer", issuer, &jwks));
+    }
+    let proofs: Vec<String> = issuers.iter().map(proof).collect();
+    let proofs: Vec<&str> = proofs.iter().map(String::as_str).collect();
+    let sessions = [0, 1, 2].map(|_| IssuerKeys::new(Arc::new(world.discovery.clone())));
+    let [one, two, three] = &sessions;
+    tokio::join!(one.prepare(&proofs, NOW), two.prepare(&proofs, NOW), three.prepare(&proofs, NOW));
+    for (keys, proof) in sessions.iter().flat_map(|keys| proofs.iter().map(move |one| (keys, one)))
+    {
+        assert!(keys.verify_proof(proof, StatementType::Tool, NOW).is_ok());
+    }
+    let asked = world.fetch.asked();
+    let different: BTreeSet<&String> = asked.iter().collect();
+    assert_eq!(asked.len(), different.len(), "none was fetched twice");
+    assert_eq!(asked.len(), 20 * 4, "three documents and the keys of each");
+    // The next issuer's document is asked for before the first one's keys are there.
+    let first = asked.iter().position(|url| url.ends_with("/jwks")).unwrap();
+    let begun = asked.iter().take(first).filter(|url| url.contains(AUTHORIZATION_SERVER)).count();
+    assert!(begun >= 8, "{begun} issuers were asked before the first had answered");
+}

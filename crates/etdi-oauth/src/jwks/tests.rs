@@ -124,6 +124,27 @@ async fn all_who_wait_share_one_fetch() {
 }
 
 #[tokio::test]
+async fn whoever_gives_up_leaves_what_was_there() {
+    let good = key();
+    let kid = good.id().to_string();
+    let fetch = Arc::new(Scripted::default());
+    fetch.text(URL, set(&[&good]));
+    let cache = cache(&fetch);
+    assert!(cache.key(URL, &kid, OURS, NOW).await.is_ok());
+    // The set is too old, and the one who fetches it again does not wait for the answer.
+    let stale = NOW.plus(3_600);
+    let given_up = tokio::select! {
+        biased;
+        _ = cache.key(URL, &kid, OURS, stale) => false,
+        () = std::future::ready(()) => true,
+    };
+    assert!(given_up);
+    assert_eq!(fetch.asked().len(), 2);
+    let bridged = cache.key(URL, &kid, OURS, stale.plus(1)).await;
+    assert!(bridged.is_ok(), "as if the issuer could not be reached: {bridged:?}");
+}
+
+#[tokio::test]
 async fn an_unchanged_set_is_not_sent_again() {
     let good = key();
     let kid = good.id().to_string();

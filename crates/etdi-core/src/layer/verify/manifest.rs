@@ -15,6 +15,16 @@ use crate::wire::{self, OneOrMany};
 /// What a server shows as its manifest.
 pub(super) type Shown = Result<VerifiedManifest, VerifyError>;
 
+/// The statements that are a manifest, or why they cannot be read.
+pub(super) type Signed = Result<Vec<String>, String>;
+
+/// The statements of the manifest beside a result; `None` when there is none.
+pub(super) fn statements(meta: Option<&Meta>) -> Option<Signed> {
+    let text = meta?.get(wire::MANIFEST)?;
+    let read = text.parse::<OneOrMany<String>>();
+    Some(read.map(|OneOrMany(texts)| texts).map_err(|error| error.to_string()))
+}
+
 impl Verifying {
     /// The peer with what it has proven, and why its proof does not count.
     pub(super) fn proven(&self) -> (Peer, Option<VerifyError>) {
@@ -26,27 +36,37 @@ impl Verifying {
         (peer, state.possession_error.clone())
     }
 
-    /// The manifest beside a result; `None` when there is none and never was.
-    ///
-    /// It is wrong when its counter is lower than one that was seen, when it lists other things
-    /// under the same counter, when it has ended, and when it was there before and is gone.
+    /// Asks the issuers of the manifest beside a result, and checks it as [`Verifying::prepared`].
     pub(super) async fn manifest(
         &self,
         meta: Option<&Meta>,
         now: UnixTime,
     ) -> Result<Option<Shown>, ErrorObject> {
-        let Some(text) = meta.and_then(|meta| meta.get(wire::MANIFEST)) else {
+        let signed = statements(meta);
+        if let Some(Ok(texts)) = &signed {
+            self.verifier.prepare(&[], texts, now).await;
+        }
+        self.prepared(signed.as_ref(), now).await
+    }
+
+    /// The manifest beside a result; `None` when there is none and never was.
+    ///
+    /// It is wrong when its counter is lower than one that was seen, when it lists other things
+    /// under the same counter, when it has ended, and when it was there before and is gone.
+    pub(super) async fn prepared(
+        &self,
+        signed: Option<&Signed>,
+        now: UnixTime,
+    ) -> Result<Option<Shown>, ErrorObject> {
+        let Some(texts) = signed else {
             let memory = self.memory().await?;
             let seen = memory.as_ref().is_some_and(|memory| !memory.manifests.is_empty());
             return Ok(seen.then_some(Err(VerifyError::ManifestMissing)));
         };
         let (peer, _) = self.proven();
-        let shown = match text.parse::<OneOrMany<String>>() {
-            Ok(OneOrMany(texts)) => {
-                self.verifier.prepare(&[], &texts, now).await;
-                self.verifier.verify_manifests(&texts, &peer, now)
-            }
-            Err(error) => Err(VerifyError::MalformedClaims { message: error.to_string() }),
+        let shown = match texts {
+            Ok(texts) => self.verifier.verify_manifests(texts, &peer, now),
+            Err(message) => Err(VerifyError::MalformedClaims { message: message.clone() }),
         };
         let shown = match shown {
             Ok(manifest) => self.counted(manifest, now).await?,

@@ -8,7 +8,7 @@ use mcp_types::{
     RequestParams, Tool,
 };
 
-use super::manifest::Shown;
+use super::manifest::{Shown, statements};
 use super::{
     Asking, Correlation, Entry, MAX_TOOLS, Review, ReviewOutcome, SOURCE, Verifying, store_failed,
     tell,
@@ -48,9 +48,12 @@ impl Verifying {
         let now = (self.clock)();
         let raws = self.read(page);
         let unread: Vec<RawTool> = raws.iter().flatten().cloned().collect();
-        self.verifier.prepare(&unread, &[], now).await;
+        let signed = statements(page.meta.as_ref());
+        let texts = signed.as_ref().and_then(|signed| signed.as_deref().ok());
+        // All issuers at once, so that they share one deadline.
+        self.verifier.prepare(&unread, texts.unwrap_or_default(), now).await;
 
-        let mut manifest = self.manifest(page.meta.as_ref(), now).await?;
+        let mut manifest = self.prepared(signed.as_ref(), now).await?;
         let mut checked = self.verify(manifest.as_ref(), &raws, now);
         let takes_any = self.approvals.policy().key_trust != KeyTrust::ConfiguredRoots;
         let unproven = |result: &Checked| match result {
@@ -62,7 +65,7 @@ impl Verifying {
             let request = ClientRequest::Discover(RequestParams::new());
             // A server that cannot be asked has proven nothing, and that is all it means.
             _ = self.discover(service, on_behalf(context, request)).await;
-            manifest = self.manifest(page.meta.as_ref(), now).await?;
+            manifest = self.prepared(signed.as_ref(), now).await?;
             checked = self.verify(manifest.as_ref(), &raws, now);
         }
         let twice = self.twice(page, cursor);
