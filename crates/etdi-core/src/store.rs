@@ -1,7 +1,7 @@
 //! Approvals in a directory of files.
 //!
-//! Each approval, and what is remembered of each server, is a file of its own. The file `head`
-//! lists them with their digests and is the one point of commitment: a record that it does not
+//! Each approval, and what is remembered of each server, is a file of its own; approvals that are
+//! given together, as those of one listing, share one. The file `head` lists them with their digests and is the one point of commitment: a record that it does not
 //! name does not count, and one that is not exactly what it names is an error. So two files that
 //! are swapped, cut, edited or put back from an older copy approve nothing, and a crash in the
 //! middle of a write leaves the state from before it.
@@ -24,7 +24,7 @@
 //!
 //! The files are small and are read and written in place, on the thread that polls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,6 +47,7 @@ pub(crate) mod disk;
 mod head;
 #[cfg(test)]
 mod memory_files;
+mod pack;
 pub(crate) mod vault;
 
 pub use anchor::{Anchor, FileAnchor, KeychainAnchor};
@@ -267,7 +268,7 @@ impl FileStore {
     /// The approval in a record.
     fn approval(&self, name: &str) -> Result<Option<Approval>, StoreError> {
         let Some((generation, text)) = self.vault.record(name)? else { return Ok(None) };
-        let damaged = |what| self.vault.fault(name, generation, what);
+        let damaged = |what| self.vault.fault(name, what);
         let record: ApprovalRecord =
             serde_json::from_slice(text.reveal()).map_err(|_| damaged("cannot be read"))?;
         let mut approval = record.approval;
@@ -286,7 +287,7 @@ impl FileStore {
 
     fn server_record(&self, name: &str) -> Result<Option<ServerMemory>, StoreError> {
         let Some((generation, text)) = self.vault.record(name)? else { return Ok(None) };
-        let damaged = |what| self.vault.fault(name, generation, what);
+        let damaged = |what| self.vault.fault(name, what);
         let record: ServerRecord =
             serde_json::from_slice(text.reveal()).map_err(|_| damaged("cannot be read"))?;
         let bound = record.v == VERSION
@@ -307,6 +308,27 @@ impl FileStore {
             let record = ApprovalRecord { v: VERSION, approval };
             draft.put(name, encode(&record)?);
             Ok(record.approval)
+        })
+    }
+
+    fn put_all_now(
+        &self,
+        approvals: Vec<(Approval, Option<u64>)>,
+    ) -> Result<Vec<Approval>, StoreError> {
+        self.vault.write(|generation, draft| {
+            let (mut names, mut stored) = (BTreeSet::new(), Vec::with_capacity(approvals.len()));
+            for (mut approval, expected) in approvals {
+                let name = approval_name(&approval.key);
+                compare(draft, &name, expected)?;
+                if !names.insert(name.clone()) {
+                    return Err(StoreError::Conflict { current: Some(generation) });
+                }
+                approval.generation = generation;
+                let record = ApprovalRecord { v: VERSION, approval };
+                draft.put(name, encode(&record)?);
+                stored.push(record.approval);
+            }
+            Ok(stored)
         })
     }
 
@@ -399,6 +421,13 @@ impl ApprovalStore for FileStore {
         expected: Option<u64>,
     ) -> BoxFuture<'_, Result<Approval, StoreError>> {
         Box::pin(async move { self.put_now(approval, expected) })
+    }
+
+    fn put_all(
+        &self,
+        approvals: Vec<(Approval, Option<u64>)>,
+    ) -> BoxFuture<'_, Result<Vec<Approval>, StoreError>> {
+        Box::pin(async move { self.put_all_now(approvals) })
     }
 
     fn remove<'a>(

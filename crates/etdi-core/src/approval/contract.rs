@@ -62,6 +62,7 @@ pub enum ContractFailure {
 pub async fn approval_store_contract(store: &dyn ApprovalStore) -> Result<(), ContractFailure> {
     let contract = Contract { store };
     contract.compare_and_set().await?;
+    contract.several_are_one_write().await?;
     contract.one_writer_wins().await?;
     contract.keys_are_apart().await?;
     contract.records_survive_whole().await?;
@@ -193,6 +194,50 @@ impl Contract<'_> {
             return broken("never use a generation again after a removal", &third.generation);
         }
         self.store.remove(&key, third.generation).await.must(REMOVE)
+    }
+
+    async fn several_are_one_write(&self) -> Result<(), ContractFailure> {
+        const CLAUSE: &str = "store several approvals in one write";
+        const NONE: &str = "store none of several approvals when one of them is refused";
+        let (one, two, three) = (key("several 1"), key("several 2"), key("several 3"));
+        let first = self.store.put(sample(&one), None).await.must(CLAUSE)?;
+        let before = self.store.generation().await.must(CLAUSE)?;
+        let stale = vec![(sample(&two), None), (sample(&one), Some(first.generation + 1))];
+        conflict(NONE, self.store.put_all(stale).await, Some(first.generation))?;
+        let twice = vec![(sample(&two), None), (sample(&two), None)];
+        match self.store.put_all(twice).await {
+            Err(StoreError::Conflict { .. }) => {}
+            other => return broken("refuse the same approval twice in one write", &other),
+        }
+        check(NONE, &self.store.get(&two).await.must(NONE)?, &None)?;
+        check(NONE, &self.store.get(&one).await.must(NONE)?, &Some(first.clone()))?;
+        check(NONE, &self.store.generation().await.must(NONE)?, &before)?;
+
+        let changed = Approval { granted: Granted::Unasked, ..sample(&one) };
+        let several = vec![
+            (changed.clone(), Some(first.generation)),
+            (sample(&two), None),
+            (sample(&three), None),
+        ];
+        let wanted = [changed, sample(&two), sample(&three)];
+        let stored = self.store.put_all(several).await.must(CLAUSE)?;
+        check(CLAUSE, &stored.len(), &wanted.len())?;
+        for (stored, wanted) in stored.iter().zip(wanted) {
+            if stored.generation <= first.generation {
+                return broken("give each write a greater generation", &stored.generation);
+            }
+            check(CLAUSE, stored, &Approval { generation: stored.generation, ..wanted })?;
+            let found = self.store.get(&stored.key).await.must(CLAUSE)?;
+            check(CLAUSE, &found.as_ref(), &Some(stored))?;
+        }
+        if self.store.generation().await.must(CLAUSE)? <= before {
+            return broken("let its own generation grow with each write", &before);
+        }
+        check(CLAUSE, &self.store.put_all(Vec::new()).await.must(CLAUSE)?, &Vec::new())?;
+        for stored in &stored {
+            self.store.remove(&stored.key, stored.generation).await.must(CLAUSE)?;
+        }
+        Ok(())
     }
 
     async fn one_writer_wins(&self) -> Result<(), ContractFailure> {

@@ -1,6 +1,6 @@
 //! Approvals in memory, for tests and for hosts that forget on purpose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mcp_types::BoxFuture;
@@ -55,6 +55,24 @@ impl State {
         approval.generation = self.generation;
         self.approvals.insert(approval.key.clone(), approval.clone());
         Ok(approval)
+    }
+
+    fn put_all(
+        &mut self,
+        approvals: Vec<(Approval, Option<u64>)>,
+    ) -> Result<Vec<Approval>, StoreError> {
+        let mut keys = BTreeSet::new();
+        for (approval, expected) in &approvals {
+            let current = self.approvals.get(&approval.key).map(|stored| stored.generation);
+            if current != *expected || !keys.insert(&approval.key) {
+                return Err(StoreError::Conflict { current });
+            }
+        }
+        let new = approvals.iter().filter(|(_, expected)| expected.is_none()).count();
+        if new > MAX_RECORDS.saturating_sub(self.approvals.len()) {
+            return Err(StoreError::Full { what: "approvals" });
+        }
+        approvals.into_iter().map(|(approval, expected)| self.put(approval, expected)).collect()
     }
 
     fn remove(&mut self, key: &ApprovalKey, expected: u64) -> Result<(), StoreError> {
@@ -119,6 +137,13 @@ impl ApprovalStore for MemoryStore {
         expected: Option<u64>,
     ) -> BoxFuture<'_, Result<Approval, StoreError>> {
         Box::pin(async move { self.state().put(approval, expected) })
+    }
+
+    fn put_all(
+        &self,
+        approvals: Vec<(Approval, Option<u64>)>,
+    ) -> BoxFuture<'_, Result<Vec<Approval>, StoreError>> {
+        Box::pin(async move { self.state().put_all(approvals) })
     }
 
     fn remove<'a>(

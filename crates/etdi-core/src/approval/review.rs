@@ -19,6 +19,12 @@ use crate::event::{Event, EventKind, Severity};
 use crate::level::Policy;
 use crate::time::UnixTime;
 
+mod read;
+mod together;
+
+use read::Read;
+pub(crate) use together::{Owed, Step};
+
 /// A value that a user accepted, with the approval that says so.
 ///
 /// Only [`Approvals`] makes one, and only while the store holds an approval of exactly this.
@@ -84,6 +90,7 @@ pub struct Approvals {
     /// The refusals that are on record, so that each listing does not note them again.
     noted: Arc<Mutex<HashSet<Digest>>>,
     correlation: Option<Arc<str>>,
+    read: Arc<Mutex<Option<Read>>>,
 }
 
 impl fmt::Debug for Approvals {
@@ -105,7 +112,8 @@ impl Approvals {
     ) -> Self {
         let policy = Arc::new(policy);
         let (lost_events, noted) = (Arc::default(), Arc::default());
-        Self { store, approver, auditor, policy, lost_events, noted, correlation: None }
+        let read = Arc::default();
+        Self { store, approver, auditor, policy, lost_events, noted, correlation: None, read }
     }
 
     /// The same approvals, whose events from now on carry what joins them with those of one
@@ -197,46 +205,11 @@ impl Approvals {
         mut approver: Option<&dyn Approver>,
     ) -> Result<Approved<ToolDefinition>, Box<Refusal>> {
         for _ in 0..ATTEMPTS {
-            let known = self.known(facts, now).await.map_err(|e| self.failed(facts, e, now))?;
-            let decision = decide(facts, known.view(), &self.policy, now);
-            let expected = known.approval.as_ref().map(|old| old.generation);
-            let (approval, event) = match decision {
-                Decision::Unchanged => return approved(facts, known),
-                Decision::Block { reason, changes } => {
-                    let refusal = refusal(facts, &known, reason, changes);
-                    return Err(self.refused(blocked(reason), refusal, facts, now));
-                }
-                Decision::CarryOver { approval, changes } => {
-                    let event = Event::new(EventKind::ToolUpdated).of_approval(&approval);
-                    let previous = approval.carried.as_ref().map(|carried| carried.from.digest);
-                    (*approval, since(event, previous, &changes))
-                }
-                Decision::Ask { reason, changes, alarm } => {
-                    let mut refusal = refusal(facts, &known, reason, changes);
-                    refusal.can_be_approved = true;
-                    refusal.alarm = alarm;
-                    // A person who has answered is not asked the same again.
-                    let Some(approver) = approver.take() else {
-                        let kind = if alarm {
-                            EventKind::SecurityViolation
-                        } else {
-                            EventKind::ToolRefused
-                        };
-                        return Err(self.refused(kind, refusal, facts, now));
-                    };
-                    let Some(given) = self.ask(approver, facts, &known, &refusal, now).await?
-                    else {
-                        refusal.declined = true;
-                        return Err(self.refused(EventKind::ToolDeclined, refusal, facts, now));
-                    };
-                    let approval = Approval::new(facts, given, self.policy.level, now);
-                    let event = Event::new(EventKind::ToolApproved).of_approval(&approval);
-                    (approval, since(event.because(reason), refusal.previous, &refusal.changes))
-                }
-            };
-            if let Err(error) = self.note(&event, now) {
-                return Err(unnoted(facts, &known, &error));
-            }
+            let Owed { approval, expected, .. } =
+                match self.decide(facts, now, approver.take()).await? {
+                    Step::Approved(approved) => return Ok(*approved),
+                    Step::Owed(owed) => *owed,
+                };
             match self.store.put(approval, expected).await {
                 // What is stored now is decided upon like anything else: an answer may have
                 // granted less than the tool requires, and another writer may have been faster.
@@ -245,6 +218,56 @@ impl Approvals {
             }
         }
         Err(self.failed(facts, StoreError::Busy, now))
+    }
+
+    async fn decide(
+        &self,
+        facts: &Facts<'_>,
+        now: UnixTime,
+        approver: Option<&dyn Approver>,
+    ) -> Result<Step, Box<Refusal>> {
+        let known = self.known(facts, now).await.map_err(|e| self.failed(facts, e, now))?;
+        let decision = decide(facts, known.view(), &self.policy, now);
+        let expected = known.approval.as_ref().map(|old| old.generation);
+        let (approval, event) = match decision {
+            Decision::Unchanged => {
+                return approved(facts, known).map(|approved| Step::Approved(Box::new(approved)));
+            }
+            Decision::Block { reason, changes } => {
+                let refusal = refusal(facts, &known, reason, changes);
+                return Err(self.refused(blocked(reason), refusal, facts, now));
+            }
+            Decision::CarryOver { approval, changes } => {
+                let event = Event::new(EventKind::ToolUpdated).of_approval(&approval);
+                let previous = approval.carried.as_ref().map(|carried| carried.from.digest);
+                (*approval, since(event, previous, &changes))
+            }
+            Decision::Ask { reason, changes, alarm } => {
+                let mut refusal = refusal(facts, &known, reason, changes);
+                refusal.can_be_approved = true;
+                refusal.alarm = alarm;
+                // A person who has answered is not asked the same again.
+                let Some(approver) = approver else {
+                    let kind = match alarm {
+                        true => EventKind::SecurityViolation,
+                        false => EventKind::ToolRefused,
+                    };
+                    return Err(self.refused(kind, refusal, facts, now));
+                };
+                let Some(given) = self.ask(approver, facts, &known, &refusal, now).await? else {
+                    refusal.declined = true;
+                    return Err(self.refused(EventKind::ToolDeclined, refusal, facts, now));
+                };
+                let approval = Approval::new(facts, given, self.policy.level, now);
+                let event = Event::new(EventKind::ToolApproved).of_approval(&approval);
+                (approval, since(event.because(reason), refusal.previous, &refusal.changes))
+            }
+        };
+        if let Err(error) = self.note(&event, now) {
+            return Err(unnoted(facts, &known, &error));
+        }
+        let seen = facts.seen().filter(|_| decide::distrusted(facts, &self.policy).is_none());
+        Ok(Step::Owed(Box::new(Owed { approval, expected, seen })))
     }
 
     async fn ask(
@@ -360,7 +383,7 @@ impl Approvals {
             // Otherwise a clock that is set back could make it count again.
             self.store.observe(now, true).await?;
         }
-        let mut memory = self.store.memory(facts.server).await?;
+        let mut memory = self.memory(facts.server).await?;
         if let Some(seen) = facts.seen().filter(|_| {
             (approval.is_some() || !facts.is_first_use())
                 && decide::distrusted(facts, &self.policy).is_none()
@@ -370,7 +393,7 @@ impl Approvals {
                 .and_then(|memory| memory.tools.get(facts.tool())?.get(&seen.issuer));
             let version = seen.version.as_deref();
             if known.is_none_or(|known| decide::is_higher(version, known.version.as_deref())) {
-                memory = Some(self.store.remember(facts.server, &[seen], now).await?);
+                memory = Some(Arc::new(self.store.remember(facts.server, &[seen], now).await?));
             }
         }
         let mut previous = None;
@@ -481,12 +504,12 @@ impl Approvals {
 struct Stored {
     approval: Option<Approval>,
     previous: Option<Approval>,
-    memory: Option<ServerMemory>,
+    memory: Option<Arc<ServerMemory>>,
 }
 
 impl Stored {
     fn view(&self) -> Known<'_> {
-        Known::new(self.approval.as_ref(), self.memory.as_ref())
+        Known::new(self.approval.as_ref(), self.memory.as_deref())
             .with_previous(self.previous.as_ref())
     }
 }

@@ -33,6 +33,14 @@ pub trait ApprovalStore: Send + Sync {
         expected: Option<u64>,
     ) -> BoxFuture<'_, Result<Approval, StoreError>>;
 
+    /// Stores several approvals, each with the generation that it replaces, and gives them back as
+    /// [`ApprovalStore::put`] does: in one write, so that all are stored or none is. An approval
+    /// that another writer changed, or that is there twice, is a [`StoreError::Conflict`] for all.
+    fn put_all(
+        &self,
+        approvals: Vec<(Approval, Option<u64>)>,
+    ) -> BoxFuture<'_, Result<Vec<Approval>, StoreError>>;
+
     /// Takes an approval away if it still is of this generation. What is remembered of the server
     /// stays.
     fn remove<'a>(

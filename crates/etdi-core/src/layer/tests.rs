@@ -34,6 +34,7 @@ mod changes;
 mod levels;
 mod manifests;
 mod serving;
+mod together;
 
 const NOW: UnixTime = UnixTime(1_767_323_045);
 const SEARCH: Declaration =

@@ -88,10 +88,13 @@ impl SecretStore {
             name: name.to_owned(),
             secret: Zeroizing::new(base64url::encode(secret.reveal())),
         };
-        let bytes = serde_json::to_vec(&record)
+        // A buffer that grows leaves what it held behind; no text takes more than this as JSON.
+        let most = record.secret.len().saturating_add(6 * MAX_NAME_BYTES).saturating_add(64);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(most));
+        serde_json::to_writer(&mut *bytes, &record)
             .map_err(|error| StoreError::Other { message: error.to_string() })?;
         self.vault.write(|_, draft| {
-            draft.put(record_name(name), bytes);
+            draft.put(record_name(name), std::mem::take(&mut *bytes));
             Ok(())
         })
     }
@@ -148,8 +151,8 @@ impl SecretStore {
     }
 
     fn read(&self, record: &str) -> Result<Option<(String, Secret)>, StoreError> {
-        let Some((generation, text)) = self.vault.record(record)? else { return Ok(None) };
-        let damaged = || self.vault.fault(record, generation, "cannot be read");
+        let Some((_, text)) = self.vault.record(record)? else { return Ok(None) };
+        let damaged = || self.vault.fault(record, "cannot be read");
         let found: SecretRecord = serde_json::from_slice(text.reveal()).map_err(|_| damaged())?;
         if found.v != VERSION || record_name(&found.name) != record {
             return Err(damaged());

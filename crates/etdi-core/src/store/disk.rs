@@ -3,7 +3,7 @@
 use core::any::Any;
 use core::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,8 +17,14 @@ pub(crate) trait Files: Send + Sync + fmt::Debug {
     /// The names of all that lies in it, in order.
     fn names(&self) -> Result<Vec<String>, StoreError>;
 
+    /// At most so many bytes of a file from one of them on, `None` when there is no file.
+    fn read_part(&self, name: &str, from: u64, limit: usize)
+    -> Result<Option<Vec<u8>>, StoreError>;
+
     /// The first bytes of a file, `None` when there is none.
-    fn read_start(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError>;
+    fn read_start(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_part(name, 0, limit)
+    }
 
     /// Puts a file in place at once: afterwards there is the old one or the new one, whole. The
     /// caller holds the lock.
@@ -99,7 +105,12 @@ impl Files for Disk {
         Ok(names)
     }
 
-    fn read_start(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+    fn read_part(
+        &self,
+        name: &str,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(name);
         // A link could lead to anyone's file, and opening a pipe would wait for its writer.
         match path.symlink_metadata() {
@@ -111,13 +122,16 @@ impl Files for Disk {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("look at", &path)(error)),
         }
-        let file = match File::open(&path) {
+        let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("open", &path)(error)),
         };
         let metadata = file.metadata().map_err(failed("look at", &path))?;
         exposed(&path, &metadata, 0o600)?;
+        if from > 0 {
+            file.seek(SeekFrom::Start(from)).map_err(failed("read", &path))?;
+        }
         let mut bytes = Vec::new();
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         file.take(limit).read_to_end(&mut bytes).map_err(failed("read", &path))?;

@@ -15,7 +15,7 @@ use crate::secret::SealingKey;
 use crate::time::UnixTime;
 
 pub(super) const NAME: &str = "head";
-/// 16,384 records at about 200 bytes, with room to spare.
+/// 16,384 records at about 250 bytes, with room to spare.
 pub(super) const MAX_BYTES: usize = 8 << 20;
 /// No first line is longer.
 pub(super) const LINE_BYTES: usize = 160;
@@ -44,6 +44,19 @@ impl Kind {
 pub(super) struct Entry {
     pub(super) generation: u64,
     pub(super) digest: Digest,
+    /// Where it stands in a file that it shares with others of its generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<Place>,
+}
+
+/// A part of a file of several records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Place {
+    /// Which file of its generation.
+    pub(super) file: u32,
+    pub(super) from: u64,
+    pub(super) length: usize,
 }
 
 /// What stands below the line.

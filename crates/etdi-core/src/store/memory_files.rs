@@ -85,9 +85,16 @@ impl Files for MemoryFiles {
         Ok(self.state().files.keys().cloned().collect())
     }
 
-    fn read_start(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+    fn read_part(
+        &self,
+        name: &str,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let state = self.state();
-        Ok(state.files.get(name).map(|bytes| bytes[..bytes.len().min(limit)].to_vec()))
+        let from = usize::try_from(from).unwrap();
+        let part = |bytes: &Vec<u8>| bytes.iter().skip(from).take(limit).copied().collect();
+        Ok(state.files.get(name).map(part))
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {

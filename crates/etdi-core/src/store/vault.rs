@@ -1,13 +1,16 @@
 //! Records in a directory: written whole or not at all, under one head, sealed where there is a
 //! key. What a record means is its owner's affair.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::disk::{Disk, Files, LOCK};
-use super::head::{self, Body, Entry, Head, Kind, Line, Sealing};
+use super::head::{self, Body, Entry, Head, Kind, Line, Place, Sealing};
+use super::pack::Pack;
 use super::{Anchor, Records, anchored};
 use crate::approval::{MAX_RECORDS, StoreError, is_back};
 use crate::base64url;
@@ -38,7 +41,7 @@ pub(crate) struct Vault {
 /// A head in the making, and the records that are to be written with it.
 pub(crate) struct Draft {
     pub(super) body: Body,
-    new: Vec<(String, Vec<u8>)>,
+    new: Vec<(String, Secret)>,
 }
 
 impl Draft {
@@ -47,9 +50,9 @@ impl Draft {
         self.body.records.get(name).map(|entry| entry.generation)
     }
 
-    /// Puts a record in place of the one of that name.
+    /// Puts a record in place of the one of that name. The bytes are cleared once they are sealed.
     pub(crate) fn put(&mut self, name: String, bytes: Vec<u8>) {
-        self.new.push((name, bytes));
+        self.new.push((name, Secret::new(bytes)));
     }
 
     /// Takes a record away, and says whether there was one.
@@ -64,6 +67,8 @@ pub(crate) const MAX_RECORD_BYTES: usize = 4 << 20;
 const CLOCK_STEP: u64 = 3_600;
 const SEALED: &str = ".sealed";
 const PLAIN: &str = ".json";
+/// How the name of a file of several records starts.
+const SEVERAL: &str = "several.";
 
 impl Vault {
     pub(crate) fn open(directory: &Path, kind: Kind, options: Options) -> Result<Self, StoreError> {
@@ -185,7 +190,7 @@ impl Vault {
         let mut ours: Vec<String> = vec![head::NAME.to_owned(), LOCK.to_owned()];
         ours.extend(head.sealing.as_ref().map(|sealing| key_file(sealing.generation)));
         for (name, entry) in &head.body.records {
-            ours.push(file(head.sealing.as_ref(), name, entry.generation));
+            ours.push(file(head.sealing.as_ref(), name, entry));
         }
         ours.sort_unstable();
         let names = self.files.names()?.into_iter();
@@ -205,9 +210,13 @@ impl Vault {
             let head = self.head()?;
             let Some(entry) = head.body.records.get(name).copied() else { return Ok(None) };
             let sealing = head.sealing.as_ref();
-            let file = file(sealing, name, entry.generation);
+            let file = file(sealing, name, &entry);
             let limit = MAX_RECORD_BYTES.saturating_add(1 << 10);
-            let Some(bytes) = self.files.read(&file, limit)? else {
+            let read = match entry.place {
+                None => self.files.read(&file, limit)?,
+                Some(place) => self.files.read_part(&file, place.from, place.length.min(limit))?,
+            };
+            let Some(bytes) = read else {
                 // Another process may have replaced the record after the head was read.
                 if tried == Some(entry) {
                     return Err(self.damaged_record(&file, "is gone"));
@@ -231,12 +240,14 @@ impl Vault {
     }
 
     /// A fault of a record, as found by who reads it.
-    pub(crate) fn fault(&self, name: &str, generation: u64, what: &str) -> StoreError {
-        let file = match self.head() {
-            Ok(head) => file(head.sealing.as_ref(), name, generation),
+    pub(crate) fn fault(&self, name: &str, what: &str) -> StoreError {
+        let head = match self.head() {
+            Ok(head) => head,
             Err(error) => return error,
         };
-        self.damaged_record(&file, what)
+        let entry = head.body.records.get(name);
+        let file = entry.map(|entry| file(head.sealing.as_ref(), name, entry));
+        self.damaged_record(file.as_deref().unwrap_or(name), what)
     }
 
     /// One write: `change` gets the generation to come and alters the draft. The head is written
@@ -263,10 +274,13 @@ impl Vault {
             draft.body.store = new_id()?;
         }
         let sealing = before.sealing.as_ref();
+        let mut pack = Pack::new(self.shares_files(&draft), generation);
         for (name, text) in std::mem::take(&mut draft.new) {
-            let entry = self.write_record(&draft.body.store, sealing, &name, generation, &text)?;
-            draft.body.records.insert(name, entry);
+            let text = text.reveal();
+            let bytes = self.seal(&draft.body.store, sealing, &name, generation, text)?;
+            pack.add(&*self.files, sealing, name, &bytes)?;
         }
+        draft.body.records.extend(pack.finish(&*self.files, sealing)?);
         if least == 0 && draft.body.without_id() == before.body.without_id() {
             return Ok(value);
         }
@@ -274,27 +288,30 @@ impl Vault {
         Ok(value)
     }
 
-    fn write_record(
+    /// Whether the records of a write share files. Secrets never do: a file that holds a secret
+    /// goes when the secret goes.
+    fn shares_files(&self, draft: &Draft) -> bool {
+        self.kind == Kind::Approvals && draft.new.len() > 1
+    }
+
+    /// The bytes of a record, as they are to stand in a file.
+    fn seal<'a>(
         &self,
         store: &str,
         sealing: Option<&Sealing>,
         name: &str,
         generation: u64,
-        text: &[u8],
-    ) -> Result<Entry, StoreError> {
+        text: &'a [u8],
+    ) -> Result<Cow<'a, [u8]>, StoreError> {
         if text.len() > MAX_RECORD_BYTES {
             return Err(StoreError::Full { what: "bytes in one record" });
         }
-        let sealed;
-        let bytes = match sealing {
-            None => text,
+        match sealing {
+            None => Ok(Cow::Borrowed(text)),
             Some(sealing) => {
-                sealed = sealing.key.seal(&self.about(store, name), generation, text)?;
-                &sealed
+                Ok(Cow::Owned(sealing.key.seal(&self.about(store, name), generation, text)?))
             }
-        };
-        self.files.write(&file(sealing, name, generation), bytes)?;
-        Ok(Entry { generation, digest: Digest::of_bytes(bytes) })
+        }
     }
 
     /// The one point at which a write counts, and the clearing away after it.
@@ -316,10 +333,21 @@ impl Vault {
         let key = |sealing: Option<&Sealing>| sealing.map(|sealing| sealing.generation);
         let (old, new) = (before.sealing.as_ref(), head.sealing.as_ref());
         // What counts no longer is deleted; when that fails it is a stranger.
-        for (name, entry) in &before.body.records {
-            if head.body.records.get(name) != Some(entry) {
-                let _ = self.files.delete(&file(old, name, entry.generation));
-            }
+        let replaced = |(name, entry): &(&String, &Entry)| {
+            head.body.records.get(*name).is_none_or(|now| now != *entry)
+        };
+        let gone: BTreeSet<String> = before
+            .body
+            .records
+            .iter()
+            .filter(replaced)
+            .map(|(name, entry)| file(old, name, entry))
+            .collect();
+        // A file of several records stays as long as one of them counts.
+        let several = head.body.records.iter().filter(|(_, entry)| entry.place.is_some());
+        let kept: BTreeSet<String> = several.map(|(name, entry)| file(new, name, entry)).collect();
+        for file in gone.difference(&kept) {
+            let _ = self.files.delete(file);
         }
         if let Some(gone) = key(old).filter(|_| key(old) != key(new)) {
             let _ = self.files.delete(&key_file(gone));
@@ -358,13 +386,15 @@ impl Vault {
         let key = kept.map_or_else(SealingKey::generate, Ok)?;
         let sealing = self.wrap(&key, &body.store, generation, &protection)?;
         if anew {
+            let together = self.kind == Kind::Approvals;
+            let mut pack = Pack::new(together, generation);
             for name in before.body.records.keys() {
                 let Some((_, text)) = self.record(name)? else { continue };
                 let text = text.reveal();
-                let entry =
-                    self.write_record(&body.store, Some(&sealing), name, generation, text)?;
-                body.records.insert(name.clone(), entry);
+                let bytes = self.seal(&body.store, Some(&sealing), name, generation, text)?;
+                pack.add(&*self.files, Some(&sealing), name.clone(), &bytes)?;
             }
+            body.records.extend(pack.finish(&*self.files, Some(&sealing))?);
         }
         // From here on the head that is read back is opened with the new protection.
         let old = self.protection().replace(protection);
@@ -515,10 +545,13 @@ impl Body {
 }
 
 /// The file of a record. In an encrypted store its name says nothing.
-fn file(sealing: Option<&Sealing>, name: &str, generation: u64) -> String {
-    match sealing {
-        None => format!("{name}.{generation}{PLAIN}"),
-        Some(sealing) => {
+pub(super) fn file(sealing: Option<&Sealing>, name: &str, entry: &Entry) -> String {
+    let generation = entry.generation;
+    match (entry.place, sealing) {
+        (Some(Place { file, .. }), None) => format!("{SEVERAL}{generation}.{file}{PLAIN}"),
+        (Some(Place { file, .. }), Some(_)) => format!("{SEVERAL}{generation}.{file}{SEALED}"),
+        (None, None) => format!("{name}.{generation}{PLAIN}"),
+        (None, Some(sealing)) => {
             let tag = sealing.key.mac("names", name.as_bytes());
             format!("{}.{generation}{SEALED}", super::hex(tag.as_ref()))
         }
@@ -532,7 +565,7 @@ fn key_file(generation: u64) -> String {
 fn is_record(name: &str) -> bool {
     name.ends_with(SEALED)
         || name.ends_with(PLAIN)
-            && (name.starts_with(super::APPROVAL) || name.starts_with(super::SERVER))
+            && [super::APPROVAL, super::SERVER, SEVERAL].iter().any(|one| name.starts_with(one))
 }
 
 fn new_id() -> Result<String, ProtectionError> {

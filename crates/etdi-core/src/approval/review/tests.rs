@@ -396,6 +396,16 @@ impl<F: Fn(&MemoryStore, &Approval) -> Option<StoreError> + Send + Sync> Approva
         }
     }
 
+    fn put_all(
+        &self,
+        approvals: Vec<(Approval, Option<u64>)>,
+    ) -> BoxFuture<'_, Result<Vec<Approval>, StoreError>> {
+        match approvals.iter().find_map(|(approval, _)| (self.trouble)(&self.inner, approval)) {
+            Some(error) => Box::pin(core::future::ready(Err(error))),
+            None => self.inner.put_all(approvals),
+        }
+    }
+
     fn remove<'a>(
         &'a self,
         key: &'a ApprovalKey,

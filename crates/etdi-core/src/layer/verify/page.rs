@@ -13,7 +13,7 @@ use super::{
     Asking, Correlation, Entry, MAX_TOOLS, Review, ReviewOutcome, SOURCE, Verifying, store_failed,
     tell,
 };
-use crate::approval::{Approvals, Facts, Standing};
+use crate::approval::{Approvals, Facts, Owed, Standing, Step};
 use crate::definition::{DefinitionError, RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::layer::on_behalf;
@@ -23,6 +23,16 @@ use crate::verify::{Peer, Verdict, Verified, VerifyError};
 
 /// What is known of a tool: that it cannot be read, or what verification found.
 type Checked = Result<Result<Verified<ToolDefinition>, VerifyError>, DefinitionError>;
+
+/// How far a tool of a page has come.
+enum Stage<'a> {
+    Done(Arc<Review>),
+    /// Its approval is to be stored with those of the others, and then counts if it is enough.
+    Owed {
+        facts: Facts<'a>,
+        checked: Box<Result<Verified<ToolDefinition>, VerifyError>>,
+    },
+}
 
 impl Asking<'_> {
     fn about(self, tool: &str) -> bool {
@@ -87,8 +97,11 @@ impl Verifying {
         let joined = context.extensions.get::<Correlation>();
         let approvals =
             joined.map_or_else(|| self.approvals.clone(), |one| self.approvals.correlated(&one.0));
-        let mut reviews = Vec::with_capacity(page.tools.len());
+        let mut begun = Vec::with_capacity(page.tools.len());
         let tools = page.tools.iter().zip(&raws).zip(checked).zip(&standings).zip(twice);
+        let mut owed = Vec::new();
+        let mut failure = None;
+        let mut since = now;
         let mut now_stored = self.generation().await?;
         for ((((listed, raw), checked), standing), twice) in tools {
             // What was read before a decision is what the decision counts for.
@@ -98,24 +111,51 @@ impl Verifying {
                 (Err(error), ..) => Some(error.clone()),
                 _ => None,
             };
-            let review = match (error, raw, checked) {
+            let stage = match (error, raw, checked) {
                 (None, Ok(raw), Ok(checked)) => {
-                    let facts = self.facts(raw, standing);
                     match self.unchanged(listed, standing, generation, asking, now) {
-                        Some(review) => review,
+                        Some(review) => Stage::Done(review),
                         None => {
-                            let review =
-                                self.decide(&approvals, &facts, checked, asking, now).await;
+                            let facts = self.facts(raw, standing);
+                            let stage = self
+                                .begin(&approvals, facts, checked, asking, now, &mut owed)
+                                .await;
                             now_stored = self.generation().await?;
-                            review
+                            stage
                         }
                     }
                 }
-                (Some(error), ..) => Arc::new(Review::unreadable(&listed.name, error)),
-                _ => Arc::new(Review::unreadable(
+                (Some(error), ..) => Stage::Done(Arc::new(Review::unreadable(&listed.name, error))),
+                _ => Stage::Done(Arc::new(Review::unreadable(
                     &listed.name,
                     DefinitionError::Protocol("it was not checked".to_owned()),
-                )),
+                ))),
+            };
+            begun.push((listed, raw, standing, generation, stage));
+            // The approvals of a listing are one write, but what a person took time for is not at
+            // risk while the next question waits.
+            if !owed.is_empty() && (self.clock)() != since {
+                failure =
+                    failure.or(approvals.store_all(std::mem::take(&mut owed), now).await.err());
+                since = (self.clock)();
+                now_stored = self.generation().await?;
+            }
+        }
+        failure = failure.or(approvals.store_all(owed, now).await.err());
+
+        now_stored = self.generation().await?;
+        let mut reviews = Vec::with_capacity(page.tools.len());
+        for (listed, raw, standing, mut generation, stage) in begun {
+            let review = match stage {
+                Stage::Done(review) => review,
+                Stage::Owed { facts, checked } => {
+                    generation = now_stored;
+                    let outcome = match &failure {
+                        None => approvals.check(&facts, now).await,
+                        Some(error) => Err(approvals.unstored(&facts, error, now)),
+                    };
+                    Arc::new(Review::new(facts.definition.clone(), *checked, outcome))
+                }
             };
             self.tell(&review, joined, now);
             self.keep(listed, raw.as_ref().ok(), standing, &review, generation, now);
@@ -232,27 +272,33 @@ impl Verifying {
         Facts::new(&self.server, raw.definition(), standing).behind(self.pin.as_ref())
     }
 
-    async fn decide(
+    /// Decides upon a tool; what is to be stored for it goes to `owed`.
+    async fn begin<'a>(
         &self,
         approvals: &Approvals,
-        facts: &Facts<'_>,
+        facts: Facts<'a>,
         checked: Result<Verified<ToolDefinition>, VerifyError>,
         asking: Asking<'_>,
         now: UnixTime,
-    ) -> Arc<Review> {
+        owed: &mut Vec<Owed>,
+    ) -> Stage<'a> {
         let declined = self.review_of(facts.tool()).is_some_and(|review| {
             matches!(review.outcome(), ReviewOutcome::Refused(old)
                 if old.declined && old.digest == facts.digest())
         });
-        let outcome = match asking.about(facts.tool()) && !declined {
-            true => approvals.review(facts, now).await,
-            false => approvals.check(facts, now).await,
+        let ask = asking.about(facts.tool()) && !declined;
+        let outcome = match approvals.begin(&facts, now, ask).await {
+            Ok(Step::Approved(approved)) => Ok(*approved),
+            Ok(Step::Owed(write)) => {
+                owed.push(*write);
+                return Stage::Owed { facts, checked: Box::new(checked) };
+            }
+            Err(mut refusal) => {
+                refusal.declined |= declined;
+                Err(refusal)
+            }
         };
-        let outcome = outcome.map_err(|mut refusal| {
-            refusal.declined |= declined;
-            refusal
-        });
-        Arc::new(Review::new(facts.definition.clone(), checked, outcome))
+        Stage::Done(Arc::new(Review::new(facts.definition.clone(), checked, outcome)))
     }
 
     /// Tells listeners what is new about a tool.

@@ -1,6 +1,6 @@
 //! Power cuts, full disks, lost keys, foreign and old copies: nothing in doubt counts.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::super::memory_files::MemoryFiles;
 use super::super::vault::{Options, Vault};
@@ -45,12 +45,22 @@ fn state(store: &FileStore) -> State {
 #[test]
 fn a_write_that_is_cut_at_any_byte_leaves_the_old_state_or_the_new() {
     type Write = fn(&FileStore, u64) -> Result<(), StoreError>;
-    let writes: [(&str, Write); 8] = [
+    let writes: [(&str, Write); 10] = [
         ("put", |store, _| now(store.put(approval("new"), None)).map(drop)),
         ("replace", |store, generation| {
             let withdrawn = Some(Withdrawn::new(NOW, "ada"));
             let changed = Approval { withdrawn, ..approval("search") };
             now(store.put(changed, Some(generation))).map(drop)
+        }),
+        ("together", |store, generation| {
+            let withdrawn = Some(Withdrawn::new(NOW, "ada"));
+            let changed = Approval { withdrawn, ..approval("search") };
+            let several = [(changed, Some(generation)), (approval("one"), None)];
+            now(store.put_all([several.to_vec(), vec![(approval("two"), None)]].concat())).map(drop)
+        }),
+        ("part of what was together", |store, _| {
+            let current = now(store.get(&key("both"))).unwrap().unwrap().generation;
+            now(store.remove(&key("both"), current))
         }),
         ("remove", |store, generation| now(store.remove(&key("search"), generation))),
         ("remember", |store, _| now(store.remember("s", &seen("2.0.0"), NOW)).map(drop)),
@@ -68,6 +78,8 @@ fn a_write_that_is_cut_at_any_byte_leaves_the_old_state_or_the_new() {
             let files = MemoryFiles::default();
             let store = over(&files, options.clone()).unwrap();
             let generation = put(&store, "search", None).generation;
+            let both = ["both", "twin"].map(|tool| (approval(tool), None));
+            now(store.put_all(both.to_vec())).unwrap();
             now(store.remember("s", &seen("1.0.0"), NOW)).unwrap();
             let (start, before) = (files.snapshot(), state(&store));
             let mut cuts = 0_usize;
@@ -99,6 +111,84 @@ fn a_write_that_is_cut_at_any_byte_leaves_the_old_state_or_the_new() {
             }
             assert!(cuts > 300, "{name} {kind} was cut {cuts} times");
         }
+    }
+}
+
+/// Counts how often the mark was moved.
+#[derive(Debug)]
+struct Counted(KeychainAnchor, Mutex<usize>);
+
+impl Anchor for Counted {
+    fn read(&self) -> Result<Option<String>, StoreError> {
+        self.0.read()
+    }
+
+    fn write(&self, mark: &str) -> Result<(), StoreError> {
+        *self.1.lock().unwrap() += 1;
+        self.0.write(mark)
+    }
+
+    fn place(&self) -> String {
+        self.0.place()
+    }
+}
+
+#[test]
+fn approvals_that_are_stored_together_are_one_file_one_head_and_one_mark() {
+    for options in [plain(), sealed()] {
+        let anchor = KeychainAnchor::new(Arc::new(MemoryKeychain::new()), "approvals");
+        let anchor = Arc::new(Counted(anchor, Mutex::default()));
+        let files = MemoryFiles::default();
+        let store = over(&files, options.anchor(anchor.clone())).unwrap();
+        let (before, moved) = (store.vault.generation().unwrap(), *anchor.1.lock().unwrap());
+        let there = files.snapshot().len();
+        let tools: Vec<String> = (0..100).map(|number| format!("tool {number}")).collect();
+        let all = tools.iter().map(|tool| (approval(tool), None)).collect();
+        let stored = now(store.put_all(all)).unwrap();
+        assert!(stored.iter().all(|one| one.generation == before + 1));
+        assert_eq!(store.vault.generation().unwrap(), before + 1);
+        assert_eq!(*anchor.1.lock().unwrap(), moved + 1);
+        assert_eq!(files.snapshot().len(), there + 1);
+        assert_eq!(now(store.list()).unwrap().approvals.len(), 100);
+
+        // The file stays as long as one of them counts, and goes with the last.
+        for one in &stored {
+            assert_eq!(files.snapshot().len(), there + 1);
+            assert_eq!(now(store.get(&one.key)).unwrap().as_ref(), Some(one));
+            now(store.remove(&one.key, one.generation)).unwrap();
+        }
+        assert_eq!(files.snapshot().len(), there);
+        assert!(store.strangers().unwrap().is_empty());
+    }
+}
+
+/// Two approvals of one file, each put in the other's place, and each with a bit turned.
+#[test]
+fn approvals_that_share_a_file_are_apart_in_it() {
+    for options in [plain(), sealed()] {
+        let files = MemoryFiles::default();
+        let store = over(&files, options.clone()).unwrap();
+        let both = ["aaaa", "bbbb"].map(|tool| (approval(tool), None));
+        now(store.put_all(both.to_vec())).unwrap();
+        let whole = files.snapshot();
+        let shared = whole.keys().find(|name| name.starts_with("several.")).unwrap().clone();
+        let half = whole[&shared].len() / 2;
+        files.change(|files| files.get_mut(&shared).unwrap().rotate_left(half));
+        for store in [&store, &over(&files, options.clone()).unwrap()] {
+            assert_eq!(now(store.list()).unwrap().faults.len(), 2);
+        }
+        files.restore(&whole);
+        files.change(|files| files.get_mut(&shared).unwrap()[half + 9] ^= 1);
+        let listing = now(store.list()).unwrap();
+        assert_eq!((listing.approvals.len(), listing.faults.len()), (1, 1));
+        files.restore(&whole);
+        files.change(|files| files.get_mut(&shared).unwrap().truncate(half));
+        assert_eq!(now(store.list()).unwrap().faults.len(), 1);
+        assert!(store.discard(&key("bbbb")).unwrap());
+        assert!(now(store.list()).unwrap().faults.is_empty());
+        // Without its head the file is not taken for an empty store.
+        files.change(|files| drop(files.remove("head")));
+        assert!(matches!(over(&files, options), Err(StoreError::Corrupt { .. })));
     }
 }
 
