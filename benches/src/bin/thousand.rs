@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Each tool has an attestation of its own (Ed25519), a schema with three members and a
-//! declaration; nothing of transport is measured, and only the time that the processor is at it. `file` keeps approvals in a directory, each a
-//! write that is flushed, so its cold figure is that of the disk.
+//! declaration; nothing of transport is measured, and only the time that the processor is at it.
+//! `file` keeps approvals in a directory, those of the listing in one write that is flushed; `sealed`
+//! does so encrypted.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use etdi::core::declaration::{Declaration, PermissionDeclaration};
 use etdi::core::identity::{ProviderId, ServerIdentity};
 use etdi::core::key::{Algorithm, SigningKey};
 use etdi::core::layer::AskWhen;
+use etdi::core::secret::{Protection, SealingKey};
 use etdi::core::store::FileStore;
 use etdi::core::trust::TrustAnchors;
 use etdi::core::verify::Peer;
@@ -110,16 +112,25 @@ fn spent() -> Duration {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let (cold, warm) = measure("memory", Arc::new(MemoryStore::new())).await?;
-    let directory = std::env::temp_dir().join(format!("etdi-thousand-{}", std::process::id()));
-    let in_files = measure("file", Arc::new(FileStore::open(&directory)?)).await;
-    std::fs::remove_dir_all(&directory)?;
-    let (_, warm_in_files) = in_files?;
+    let mut slowest = measure("memory", Arc::new(MemoryStore::new())).await?;
+    for (name, key) in [("file", None), ("sealed", Some(SealingKey::generate()?))] {
+        let directory =
+            std::env::temp_dir().join(format!("etdi-thousand-{name}-{}", std::process::id()));
+        let mut options = FileStore::options();
+        if let Some(key) = key {
+            options = options.protection(Protection::key(key));
+        }
+        let measured = measure(name, Arc::new(options.open(&directory)?)).await;
+        std::fs::remove_dir_all(&directory)?;
+        let (cold, warm) = measured?;
+        slowest = (slowest.0.max(cold), slowest.1.max(warm));
+    }
     let gate = std::env::args().any(|argument| argument == "--gate");
-    let slow =
-        cold > Duration::from_millis(500) || warm.max(warm_in_files) > Duration::from_millis(10);
-    if gate && slow {
-        bail!("above 500 ms cold or 10 ms warm");
+    if gate && slowest.0 > Duration::from_millis(500) {
+        bail!("above 500 ms cold");
+    }
+    if gate && slowest.1 > Duration::from_millis(10) {
+        bail!("above 10 ms warm");
     }
     Ok(())
 }
