@@ -172,14 +172,14 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "refusing the call",
-        file: "layer/verify.rs",
+        file: "layer/verify/call.rs",
         find: "                return Err(review.error());\n            }\n        };\n        let permitted",
         replace: "                return ask(&mut service, exchange).await;\n            }\n        };\n        let permitted",
         noticed_by: "changed description",
     },
     Step {
         name: "listing anew before the call",
-        file: "layer/verify.rs",
+        file: "layer/verify/call.rs",
         find: "        if self.recheck_after > 0 {\n",
         replace:
             "        let kept = self.state().tools.get(name).map(|entry| entry.review.clone());
