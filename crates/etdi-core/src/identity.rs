@@ -239,6 +239,15 @@ impl fmt::Debug for ProviderId {
     }
 }
 
+/// A subject together with whoever vouches for it, as `issuer#subject`. Another pair never has the
+/// same text: a `#` in an issuer is written `%23`.
+pub(crate) fn qualified(issuer: &str, subject: &str) -> String {
+    match issuer.contains(['#', '%']) {
+        true => format!("{}#{subject}", issuer.replace('%', "%25").replace('#', "%23")),
+        false => format!("{issuer}#{subject}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -236,6 +236,16 @@ mod tests {
         let forged = call.sign(&answer, &other, NOW).unwrap();
         let key = ReceiptError::Key { key: other.id() };
         assert_eq!(call.check(&forged, &answer, ours), Err(key));
+        // The right key signs for another: what it says of itself has to be true as well.
+        let read = Jws::read(&text, StatementType::Result).unwrap();
+        let named = read.unverified_payload().replacen(
+            &instance.id().to_string(),
+            &other.id().to_string(),
+            1,
+        );
+        assert_ne!(named, read.unverified_payload());
+        let named = jws::sign(StatementType::Result, &named, &instance).unwrap();
+        assert_eq!(call.check(&named, &answer, ours), Err(ReceiptError::Other("issuer")));
         for changed in [r#"{"a":2}"#, r#"{"a":1,"b":1}"#, "1"] {
             let checked = call.check(&text, &result(changed), ours);
             assert_eq!(checked, Err(ReceiptError::Other("result")), "{changed}");

@@ -119,6 +119,18 @@ impl<'a> Call<'a> {
         self
     }
 
+    pub(crate) fn server(&self) -> &ServerIdentity {
+        self.server
+    }
+
+    pub(crate) fn tool(&self) -> &str {
+        self.tool
+    }
+
+    pub(crate) fn definition(&self) -> Digest {
+        self.definition
+    }
+
     /// Signs the call.
     ///
     /// # Errors
@@ -157,11 +169,11 @@ impl<'a> Call<'a> {
         Ok((jws::sign(StatementType::Call, &to_json(&claims)?, signer)?, id))
     }
 
-    fn arguments_digest(&self) -> Result<Digest, IjsonError> {
+    pub(crate) fn arguments_digest(&self) -> Result<Digest, IjsonError> {
         Digest::of_json(Purpose::Arguments, self.arguments.unwrap_or("{}"))
     }
 
-    fn inputs_digest(&self) -> Result<Option<Digest>, IjsonError> {
+    pub(crate) fn inputs_digest(&self) -> Result<Option<Digest>, IjsonError> {
         let inputs = self.inputs.as_deref();
         inputs.map(|inputs| Digest::of_json(Purpose::Inputs, inputs)).transpose()
     }

@@ -60,6 +60,19 @@ impl CallStack {
         now: UnixTime,
         approved: bool,
     ) -> Result<Frame, ChainError> {
+        self.enter_noting(caller, callee, session, now, approved, |_| ())
+    }
+
+    /// As [`CallStack::enter_approved`], and tells of each violation that the policy only notes.
+    pub(crate) fn enter_noting(
+        &self,
+        caller: Option<&Frame>,
+        callee: &Member,
+        session: &str,
+        now: UnixTime,
+        approved: bool,
+        mut noted: impl FnMut(ChainError),
+    ) -> Result<Frame, ChainError> {
         let depth = caller.map_or(1, |caller| caller.depth().saturating_add(1));
         let call = CallRecord {
             at: now,
@@ -68,9 +81,13 @@ impl CallStack {
             callee: callee.tool().to_owned(),
             depth,
         };
-        let frame = self.judge(caller, callee, approved, |judged| self.hold(judged, &call))?;
+        let mut hold = |judged: Result<(), ChainError>| {
+            let Err(error) = judged else { return Ok(()) };
+            self.hold(error, &call).map(&mut noted)
+        };
+        let frame = self.judge(caller, callee, approved, &mut hold)?;
         if caller.is_some() {
-            self.hold(self.rate(session, callee, now), &call)?;
+            hold(self.rate(session, callee, now))?;
         }
         self.history().call(call);
         Ok(frame)
@@ -102,7 +119,7 @@ impl CallStack {
         caller: Option<&Frame>,
         callee: &Member,
         approved: bool,
-        hold: impl Fn(Result<(), ChainError>) -> Result<(), ChainError>,
+        mut hold: impl FnMut(Result<(), ChainError>) -> Result<(), ChainError>,
     ) -> Result<Frame, ChainError> {
         let policy = &self.0.policy;
         let frame = Frame::over(caller, callee, policy.max_call_depth);
@@ -150,12 +167,11 @@ impl CallStack {
     }
 
     /// Remembers a violation, and blocks unless the policy only notes its kind.
-    fn hold(&self, judged: Result<(), ChainError>, call: &CallRecord) -> Result<(), ChainError> {
-        let Err(error) = judged else { return Ok(()) };
+    fn hold(&self, error: ChainError, call: &CallRecord) -> Result<ChainError, ChainError> {
         let blocked = !self.0.policy.note_only.contains(&error.kind());
         let violation = Violation { call: call.clone(), error: error.clone(), blocked };
         self.history().violation(violation);
-        if blocked { Err(error) } else { Ok(()) }
+        if blocked { Err(error) } else { Ok(error) }
     }
 
     fn history(&self) -> MutexGuard<'_, History> {

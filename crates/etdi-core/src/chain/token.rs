@@ -1,8 +1,10 @@
 //! Call tokens: what one server tells the next about the tools that are under way.
 //!
 //! A server makes one for each call that its tools make elsewhere, signed with its instance key. It
-//! names the called server and tool, the tools under way, how many more there may be and what they
-//! may do at most. It counts once and for a minute. A server that was called with a token hands
+//! names the called server and tool, the arguments, the key that signs the call where it is signed,
+//! the tools under way, how many more there may be and what they may do at most. It counts once and
+//! for a minute, so whoever sees one on its way gains a call that was to be made anyway, and of a
+//! signed one nothing. A server that was called with a token hands
 //! that on beside its own, so that the next one sees that nothing was widened.
 //!
 //! Leaving a token out gains nothing but to look like a call from outside; whom a tool lets call it
@@ -23,9 +25,11 @@ use crate::key::{KeyId, VerifyingKey};
 use crate::permission::{Scope, is_subset};
 use crate::proof::{SignError, Signer};
 use crate::random;
-use crate::request::{CLOCK_SKEW, MAX_ID, ReplayStore, Taken};
+use crate::request::{CLOCK_SKEW, Call, MAX_ID, ReplayStore, Taken};
 use crate::time::UnixTime;
-use crate::wire::{Ancestor, CallConstraints, ChainClaims, KEY_ISSUER, StatementType};
+use crate::wire::{
+    Ancestor, CallConstraints, ChainClaims, Confirmation, KEY_ISSUER, OneOrMany, StatementType,
+};
 
 /// How long a token counts, in seconds.
 pub const LIFETIME: u64 = 60;
@@ -77,16 +81,16 @@ impl Peers {
 
 impl Frame {
     /// The tokens for a call of a tool of another server, for [`wire::CHAIN`](crate::wire::CHAIN);
-    /// `None` on a server that makes none.
+    /// `None` on a server that makes none. `signer` is the key that signs this very call, where it
+    /// is signed.
     ///
     /// # Errors
     ///
-    /// When the key cannot be used.
+    /// When the arguments are not I-JSON, or the key cannot be used.
     pub fn token(
         &self,
-        server: &ServerIdentity,
-        tool: &str,
-        definition: Digest,
+        call: &Call<'_>,
+        signer: Option<KeyId>,
         now: UnixTime,
     ) -> Result<Option<RawText>, SignError> {
         let Some(minter) = &self.0.minter else { return Ok(None) };
@@ -106,15 +110,19 @@ impl Frame {
         }
         let prt =
             came.and_then(|came| came.texts.last()).map(|text| Digest::of_bytes(text.as_bytes()));
+        let unfit = |error| SignError(format!("the arguments are not strict JSON: {error}"));
         let claims = ChainClaims {
             iss: format!("{KEY_ISSUER}{}", key.id()),
             srv: minter.server.to_string(),
-            aud: server.to_string(),
+            aud: call.server().to_string(),
             iat: now.0,
             exp: now.plus(LIFETIME).0,
             jti: random::id().map_err(SignError::from)?,
-            tool: tool.to_owned(),
-            tdg: definition,
+            tool: call.tool().to_owned(),
+            tdg: call.definition(),
+            adg: call.arguments_digest().map_err(unfit)?,
+            mdg: call.inputs_digest().map_err(unfit)?,
+            cnf: signer.map(|key| Confirmation { jkt: OneOrMany(vec![key]) }),
             dep: self.depth(),
             bud: self.budget().min(MAX_DEPTH.saturating_sub(self.depth())),
             anc,
@@ -148,9 +156,9 @@ impl Frame {
 
 /// What the tokens of a call are held against.
 pub(crate) struct TokenCheck<'a> {
-    pub(crate) server: &'a ServerIdentity,
-    pub(crate) tool: &'a str,
-    pub(crate) definition: Digest,
+    pub(crate) call: &'a Call<'a>,
+    /// Who signed the call, if it was signed.
+    pub(crate) signer: Option<KeyId>,
     pub(crate) peers: &'a Peers,
     pub(crate) replay: &'a dyn ReplayStore,
     /// Where the tokens of keys that nobody knows are remembered: they must not use up the room of
@@ -243,15 +251,26 @@ impl TokenCheck<'_> {
     }
 
     fn is_for_this(&self, claims: &ChainClaims) -> Result<(), ChainError> {
-        let server = self.server.to_string();
+        let (server, call) = (self.call.server().to_string(), self.call);
         if claims.aud != server {
             return Err(invalid("it is for another server"));
         }
-        if claims.tool != self.tool || claims.tdg != self.definition {
+        if claims.tool != call.tool() || claims.tdg != call.definition() {
             return Err(invalid("it is for another tool or definition"));
         }
-        if claims.anc.iter().any(|one| one.srv == server && one.tool == self.tool) {
-            return Err(ChainError::Circular { tool: self.tool.to_owned() });
+        if claims.adg != call.arguments_digest().map_err(|error| invalid(&error))? {
+            return Err(invalid("it is for other arguments"));
+        }
+        // Whoever is entered anew has other inputs than those that were signed.
+        if !self.again && claims.mdg != call.inputs_digest().map_err(|error| invalid(&error))? {
+            return Err(invalid("it is for other input responses"));
+        }
+        let holder = claims.cnf.as_ref().map(|cnf| &cnf.jkt.0);
+        if holder.is_some_and(|keys| self.signer.is_none_or(|key| !keys.contains(&key))) {
+            return Err(invalid("it is for a call that a certain key signs, and that did not"));
+        }
+        if claims.anc.iter().any(|one| one.srv == server && one.tool == call.tool()) {
+            return Err(ChainError::Circular { tool: call.tool().to_owned() });
         }
         Ok(())
     }

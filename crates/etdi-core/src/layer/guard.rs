@@ -153,7 +153,8 @@ impl GuardLayer {
         Self(Arc::new(Guarding { receipts: Some(instance), ..self.0.copy() }))
     }
 
-    /// Notes each call that it lets through or refuses; nothing of arguments or results. With
+    /// Notes each call that it lets through or refuses, those of tools that are not listed and what
+    /// a gate denies among them; nothing of arguments or results. With
     /// [`AuditMode::ChainedBeforeAct`] a call that cannot be noted is refused.
     #[must_use]
     pub fn auditor(self, auditor: Arc<dyn Auditor>, mode: AuditMode) -> Self {
@@ -282,7 +283,7 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
                     && guarding.gate.is_none()
                     && guarding.older(params, statement.as_ref()).is_none();
                 if let Some(known) = known.as_ref().filter(|_| in_place) {
-                    return match self.guarding.admit(&mut exchange, Some(known)) {
+                    return match self.guarding.admit(&mut exchange, known) {
                         Ok(_) => Box::pin(self.inner.call(exchange)),
                         Err(refusal) => Box::pin(std::future::ready(Err(refusal))),
                     };
@@ -293,7 +294,14 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
                 Box::pin(async move {
                     let known = match known {
                         Some(known) => Some(known),
-                        None => guarding.find(&mut inner, &exchange, &name).await?,
+                        None => match guarding.find(&mut inner, &exchange, &name).await {
+                            Ok(found) => found,
+                            Err(error) => {
+                                let why = "its listing failed, so nothing is known of the tool";
+                                guarding.note_refused(&name, &why);
+                                return Err(error);
+                            }
+                        },
                     };
                     let signed = match (&known, &statement) {
                         (Some(known), Some(statement)) => {
@@ -304,14 +312,15 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
                     guarding.check_older(&mut exchange, known.as_deref(), statement).await?;
                     let from = match (&known, &tokens) {
                         (Some(known), Some(tokens)) => {
-                            Some(guarding.came_from(tokens, &exchange, known).await?)
+                            let signer = signed.as_ref().map(|signed| signed.key);
+                            Some(guarding.came_from(tokens, &exchange, known, signer).await?)
                         }
                         _ => None,
                     };
                     let known = known.as_deref();
                     let admitted = guarding.enter(&mut exchange, known, signed, from)?;
                     guarding.pass_gate(&exchange, &name, known).await?;
-                    guarding.note_call(&exchange, admitted.as_ref())?;
+                    guarding.note_call(&exchange, &name, admitted.as_ref())?;
                     let outcome = ask(&mut inner, exchange).await?;
                     guarding.acknowledge(outcome, admitted)
                 })

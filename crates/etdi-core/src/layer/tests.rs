@@ -33,6 +33,7 @@ mod calls;
 mod changes;
 mod levels;
 mod manifests;
+mod notes;
 mod serving;
 mod together;
 

@@ -4,7 +4,7 @@ use mcp_types::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::pattern::any;
-use super::{Decision, Obligation, Pattern, PolicyEngine, Request, Status};
+use super::{Decision, Obligation, Pattern, PolicyEngine, Request, Status, Subject};
 use crate::level::SecurityLevel;
 use crate::permission::Scope;
 
@@ -52,7 +52,9 @@ pub struct LocalRule {
     /// The publishers, where they are proven; a rule that forbids takes claims as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub providers: Option<Vec<Pattern>>,
-    /// Users, by subject. A call by nobody in particular is none of theirs.
+    /// Users, as `issuer#subject`, because anybody can issue a subject; a rule that forbids takes
+    /// the bare subject as well, whoever issued it. A user of the host's own settings has a bare
+    /// name. A call by nobody in particular is none of theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<Vec<Pattern>>,
     /// Agents. A call by no agent that is known is none of theirs.
@@ -180,7 +182,7 @@ impl LocalRule {
         any(self.servers.as_ref(), resource.server)
             && any(self.tools.as_ref(), resource.tool)
             && known(&self.providers, resource.provider.filter(|_| proven))
-            && known(&self.users, request.subject.user)
+            && self.is_by(&request.subject)
             && known(&self.agents, request.subject.agent)
             && self.permissions.as_ref().is_none_or(|scopes| self.touches(scopes, request))
             && self.status.as_ref().is_none_or(|list| list.contains(&resource.status))
@@ -188,6 +190,13 @@ impl LocalRule {
             && one_of(&self.called_by, context.chain.iter().copied())
             && self.deeper_than.is_none_or(|limit| context.depth > limit as usize)
             && one_of(&self.text_from, context.texts.iter().map(|found| found.server()))
+    }
+
+    fn is_by(&self, subject: &Subject<'_>) -> bool {
+        let Some(users) = &self.users else { return true };
+        let is_named = |name: &str| any(Some(users), name);
+        let bare = subject.user.filter(|_| self.effect == Effect::Forbid);
+        subject.name().is_some_and(|name| is_named(&name)) || bare.is_some_and(is_named)
     }
 
     fn touches(&self, scopes: &[Scope], request: &Request<'_>) -> bool {

@@ -1,11 +1,14 @@
 //! What an engine is asked.
 
+use std::borrow::Cow;
+
 use mcp_types::{CallToolRequestParams, ClientRequest, Exchange, Principal};
 
 use crate::chain::Frame;
 use crate::definition::{Hints, ToolDefinition};
 use crate::digest::Digest;
 use crate::flow::{Finding, Findings, Label};
+use crate::identity::qualified;
 use crate::key::KeyId;
 use crate::level::SecurityLevel;
 use crate::permission::Permission;
@@ -80,6 +83,18 @@ pub struct Subject<'a> {
     pub agent: Option<&'a str>,
     /// The key that signed the call.
     pub key: Option<KeyId>,
+}
+
+impl Subject<'_> {
+    /// The user as policies name one: `issuer#user`, and the bare name of one for whom nobody
+    /// vouches but the host itself.
+    pub fn name(&self) -> Option<Cow<'_, str>> {
+        let user = self.user?;
+        Some(match self.issuer {
+            Some(issuer) => qualified(issuer, user).into(),
+            None => user.into(),
+        })
+    }
 }
 
 /// A tool of a server.

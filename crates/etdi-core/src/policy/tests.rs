@@ -159,6 +159,29 @@ fn the_gate_knows_for_whom_it_works_unless_the_exchange_does() {
     assert!(block_on(gate.decide(&other, None)).is_err());
 }
 
+/// Anybody can issue the subject `ada`.
+#[test]
+fn a_user_is_known_with_its_issuer() {
+    let applies = |effect: Effect, users: &str, issuer: Option<&str>| {
+        let mut rule = LocalRule::new("ada", effect);
+        rule.users = Some(vec![users.into()]);
+        let mut request = call("search");
+        (request.subject.user, request.subject.issuer) = (Some("ada"), issuer);
+        rule.applies(&request)
+    };
+    let (good, evil) = (Some("https://good.example"), Some("https://evil.example"));
+    assert!(applies(Effect::Permit, "https://good.example#ada", good));
+    assert!(!applies(Effect::Permit, "https://good.example#ada", evil));
+    assert!(!applies(Effect::Permit, "ada", good), "whoever issued it");
+    assert!(applies(Effect::Permit, "ada", None), "the host's own user");
+    assert!(applies(Effect::Permit, "*#ada", evil), "where one says so");
+    assert!(applies(Effect::Forbid, "ada", evil));
+    assert!(applies(Effect::Forbid, "https://evil.example#ada", evil));
+    assert!(!applies(Effect::Forbid, "https://good.example#ada", evil));
+    // No issuer's text reaches into the subject.
+    assert!(!applies(Effect::Permit, "https://good.example#x#ada", Some("https://good.example#x")));
+}
+
 /// What is not listed declares nothing, which is not the same as needing nothing.
 #[test]
 fn a_tool_that_declares_nothing_is_not_permitted_by_permissions() {

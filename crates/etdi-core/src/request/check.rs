@@ -48,12 +48,13 @@ pub struct Check<'a> {
     keys: Whose<'a>,
     nonces: Option<&'a dyn Nonces>,
     extensions: Option<&'a Extensions>,
+    unbound: bool,
 }
 
 impl<'a> Check<'a> {
     /// A check at a time, that a statement passes once.
     pub fn new(replay: &'a dyn ReplayStore, now: UnixTime) -> Self {
-        Self { replay, now, keys: Whose::Any, nonces: None, extensions: None }
+        Self { replay, now, keys: Whose::Any, nonces: None, extensions: None, unbound: false }
     }
 
     /// Only with one of these keys.
@@ -78,6 +79,13 @@ impl<'a> Check<'a> {
     /// With what outer layers know about the exchange.
     pub fn extensions(mut self, extensions: &'a Extensions) -> Self {
         self.extensions = Some(extensions);
+        self
+    }
+
+    /// Whether a statement counts that names no access token, though one goes along. Not unless
+    /// this says so: whoever holds another token of the same server could send it.
+    pub fn unbound(mut self, unbound: bool) -> Self {
+        self.unbound = unbound;
         self
     }
 
@@ -171,10 +179,12 @@ impl<'a> Check<'a> {
             return Err(invalid("it is for other arguments"));
         }
         let token = self.extensions.and_then(Extensions::get::<TokenBinding>);
-        if let Some(named) = &claims.ath
-            && token.is_none_or(|token| token.hash != *named)
-        {
-            return Err(invalid("it is for another access token"));
+        match (&claims.ath, token) {
+            (None, None) => {}
+            (None, Some(_)) if self.unbound => {}
+            (None, Some(_)) => return Err(invalid("it does not name the access token (`ath`)")),
+            (Some(named), Some(token)) if token.hash == *named => {}
+            (Some(_), _) => return Err(invalid("it is for another access token")),
         }
         if claims.jti.is_empty() || claims.jti.len() > MAX_ID {
             return Err(invalid("its `jti` is empty or longer than 128 bytes"));

@@ -187,3 +187,22 @@ fn a_statement_for_a_token_counts_with_that_token() {
     assert!(!with(Some("stolen")) && !with(None));
     assert!(!format!("{token:?}").contains(&token.hash));
 }
+
+/// Otherwise a statement goes along with whichever token its thief has.
+#[test]
+fn beside_a_verified_token_a_statement_names_it() {
+    let world = World::new();
+    let statement = world.call().sign(&world.key, NOW).unwrap();
+    let with = |token: Option<&str>, unbound: bool| {
+        let mut extensions = Extensions::new();
+        if let Some(token) = token {
+            extensions.insert(TokenBinding::new(token, None));
+        }
+        let replay = MemoryReplayStore::new(8);
+        let check = Check::new(&replay, NOW).extensions(&extensions).unbound(unbound);
+        block_on(check.call(&statement, &world.call())).map_err(|refusal| refusal.code())
+    };
+    assert!(with(None, false).is_ok(), "no token goes along");
+    assert_eq!(with(Some("a token"), false), Err("SIGNATURE_INVALID"));
+    assert!(with(Some("a token"), true).is_ok());
+}

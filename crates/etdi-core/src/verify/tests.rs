@@ -337,6 +337,24 @@ fn a_manifest_vouches_for_what_it_names() {
     assert_eq!(code(&peer, NOW.plus(400 * 86_400)), "ATTESTATION_EXPIRED");
 }
 
+/// Whoever proves to hold the key says which list it will show, so that no other is put there.
+#[test]
+fn a_proof_of_possession_is_about_its_manifest() {
+    let world = World::new();
+    let text = manifest::sign(&statement(https()), [tool(&[]).definition()], &world.key).unwrap();
+    let digest = world.verifier.verify_manifest(&text, &Peer::new(https()), NOW).unwrap().digest();
+    let challenge = Challenge::new().unwrap();
+    let shown = |digest: Option<Digest>| {
+        let proof = answer(challenge.nonce(), &https(), digest, &world.key, NOW).unwrap();
+        let possession = Possession::check(&proof, &challenge, NOW).unwrap();
+        let peer = Peer::new(https()).possessing(possession);
+        world.verifier.verify_manifest(&text, &peer, NOW).map(|_| ()).map_err(|error| error.code())
+    };
+    assert_eq!(shown(Some(digest)), Ok(()));
+    assert_eq!(shown(None), Ok(()), "it has none to name");
+    assert_eq!(shown(Some(Digest::of_bytes(b"another list"))), Err("POSSESSION_INVALID"));
+}
+
 #[test]
 fn signing_refuses_what_could_not_be_verified() {
     let world = World::new();

@@ -245,6 +245,14 @@ pub struct ChainClaims {
     pub tool: String,
     /// Its definition.
     pub tdg: Digest,
+    /// The arguments of the call.
+    pub adg: Digest,
+    /// Input responses and request state, on a retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mdg: Option<Digest>,
+    /// The key that signs the call, where it is signed: with no other key's call does it count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
     /// How many tools are under way.
     pub dep: u32,
     /// How many more there may be, the called one included.

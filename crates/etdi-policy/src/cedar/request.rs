@@ -50,11 +50,10 @@ fn uid(kind: &str, id: &str) -> Result<EntityUid, Unfit> {
 
 /// Who calls. A user is named by the issuer and the subject, which is unique with it.
 fn principal(subject: &Subject<'_>) -> Result<EntityUid, Unfit> {
-    match (subject.user, subject.issuer, subject.agent) {
-        (Some(user), Some(issuer), _) => uid("User", &format!("{issuer}#{user}")),
-        (Some(user), None, _) => uid("User", user),
-        (None, _, Some(agent)) => uid("Agent", agent),
-        (None, _, None) => uid("Unknown", "unknown"),
+    match (subject.name(), subject.agent) {
+        (Some(user), _) => uid("User", &user),
+        (None, Some(agent)) => uid("Agent", agent),
+        (None, None) => uid("Unknown", "unknown"),
     }
 }
 

@@ -7,8 +7,8 @@ use super::super::token::{Minter, Peers, TokenCheck};
 use super::*;
 use crate::identity::ServerIdentity;
 use crate::jws::{self, Jws};
-use crate::key::{Algorithm, SigningKey};
-use crate::request::MemoryReplayStore;
+use crate::key::{Algorithm, KeyId, SigningKey};
+use crate::request::{Call, MemoryReplayStore};
 use crate::wire::StatementType;
 
 /// Servers that call each other with tokens.
@@ -65,8 +65,7 @@ impl Net {
     }
 
     fn token(&self, frame: &Frame, to: usize, tool: &str) -> RawText {
-        let digest = Digest::of_bytes(tool.as_bytes());
-        frame.token(&self.servers[to].0, tool, digest, NOW).unwrap().unwrap()
+        frame.token(&self.call(to, tool), None, NOW).unwrap().unwrap()
     }
 
     fn arrives(&self, token: &RawText, at: usize, tool: &str) -> Result<Frame, ChainError> {
@@ -80,10 +79,24 @@ impl Net {
         tool: &str,
         now: UnixTime,
     ) -> Result<Frame, ChainError> {
+        self.comes_with(token, &self.call(at, tool), None, now)
+    }
+
+    fn call<'a>(&'a self, at: usize, tool: &'a str) -> Call<'a> {
+        let call = Call::new(&self.servers[at].0, tool, Digest::of_bytes(tool.as_bytes()));
+        call.arguments(Some(r#"{"q":1}"#))
+    }
+
+    fn comes_with(
+        &self,
+        token: &RawText,
+        call: &Call<'_>,
+        signer: Option<KeyId>,
+        now: UnixTime,
+    ) -> Result<Frame, ChainError> {
         let check = TokenCheck {
-            server: &self.servers[at].0,
-            tool,
-            definition: Digest::of_bytes(tool.as_bytes()),
+            call,
+            signer,
             peers: &self.peers,
             replay: &self.replay,
             strangers: &self.strangers,
@@ -269,5 +282,89 @@ fn tokens_of_strangers_take_no_room_of_calls() {
 fn a_server_without_a_key_makes_no_tokens() {
     let frame = enter(&basic(), None, &plain("a")).unwrap();
     let server = ServerIdentity::package("pkg:cargo/b").unwrap();
-    assert!(frame.token(&server, "t", Digest::of_bytes(b""), NOW).unwrap().is_none());
+    let call = Call::new(&server, "t", Digest::of_bytes(b""));
+    assert!(frame.token(&call, None, NOW).unwrap().is_none());
+}
+
+/// Without this whoever sees a token on its way uses it with arguments of its own.
+#[test]
+fn a_token_is_for_one_call() {
+    let net = Net::new();
+    let plan = net.run(0, None, &net.member(0, "plan", &[])).unwrap();
+    let call = || net.call(1, "search");
+    let token = net.token(&plan, 1, "search");
+    let comes = |call: &Call<'_>| net.comes_with(&token, call, None, NOW);
+    let other = Some(r#"{"q":2}"#);
+    assert!(why(comes(&call().arguments(other))).contains("other arguments"));
+    assert!(why(comes(&call().arguments(None))).contains("other arguments"));
+    assert!(why(comes(&call().inputs(None, Some("state")))).contains("other input responses"));
+    assert!(comes(&call()).is_ok());
+    let answered = call().inputs(None, Some("state"));
+    let token = plan.token(&answered, None, NOW).unwrap().unwrap();
+    assert!(net.comes_with(&token, &call(), None, NOW).is_err());
+    assert!(net.comes_with(&token, &answered, None, NOW).is_ok());
+    // One that says nothing of arguments is none.
+    let a = &*net.servers[0].1;
+    let older = net.edited(&net.token(&plan, 1, "search"), a, |claims| {
+        claims.as_object_mut().unwrap().remove("adg");
+    });
+    assert!(why(net.arrives(&older, 1, "search")).contains("a claim is missing"));
+}
+
+/// Without this it also counts for a call that somebody else makes with the same arguments.
+#[test]
+fn a_token_of_a_signed_call_is_for_the_key_that_signs() {
+    let net = Net::new();
+    let plan = net.run(0, None, &net.member(0, "plan", &[])).unwrap();
+    let [own, other] = [1, 2].map(|_| SigningKey::generate(Algorithm::EdDsa).unwrap().id());
+    let call = net.call(1, "search");
+    let token = plan.token(&call, Some(own), NOW).unwrap().unwrap();
+    for signer in [None, Some(other)] {
+        assert!(why(net.comes_with(&token, &call, signer, NOW)).contains("certain key"));
+    }
+    assert!(net.comes_with(&token, &call, Some(own), NOW).is_ok());
+    let a = &*net.servers[0].1;
+    let nobody = net.edited(&net.token(&plan, 1, "search"), a, |claims| {
+        claims["cnf"] = json!({"jkt": []});
+    });
+    assert!(net.comes_with(&nobody, &call, Some(own), NOW).is_err());
+}
+
+#[test]
+fn each_claim_of_a_token_counts() {
+    let net = Net::new();
+    let plan = net.run(0, None, &net.member(0, "plan", &["n:*"])).unwrap();
+    let from = net.arrives(&net.token(&plan, 1, "search"), 1, "search").unwrap();
+    let search = net.run(1, Some(&from), &net.member(1, "search", &["n:read"])).unwrap();
+    let other = Digest::of_bytes(b"other").to_string();
+    for (member, value, found) in [
+        ("iss", json!("etdi:key:other"), "another than its key"),
+        ("iss", json!(""), "another than its key"),
+        ("dep", json!(0), "its depth"),
+        ("dep", json!(2), "its depth"),
+        ("bud", json!(10), "its depth"),
+        ("anc", json!([]), "its depth"),
+        ("prt", json!(other), "is missing"),
+        ("jti", json!(""), "`jti`"),
+        ("jti", json!("x".repeat(129)), "`jti`"),
+        ("exp", json!(NOW.0 + 61), "for too long"),
+        ("aud", json!("stdio:pkg:cargo/c"), "another server"),
+        ("tdg", json!(other), "another tool or definition"),
+        ("adg", json!(other), "other arguments"),
+        ("mdg", json!(other), "other input responses"),
+    ] {
+        let token = net.edited(&net.token(&plan, 1, "search"), &net.servers[0].1, |claims| {
+            claims[member] = value.clone();
+        });
+        let why = why(net.arrives(&token, 1, "search"));
+        assert!(why.contains(found), "{member} {value}: {why}");
+    }
+    // A token that is older than the one before it was not made with that at hand.
+    let old = |seconds: u64| {
+        net.edited(&net.token(&search, 2, "log"), &net.servers[1].1, |claims| {
+            (claims["iat"], claims["exp"]) = (json!(NOW.0 - seconds), json!(NOW.0));
+        })
+    };
+    assert!(why(net.arrives(&old(31), 2, "log")).contains("older than the one before"));
+    assert!(net.arrives(&old(30), 2, "log").is_ok(), "as far as clocks may be apart");
 }

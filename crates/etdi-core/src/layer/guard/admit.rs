@@ -1,5 +1,7 @@
 //! Letting a call through, or not.
 
+use std::fmt;
+
 use mcp_types::{
     CallToolRequestParams, CalledBy, ClientRequest, ErrorObject, Exchange, Outcome, Principal,
     RawText, RequestContext, ServerResult,
@@ -9,10 +11,12 @@ use serde_json::json;
 use super::{CallKeys, Guarding, Known};
 use crate::audit;
 use crate::chain::token::TokenCheck;
-use crate::chain::{Frame, Member};
+use crate::chain::{ChainError, Frame, Member};
 use crate::definition::ToolDefinition;
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
+use crate::identity::qualified;
+use crate::key::KeyId;
 use crate::legacy::call::{self, LegacyCalls, LegacySignedCall};
 use crate::level::SecurityLevel;
 use crate::policy::{Obligation, Request, Resource, Side, Status};
@@ -36,7 +40,7 @@ impl Guarding {
         exchange: &Exchange,
         known: &Known,
     ) -> Result<SignedCall, ErrorObject> {
-        let definition = known.definition().ok_or_else(unreadable)?;
+        let definition = self.definition(known)?;
         let checked = self.check_text(statement, exchange, definition).await;
         checked.map_err(|refusal| self.refuse(definition, refusal))
     }
@@ -51,16 +55,11 @@ impl Guarding {
             .parse()
             .map_err(|_| CallRefusal::SignatureInvalid { why: "it is no text".to_owned() })?;
         let context = &exchange.context;
-        let arguments = match &exchange.request {
-            ClientRequest::CallTool(params) => params.arguments.as_ref(),
-            _ => None,
-        };
-        let call = Call::new(&self.server, definition.name(), definition.digest())
-            .arguments(arguments.map(RawText::get))
-            .inputs(context.input_responses.as_ref(), context.request_state.as_deref());
+        let call = self.call_in(exchange, definition);
         let check = Check::new(&*self.replay, (self.clock)())
             .nonces(self.nonces.as_deref())
-            .extensions(&context.extensions);
+            .extensions(&context.extensions)
+            .unbound(self.level == SecurityLevel::Basic);
         let check = match &self.keys {
             CallKeys::Any => check,
             CallKeys::Known(ring) => check.keys(ring),
@@ -71,6 +70,18 @@ impl Guarding {
             // It was let in before, and its statement is used.
             _ => check.again(&statement, &call).await,
         }
+    }
+
+    /// The call that an exchange makes.
+    fn call_in<'a>(&'a self, exchange: &'a Exchange, definition: &'a ToolDefinition) -> Call<'a> {
+        let context = &exchange.context;
+        let arguments = match &exchange.request {
+            ClientRequest::CallTool(params) => params.arguments.as_ref(),
+            _ => None,
+        };
+        Call::new(&self.server, definition.name(), definition.digest())
+            .arguments(arguments.map(RawText::get))
+            .inputs(context.input_responses.as_ref(), context.request_state.as_deref())
     }
 
     /// Who takes the older signature of a call, where it has one and no statement.
@@ -95,7 +106,7 @@ impl Guarding {
         let (Some(known), Some(calls)) = (known, self.older(params, statement.as_ref())) else {
             return Ok(());
         };
-        let definition = known.definition().ok_or_else(unreadable)?;
+        let definition = self.definition(known)?;
         let checked = match exchange.attempt() {
             0 => calls.check(params, &*self.replay, (self.clock)()).await,
             _ => calls.again(params),
@@ -109,14 +120,10 @@ impl Guarding {
     }
 
     /// Lets a call through that has no statement and no tokens, where no gate stands.
-    pub(super) fn admit(
-        &self,
-        exchange: &mut Exchange,
-        known: Option<&Known>,
-    ) -> Result<(), ErrorObject> {
+    pub(super) fn admit(&self, exchange: &mut Exchange, known: &Known) -> Result<(), ErrorObject> {
         exchange.context.extensions.remove::<LegacySignedCall>();
-        let admitted = self.enter(exchange, known, None, None)?;
-        self.note_call(exchange, admitted.as_ref())
+        let admitted = self.enter(exchange, Some(known), None, None)?;
+        self.note_call(exchange, known.name(), admitted.as_ref())
     }
 
     /// Enters the tool: signed where it must be, in a chain that is allowed. `None` for a tool that
@@ -129,7 +136,7 @@ impl Guarding {
         from: Option<Frame>,
     ) -> Result<Option<Admitted>, ErrorObject> {
         let Some(known) = known else { return Ok(None) };
-        let definition = known.definition().ok_or_else(unreadable)?;
+        let definition = self.definition(known)?;
         let refuse = |refusal| self.refuse(definition, refusal);
         let older = exchange.context.extensions.get::<LegacySignedCall>();
         let is_signed = signed.is_some() || older.is_some();
@@ -141,14 +148,30 @@ impl Guarding {
         }
         let caller = from.or_else(|| self.caller_of(&exchange.context));
         let member = known.member(&self.name, definition);
-        let session = exchange.context.extensions.get::<Principal>();
-        let session = session.map_or("", |principal| &principal.subject);
+        let session = session(&exchange.context);
+        let now = (self.clock)();
+        let mut noted = Vec::new();
         let frame = match exchange.attempt() {
-            0 => self.chains.enter(caller.as_ref(), member, session, (self.clock)()),
+            0 => {
+                let note = |error| noted.push(error);
+                self.chains.enter_noting(caller.as_ref(), member, &session, now, false, note)
+            }
             // It was counted before.
             _ => self.chains.enter_again(caller.as_ref(), member),
         };
-        let frame = frame.map_err(|error| refuse(CallRefusal::ChainDenied(error)))?;
+        let chained = |error: &ChainError| {
+            let event = Event::new(error.kind().event()).severity(error.kind().severity());
+            let mut event = self.of_chain(event, caller.as_ref(), definition.name(), &session);
+            event.digest = Some(definition.digest());
+            event
+        };
+        for error in &noted {
+            self.note(&chained(error).detail(&format_args!("noted, not refused: {error}")))?;
+        }
+        let frame = frame.map_err(|error| {
+            let event = chained(&error);
+            self.refuse_with(event, CallRefusal::ChainDenied(error))
+        })?;
         let frame = frame.minting(self.minter.as_ref());
         let caller_is_a_tool = frame.caller().is_some();
         let extensions = &mut exchange.context.extensions;
@@ -181,15 +204,21 @@ impl Guarding {
         request.context.side = Side::Server;
         let signed = extensions.get::<SignedCall>();
         request.subject.key = signed.map(|signed| signed.key);
-        let denied = || ErrorObject::from(CallRefusal::PermissionDenied { tool: name.to_owned() });
+        let refuse = |refusal| {
+            let mut event = Event::new(EventKind::ToolRefused).on(&self.name, name);
+            event.digest = request.resource.digest;
+            event.kid = request.subject.key;
+            self.refuse_with(event.severity(Severity::High), refusal)
+        };
+        let tool = || name.to_owned();
         match gate.decide(&request, exchange.context.runtime.as_ref()).await {
             Ok(permitted) => match permitted.obligations.contains(&Obligation::Sign) {
                 true if signed.is_none() => {
-                    Err(CallRefusal::SignatureRequired { tool: name.to_owned() }.into())
+                    Err(refuse(CallRefusal::SignatureRequired { tool: tool() }))
                 }
                 _ => Ok(()),
             },
-            Err(_) => Err(denied()),
+            Err(_) => Err(refuse(CallRefusal::PermissionDenied { tool: tool() })),
         }
     }
 
@@ -217,12 +246,13 @@ impl Guarding {
         tokens: &RawText,
         exchange: &Exchange,
         known: &Known,
+        signer: Option<KeyId>,
     ) -> Result<Frame, ErrorObject> {
-        let definition = known.definition().ok_or_else(unreadable)?;
+        let definition = self.definition(known)?;
+        let call = self.call_in(exchange, definition);
         let check = TokenCheck {
-            server: &self.server,
-            tool: definition.name(),
-            definition: definition.digest(),
+            call: &call,
+            signer,
             peers: &self.peers,
             replay: &*self.replay,
             strangers: &*self.strangers,
@@ -262,14 +292,17 @@ impl Guarding {
     pub(super) fn note_call(
         &self,
         exchange: &Exchange,
+        name: &str,
         admitted: Option<&Admitted>,
     ) -> Result<(), ErrorObject> {
-        let (Some((auditor, mode)), Some(admitted), 0) =
-            (&self.audit, admitted, exchange.attempt())
-        else {
+        if self.audit.is_none() || exchange.attempt() > 0 {
             return Ok(());
-        };
+        }
         let event = Event::new(EventKind::ToolInvoked).severity(Severity::Low);
+        let Some(admitted) = admitted else {
+            let why = "the tool is not listed to who calls it, so no declaration was held to";
+            return self.note(&event.on(&self.name, name).severity(Severity::Medium).detail(&why));
+        };
         let mut event = event.on(&self.name, admitted.definition.name());
         event.digest = Some(admitted.definition.digest());
         if let Some(signed) = &admitted.signed {
@@ -285,27 +318,65 @@ impl Guarding {
             let why = "the tool wants signed calls, and this server takes unsigned ones";
             event = event.severity(Severity::High).detail(&why);
         }
+        let context = &exchange.context;
+        if let Some(caller) = context.extensions.get::<Frame>().and_then(Frame::caller) {
+            event = self.of_chain(event, Some(caller), name, &session(context));
+        }
+        self.note(&event)
+    }
+
+    /// Notes an event before something is done.
+    fn note(&self, event: &Event) -> Result<(), ErrorObject> {
+        let Some((auditor, mode)) = &self.audit else { return Ok(()) };
         // Who calls is not told which file failed.
-        audit::record(&**auditor, &event, (self.clock)(), *mode).map(|_| ()).map_err(|_| {
+        audit::record(&**auditor, event, (self.clock)(), *mode).map(|_| ()).map_err(|_| {
             ErrorObject::internal(
                 "the server's audit trail cannot be written, so nothing is called",
             )
         })
     }
 
+    /// An event of a tool that is called by another, or from outside.
+    fn of_chain(&self, event: Event, caller: Option<&Frame>, tool: &str, session: &str) -> Event {
+        let depth = caller.map_or(1, |caller| caller.depth().saturating_add(1));
+        let caller = caller.map(|caller| caller.member().name_on(&self.name));
+        event.on(&self.name, tool).call(session, caller, tool, depth)
+    }
+
+    /// Notes a call that is refused for what this server cannot do.
+    pub(super) fn note_refused(&self, name: &str, why: &impl fmt::Display) {
+        let Some((auditor, _)) = &self.audit else { return };
+        let event = Event::new(EventKind::ToolRefused).on(&self.name, name).detail(why);
+        // The call is refused in any case.
+        _ = auditor.record(&event, (self.clock)());
+    }
+
+    /// The definition of a tool that is called.
+    fn definition<'a>(&self, known: &'a Known) -> Result<&'a ToolDefinition, ErrorObject> {
+        known.definition().ok_or_else(|| {
+            let why = "the tool's definition cannot be read, so it is not served";
+            self.note_refused(known.name(), &why);
+            ErrorObject::internal(why)
+        })
+    }
+
     /// Notes a call that is refused, and gives its error.
     fn refuse(&self, definition: &ToolDefinition, refusal: CallRefusal) -> ErrorObject {
+        let (kind, severity) = match &refusal {
+            CallRefusal::NonceRequired { .. } => (EventKind::ToolRefused, Severity::Low),
+            CallRefusal::SignatureRequired { .. } | CallRefusal::Stale { .. } => {
+                (EventKind::ToolRefused, Severity::Medium)
+            }
+            CallRefusal::ChainDenied(error) => (error.kind().event(), error.kind().severity()),
+            _ => (EventKind::SignatureFailed, Severity::High),
+        };
+        let mut event = Event::new(kind).severity(severity).on(&self.name, definition.name());
+        event.digest = Some(definition.digest());
+        self.refuse_with(event, refusal)
+    }
+
+    fn refuse_with(&self, event: Event, refusal: CallRefusal) -> ErrorObject {
         if let Some((auditor, _)) = &self.audit {
-            let (kind, severity) = match &refusal {
-                CallRefusal::NonceRequired { .. } => (EventKind::ToolRefused, Severity::Low),
-                CallRefusal::SignatureRequired { .. } | CallRefusal::Stale { .. } => {
-                    (EventKind::ToolRefused, Severity::Medium)
-                }
-                CallRefusal::ChainDenied(error) => (error.kind().event(), error.kind().severity()),
-                _ => (EventKind::SignatureFailed, Severity::High),
-            };
-            let mut event = Event::new(kind).severity(severity).on(&self.name, definition.name());
-            event.digest = Some(definition.digest());
             let event = event.detail(&format_args!("{}: {refusal}", refusal.code()));
             // The call is refused in any case.
             _ = auditor.record(&event, (self.clock)());
@@ -314,8 +385,10 @@ impl Guarding {
     }
 }
 
-fn unreadable() -> ErrorObject {
-    ErrorObject::internal("the tool's definition cannot be read, so it is not served")
+/// Whose rate a call counts in: that of its user, by whoever vouches for them.
+fn session(context: &RequestContext) -> String {
+    let principal = context.extensions.get::<Principal>();
+    principal.map(|one| qualified(&one.issuer, &one.subject)).unwrap_or_default()
 }
 
 fn demands_signature(definition: &ToolDefinition) -> bool {

@@ -22,6 +22,10 @@ impl Known {
         self.definition.get_or_init(read).as_ref()
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.listed.name
+    }
+
     /// What chains know of it, on the server of this name.
     pub(super) fn member(&self, server: &str, definition: &ToolDefinition) -> &Member {
         self.member.get_or_init(|| Member::of(server, definition))

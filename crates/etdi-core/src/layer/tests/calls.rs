@@ -3,18 +3,17 @@
 
 use mcp_types::{CacheScope, ClientCapabilities, Principal, ProtocolVersion};
 
-use super::serving::signed_call;
 use super::*;
 use crate::definition::RawTool;
 use crate::level::{AuditMode, SecurityLevel};
 use crate::nonce::SecretNonces;
 use crate::request::SignedCall;
 
-fn guarded(world: &World, configure: impl FnOnce(GuardLayer) -> GuardLayer) -> Guarded {
+pub(super) fn guarded(world: &World, configure: impl FnOnce(GuardLayer) -> GuardLayer) -> Guarded {
     configure(GuardLayer::new(notes(), || NOW)).layer(world.signer().layer(world.server.clone()))
 }
 
-type Guarded = GuardService<SignService<Server>>;
+pub(super) type Guarded = GuardService<SignService<Server>>;
 
 /// A service that keeps the exchanges of calls that pass, each as it was.
 fn recording<S: ExchangeService>(inner: S) -> (Recorder<S>, Arc<Mutex<Vec<Exchange>>>) {
@@ -45,11 +44,14 @@ impl<S: ExchangeService> Service<Exchange> for Recorder<S> {
     }
 }
 
-fn send<S: ExchangeService>(service: &S, exchange: Exchange) -> Result<Outcome, ErrorObject> {
+pub(super) fn send<S: ExchangeService>(
+    service: &S,
+    exchange: Exchange,
+) -> Result<Outcome, ErrorObject> {
     block_on(ask(&mut service.clone(), exchange))
 }
 
-fn call_of(tool: &str) -> Exchange {
+pub(super) fn call_of(tool: &str) -> Exchange {
     let mut params = CallToolRequestParams::new(tool);
     params.arguments = RawText::new(r#"{"query":"x"}"#).ok();
     Exchange::new(ClientRequest::CallTool(params))
@@ -321,52 +323,6 @@ fn what_is_signed_for_one_server_counts_at_no_other() {
     }
 }
 
-/// What a signed call costs both ends: listing, verification, approval, statement, check, replay
-/// store, chain, receipt and audit on both sides, of which the figure is the median.
-///
-/// `cargo test --release -p etdi-core --lib -- --ignored --nocapture figure`
-#[test]
-#[ignore = "a figure, for a quiet machine"]
-fn figure_of_a_signed_call() {
-    let world = World::new([tool("pay", Some(PAY)), tool("search", Some(SEARCH))]);
-    let measure = |what: &str, configure: &dyn Fn(GuardLayer) -> GuardLayer| {
-        let server = guarded(&world, configure);
-        let mut client = world.connect(Policy::enhanced(), server.clone());
-        let mut median = |name: &str| {
-            let mut times: Vec<_> = (0..2_000)
-                .map(|_| {
-                    let start = std::time::Instant::now();
-                    client.call(name).unwrap();
-                    start.elapsed()
-                })
-                .collect();
-            times.sort();
-            times[1_000]
-        };
-        println!("{what}: signed {:?}, unsigned {:?}", median("pay"), median("search"));
-        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
-        let raw = block_on(world.signer().start(world.server.clone())).unwrap().remove(0);
-        let mut times: Vec<_> = (0..2_000)
-            .map(|_| {
-                let exchange = signed_call("pay", raw.digest(), &key);
-                let start = std::time::Instant::now();
-                send(&server, exchange).unwrap();
-                start.elapsed()
-            })
-            .collect();
-        times.sort();
-        println!("{what}: the guard alone {:?}", times[1_000]);
-    };
-    let roomy = || Arc::new(crate::request::MemoryReplayStore::new(100_000).per_key(50_000));
-    let audit = Arc::new(MemoryAuditor::default());
-    measure("plain", &|guard| guard.replay_store(roomy()));
-    measure("audited", &|guard| guard.replay_store(roomy()).auditor(audit.clone(), AuditMode::On));
-    measure("audited, with receipts", &|guard| {
-        let guard = guard.replay_store(roomy()).auditor(audit.clone(), AuditMode::On);
-        guard.receipts(world.instance.clone())
-    });
-}
-
 /// What the policy of either side forbids is neither sent nor carried out.
 #[test]
 fn a_gate_stands_on_both_sides() {
@@ -412,7 +368,9 @@ fn an_inner_call_is_what_its_caller_makes_it() {
     };
     let away = outer(&other, &ServerIdentity::package("pkg:cargo/elsewhere").unwrap());
     let frame = away.context.extensions.get::<crate::chain::Frame>().unwrap();
-    let token = frame.token(&notes(), "leaf", digest(1), NOW).unwrap().unwrap();
+    let identity = notes();
+    let to = Call::new(&identity, "leaf", digest(1)).arguments(Some(r#"{"query":"x"}"#));
+    let token = frame.token(&to, None, NOW).unwrap().unwrap();
     let here = GuardLayer::new(notes(), || NOW).layer(world.server.clone());
     let mut call = call_of("leaf");
     call.context.meta.insert(wire::CHAIN, token);
@@ -425,4 +383,57 @@ fn an_inner_call_is_what_its_caller_makes_it() {
     send(&here, call).unwrap();
     let leaf = world.server.0.lock().unwrap().calls.pop().unwrap();
     assert!(leaf.context.extensions.get::<SignedCall>().is_none());
+}
+
+/// The guard holds a token to the call that it comes with, and a statement to the access token.
+#[test]
+fn the_guard_binds_tokens_to_calls() {
+    use crate::request::TokenBinding;
+    let world = World::new([tool("plan", None), tool("leaf", None)]);
+    let elsewhere = ServerIdentity::package("pkg:cargo/elsewhere").unwrap();
+    let other = GuardLayer::new(elsewhere, || NOW).tokens(world.instance.clone());
+    send(&other.layer(world.server.clone()), call_of("plan")).unwrap();
+    let plan = world.server.0.lock().unwrap().calls.pop().unwrap();
+    let frame = plan.context.extensions.get::<crate::chain::Frame>().unwrap();
+    let leaf = world.server.0.lock().unwrap().tools[1].clone();
+    let (identity, digest) = (notes(), RawTool::from_listed(&leaf).unwrap().digest());
+    let to = Call::new(&identity, "leaf", digest).arguments(Some(r#"{"query":"x"}"#));
+    let here = GuardLayer::new(notes(), || NOW).layer(world.server.clone());
+    let arrives = |signer: Option<&SigningKey>, arguments: &str, signed: bool| {
+        let mut call = call_of("leaf");
+        let ClientRequest::CallTool(params) = &mut call.request else { panic!("a call") };
+        params.arguments = RawText::new(arguments).ok();
+        let token = frame.token(&to, signer.map(SigningKey::id), NOW).unwrap().unwrap();
+        call.context.meta.insert(wire::CHAIN, token);
+        if let Some(key) = signer.filter(|_| signed) {
+            let statement = to.clone().arguments(Some(arguments)).sign(key, NOW).unwrap();
+            call.context.meta.insert(wire::CALL, RawText::of(&statement).unwrap());
+        }
+        send(&here, call).map(|_| ()).map_err(|error| code(&error))
+    };
+    let (own, denied) = (r#"{"query":"x"}"#, Err("CHAIN_DENIED".to_owned()));
+    assert_eq!(arrives(None, own, false), Ok(()));
+    assert_eq!(arrives(None, r#"{"query":"y"}"#, false), denied);
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    assert_eq!(arrives(Some(&key), own, true), Ok(()));
+    assert_eq!(arrives(Some(&key), own, false), denied, "the statement was taken out");
+    assert_eq!(arrives(Some(&key), r#"{"query":"y"}"#, true), denied);
+
+    for (level, counts) in [
+        (SecurityLevel::Basic, true),
+        (SecurityLevel::Enhanced, false),
+        (SecurityLevel::Strict, false),
+    ] {
+        let guard = GuardLayer::new(notes(), || NOW).enforce(Enforce::Always, level);
+        let server = guard.layer(world.server.clone());
+        let with = |binding: Option<&TokenBinding>| {
+            let mut call = call_of("leaf");
+            call.context.extensions.insert(TokenBinding::new("a token", None));
+            let statement = to.clone().token(binding).sign(&key, NOW).unwrap();
+            call.context.meta.insert(wire::CALL, RawText::of(&statement).unwrap());
+            send(&server, call).is_ok()
+        };
+        assert!(with(Some(&TokenBinding::new("a token", None))), "{level}");
+        assert_eq!(with(None), counts, "{level}");
+    }
 }

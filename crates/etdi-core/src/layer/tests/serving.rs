@@ -19,11 +19,7 @@ fn a_plain_client_is_told_what_it_lacks() {
 }
 
 /// A call with a statement of the test's own.
-pub(super) fn signed_call(
-    name: &str,
-    definition: crate::digest::Digest,
-    key: &SigningKey,
-) -> Exchange {
+fn signed_call(name: &str, definition: crate::digest::Digest, key: &SigningKey) -> Exchange {
     let arguments = r#"{"query":"x"}"#;
     let statement = Call::new(&notes(), name, definition).arguments(Some(arguments)).sign(key, NOW);
     let mut params = CallToolRequestParams::new(name);

@@ -23,7 +23,7 @@ impl Verifying {
         };
         let permitted = self.pass_gate(&exchange, approved, &review).await?;
         let must_sign = permitted.obligations.contains(&Obligation::Sign);
-        self.in_chain(&mut exchange, approved, &review)?;
+        self.in_chain(&mut exchange, approved, &review, must_sign)?;
         let mut sent = self.sign(&mut exchange, approved, &review, must_sign)?;
 
         // What goes on with answers is the same call, which was noted when it began.
@@ -40,7 +40,7 @@ impl Verifying {
             // Once: a server that is never content is not asked for ever.
             (Err(error), Some(mut again)) if self.keep_nonce(&error) => {
                 // A token counts once, and the server may have taken it already.
-                self.in_chain(&mut again, approved, &review)?;
+                self.in_chain(&mut again, approved, &review, must_sign)?;
                 sent = self.sign(&mut again, approved, &review, must_sign)?;
                 ask(&mut service, again).await
             }

@@ -41,14 +41,7 @@ impl Verifying {
         review: &Review,
         must: bool,
     ) -> Result<Option<Sent>, ErrorObject> {
-        let policy = self.approvals.policy();
-        let signing = approved.block().map(|block| block.request_signing);
-        let wanted = must
-            || signing == Some(RequestSigning::Required)
-            || policy.call_attestation == CallAttestation::Always
-            || policy.receipt == level::Receipt::RequiredIfAdvertised
-                && self.state().gives_receipts;
-        if !wanted {
+        if !self.wants_signature(approved, must) {
             return Ok(None);
         }
         let caller = self.caller.as_ref().ok_or_else(|| {
@@ -70,6 +63,14 @@ impl Verifying {
         self.sign_older(exchange)?;
         let earlier = self.rounds_of(exchange.context.request_state.as_deref());
         Ok(Some(Sent { server, caller: caller.verifying_key().id(), id, earlier }))
+    }
+
+    fn wants_signature(&self, approved: &Approved<ToolDefinition>, must: bool) -> bool {
+        let policy = self.approvals.policy();
+        let signing = approved.block().map(|block| block.request_signing);
+        must || signing == Some(RequestSigning::Required)
+            || policy.call_attestation == CallAttestation::Always
+            || policy.receipt == level::Receipt::RequiredIfAdvertised && self.state().gives_receipts
     }
 
     /// The statements of the call that goes on with this state.
@@ -114,6 +115,7 @@ impl Verifying {
         exchange: &mut Exchange,
         approved: &Approved<ToolDefinition>,
         review: &Review,
+        must_sign: bool,
     ) -> Result<(), ErrorObject> {
         let Some(frame) = exchange.context.extensions.get::<Frame>().cloned() else {
             return Ok(());
@@ -129,7 +131,14 @@ impl Verifying {
             refused("CHAIN_DENIED", &format!("the call is not allowed: {error}"))
         })?;
         let now = (self.clock)();
-        let token = frame.token(&server, approved.name(), approved.digest(), now);
+        let ClientRequest::CallTool(params) = &exchange.request else { return Ok(()) };
+        let context = &exchange.context;
+        let call = Call::new(&server, approved.name(), approved.digest())
+            .arguments(params.arguments.as_ref().map(RawText::get))
+            .inputs(context.input_responses.as_ref(), context.request_state.as_deref());
+        let signer = self.caller.as_ref().filter(|_| self.wants_signature(approved, must_sign));
+        let signer = signer.map(|signer| signer.verifying_key().id());
+        let token = frame.token(&call, signer, now);
         let token =
             token.map_err(|error| ErrorObject::local(Origin::Refused, error.to_string()))?;
         if let Some(token) = token {
