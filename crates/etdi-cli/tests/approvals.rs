@@ -288,3 +288,57 @@ fn approvals_of_the_python_fork_are_taken_in_and_ask_again() {
 }
 
 const TOKEN: &str = "gAAAAABpVzWlAAECAwQFBgcICQoLDA0OD5CusMx1Zf26_iLNx61aC0W0baTVLHtsdic9qJJfSQaoewfoZVdtoyNSD0YfnSo_SLH6kf7J9M7UZQ1MkwexOMPzzYJbx6tYhf8NfO6s7fwVD6AYYODeR9H_8JBChONzsN8TJDSg2FhDrgl783Lbflg73qVOseeRQZzPTPrm-AAaSBTJhl1Vl93HDRWpPISCHm-TSSF5ub-Z1GGm35upNy1pBt5jwBl2ResoUEz5G1AW4-kjqKfXCx8wJMvuP8bimxAy1C6To3ea_vyf0QLRHTnvg-8x6wrbmBxhroGiyRYhJtjzqhUJxW4FAS1qRGiqVU-v_SSxFEGjRj4AaM5Vymwc6MatZhgj1wUIZKVX8Z0gBVFgZvXEV_UD4UwJ67q4KgOdQfK-9cEua3iMjlADoIBNTeBArvJKyWCqyHL7UXL5d_mMH57HdfOXd4oJQKdTQud3vGh2XdittDd7aVEQNjYnZmrRcYEHytFNL6GdVcCDiiJTRoVfxIU9ZVbDnxzhHA==";
+
+/// What a program of the user's does with settings that name no place, for the test below, which
+/// runs it in a user's environment.
+#[test]
+#[ignore = "needs a user's environment"]
+fn a_program_with_settings() {
+    use etdi::core::secret::Protection;
+    let passphrase = std::env::var("ETDI_PASSPHRASE").ok();
+    let mut config = etdi::config::EtdiClientConfig::default();
+    config.storage_config.encryption_enabled = passphrase.is_some();
+    let builder = config.builder(passphrase.map(|text| Protection::passphrase(text.as_str())));
+    let client = builder.unwrap_or_else(|error| panic!("{error}")).build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let called = runtime.block_on(async {
+        client.connect_to_server([ETDI, "__demo-server", "weather"], "weather").await?;
+        let id: etdi::ToolId = "weather/weather_today".parse().unwrap();
+        client.invoke_tool(&id, &serde_json::json!({"city": "Oslo"})).await
+    });
+    called.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// A user has one store: what the command approves and withdraws counts in programs, and a program
+/// notices an old copy as the command does.
+#[test]
+fn the_command_and_programs_share_the_approvals() {
+    let program = |user: &User| {
+        let mut command = user.command(std::env::current_exe().unwrap().to_str().unwrap());
+        let words = ["--exact", "a_program_with_settings", "--ignored", "--nocapture"];
+        let output = command.args(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(said) }
+    };
+    let mut user = User::new();
+    // Looking makes a store in the clear, with nothing in it.
+    assert_eq!(user.json(&with_weather(&["list"])).0, 0);
+    user.passphrase = Some("p");
+    assert!(program(&user).unwrap_err().contains("has not been approved"));
+    user.approve();
+    program(&user).unwrap();
+    assert_eq!(user.json(&["approvals", "revoke", "weather_today"]).0, 0);
+    assert!(program(&user).unwrap_err().contains("withdrawn"));
+
+    let (store, old) = (user.home.path().join("etdi/approvals"), user.home.path().join("old"));
+    user.approve();
+    copy(&store, &old);
+    assert_eq!(user.json(&["approvals", "revoke", "weather_today"]).0, 0);
+    copy(&old, &store);
+    assert!(program(&user).unwrap_err().contains("old copy"));
+
+    // Nor are approvals in the clear believed where encrypted ones were.
+    std::fs::remove_dir_all(&store).unwrap();
+    user.passphrase = None;
+    assert!(program(&user).unwrap_err().contains("encryption_enabled"));
+}

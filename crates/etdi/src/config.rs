@@ -37,11 +37,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EtdiClient, EtdiClientBuilder, system_time};
 
+mod home;
 mod key;
 mod oauth;
 mod read;
 mod trust;
 
+use home::Home;
 pub use key::KeyConfig;
 pub use oauth::{ClientSecret, OAuthConfig};
 pub use trust::{TrustConfig, TrustedProvider};
@@ -259,7 +261,9 @@ impl EtdiClientConfig {
     /// file: opens the store, the audit trail and the key.
     ///
     /// `protection` seals approvals and the generated key at rest; it is needed unless
-    /// `storage_config.encryption_enabled` is off or approvals are in memory.
+    /// `storage_config.encryption_enabled` is off or approvals are in memory. Where no path is set,
+    /// approvals and audit trail are those of the command `etdi`, which then wants the same
+    /// passphrase; what it approved counts here, and the other way round.
     ///
     /// # Errors
     ///
@@ -279,12 +283,15 @@ impl EtdiClientConfig {
             .accept_only(self.trust.issuers()?, self.trust.algorithms()?)
             .trust(self.trust.anchors()?);
         if storage.storage_type != StorageType::Database {
-            let directory = match storage.storage_type {
-                StorageType::File if storage.storage_path.is_none() => home.inside("approvals")?,
-                _ => PathBuf::new(),
+            let (directory, mark) = match storage.storage_type {
+                StorageType::File if storage.storage_path.is_none() => {
+                    let sealing = protection.as_ref().filter(|_| storage.encryption_enabled);
+                    (home.inside("approvals")?, home.mark(sealing)?)
+                }
+                _ => (PathBuf::new(), None),
             };
             let sealed = protection.clone();
-            builder = builder.approvals(storage.open(&directory, sealed, None, system_time())?);
+            builder = builder.approvals(storage.open(&directory, sealed, mark, system_time())?);
         }
         let sealing = protection.filter(|_| storage.encryption_enabled);
         let signs = policy.call_attestation == CallAttestation::Always
@@ -323,38 +330,6 @@ impl EtdiClientConfig {
         }
         Ok(options.open(path)?)
     }
-}
-
-/// Where things are kept for which no setting names a place.
-pub(crate) struct Home(Option<PathBuf>);
-
-impl Home {
-    /// `$ETDI_HOME`, else `etdi` in the XDG data directory.
-    fn find(environment: &dyn Fn(&str) -> Option<String>) -> Self {
-        let set = |name| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let data = || set("XDG_DATA_HOME").filter(|path| path.is_absolute());
-        Self(
-            set("ETDI_HOME")
-                .or_else(|| Some(data()?.join("etdi")))
-                .or_else(|| Some(set("HOME")?.join(".local/share/etdi"))),
-        )
-    }
-
-    /// A directory inside, made for its owner alone.
-    fn inside(&self, name: &str) -> Result<PathBuf, ConfigError> {
-        let path = self.0.as_ref().ok_or(ConfigError::Homeless)?.join(name);
-        private_directory(&path)
-            .map_err(|source| ConfigError::Write { path: path.display().to_string(), source })?;
-        Ok(path)
-    }
-}
-
-fn private_directory(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 fn variable(name: &str) -> Option<String> {

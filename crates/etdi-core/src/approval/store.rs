@@ -193,7 +193,10 @@ pub enum StoreError {
     },
     /// The store is not encrypted, and is to be. It is never encrypted, and never believed,
     /// without being told: anybody could have put it there.
-    #[error("`{path}` is not encrypted, encrypt it first, which takes its approvals as they are")]
+    #[error(
+        "`{path}` is not encrypted, look at its approvals and encrypt it with `etdi approvals \
+         encrypt`, which takes them as they are"
+    )]
     NotEncrypted {
         /// The store.
         path: String,

@@ -43,6 +43,14 @@ impl Protection {
         Self(Kind::Keychain(keychain))
     }
 
+    /// The keyring in which the key is, where it is in one: a mark of the same store belongs there.
+    pub fn keyring(&self) -> Option<&Arc<dyn Keychain>> {
+        match &self.0 {
+            Kind::Keychain(keychain) => Some(keychain),
+            Kind::Key(_) | Kind::Passphrase(..) => None,
+        }
+    }
+
     /// What kind it is.
     pub fn kind(&self) -> ProtectionKind {
         match self.0 {

@@ -72,7 +72,8 @@ impl StorageConfig {
     /// Opens the store, clears away what is too old, and makes the backup of the day.
     ///
     /// `default` is the directory where none is set. The protection is used where
-    /// `encryption_enabled` is on, the anchor for files.
+    /// `encryption_enabled` is on, the anchor for files. A store in the clear that holds nothing yet
+    /// is encrypted; one that holds approvals is refused.
     ///
     /// # Errors
     ///
@@ -115,6 +116,7 @@ impl StorageConfig {
             });
         }
         let mut options = FileStore::options();
+        let mut sealing = None;
         match (self.encryption_enabled, protection) {
             (true, None) => {
                 return Err(StoreError::Setting {
@@ -122,13 +124,25 @@ impl StorageConfig {
                            keyring, or set it to `false`",
                 });
             }
-            (true, Some(protection)) => options = options.protection(protection),
+            (true, Some(protection)) => {
+                sealing = Some(protection.clone());
+                options = options.protection(protection);
+            }
             (false, _) => {}
         }
         if let Some(anchor) = anchor {
             options = options.anchor(anchor);
         }
-        let store = options.open(path)?;
+        let store = match options.clone().open(path) {
+            // There is nothing in it that anybody could have put there.
+            Err(StoreError::NotEncrypted { .. }) if FileStore::open(path)?.is_empty()? => {
+                if let Some(protection) = sealing {
+                    FileStore::open(path)?.encrypt(protection)?;
+                }
+                options.open(path)?
+            }
+            opened => opened?,
+        };
         let days = u64::from(self.retention_days);
         store.retire(days, now)?;
         if self.backup_enabled {

@@ -375,7 +375,7 @@ fn the_key_that_signs_calls() {
     keys.public_key_path = Some(public.clone());
     keys.key_algorithm = "ES256".to_owned();
     keys.auto_generate = false;
-    let nowhere = Home(None);
+    let nowhere = Home::at(None);
     let open = |keys: &KeyConfig| keys.open(&nowhere, None).map(|key| key.id());
     let why = |result: Result<KeyId, ConfigError>| result.unwrap_err().to_string();
     assert!(why(open(&keys)).contains("set `auto_generate`"));
@@ -405,7 +405,7 @@ fn the_key_that_signs_calls() {
     }
 
     // Without a path it is in the directory of `etdi`, sealed where there is something to seal with.
-    let place = Home(Some(home.path().join("home")));
+    let place = Home::at(Some(home.path().join("home")));
     let keys = KeyConfig { key_algorithm: "EdDSA".to_owned(), ..KeyConfig::default() };
     let sealing = || Some(Protection::key(SealingKey::from_bytes([7; 32])));
     let sealed = keys.open(&place, sealing()).unwrap().id();
@@ -425,13 +425,13 @@ fn an_rsa_key_has_its_size() {
     let path = home.path().join("rsa.pem");
     let mut keys = KeyConfig { private_key_path: Some(path), ..KeyConfig::default() };
     keys.key_size = 1024;
-    assert!(keys.open(&Home(None), None).is_err());
+    assert!(keys.open(&Home::at(None), None).is_err());
     keys.key_size = 2048;
-    let key = keys.open(&Home(None), None).unwrap();
+    let key = keys.open(&Home::at(None), None).unwrap();
     assert_eq!(key.verifying_key().algorithm(), Algorithm::Rs256);
     assert_eq!(key.sign(b"x").unwrap().len(), 256);
     keys.key_algorithm = "PS256".to_owned();
-    assert_eq!(keys.open(&Home(None), None).unwrap().verifying_key().algorithm(), Algorithm::Ps256);
+    assert_eq!(keys.open(&Home::at(None), None).unwrap().verifying_key().algorithm(), Algorithm::Ps256);
 }
 
 #[cfg(not(feature = "rsa-keys"))]
@@ -440,7 +440,7 @@ fn without_the_feature_an_rsa_key_is_not_made() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("rsa.pem");
     let mut keys = KeyConfig { private_key_path: Some(path), ..KeyConfig::default() };
-    let error = keys.open(&Home(None), None).unwrap_err().to_string();
+    let error = keys.open(&Home::at(None), None).unwrap_err().to_string();
     assert!(error.contains("feature `rsa-keys`"), "{error}");
 }
 
