@@ -11,6 +11,7 @@ use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
 use etdi::core::manifest;
 use etdi::core::store::FileStore;
+use etdi::core::time::UnixTime;
 use etdi::core::trust::TrustAnchors;
 use etdi::core::wire::{self, Provenance};
 use etdi::{EtdiClient, EtdiClientBuilder, Program, system_time};
@@ -51,6 +52,8 @@ pub struct World {
     /// The keys.
     pub keys: Keys,
     made: std::cell::Cell<u32>,
+    /// When the publisher signs: both installations show one list, and its counter is this time.
+    signed_at: UnixTime,
 }
 
 /// A command line of the demo.
@@ -69,7 +72,8 @@ impl World {
     /// When the system gives no directory or no randomness.
     pub fn new() -> Result<Self, Failed> {
         let directory = tempfile::Builder::new().prefix("etdi-demo-").tempdir()?;
-        Ok(Self { keys: Keys::generate()?, directory, made: std::cell::Cell::new(0) })
+        let (made, signed_at) = (std::cell::Cell::new(0), system_time());
+        Ok(Self { keys: Keys::generate()?, directory, made, signed_at })
     }
 
     /// The directory.
@@ -161,7 +165,7 @@ impl World {
     /// Never; the name of the server is one.
     pub fn statement(&self) -> Result<Attestation, Failed> {
         let issuer = ProviderId::of_key(self.keys.publisher.id());
-        let statement = Attestation::new(issuer, server_identity()?, system_time());
+        let statement = Attestation::new(issuer, server_identity()?, self.signed_at);
         Ok(statement.instance_key(self.keys.instance.id()))
     }
 
@@ -175,7 +179,7 @@ impl World {
         let mut provenance = Provenance::default();
         provenance.bin = vec![measured.digest];
         let issuer = ProviderId::of_key(self.keys.publisher.id());
-        let statement = Attestation::new(issuer, server_identity()?, system_time());
+        let statement = Attestation::new(issuer, server_identity()?, self.signed_at);
         Ok(statement.provenance(provenance))
     }
 
