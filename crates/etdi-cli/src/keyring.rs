@@ -35,7 +35,7 @@ pub fn keychain() -> Result<Arc<dyn Keychain>, Failure> {
                 "the system's keyring cannot be used, because `{PROGRAM}` (libsecret) cannot be \
                  started: {error}; install it, or use a passphrase"
             ),
-            "etdi approvals encrypt",
+            format!("{PROGRAM} --version"),
         )
         .with_code("NO_KEYRING")),
     }

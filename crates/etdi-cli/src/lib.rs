@@ -33,9 +33,10 @@ use crate::output::{Output, Report};
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    let dashes = arguments.iter().any(|word| *word == "--");
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => return misused(&error, Output::new(json)),
+        Err(error) => return misused(&error, !dashes, Output::new(json)),
     };
     if let Command::DemoServer(server) = &arguments.command {
         return match demo::servers::run(server) {
@@ -51,18 +52,29 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 /// A command line that cannot be read, or one that asks for help.
-fn misused(error: &clap::Error, output: Output) -> u8 {
+fn misused(error: &clap::Error, dashless: bool, output: Output) -> u8 {
+    let text = error.render().to_string();
+    let targetless = dashless && text.contains("-- <COMMAND>");
     let shown = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if shown || !output.is_json() {
         // Where neither stream can be written, there is nobody to tell.
         let _ = error.print();
+        if targetless && !shown {
+            eprintln!("\n{TARGET}: etdi list -- ./my-server");
+        }
         return if shown { Exit::Done.code() } else { Exit::Usage.code() };
     }
-    let text = error.render().to_string();
     let line = text.lines().next().unwrap_or_default();
     let message = line.strip_prefix("error: ").unwrap_or(line);
-    output.finish("etdi", Err(Failure::usage(message, "etdi --help")))
+    let (message, next) = match targetless {
+        true => (format!("{message}; {TARGET}"), "etdi list -- ./my-server"),
+        false => (message.to_owned(), "etdi --help"),
+    };
+    output.finish("etdi", Err(Failure::usage(message, next)))
 }
+
+/// What those overlook who put the server where a word of `etdi` goes.
+const TARGET: &str = "the server is the command that starts it, after `--`";
 
 fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
     if let Command::Demo(arguments) = command {

@@ -9,7 +9,7 @@ use etdi_core::secret::{Protection, SealingKey, Secret};
 
 use crate::exit::Failure;
 use crate::home::is_exposed;
-use crate::verbs::target::shown_path;
+use crate::verbs::target::{quoted, shown_path};
 
 /// The passphrase itself.
 pub const PASSPHRASE: &str = "ETDI_PASSPHRASE";
@@ -102,7 +102,7 @@ pub fn needed(what: &str) -> Result<Protection, Failure> {
                 "{what} is encrypted: give its passphrase in `{PASSPHRASE}` or by \
                  `{PASSPHRASE_FD}`, its key by `{KEY_FILE}`, or run this on a terminal"
             ),
-            format!("{PASSPHRASE_FD}=3 etdi approvals list 3< ./passphrase"),
+            by_descriptor(),
         )
         .with_code("LOCKED")
     })
@@ -126,9 +126,18 @@ pub fn wanted(variable: &str) -> Result<Protection, Failure> {
     given.map(Protection::passphrase).ok_or_else(|| {
         Failure::usage(
             format!("there is no passphrase: set `{variable}`, or run this on a terminal"),
-            "etdi approvals encrypt --help",
+            match variable {
+                PASSPHRASE => by_descriptor(),
+                _ => "etdi approvals encrypt --help".to_owned(),
+            },
         )
     })
+}
+
+/// This very command, with its passphrase from a file.
+fn by_descriptor() -> String {
+    let words = std::env::args().skip(1).map(|word| quoted(&word)).collect::<Vec<_>>();
+    format!("{PASSPHRASE_FD}=3 etdi {} 3< ./passphrase", words.join(" "))
 }
 
 fn key_file(path: &Path) -> Result<SealingKey, Failure> {

@@ -327,10 +327,10 @@ impl fmt::Display for Finding {
         match (&self.state, &self.locked) {
             (State::Same, _) => write!(f, " is what is locked"),
             (State::Raised, Some(old)) => {
-                write!(f, ", and its version was raised from {old}: run `etdi lock`")
+                write!(f, ", and its version was raised from {old}")
             }
-            (State::Raised | State::New, _) => write!(f, " is not locked yet, run `etdi lock`"),
-            (State::Gone, _) => write!(f, " is locked and not there any more, run `etdi lock`"),
+            (State::Raised | State::New, _) => write!(f, " is not locked yet"),
+            (State::Gone, _) => write!(f, " is locked and not there any more"),
             (State::NoVersion, _) => write!(f, " declares no version, so nothing is promised"),
             (State::Needs(version), Some(old)) => {
                 write!(f, " since version {old}: its version must be {version} or higher")

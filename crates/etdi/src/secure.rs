@@ -162,6 +162,10 @@ impl EtdiServerConfig {
     /// Shows the manifest that was built into the program, where there was one: the macro keeps it
     /// in `NAME::DECLARATION.manifest`. Without one nothing is signed, and [`secure`] warns of each
     /// tool.
+    ///
+    /// A program cannot hold a statement with its own digest, so such a manifest is signed for a URL,
+    /// or with `--instance-key` for an [`instance_key`](Self::instance_key); over stdio without one
+    /// start the server with the file: [`manifest`](Self::manifest).
     pub fn built_in(mut self, manifest: Option<&'static str>) -> Self {
         self.manifest = manifest.map(str::to_owned);
         self

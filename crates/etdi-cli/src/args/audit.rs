@@ -26,7 +26,7 @@ pub enum AuditCommand {
         /// The trail; yours by default.
         file: Option<PathBuf>,
         /// How many.
-        #[arg(short = 'n', long, default_value_t = 20)]
+        #[arg(short = 'n', long, visible_alias = "limit", default_value_t = 20)]
         count: usize,
         /// Which.
         #[command(flatten)]

@@ -14,7 +14,7 @@ pub enum KeysCommand {
         #[arg(default_value = "default")]
         name: String,
         /// The algorithm; RSA is for calls to servers that know nothing else.
-        #[arg(long, value_enum, default_value_t)]
+        #[arg(long, value_enum, default_value_t, ignore_case = true)]
         algorithm: KeyAlgorithm,
         /// The size of an RSA key: 2048, 3072 or 4096.
         #[arg(long, default_value_t = 3072)]
@@ -36,7 +36,8 @@ pub enum KeysCommand {
     Trust {
         /// The file.
         file: PathBuf,
-        /// Whose they are: an HTTPS origin for a publisher, any other name for a client.
+        /// Whose they are: an HTTPS origin for a publisher, `etdi:key:ID` for one who signs as the key
+        /// itself (`etdi sign` without `--issuer`), any other name for a client of your servers.
         #[arg(long = "as", value_name = "NAME")]
         name: Option<String>,
     },

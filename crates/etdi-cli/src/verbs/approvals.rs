@@ -149,7 +149,9 @@ fn described(approval: &Approval, now: UnixTime) -> String {
     }
     line("version", approval.version.as_deref().unwrap_or("none"));
     line("digest", &approval.digest.to_string());
-    line("state", &state(approval, now));
+    let counts = approval.withdrawn.is_none() && !approval.is_expired(now);
+    let approved = if counts && approval.reason != Reason::Imported { "approved " } else { "" };
+    line("state", &format!("{approved}{}", state(approval, now)));
     line("granted", &granted(&approval.granted));
     line("approved by", &approval.approver);
     line("at level", approval.level.name());

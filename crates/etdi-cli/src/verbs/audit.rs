@@ -25,18 +25,29 @@ use crate::verbs::target::{audit, quoted, read_keys, shown_path};
 /// When the trail does not hold, or cannot be read or written.
 pub fn run(command: &AuditCommand, home: &Home) -> Result<Report, Failure> {
     let place = |file: &Option<PathBuf>| {
-        file.clone().unwrap_or_else(|| home.path().join("audit").join("events.jsonl"))
+        let own = || home.path().join("audit").join("events.jsonl");
+        let path = file.clone().unwrap_or_else(own);
+        match path.try_exists() {
+            Ok(false) => {
+                let message = format!("there is no audit trail `{}`", path.display());
+                Err(Failure::new(Exit::Refused, message, "etdi list -- ./my-server")
+                    .with_code("AUDIT_FAILED"))
+            }
+            _ => Ok(path),
+        }
     };
     match command {
         AuditCommand::Verify { file, keys, head, signed_within } => {
             let keys = keys.as_deref().map(read_keys).transpose()?;
             let kept = head.as_deref().map(head_of).transpose()?;
-            verify(&place(file), keys.as_ref(), kept, *signed_within)
+            verify(&place(file)?, keys.as_ref(), kept, *signed_within)
         }
-        AuditCommand::Tail { file, count, filter } => show(&place(file), &wanted(filter)?, *count),
-        AuditCommand::Query { file, limit, filter } => show(&place(file), &wanted(filter)?, *limit),
+        AuditCommand::Tail { file, count, filter } => show(&place(file)?, &wanted(filter)?, *count),
+        AuditCommand::Query { file, limit, filter } => {
+            show(&place(file)?, &wanted(filter)?, *limit)
+        }
         AuditCommand::Export { file, format, out, filter } => {
-            export(&place(file), &wanted(filter)?, *format, out.as_deref())
+            export(&place(file)?, &wanted(filter)?, *format, out.as_deref())
         }
         AuditCommand::Checkpoint { key } => checkpoint(home, key),
     }

@@ -77,6 +77,7 @@ pub fn own(home: &Home) -> Result<Vec<VerifyingKey>, Failure> {
 
 fn list(home: &Home) -> Result<Report, Failure> {
     let (mut own, mut keys) = (Vec::new(), Vec::new());
+    let revoked = trust::revocations(home)?.revoked_here();
     for name in chest::names(home)? {
         let sealed = chest::is_sealed(home, &name);
         let path = home.path().join("keys").join(format!("{name}.pem"));
@@ -88,10 +89,17 @@ fn list(home: &Home) -> Result<Report, Failure> {
             }
             Err(failure) => (String::new(), "", Some(failure.message)),
         };
+        let is_revoked =
+            revoked.iter().any(|entry| entry.kid.is_some_and(|key| key.to_string() == id));
         keys.push(json!({
             "name": name, "id": id, "algorithm": algorithm, "encrypted": sealed, "problem": problem,
+            "revoked": is_revoked,
         }));
-        let kept = if sealed { "encrypted" } else { "in a file" };
+        let kept = match (is_revoked, sealed) {
+            (true, _) => "revoked",
+            (false, true) => "encrypted",
+            (false, false) => "in a file",
+        };
         let kept = problem.unwrap_or_else(|| kept.to_owned());
         own.push([name, algorithm.to_owned(), id, kept]);
     }
@@ -120,7 +128,6 @@ fn list(home: &Home) -> Result<Report, Failure> {
         let (name, since) = (client.name.clone(), client.since.to_string());
         known.push([name, client.key.id().to_string(), how.to_owned(), since]);
     }
-    let revoked = trust::revocations(home)?.revoked_here();
     let revoked: Vec<Value> = revoked.iter().map(|entry| json!(entry)).collect();
     let mut parts = vec![match own.is_empty() {
         true => "no keys yet, make one with `etdi keys generate`".to_owned(),

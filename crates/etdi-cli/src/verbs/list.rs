@@ -30,6 +30,8 @@ pub fn list(target: &Target, home: &Home, output: Output) -> Result<Report, Fail
     };
     if reviews.iter().any(|review| review.can_be_approved()) {
         text.push_str(&format!("\n\nreview and approve: etdi approve {}", shown_target(target)));
+    } else if reviews.iter().any(|review| !review.is_approved()) {
+        text.push_str(&format!("\n\nsee what is wrong: etdi verify {}", shown_target(target)));
     }
     Ok(Report::new(data, text))
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use etdi::core::change::visible;
 use etdi::core::definition::RawTool;
 use etdi::core::lock::{Finding, Lock, State};
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ pub fn run(arguments: &LockArguments, output: Output) -> Result<Report, Failure>
         let message = format!("cannot write `{}`: {error}", path.display());
         Failure::usage(message, format!("ls -ld {}", shown_path(path)))
     })?;
-    let changed = shown(&findings, |state| !fresh(state));
+    let changed: String = findings.iter().filter_map(noted).collect();
     let count = lock.tools().len();
     let text = format!("locked {count} tools in `{}`\n{changed}", path.display());
     Ok(Report::new(data(&findings), text.trim_end().to_owned()))
@@ -76,6 +77,17 @@ fn read(path: &Path) -> Result<Option<Lock>, Failure> {
 fn shown(findings: &[Finding], which: impl Fn(&State) -> bool) -> String {
     let lines = findings.iter().filter(|one| which(&one.state)).map(|one| format!("  {one}\n"));
     lines.collect()
+}
+
+/// What was written down, where it is news.
+fn noted(finding: &Finding) -> Option<String> {
+    let tool = visible(&finding.tool);
+    match (&finding.state, &finding.declared) {
+        (State::Same | State::NoVersion, _) => None,
+        (State::New, Some(version)) => Some(format!("  `{tool}` {version} is new\n")),
+        (State::Gone, _) => Some(format!("  `{tool}` is gone\n")),
+        _ => Some(format!("  {finding}\n")),
+    }
 }
 
 fn data(findings: &[Finding]) -> Value {

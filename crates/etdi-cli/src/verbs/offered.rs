@@ -15,7 +15,7 @@ use mcp_types::{Implementation, Listed, Prompt, ResourceTemplate};
 use crate::args::ContentsArguments;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::verbs::target::{quoted, shown_path};
+use crate::verbs::target::{no_url, quoted, shown_path};
 
 /// All that a server shows to a model before anything is called.
 pub struct Offered {
@@ -36,6 +36,7 @@ impl Offered {
     ///
     /// When it cannot be started, does not list, or lists what is no definition.
     pub async fn list(argv: &[String], output: Output) -> Result<Self, Failure> {
+        no_url(argv)?;
         let command = argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
         output.progress(&format!("listing what {} offers", argv.join(" ")));
         let unreachable = |error: String| {

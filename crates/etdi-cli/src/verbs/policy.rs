@@ -55,7 +55,13 @@ fn check(folder: &Path, server: &Described, output: Output) -> Result<Report, Fa
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let data = json!({ "server": name, "policies": policies, "problems": lines });
     if problems.is_empty() {
-        let text = format!("{} policies fit {} tools", policies.len(), offered.tools.len());
+        let text = {
+            let counted = |count: usize, one: &str, more: &str| {
+                format!("{count} {}", if count == 1 { one } else { more })
+            };
+            let policies = counted(policies.len(), "policy fits", "policies fit");
+            format!("{policies} {}", counted(offered.tools.len(), "tool", "tools"))
+        };
         return Ok(Report::new(data, text));
     }
     let message = format!("{} problems in the policies", problems.len());

@@ -101,8 +101,26 @@ fn started(
         true => Provenance::default(),
         false => provenance(&measured)?,
     };
+    if !arguments.any_executable && has_built_in(&measured.executable, &arguments.listed.out) {
+        output.warn(
+            "the program has a manifest built in, so it will be another program once it has this \
+             one: give it the file when it starts (`EtdiServerConfig::manifest`), or sign with \
+             --any-executable and --instance-key",
+        );
+    }
     let offered = block_on(Offered::list(&arguments.command, output))?;
     Ok((offered.contents(&arguments.listed)?, provenance))
+}
+
+/// Whether a program holds the manifest that is there now: the end of its first statement is
+/// nowhere else.
+fn has_built_in(executable: &Path, manifest: &Path) -> bool {
+    let Ok(text) = std::fs::read_to_string(manifest) else { return false };
+    let statement = text.lines().next().unwrap_or_default().as_bytes();
+    let Some(end) = statement.len().checked_sub(64).and_then(|from| statement.get(from..)) else {
+        return false;
+    };
+    std::fs::read(executable).is_ok_and(|bytes| bytes.windows(end.len()).any(|part| part == end))
 }
 
 fn read_contents(path: &Path) -> Result<ManifestContents, Failure> {

@@ -48,6 +48,7 @@ impl Opening<'_> {
     /// When a file of ours cannot be used, or the server cannot.
     pub async fn open(self) -> Result<Session, Failure> {
         let Self { target, home, output, grants, ask, although_changed } = self;
+        no_url(&target.command)?;
         let mut builder = EtdiClient::builder()
             .level(target.level)
             .trust(anchors(target, home)?)
@@ -92,6 +93,22 @@ pub fn audit(home: &Home) -> Result<AuditFile, Failure> {
     })
 }
 
+/// Refuses a URL where a command is expected.
+///
+/// # Errors
+///
+/// When the first word is a URL.
+pub fn no_url(command: &[String]) -> Result<(), Failure> {
+    let url = command.first().filter(|word| word.contains("://"));
+    let Some(url) = url else { return Ok(()) };
+    let message = format!(
+        "`{}` is a URL: `etdi` starts servers by their command, and programs reach those behind a \
+         URL with `etdi::Target::url`",
+        visible(url)
+    );
+    Err(Failure::usage(message, "etdi list -- ./my-server"))
+}
+
 /// A server's name as it was typed: with or without the `stdio:` of attestations.
 ///
 /// # Errors
@@ -100,11 +117,13 @@ pub fn audit(home: &Home) -> Result<AuditFile, Failure> {
 pub fn server_name(name: &str) -> Result<etdi::core::identity::ServerIdentity, Failure> {
     let stdio = name.starts_with("stdio:");
     let full = if stdio { name.to_owned() } else { format!("stdio:{name}") };
-    full.parse().map_err(|error: etdi::core::identity::IdentityError| {
-        Failure::usage(
-            format!("`{}` names no server: {error}", name.escape_debug()),
-            "etdi list --help",
-        )
+    full.parse().map_err(|_: etdi::core::identity::IdentityError| {
+        let message = format!(
+            "`{}` names no server: write a package URL such as `pkg:cargo/notes`, or `key:` and a \
+             thumbprint of `etdi keys list`",
+            name.escape_debug()
+        );
+        Failure::usage(message, "etdi list --server pkg:cargo/notes -- ./notes")
     })
 }
 

@@ -40,6 +40,13 @@ pub fn remedy(verification: &str) -> &'static str {
         "KEY_UNKNOWN" | "ISSUER_UNTRUSTED" | "NOBODY_TRUSTED" | "FIRST_USE" => {
             "; get the publisher's public keys as a file and name it with `--trust FILE`"
         }
+        "EXECUTABLE_MISMATCH" => {
+            "; each build is signed anew, with `etdi sign`, and none can hold its own digest: a \
+             manifest that is built in goes with `--instance-key`"
+        }
+        "BINDING_MISSING" => {
+            "; sign without `--any-executable`, or with `--instance-key` and a server that has it"
+        }
         "WRONG_SERVER" => "; name the server as its publisher does, with `--server NAME`",
         "UNSIGNED" => "; whoever publishes it signs it with `etdi sign`",
         _ => "",
@@ -74,7 +81,12 @@ pub fn cause(review: &Review, code: &str) -> Option<String> {
 /// A refusal with its cause.
 pub fn because(mut failure: Failure, review: &Review) -> Failure {
     let Some(cause) = cause(review, &failure.code) else { return failure };
-    failure.message = format!("{}: {cause}", failure.message);
+    let refused = match review.outcome() {
+        // Without its advice, which is for programs.
+        ReviewOutcome::Refused(refusal) => refusal.to_string(),
+        _ => failure.message,
+    };
+    failure.message = format!("{refused}: {cause}");
     if let Some(data) = failure.details.as_mut().and_then(|details| details.data.as_object_mut()) {
         let (verification, finding) = found(review);
         data.insert("verification".to_owned(), verification.into());

@@ -431,7 +431,10 @@ fn an_rsa_key_has_its_size() {
     assert_eq!(key.verifying_key().algorithm(), Algorithm::Rs256);
     assert_eq!(key.sign(b"x").unwrap().len(), 256);
     keys.key_algorithm = "PS256".to_owned();
-    assert_eq!(keys.open(&Home::at(None), None).unwrap().verifying_key().algorithm(), Algorithm::Ps256);
+    assert_eq!(
+        keys.open(&Home::at(None), None).unwrap().verifying_key().algorithm(),
+        Algorithm::Ps256
+    );
 }
 
 #[cfg(not(feature = "rsa-keys"))]

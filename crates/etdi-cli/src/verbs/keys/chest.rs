@@ -12,7 +12,7 @@ use crate::exit::Failure;
 use crate::home::{Home, is_exposed, write_private};
 use crate::locked;
 use crate::passphrase;
-use crate::verbs::target::shown_path;
+use crate::verbs::target::{quoted, shown_path};
 
 /// The names of the user's keys, in order.
 ///
@@ -87,8 +87,13 @@ fn write(home: &Home, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 fn taken(path: &Path) -> Failure {
-    let why = "there is a key of that name, choose another";
-    Failure::usage(format!("cannot write `{}`: {why}", path.display()), "etdi keys list")
+    let name = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+    let message = format!(
+        "there is a key `{}` already: yours, or made by the first call that was signed; use it, or \
+         give the new one another name",
+        visible(&name)
+    );
+    Failure::usage(message, format!("etdi keys generate {}-2", quoted(&name)))
 }
 
 /// The public half of a key, without its passphrase.

@@ -79,11 +79,15 @@ pub(super) fn trust(home: &Home, file: &Path, name: Option<&str>) -> Result<Repo
         return follow(home, text.trim());
     }
     let ring = read_keys(file)?;
-    let name = name.ok_or_else(|| {
-        let message = "say whose keys they are: a publisher's origin, or a client's name";
-        Failure::usage(message, "etdi keys trust --help")
-    })?;
     let ids: Vec<KeyId> = ring.iter().map(|key| key.id()).collect();
+    let name = name.ok_or_else(|| {
+        let message = "say with `--as` whose keys they are: a publisher's origin, `etdi:key:` and \
+                       the key's id for a publisher who signs as the key itself, or any other name \
+                       for a client of your servers";
+        let id = ids.first().map(KeyId::to_string).unwrap_or_default();
+        let next = format!("etdi keys trust {} --as etdi:key:{id}", shown_path(file));
+        Failure::usage(message, next)
+    })?;
     let (role, shown) = match name.parse::<ProviderId>() {
         Ok(provider) => {
             let mut anchors = anchors(home)?;

@@ -112,7 +112,10 @@ impl Review {
         let (message, evidence) = match &self.outcome {
             ReviewOutcome::Approved(_) => return ErrorObject::internal("the tool may be called"),
             ReviewOutcome::Refused(refusal) => (
-                refusal.to_string(),
+                match self.verification.as_ref().err().and_then(advice) {
+                    Some(advice) if !refusal.can_be_approved => format!("{refusal}, {advice}"),
+                    _ => refusal.to_string(),
+                },
                 json!({
                     "digest": refusal.digest,
                     "approved": refusal.previous,
@@ -127,4 +130,32 @@ impl Review {
         let data = json!({ wire::ERROR_DATA: self.code(), wire::EVIDENCE: evidence });
         ErrorObject::local(Origin::Refused, message).with_data(&data)
     }
+}
+
+/// What a host does about an attestation that cannot be checked. What the attestation says is not in
+/// it, because it may be the server's own words.
+fn advice(error: &VerifyError) -> Option<&'static str> {
+    Some(match error.code() {
+        "WRONG_SERVER" => {
+            "it is about a server of another name: name this one as its publisher does, such as with \
+             `Program::named`"
+        }
+        "KEY_UNKNOWN" | "ISSUER_UNTRUSTED" | "NOBODY_TRUSTED" => {
+            "its key is not trusted here: trust the publisher's, if you know whose it is"
+        }
+        "KEY_UNAVAILABLE" => "the keys of its issuer cannot be had now: try again later",
+        "EXECUTABLE_MISMATCH" => {
+            "it is about another program: have this build signed, or put the signed one back"
+        }
+        "SCRIPT_MISSING" => "it is about a script that is not the program's first argument",
+        "BINDING_MISSING" => {
+            "nothing proves that this server is the one that it is about: have it signed for the \
+             program's digest or for an instance key"
+        }
+        "POSSESSION_MISSING" | "POSSESSION_OF_OTHER_KEY" | "POSSESSION_INVALID" => {
+            "the server does not prove that it holds the key that it names: it may be a copy"
+        }
+        "REVOCATION_UNKNOWN" => "nothing fresh is known of what was revoked: try again later",
+        _ => return None,
+    })
 }

@@ -1,0 +1,126 @@
+//! What people stumble over who use the command for the first time, and what it tells them.
+
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
+
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const ETDI: &str = env!("CARGO_BIN_EXE_etdi");
+
+/// Somebody with an empty home.
+struct User(TempDir);
+
+impl User {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn run(&self, line: &str) -> Output {
+        let mut command = Command::new(ETDI);
+        for name in ["ETDI_PASSPHRASE_FD", "ETDI_KEY_FILE", "ETDI_STATE", "ETDI_PASSPHRASE"] {
+            command.env_remove(name);
+        }
+        let words = line.split(' ').map(|word| if word == "ETDI" { ETDI } else { word });
+        let home = self.0.path().join("etdi");
+        command.args(words).env("ETDI_HOME", home).current_dir(self.0.path()).output().unwrap()
+    }
+
+    /// What a command that works says.
+    fn says(&self, line: &str) -> String {
+        let output = self.run(line);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{line}: {errors}");
+        String::from_utf8(output.stdout).unwrap() + &errors
+    }
+
+    /// What a command that does not work says.
+    fn fails(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert!(!output.status.success(), "{line}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+#[test]
+fn a_server_is_a_command_after_two_dashes() {
+    let user = User::new();
+    for line in ["list", "list ./notes", "call search", "lock ./notes", "sign --server pkg:cargo/a"]
+    {
+        let said = user.fails(line);
+        assert!(said.contains("after `--`: etdi list -- ./my-server"), "{line}: {said}");
+    }
+    assert!(!user.fails("keys generate --algorithm HS256").contains("after `--`"));
+    let said = String::from_utf8(user.run("list --json ./notes").stdout).unwrap();
+    assert!(said.contains("after `--`"), "{said}");
+    for line in ["list -- https://a.example/mcp", "lock -- http://127.0.0.1:1/mcp"] {
+        let said = user.fails(line);
+        assert!(said.contains("is a URL") && !said.contains("which http"), "{said}");
+    }
+    let said = user.fails("list --server notes -- ./notes");
+    assert!(said.contains("write a package URL such as `pkg:cargo/notes`"), "{said}");
+}
+
+#[test]
+fn a_publisher_that_signs_as_its_key_is_trusted_as_that() {
+    let (publisher, user) = (User::new(), User::new());
+    publisher.says("keys generate");
+    let said = publisher.fails("keys generate");
+    assert!(said.contains("there is a key `default` already"), "{said}");
+    publisher.says("keys generate legacy --algorithm ES256");
+    let public = user.0.path().join("publisher.json");
+    std::fs::write(&public, publisher.says("keys export")).unwrap();
+    let asked = user.fails("keys trust publisher.json");
+    let next = asked.lines().find_map(|line| line.strip_prefix("try:   etdi ")).unwrap();
+    assert!(user.says(next).contains("trusts what etdi:key:"), "{next}");
+    let listed = user.says("keys list");
+    assert!(listed.contains("publishers that you trust\n") && listed.contains("etdi:key:"));
+    assert!(!listed.contains("clients that your servers know"), "{listed}");
+}
+
+#[test]
+fn a_key_that_was_revoked_is_listed_as_revoked() {
+    let user = User::new();
+    user.says("keys generate");
+    assert!(user.says("keys list").contains("in a file"));
+    user.says("keys revoke default");
+    let listed = user.says("keys list");
+    assert!(listed.contains("revoked") && !listed.contains("in a file"), "{listed}");
+}
+
+#[test]
+fn what_was_just_locked_is_not_called_unlocked() {
+    let user = User::new();
+    let first = user.says("lock -- ETDI __demo-server weather");
+    assert!(first.contains("locked 0 tools") && !first.contains("not locked"), "{first}");
+    assert!(user.fails("audit verify missing.jsonl").contains("there is no audit trail"));
+    let said = user.fails("keys encrypt --json nothing");
+    assert!(said.is_empty() || said.contains("there is no key"), "{said}");
+}
+
+/// No program can hold a manifest with its own digest, which is easily overlooked.
+#[test]
+fn a_manifest_that_is_built_in_is_noticed_when_it_is_signed_for_the_program() {
+    let user = User::new();
+    let place = user.0.path();
+    user.says("keys generate");
+    let program = place.join("weather");
+    std::fs::copy(ETDI, &program).unwrap();
+    let sign = "sign --server pkg:cargo/weather -- ./weather __demo-server weather";
+    assert!(!user.says(sign).contains("built in"));
+    assert!(!user.says(sign).contains("built in"));
+    let manifest = std::fs::read(place.join("etdi.manifest.jws")).unwrap();
+    let mut bytes = std::fs::read(&program).unwrap();
+    bytes.extend(manifest);
+    std::fs::remove_file(&program).unwrap();
+    std::fs::copy(ETDI, &program).unwrap();
+    std::fs::write(&program, bytes).unwrap();
+    assert!(user.says(sign).contains("has a manifest built in"));
+}
