@@ -89,6 +89,7 @@ mod together;
 
 pub mod attestation;
 pub mod binding;
+mod bounded;
 pub mod canonical;
 pub mod chain;
 pub mod client_keys;

@@ -1,7 +1,6 @@
 //! From a decision to an approved definition: reads the store, asks the person, writes, notes.
 
 use core::fmt;
-use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +11,7 @@ use super::{
     MAX_RECORDS, Question, Reason, Refusal, Seen, ServerMemory, StoreError, Withdrawn, tagged,
 };
 use crate::audit::{self, AuditError, Auditor};
+use crate::bounded::Bounded;
 use crate::change::Changes;
 use crate::definition::ToolDefinition;
 use crate::digest::Digest;
@@ -88,7 +88,7 @@ pub struct Approvals {
     policy: Arc<Policy>,
     lost_events: Arc<AtomicU64>,
     /// The refusals that are on record, so that each listing does not note them again.
-    noted: Arc<Mutex<HashSet<Digest>>>,
+    noted: Arc<Mutex<Bounded<Digest, (), MAX_RECORDS>>>,
     correlation: Option<Arc<str>>,
     read: Arc<Mutex<Option<Read>>>,
 }
@@ -450,11 +450,12 @@ impl Approvals {
             Some(kind.name()),
         ];
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        // Emptying it now and then costs a line a tool, and no order has to be kept.
-        if noted.len() >= MAX_RECORDS {
-            noted.clear();
+        let mark = tagged("etdi-noted-v1", &parts);
+        let is_news = !noted.contains_key(&mark);
+        if is_news {
+            noted.insert(mark, ());
         }
-        noted.insert(tagged("etdi-noted-v1", &parts))
+        is_news
     }
 
     fn event(&self, kind: EventKind, refusal: &Refusal, facts: &Facts<'_>) -> Event {

@@ -1,6 +1,6 @@
 //! The server's side of attestations: adds them to each listed tool.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -15,6 +15,7 @@ use tower_service::Service;
 use super::{Clock, Pages};
 use crate::attestation::{AttestError, Attestation};
 use crate::binding;
+use crate::bounded::Bounded;
 use crate::definition::{DefinitionError, RawTool};
 use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
@@ -51,7 +52,7 @@ struct Signing {
     lock: Option<Arc<Lock>>,
     on_unsigned: Option<UnsignedListener>,
     capability: Capability,
-    signed: Mutex<HashMap<String, Entry>>,
+    signed: Mutex<Bounded<String, Entry, MAX_KEPT>>,
 }
 
 type UnsignedListener = Arc<dyn Fn(&str, &str) + Send + Sync>;
@@ -415,9 +416,6 @@ impl Signing {
             listener(&tool.name, why);
         }
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        if signed.len() >= MAX_KEPT && !signed.contains_key(&tool.name) {
-            signed.clear();
-        }
         let given = made.signed.clone();
         signed.insert(tool.name.clone(), made);
         Ok(given)

@@ -1,6 +1,6 @@
 //! The client's side: only what was verified as the policy wants, and approved, is seen and called.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -19,6 +19,7 @@ use crate::approval::{
 };
 use crate::audit::{self, AuditError, Auditor};
 use crate::binding::{Challenge, Possession};
+use crate::bounded::Bounded;
 use crate::chain::Frame;
 use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
@@ -40,6 +41,7 @@ mod review;
 mod signed;
 mod tell;
 
+use feature::MAX_FEATURES;
 pub use feature::{FeatureKind, FeatureReview, FeatureStanding};
 pub use review::{Review, ReviewOutcome};
 
@@ -113,7 +115,7 @@ struct State {
     possession: Option<Possession>,
     /// Why the server's answer to the challenge does not count.
     possession_error: Option<VerifyError>,
-    tools: HashMap<String, Entry>,
+    tools: Bounded<String, Entry, MAX_TOOLS>,
     /// The nonce that the server wanted to see last.
     nonce: Option<String>,
     /// Calls that wait for answers, by the digest of their state, with their statements so far.
@@ -125,13 +127,14 @@ struct State {
     /// The bytes of names and texts in `tools`.
     kept: usize,
     /// The page on which a name stood, in the listing that is under way, by the digest of its
-    /// cursor: a server chooses how long that is, and how many names follow it.
+    /// cursor: a server chooses how long that is, and how many names follow it. Names for which
+    /// there is no room are refused, since nobody could tell whether they stood there before.
     pages: HashMap<String, Option<Digest>>,
     /// What is remembered of the server, and the generation of the store in which it was.
     memory: Option<(u64, Option<Arc<ServerMemory>>)>,
     /// What was last wrong with the manifest.
     alarmed: Option<VerifyError>,
-    features: BTreeMap<(FeatureKind, String), Arc<FeatureReview>>,
+    features: Bounded<(FeatureKind, String), Arc<FeatureReview>, MAX_FEATURES>,
 }
 
 /// A tool as it was last listed, and what became of it.
@@ -154,19 +157,26 @@ const MAX_KEPT: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 impl State {
     fn keep(&mut self, name: String, entry: Entry) {
         let size = name.len() + entry.listed.get().len();
-        let full = self.tools.len() >= MAX_TOOLS && !self.tools.contains_key(&name);
         self.forget(&name);
-        if full || self.kept.saturating_add(size) > MAX_KEPT {
-            self.forget_all();
+        while self.kept.saturating_add(size) > MAX_KEPT
+            && let Some((name, oldest)) = self.tools.pop_oldest()
+        {
+            self.no_longer(&name, &oldest);
         }
-        self.kept += size;
-        self.tools.insert(name, entry);
+        self.kept = self.kept.saturating_add(size);
+        if let Some((name, oldest)) = self.tools.insert(name, entry) {
+            self.no_longer(&name, &oldest);
+        }
     }
 
     fn forget(&mut self, name: &str) {
         if let Some(old) = self.tools.remove(name) {
-            self.kept = self.kept.saturating_sub(name.len() + old.listed.get().len());
+            self.no_longer(name, &old);
         }
+    }
+
+    fn no_longer(&mut self, name: &str, old: &Entry) {
+        self.kept = self.kept.saturating_sub(name.len() + old.listed.get().len());
     }
 
     fn forget_all(&mut self) {
@@ -284,7 +294,9 @@ impl VerifyLayer {
 
     /// What became of each prompt and resource template that was listed, and of the instructions.
     pub fn feature_reviews(&self) -> Vec<Arc<FeatureReview>> {
-        self.0.state().features.values().cloned().collect()
+        let mut reviews: Vec<_> = self.0.state().features.values().cloned().collect();
+        reviews.sort_by(|left, right| (left.kind, &left.name).cmp(&(right.kind, &right.name)));
+        reviews
     }
 
     /// What became of one tool.

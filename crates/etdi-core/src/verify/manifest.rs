@@ -18,7 +18,7 @@ use crate::wire::{
 };
 
 /// How many manifests are remembered in parts.
-const CACHED_MANIFESTS: usize = 64;
+pub(super) const CACHED_MANIFESTS: usize = 64;
 
 /// A manifest whose statements hold for a peer. Names digests; a tool is verified against it.
 ///
@@ -172,11 +172,7 @@ impl Verifier {
             VerifyingKey::from_jwk(&one.jwk.to_string()).ok().map(|key| (key, one.clone()))
         });
         let parsed = Parsed { delegated: delegated.collect(), claims: Arc::new(claims), contents };
-        let mut cache = self.cache();
-        if cache.manifests.len() >= CACHED_MANIFESTS {
-            cache.manifests.clear();
-        }
-        cache.manifests.insert(digest, parsed.clone());
+        self.cache().manifests.insert(digest, parsed.clone());
         Ok(parsed)
     }
 }

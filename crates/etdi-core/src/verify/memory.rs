@@ -1,11 +1,11 @@
 //! What was checked before: only that a signature is valid is remembered, and how a manifest is taken
 //! apart.
 
-use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::Verifier;
-use super::manifest::Parsed;
+use super::manifest::{CACHED_MANIFESTS, Parsed};
+use crate::bounded::Bounded;
 use crate::digest::Digest;
 use crate::proof::Evidence;
 use crate::time::UnixTime;
@@ -19,8 +19,8 @@ const CACHE: usize = 4_096;
 #[derive(Default)]
 pub(super) struct Cache {
     pub(super) epoch: u64,
-    pub(super) entries: HashMap<(StatementType, Digest), (Evidence, UnixTime)>,
-    pub(super) manifests: HashMap<Digest, Parsed>,
+    pub(super) entries: Bounded<(StatementType, Digest), (Evidence, UnixTime), CACHE>,
+    pub(super) manifests: Bounded<Digest, Parsed, CACHED_MANIFESTS>,
 }
 
 impl Verifier {
@@ -50,8 +50,7 @@ impl Verifier {
         now: UnixTime,
     ) {
         let mut cache = self.cache();
-        // Emptying it now and then costs less than keeping an order.
-        if cache.epoch != epoch || cache.entries.len() >= CACHE {
+        if cache.epoch != epoch {
             cache.entries.clear();
             cache.epoch = epoch;
         }

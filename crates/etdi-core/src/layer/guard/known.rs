@@ -1,10 +1,10 @@
 //! What the guard knows of each tool, as each caller sees it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use mcp_types::{CacheScope, ListToolsResult, Listed, Principal, RequestContext, Tool};
 
+use crate::bounded::Bounded;
 use crate::chain::Member;
 use crate::definition::{RawTool, ToolDefinition};
 
@@ -62,19 +62,21 @@ impl Said {
     }
 }
 
-type Tools = HashMap<String, Arc<Known>>;
+type Tools = Bounded<String, Arc<Known>, MAX_ENTRIES>;
 
 #[derive(Default)]
 struct Seen {
     everybody: Tools,
     nobody: Tools,
-    principals: HashMap<Principal, Tools>,
+    principals: Bounded<Principal, Tools, MAX_ENTRIES>,
     /// The last form of each tool, so that one that all see alike is read once.
     last: Tools,
+    /// How many tools all principals see.
     entries: usize,
 }
 
-/// The most tools that are known at a time, those of each principal counted.
+/// The most tools that everybody, nobody, and all principals together see: who has not listed for
+/// longest is forgotten, and lists again.
 const MAX_ENTRIES: usize = 65_536;
 
 impl Declared {
@@ -118,19 +120,14 @@ impl Declared {
             return found;
         }
         let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if seen.entries.saturating_add(2 * known.len()) > MAX_ENTRIES {
-            *seen = Seen::default();
+        put(&mut seen.last, &known);
+        match (said, principal) {
+            (Said::Public, _) => put(&mut seen.everybody, &known),
+            (_, Some(principal)) => seen.put(principal, &known),
+            (Said::Nothing, None) => put(&mut seen.nobody, &known),
+            // It counts for nobody but its one reader.
+            (Said::Private, None) => {}
         }
-        let mut added = 0;
-        for known in &known {
-            added += usize::from(put(&mut seen.last, known));
-        }
-        if let Some(tools) = seen.of_mut(principal, said) {
-            for known in &known {
-                added += usize::from(put(tools, known));
-            }
-        }
-        seen.entries += added;
         found
     }
 
@@ -155,25 +152,27 @@ impl Declared {
 }
 
 impl Seen {
-    /// For whom a page counts; `None` when for nobody but its one reader.
-    fn of_mut(&mut self, principal: Option<&Principal>, scope: Said) -> Option<&mut Tools> {
-        match (scope, principal) {
-            (Said::Public, _) => Some(&mut self.everybody),
-            (_, Some(principal)) => {
-                if !self.principals.contains_key(principal) {
-                    self.principals.insert(principal.clone(), Tools::new());
-                }
-                self.principals.get_mut(principal)
-            }
-            (Said::Private, None) => None,
-            (Said::Nothing, None) => Some(&mut self.nobody),
+    /// Keeps what a principal sees, in place of those who have not listed for longest.
+    fn put(&mut self, principal: &Principal, known: &[Arc<Known>]) {
+        let mut own = self.principals.remove(principal).unwrap_or_default();
+        self.entries = self.entries.saturating_sub(own.len());
+        put(&mut own, known);
+        while self.entries.saturating_add(own.len()) > MAX_ENTRIES
+            && let Some((_, oldest)) = self.principals.pop_oldest()
+        {
+            self.entries = self.entries.saturating_sub(oldest.len());
+        }
+        self.entries += own.len();
+        if let Some((_, oldest)) = self.principals.insert(principal.clone(), own) {
+            self.entries = self.entries.saturating_sub(oldest.len());
         }
     }
 }
 
-/// Whether it is new.
-fn put(tools: &mut Tools, known: &Arc<Known>) -> bool {
-    tools.insert(known.listed.name.clone(), known.clone()).is_none()
+fn put(tools: &mut Tools, known: &[Arc<Known>]) {
+    for known in known {
+        tools.insert(known.listed.name.clone(), known.clone());
+    }
 }
 
 #[cfg(test)]
@@ -238,5 +237,9 @@ mod tests {
         }
         let seen = declared.0.read().unwrap();
         assert!(seen.entries <= MAX_ENTRIES && seen.principals.len() <= MAX_ENTRIES);
+        drop(seen);
+        let knows = |name: u32| declared.get(&of(Some(&name.to_string())), "t").is_some();
+        assert!(knows(69_999) && knows(10_000), "the newest are known");
+        assert!(!knows(0), "the oldest made room");
     }
 }

@@ -220,24 +220,31 @@ impl Verifying {
         }
     }
 
-    /// Which tools have a name that stands in this listing more than once.
+    /// Which tools have a name that stands in this listing more than once, or one too many to tell.
     fn twice(&self, page: &ListToolsResult, cursor: Option<String>) -> Vec<bool> {
         let cursor = cursor.map(|cursor| Digest::of_bytes(cursor.as_bytes()));
         let mut state = self.state();
-        if cursor.is_none() || state.pages.len() > MAX_TOOLS {
+        if cursor.is_none() {
             state.pages.clear();
         }
+        let room = MAX_TOOLS.saturating_sub(state.pages.len());
+        let mut added = 0;
         let mut on_page: HashMap<&str, usize> = HashMap::new();
         for tool in page.tools.iter() {
             *on_page.entry(&tool.name).or_default() += 1;
         }
         let twice = page.tools.iter().map(|tool| {
-            let earlier = state.pages.get(&tool.name).is_some_and(|page| *page != cursor);
-            earlier || on_page.get(&*tool.name).is_some_and(|count| *count > 1)
+            let before = state.pages.get(&tool.name);
+            added += usize::from(before.is_none());
+            let unknown = before.is_none() && added > room;
+            let earlier = before.is_some_and(|page| *page != cursor);
+            unknown || earlier || on_page.get(&*tool.name).is_some_and(|count| *count > 1)
         });
         let twice: Vec<bool> = twice.collect();
         for tool in page.tools.iter() {
-            state.pages.entry(tool.name.clone()).or_insert(cursor);
+            if state.pages.len() < MAX_TOOLS {
+                state.pages.entry(tool.name.clone()).or_insert(cursor);
+            }
         }
         twice
     }
