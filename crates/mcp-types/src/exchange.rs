@@ -31,13 +31,12 @@ pub struct Exchange {
 impl Exchange {
     /// An exchange of our own making: fresh id, empty context, nobody listening.
     pub fn new(request: ClientRequest) -> Self {
-        Self {
-            request,
-            context: RequestContext::default(),
-            notifier: Notifier::none(),
-            id: ExchangeId::fresh(),
-            attempt: 0,
-        }
+        Self::of(request, RequestContext::default())
+    }
+
+    /// An exchange that came in with this envelope: fresh id, nobody listening.
+    pub fn of(request: ClientRequest, context: RequestContext) -> Self {
+        Self { request, context, notifier: Notifier::none(), id: ExchangeId::fresh(), attempt: 0 }
     }
 
     /// Which exchange this is, within the process.

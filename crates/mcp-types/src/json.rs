@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use bytestring::ByteString;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use crate::object::NO_OBJECT;
 use crate::place;
@@ -24,6 +24,17 @@ thread_local! {
 pub fn decode<T: DeserializeOwned>(text: &ByteString) -> Result<T, DecodeError> {
     let _restore = Restore(SOURCE.replace(Some(text.clone())));
     read(text)
+}
+
+/// As [`decode`], with a reader of its own.
+pub(crate) fn decode_seed<T, S>(text: &ByteString, seed: S) -> Result<T, DecodeError>
+where
+    S: for<'de> DeserializeSeed<'de, Value = T>,
+{
+    let _restore = Restore(SOURCE.replace(Some(text.clone())));
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    read.map_err(|error| DecodeError::within_text(text, error))
 }
 
 /// Reads `text` as a `T` that keeps nothing of it.

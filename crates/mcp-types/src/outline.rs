@@ -1,13 +1,14 @@
 //! The members of a request, found without reading what is in them.
 //!
 //! Whoever sorts a message needs its `id` and `method`; its `params` are read by their own type right
-//! after. Reading them here too would be a second pass over nearly all of the text.
+//! after. Looking through them here too would be a second pass over nearly all of the text, so where
+//! `params` can be the last member, it is taken for it: [`exact`] says later whether it was.
 
 use bytestring::ByteString;
 use memchr::memchr2;
 
-use crate::RawText;
 use crate::jsonrpc::{Request, RequestId};
+use crate::{Members, RawText};
 
 /// A request of the usual shape: members in any order, each once, none but these.
 ///
@@ -25,6 +26,14 @@ pub(crate) fn request(text: &ByteString) -> Option<Request> {
             "id" if id.is_none() => id = Some(rest.id(text)?),
             "method" if method.is_none() => method = Some(text.slice_ref(rest.string()?)),
             "params" if params.is_none() => {
+                if version
+                    && id.is_some()
+                    && method.is_some()
+                    && let Some(last) = rest.to_the_end()
+                {
+                    let params = Some(RawText::outlined(text.slice_ref(last)));
+                    return Some(Request { id: id?, method: method?, params });
+                }
                 params = Some(RawText::outlined(text.slice_ref(rest.object()?)));
             }
             _ => return None,
@@ -39,8 +48,23 @@ pub(crate) fn request(text: &ByteString) -> Option<Request> {
     }
 }
 
+/// The object that `outlined` begins with, where it is followed by members that nobody knows, as a
+/// message may have behind its `params`; `None` where it is followed by anything else.
+#[cold]
+pub(crate) fn exact(outlined: &str) -> Option<&str> {
+    let mut rest = Rest(outlined);
+    let object = rest.object()?;
+    let more = rest.space().strip_prefix(',')?;
+    let more = serde_json::from_str::<Members>(&format!("{{{more}}}")).ok()?;
+    let known = ["jsonrpc", "id", "method", "params", "result", "error"];
+    more.iter().all(|(name, _)| !known.contains(&name)).then_some(object)
+}
+
 /// What is still to be looked at.
 struct Rest<'a>(&'a str);
+
+/// White space, as JSON knows it.
+const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 impl<'a> Rest<'a> {
     /// Passes over white space, as JSON knows it.
@@ -91,6 +115,13 @@ impl<'a> Rest<'a> {
         // A leading zero is no JSON, and no digit at all is something else.
         let plain = !digits.is_empty() && (digits == "0" || !digits.starts_with('0'));
         digits.parse().ok().filter(|_| plain).map(RequestId::Number)
+    }
+
+    /// All up to the bracket that closes the message, if it may be one object.
+    fn to_the_end(&self) -> Option<&'a str> {
+        let object = self.0.trim_start_matches(SPACE).trim_end_matches(SPACE).strip_suffix('}')?;
+        let object = object.trim_end_matches(SPACE);
+        (object.starts_with('{') && object.ends_with('}')).then_some(object)
     }
 
     /// An object up to the bracket that closes it.
@@ -159,7 +190,6 @@ mod tests {
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":1,\"method\":\"m\"}",
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":[]}",
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{\"a\":\"}",
-            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{}}}",
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",}",
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\"} {}",
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\\u0041\"}",
@@ -167,6 +197,51 @@ mod tests {
             "{\"jsonrpc\":\"2.0\",\"id\":1 \"method\":\"m\"}",
         ] {
             assert_eq!(outline(text), None, "{text}");
+        }
+    }
+
+    /// What a reader of `params` finds in a message whose `params` may not be its last member.
+    fn params(tail: &str) -> Result<String, crate::DecodeError> {
+        let text = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{tail}");
+        let params = outline(&text).unwrap().params.unwrap();
+        let read = params.parse::<Members>().map(|read| format!("{read:?}"));
+        let checked = params.checked();
+        assert_eq!(checked.is_ok(), read.is_ok(), "{tail}");
+        if let Ok(checked) = checked {
+            assert_eq!(checked.get(), params.get(), "{tail}");
+            assert_eq!(format!("{:?}", checked.parse::<Members>()?), read.clone()?, "{tail}");
+        }
+        read
+    }
+
+    #[test]
+    fn members_behind_the_parameters_are_not_among_them() {
+        let read = params("{\"a\":1}}").unwrap();
+        for tail in [
+            " {\"a\":1} } \n",
+            "{\"a\":1},\"extra\":{}}",
+            "{\"a\":1} , \"extra\" : {\"id\":2,\"b\":[\"}\"]}, \"more\":{} }",
+        ] {
+            assert_eq!(params(tail).unwrap(), read, "{tail}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_member_behind_the_parameters_is_no_message() {
+        for tail in [
+            "{\"a\":1}}}",
+            "{\"a\":1} {}}",
+            "{\"a\":1},{}}",
+            "{\"a\":1},\"extra\":{},}}",
+            "{\"a\":1},\"extra\":{]}}",
+            "{\"a\":1},\"id\":{}}",
+            "{\"a\":1},\"extra\":1,\"i\\u0064\":2,\"x\":{}}",
+            "{\"a\":1},\"params\":{}}",
+            "{\"a\":1},\"extra\":{},\"extra\":{}}",
+            "{\"a\":{}}",
+        ] {
+            let whole = params(tail);
+            assert!(whole.is_err_and(|error| error.syntax), "{tail}");
         }
     }
 }

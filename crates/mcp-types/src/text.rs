@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::json::{self, DecodeError};
+use crate::outline;
 
 /// The JSON text of exactly one value.
 ///
@@ -36,6 +37,8 @@ pub struct RawText(Repr);
 #[derive(Clone)]
 enum Repr {
     Slice(ByteString),
+    /// The `params` of a message and perhaps members behind it, which no reader has passed yet.
+    Outlined(ByteString),
     Ready(Arc<RawValue>),
 }
 
@@ -62,18 +65,42 @@ impl RawText {
 
     /// A range of a message that opens and closes like an object; its reader says whether it is one.
     pub(crate) fn outlined(text: ByteString) -> Self {
-        Self(Repr::Slice(text))
+        Self(Repr::Outlined(text))
     }
 
     /// The text again, once it is known to be JSON.
     pub(crate) fn checked(&self) -> Result<Self, DecodeError> {
-        self.parse::<serde::de::IgnoredAny>().map(|_| self.clone())
+        self.parse::<serde::de::IgnoredAny>().map(|_| self.settled())
+    }
+
+    /// The text again, once a reader has passed it.
+    pub(crate) fn settled(&self) -> Self {
+        match &self.0 {
+            Repr::Outlined(text) => Self(Repr::Slice(text.slice_ref(self.get()))),
+            _ => self.clone(),
+        }
+    }
+
+    /// What `read` makes of the text.
+    pub(crate) fn read<T>(
+        &self,
+        mut read: impl FnMut(&ByteString) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        match &self.0 {
+            Repr::Slice(text) => read(text),
+            Repr::Outlined(text) => read(text).or_else(|error| {
+                let exact = if error.syntax { outline::exact(text) } else { None };
+                exact.map_or(Err(error), |exact| read(&text.slice_ref(exact)))
+            }),
+            Repr::Ready(raw) => read(&ByteString::from(raw.get())),
+        }
     }
 
     /// The text itself.
     pub fn get(&self) -> &str {
         match &self.0 {
             Repr::Slice(text) => text,
+            Repr::Outlined(text) => outline::exact(text).unwrap_or(text),
             Repr::Ready(raw) => raw.get(),
         }
     }
@@ -85,8 +112,8 @@ impl RawText {
     /// When the value is not a `T`; the error names the path of the member that does not fit.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         match &self.0 {
-            Repr::Slice(text) => json::decode(text),
             Repr::Ready(raw) => json::decode_copying(raw.get()),
+            _ => self.read(json::decode),
         }
     }
 
@@ -126,7 +153,7 @@ impl Serialize for RawText {
         match &self.0 {
             Repr::Ready(raw) => raw.serialize(serializer),
             // Only a gateway sends on what it received, so only it pays for this second look.
-            Repr::Slice(text) => serde_json::from_str::<&RawValue>(text)
+            _ => serde_json::from_str::<&RawValue>(self.get())
                 .map_err(serde::ser::Error::custom)?
                 .serialize(serializer),
         }
@@ -135,14 +162,30 @@ impl Serialize for RawText {
 
 impl<'de> Deserialize<'de> for RawText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // What says nothing is common, and need not hold on to its message.
+        let nothing = |text: &str| (text == "{}").then(|| Self::literal("{}"));
+        let (Ok(text) | Err(text)) = Self::unless(deserializer, nothing)?;
+        Ok(text)
+    }
+}
+
+impl RawText {
+    /// Reads a value: what `known` makes of its text, or else the text.
+    pub(crate) fn unless<'de, D: Deserializer<'de>, T>(
+        deserializer: D,
+        known: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Result<T, Self>, D::Error> {
         if !json::has_source() {
             let owned = Box::<RawValue>::deserialize(deserializer)?;
-            return Ok(Self(Repr::Ready(Arc::from(owned))));
+            let known = known(owned.get());
+            return Ok(known.ok_or_else(|| Self(Repr::Ready(Arc::from(owned)))));
         }
         let raw = <&RawValue>::deserialize(deserializer)?;
-        Ok(Self(match json::slice_of_source(raw.get()) {
-            Some(slice) => Repr::Slice(slice),
-            None => Repr::Ready(Arc::from(raw.to_owned())),
+        Ok(known(raw.get()).ok_or_else(|| {
+            Self(match json::slice_of_source(raw.get()) {
+                Some(slice) => Repr::Slice(slice),
+                None => Repr::Ready(Arc::from(raw.to_owned())),
+            })
         }))
     }
 }

@@ -59,7 +59,7 @@ fn results_are_stamped_in_one_era_and_plain_in_the_other() {
     let mut result = ListToolsResult::new(Items::default());
     result.ttl_ms = Some(5);
     let outcome = Outcome::from(ServerResult::ListTools(result));
-    let stamp = Stamp { server_info: params(r#"{"name":"s","version":"1"}"#) };
+    let stamp = Stamp::new(params(r#"{"name":"s","version":"1"}"#).unwrap());
     let encode = |codec: &dyn Codec| {
         let mut out = Vec::new();
         codec.encode_response(&mut out, &"a".into(), Ok(&outcome), &stamp).unwrap();

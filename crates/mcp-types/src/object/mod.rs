@@ -75,7 +75,7 @@ impl Lift for Lifted {
         let place = match name {
             "_meta" if self.meta.is_some() => return Err(twice(name)),
             "_meta" => {
-                self.meta = Some(map.next_value()?);
+                map.next_value_seed(self.meta.insert(Envelope::default()))?;
                 return Ok(true);
             }
             "inputResponses" => &mut self.input_responses,
@@ -87,17 +87,6 @@ impl Lift for Lifted {
         }
         *place = Some(map.next_value()?);
         Ok(true)
-    }
-}
-
-/// Parameters together with what was lifted from them.
-pub(crate) struct WithLifted<T>(pub(crate) T, pub(crate) Lifted);
-
-impl<'de, T: Object> Deserialize<'de> for WithLifted<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut lifted = Lifted::default();
-        let params = deserializer.deserialize_map(Reader::new(&mut lifted))?;
-        Ok(Self(params, lifted))
     }
 }
 
@@ -116,6 +105,14 @@ pub(crate) struct Reader<'l, T, L> {
 impl<'l, T, L> Reader<'l, T, L> {
     pub(crate) fn new(lift: &'l mut L) -> Self {
         Self { lift, object: PhantomData }
+    }
+}
+
+impl<'de, T: Object, L: Lift> DeserializeSeed<'de> for Reader<'_, T, L> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
@@ -196,17 +193,33 @@ pub(crate) fn read_params<T: serde::de::DeserializeOwned>(
     }
 }
 
+/// The parameters of a request, less what is lifted from them.
+pub(crate) fn read_lifting<T: Object>(
+    params: Option<&RawText>,
+    lifted: &mut Lifted,
+) -> Result<T, DecodeError> {
+    match params {
+        Some(params) => params.read(|text| {
+            // What a first look lifted is not from here.
+            *lifted = Lifted::default();
+            json::decode_seed(text, Reader::new(lifted))
+        }),
+        None => json::decode_seed(&ByteString::from_static("{}"), Reader::new(lifted)),
+    }
+}
+
 /// Parameters of a method that is not in the table, parted from their `_meta`.
 pub(crate) fn read_unknown_params(
     params: Option<&RawText>,
-) -> Result<(Option<RawText>, Lifted), DecodeError> {
-    let Some(text) = params else { return Ok((None, Lifted::default())) };
+    lifted: &mut Lifted,
+) -> Result<Option<RawText>, DecodeError> {
+    let Some(text) = params else { return Ok(None) };
     let Unknown { members, meta } = text.parse()?;
     if meta.is_none() {
-        return Ok((Some(text.clone()), Lifted::default()));
+        return Ok(Some(text.settled()));
     }
-    let rest = RawText::of(&members).map_err(|error| DecodeError::new("", error.to_string()))?;
-    Ok((Some(rest), Lifted { meta, ..Lifted::default() }))
+    lifted.meta = meta;
+    RawText::of(&members).map(Some).map_err(|error| DecodeError::new("", error.to_string()))
 }
 
 /// The parameters of an unknown method.

@@ -20,6 +20,8 @@ pub(crate) struct Stamp<'a> {
     pub(crate) base_meta: Option<&'a Meta>,
     /// Members of `_meta`; they replace what stands there.
     pub(crate) meta: &'a [(&'a str, StampValue<'a>)],
+    /// The same as text, for an object without `_meta`.
+    pub(crate) meta_text: Option<&'a RawText>,
     /// Members that are not written.
     pub(crate) omit: &'a [&'a str],
 }
@@ -49,7 +51,7 @@ impl Serialize for StampValue<'_> {
 impl Stamp<'_> {
     /// Adds nothing.
     pub(crate) const NONE: Stamp<'static> =
-        Stamp { first: &[], defaults: &[], base_meta: None, meta: &[], omit: &[] };
+        Stamp { first: &[], defaults: &[], base_meta: None, meta: &[], meta_text: None, omit: &[] };
 
     fn omits(&self, name: &str) -> bool {
         self.omit.contains(&name)
@@ -103,6 +105,9 @@ impl Stamp<'_> {
         map: &mut M,
         own: Option<&Meta>,
     ) -> Result<(), M::Error> {
+        if let (None, None, Some(text)) = (own, self.base_meta, self.meta_text) {
+            return map.serialize_entry("_meta", text);
+        }
         match (own, self.base_meta, self.meta) {
             (None, None, []) => Ok(()),
             (Some(own), None, []) => self.present(map, "_meta", own),

@@ -406,15 +406,24 @@ macro_rules! methods {
             method: &str,
             params: Option<&$crate::RawText>,
         ) -> Result<(Self, $crate::object::Lifted), $crate::DecodeError> {
+            let mut lifted = $crate::object::Lifted::default();
+            let request = Self::decode_lifting(method, params, &mut lifted)?;
+            Ok((request, lifted))
+        }
+
+        /// As [`decode`](Self::decode); what belongs to the envelope is put where it is wanted.
+        pub(crate) fn decode_lifting(
+            method: &str,
+            params: Option<&$crate::RawText>,
+            lifted: &mut $crate::object::Lifted,
+        ) -> Result<Self, $crate::DecodeError> {
             match method {
                 $( $method => {
-                    let read = $crate::object::read_params(params)?;
-                    let $crate::object::WithLifted(params, lifted) = read;
-                    Ok((Self::$variant(params), lifted))
+                    $crate::object::read_lifting(params, lifted).map(Self::$variant)
                 } )+
                 _ => {
-                    let (params, lifted) = $crate::object::read_unknown_params(params)?;
-                    Ok((Self::Extension { method: method.to_owned(), params }, lifted))
+                    let params = $crate::object::read_unknown_params(params, lifted)?;
+                    Ok(Self::Extension { method: method.to_owned(), params })
                 }
             }
         }

@@ -9,8 +9,8 @@ use crate::error::codes;
 use crate::members::keys;
 use crate::object::{Stamp as MemberStamp, StampValue, Stamped};
 use crate::{
-    ClientRequest, DecodeError, ErrorObject, Exchange, Members, Outcome, RawText, RequestContext,
-    RequestId, ServerResult,
+    ClientRequest, DecodeError, ErrorObject, Exchange, Lifted, Members, Outcome, RawText,
+    RequestContext, RequestId, ServerResult,
 };
 
 /// The codec of the era with a handshake.
@@ -26,7 +26,9 @@ impl ServerCodec for Legacy {
         method: &str,
         params: Option<&RawText>,
     ) -> Result<Incoming, ErrorObject> {
-        let (request, lifted) = ClientRequest::decode(method, params).map_err(bad_params)?;
+        let mut lifted = Lifted::default();
+        let request =
+            ClientRequest::decode_lifting(method, params, &mut lifted).map_err(bad_params)?;
         if request.method_info().is_some_and(|info| !info.legacy) {
             return Err(ErrorObject::method_not_found(method));
         }

@@ -8,9 +8,10 @@ mod legacy;
 mod modern;
 mod splice;
 
+use crate::members::keys;
 use crate::version::Era;
 use crate::{
-    ClientNotification, ClientRequest, DecodeError, ErrorObject, Exchange, Outcome,
+    ClientNotification, ClientRequest, DecodeError, ErrorObject, Exchange, Members, Outcome,
     ProtocolVersion, RawText, RequestContext, RequestId, ServerNotification,
 };
 
@@ -39,8 +40,20 @@ pub struct Incoming {
 /// What a server's edge writes on every result of the modern era.
 #[derive(Debug, Clone, Default)]
 pub struct Stamp {
-    /// The text of the server's `Implementation`, for `_meta`; `None` leaves it out.
-    pub server_info: Option<RawText>,
+    server_info: Option<RawText>,
+    /// The `_meta` of a result that has none of its own, written once for all of them.
+    meta: Option<RawText>,
+}
+
+impl Stamp {
+    /// Nothing is said of the server.
+    pub const NONE: Self = Self { server_info: None, meta: None };
+
+    /// The text of the server's `Implementation` stands in the `_meta` of each result.
+    pub fn new(server_info: RawText) -> Self {
+        let meta = Members::from_iter([(keys::SERVER_INFO, server_info.clone())]);
+        Self { server_info: Some(server_info), meta: RawText::of(&meta).ok() }
+    }
 }
 
 /// Reads and writes one era's messages at the server's end. All writing appends whole messages to a

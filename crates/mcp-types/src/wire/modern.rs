@@ -4,12 +4,13 @@ use serde::Deserialize;
 
 use super::splice;
 use super::{Codec, EncodeError, Incoming, ServerCodec, Stamp};
+use crate::envelope::Revision;
 use crate::error::codes;
 use crate::members::keys;
 use crate::object::{Stamp as MemberStamp, StampValue, Stamped};
 use crate::version::Era;
 use crate::{
-    ClientRequest, DecodeError, ErrorObject, Exchange, Outcome, ProtocolVersion, RawText,
+    ClientRequest, DecodeError, ErrorObject, Exchange, Lifted, Outcome, ProtocolVersion, RawText,
     RequestContext, RequestId, ServerResult,
 };
 
@@ -26,7 +27,9 @@ impl ServerCodec for Modern {
         method: &str,
         params: Option<&RawText>,
     ) -> Result<Incoming, ErrorObject> {
-        let (request, lifted) = ClientRequest::decode(method, params).map_err(bad_params)?;
+        let mut lifted = Lifted::default();
+        let request =
+            ClientRequest::decode_lifting(method, params, &mut lifted).map_err(bad_params)?;
         if request.method_info().is_some_and(|info| !info.modern) {
             return Err(ErrorObject::method_not_found(method));
         }
@@ -68,7 +71,7 @@ impl ServerCodec for Modern {
         };
         let server_info = stamp.server_info.as_ref();
         let meta = server_info.map(|info| (keys::SERVER_INFO, StampValue::Raw(info)));
-        let meta = meta.as_slice();
+        let (meta, meta_text) = (meta.as_slice(), stamp.meta.as_ref());
         splice::result(out, id, |out| match outcome {
             // A result of an extension says itself what it is.
             Outcome::Complete(ServerResult::Extension(text)) => serde_json::to_writer(out, text),
@@ -77,12 +80,14 @@ impl ServerCodec for Modern {
                     first: COMPLETE,
                     defaults: NO_CACHING,
                     meta,
+                    meta_text,
                     ..MemberStamp::NONE
                 };
                 serde_json::to_writer(out, &Stamped { value: result, stamp })
             }
             Outcome::InputRequired(asked) => {
-                let stamp = MemberStamp { first: INPUT_REQUIRED, meta, ..MemberStamp::NONE };
+                let stamp =
+                    MemberStamp { first: INPUT_REQUIRED, meta, meta_text, ..MemberStamp::NONE };
                 serde_json::to_writer(out, &Stamped { value: asked, stamp })
             }
         })
@@ -154,17 +159,18 @@ const INPUT_REQUIRED: &[(&str, StampValue<'_>)] =
 const NO_CACHING: &[(&str, StampValue<'_>)] =
     &[("ttlMs", StampValue::Number(0)), ("cacheScope", StampValue::Text("private"))];
 
-fn served_version(text: Option<&RawText>) -> Result<ProtocolVersion, ErrorObject> {
-    let Some(text) = text else { return Err(missing(keys::PROTOCOL_VERSION)) };
-    // A revision that we know is told from its text as it stands, without a copy.
-    if let Some(version) = ProtocolVersion::parse(text.get().trim_matches('"'))
-        && version.era() == Era::Modern
-    {
-        return Ok(version);
+fn served_version(named: Option<&Revision>) -> Result<ProtocolVersion, ErrorObject> {
+    match named {
+        Some(Revision::Known(version)) if version.era() == Era::Modern => Ok(*version),
+        Some(Revision::Known(version)) => Err(unsupported(version.as_str())),
+        Some(Revision::Other(text)) => {
+            let requested = text.parse::<String>().map_err(|error| {
+                bad_params(error.within(keys::PROTOCOL_VERSION).within("_meta"))
+            })?;
+            Err(unsupported(&requested))
+        }
+        None => Err(missing(keys::PROTOCOL_VERSION)),
     }
-    let requested: String =
-        text.parse().map_err(|e| bad_params(e.within(keys::PROTOCOL_VERSION).within("_meta")))?;
-    Err(unsupported(&requested))
 }
 
 /// `-32022` with what was asked for and what is served.

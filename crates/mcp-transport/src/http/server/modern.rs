@@ -11,7 +11,7 @@ use mcp_types::version::Era;
 use mcp_types::wire::{MODERN, ServerCodec};
 use mcp_types::{
     ClientRequest, ErrorObject, Exchange, Extensions, Members, Principal, ProtocolVersion,
-    RequestContext, RequestId, keys,
+    RequestId, keys,
 };
 use serde::Serialize;
 
@@ -62,29 +62,27 @@ fn open(
     if let Some(name) = headers::name_of(&incoming.request) {
         repeated.check_name(&name).map_err(|error| refused(&id, &error))?;
     }
-    let mut context = incoming.context;
-    if matches!(incoming.request, ClientRequest::CallTool(_)) {
-        context.extensions.insert_shared(repeated.params(shared.unmirrored()));
+    let mut exchange = Exchange::of(incoming.request, incoming.context);
+    let extensions = &mut exchange.context.extensions;
+    if matches!(exchange.request, ClientRequest::CallTool(_)) {
+        extensions.insert_shared(repeated.params(shared.unmirrored()));
     }
-    extend(&mut context.extensions, parts.clone());
-    start(shared, id, incoming.request, context, cx)
+    extend(extensions, parts.clone());
+    start(shared, id, exchange, cx)
 }
 
 fn start(
     shared: &Arc<Shared>,
     id: RequestId,
-    request: ClientRequest,
-    context: RequestContext,
+    exchange: Exchange,
     cx: &mut Context<'_>,
 ) -> Result<Call, Answer> {
-    let listens = matches!(request, ClientRequest::SubscriptionsListen(_));
+    let listens = matches!(exchange.request, ClientRequest::SubscriptionsListen(_));
     let place = if listens { Some(Place::take(shared)) } else { None };
     if let Some(None) = place {
         let text = "there are as many streams open as there may be, try again later";
         return Err(unavailable(Some(&id), &ErrorObject::internal(text)));
     }
-    let mut exchange = Exchange::new(request);
-    exchange.context = context;
     let call = Call::start(shared, id, exchange, (&MODERN, Era::Modern, listens), cx);
     Ok(match place.flatten() {
         Some(place) => call.lasting(place),

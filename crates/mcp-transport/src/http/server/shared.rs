@@ -36,7 +36,7 @@ pub(super) struct Shared {
     closing: watch::Sender<bool>,
 }
 
-static NOBODY: Stamp = Stamp { server_info: None };
+static NOBODY: Stamp = Stamp::NONE;
 
 impl Shared {
     pub(super) fn new(service: impl ExchangeService, options: HttpOptions) -> Self {
@@ -126,7 +126,8 @@ impl Shared {
     pub(super) fn learn_identity(&self, found: &DiscoverResult) {
         self.stamp.get_or_init(|| {
             let named = found.meta.as_ref().and_then(|meta| meta.get(keys::SERVER_INFO));
-            Stamp { server_info: named.and_then(|text| RawText::new(text.get()).ok()) }
+            let info = named.and_then(|text| RawText::new(text.get()).ok());
+            info.map_or(Stamp::NONE, Stamp::new)
         });
     }
 
@@ -180,7 +181,10 @@ struct Of<S>(S);
 
 impl<S: ExchangeService> Behind for Of<S> {
     fn start(&self, exchange: Exchange, cx: &mut Context<'_>) -> ExchangeFuture {
+        // Taken from here by the guarded call, because what a guard is given is moved once more.
+        let mut exchange = Some(exchange);
         let begin = || -> ExchangeFuture {
+            let Some(exchange) = exchange.take() else { return Box::pin(std::future::pending()) };
             let mut service = self.0.clone();
             match service.poll_ready(cx) {
                 Poll::Ready(Ok(())) => Box::pin(service.call(exchange)),

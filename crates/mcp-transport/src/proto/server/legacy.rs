@@ -229,8 +229,7 @@ impl ServerConn {
                 Err(_) if has_envelope(&request) => return self.request_modern(request, batch),
                 Err(error) => error,
                 Ok(incoming) => {
-                    let mut exchange = Exchange::new(incoming.request);
-                    exchange.context = incoming.context;
+                    let mut exchange = Exchange::of(incoming.request, incoming.context);
                     legacy.paste(&mut exchange.context);
                     let inputs = legacy.can_be_asked().then(|| {
                         Box::new(Inputs {

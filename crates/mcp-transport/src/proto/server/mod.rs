@@ -328,7 +328,8 @@ impl ServerConn {
     fn learn_identity(&mut self, found: &mcp_types::DiscoverResult) {
         let named = found.meta.as_ref().and_then(|meta| meta.get(keys::SERVER_INFO));
         // The text as it stands may be a range of a larger message, so it is copied.
-        self.stamp.server_info = named.and_then(|text| RawText::new(text.get()).ok());
+        let info = named.and_then(|text| RawText::new(text.get()).ok());
+        self.stamp = info.map_or(Stamp::NONE, Stamp::new);
     }
 
     fn remove(&mut self, exchange: ExchangeId) -> Option<Entry> {

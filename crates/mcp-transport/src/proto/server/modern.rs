@@ -22,8 +22,7 @@ impl ServerConn {
             _ => Kind::Call,
         };
         let log_level = incoming.context.log_level;
-        let mut exchange = Exchange::new(incoming.request);
-        exchange.context = incoming.context;
+        let exchange = Exchange::of(incoming.request, incoming.context);
         let request = Some(request.id);
         self.start(
             exchange,
