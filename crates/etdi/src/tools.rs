@@ -40,6 +40,10 @@ impl<S, T: Tool<S>> Tool<S> for Declared<T> {
     fn may_log(&self) -> bool {
         self.tool.may_log()
     }
+
+    fn may_ask(&self) -> bool {
+        self.tool.may_ask()
+    }
 }
 
 /// Registers tools with a declaration, before a server is built and while it runs.

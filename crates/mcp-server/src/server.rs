@@ -439,12 +439,12 @@ pub(crate) fn tooled<S: Send + Sync + 'static>(
     let definition = tool.definition()?;
     let name = definition.name.clone();
     check_name(&name)?;
-    let (state, task) = (state.clone(), tool.task());
+    let (state, task, asks) = (state.clone(), tool.task(), tool.may_ask());
     let mirrored = Mirrored::of(definition.input_schema.text()).map_err(|source| {
         BuildError::Definition { name: name.clone().into(), source: source.into() }
     })?;
     let listed = listed(&name, definition)?;
-    Ok(New { name, listed, handler: Box::new(Bound { tool, state, task, mirrored }) })
+    Ok(New { name, listed, handler: Box::new(Bound { tool, state, task, asks, mirrored }) })
 }
 
 /// The tool, unless it needs tasks and there are none.

@@ -4,18 +4,22 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mcp_types::{
-    ClientRequest, ErrorObject, Exchange, ExchangeFuture, Notifier, Outcome, RequestContext,
+    CallToolRequestParams, ClientRequest, ErrorObject, Exchange, ExchangeFuture, Notifier, Outcome,
+    RequestContext, Tool,
 };
 use tower_service::Service;
 use tracing::Span;
 
-use crate::lifespan::{Life, Running};
+use crate::lifespan::Running;
 use crate::nearest::hint;
-use crate::request_state::Sealed;
+use crate::registry::Entry;
+use crate::request_state::Sealing;
 use crate::subscription::listen;
+use crate::tool::Handler;
 use crate::{Server, span};
 
 impl Service<Exchange> for Server {
@@ -29,33 +33,33 @@ impl Service<Exchange> for Server {
 
     fn call(&mut self, mut exchange: Exchange) -> ServerFuture {
         exchange.forget_foreign_caller();
-        let Exchange { request, mut context, notifier, .. } = exchange;
+        let Exchange { request, context, notifier, .. } = exchange;
         let span = span::of(&request, &context);
-        let opened =
-            Sealed::open(self.0.seal.as_ref(), &request, &mut context).and_then(|sealed| {
-                let running = self.0.life.as_ref().map(Life::enter).transpose()?;
-                Ok((sealed, running))
-            });
-        let (sealed, running) = match opened {
-            Ok(opened) => opened,
+        let Some(life) = &self.0.life else {
+            return self.dispatch(span, request, context, notifier);
+        };
+        let running = match life.enter() {
+            Ok(running) => running,
             Err(error) => return ServerFuture::ready(&span, Err(error)),
         };
-        let started = match &self.0.life {
-            Some(life) if !life.has_started() => {
-                let (life, server, inner) = (life.clone(), self.clone(), span.clone());
-                let runtime = context.runtime.clone();
-                ServerFuture::start(span, || {
-                    Box::pin(async move {
-                        life.start(runtime.as_ref()).await?;
-                        server.dispatch(inner, request, context, notifier).await
-                    })
+        let mut started = if life.has_started() {
+            self.dispatch(span, request, context, notifier)
+        } else {
+            let (life, server, inner) = (life.clone(), self.clone(), span.clone());
+            let runtime = context.runtime.clone();
+            ServerFuture::start(span, || {
+                Box::pin(async move {
+                    life.start(runtime.as_ref()).await?;
+                    server.dispatch(inner, request, context, notifier).await
                 })
-            }
-            _ => self.dispatch(span, request, context, notifier),
+            })
         };
-        ServerFuture { sealed, running, ..started }
+        started.running = Some(running);
+        started
     }
 }
+
+type ToolEntry = Entry<Tool, dyn Handler>;
 
 impl Server {
     /// Starts what answers a request.
@@ -66,37 +70,28 @@ impl Server {
         context: RequestContext,
         notifier: Notifier,
     ) -> ServerFuture {
-        let incoming = Incoming { request: context, notifier, server: self.clone() };
-        match request {
-            ClientRequest::CallTool(call) => {
-                let visibility = &self.0.catalog.visibility;
-                let tool = self.0.tools.find(&call.name);
-                let Some(tool) =
-                    tool.filter(|tool| visibility.shows(&incoming.request, &**tool.listed))
-                else {
-                    let request = &incoming.request;
-                    let near =
-                        self.0.tools.near(&call.name, |tool| visibility.shows(request, tool));
-                    return ServerFuture::ready(&span, Err(no_tool(&call.name, near.as_deref())));
-                };
-                let headers = incoming.request.extensions.get();
-                let mirrored = tool.handler.mirrored();
-                if let Err(error) = mirrored.check(headers, call.arguments.as_ref()) {
-                    return ServerFuture::ready(&span, Err(error));
-                }
-                let support = tool.handler.task();
-                if let Some(tasks) = &self.0.tasks
-                    && tasks.concern(support, &incoming.request)
-                {
-                    let tasks = tasks.clone();
-                    return ServerFuture::start(span, || tasks.call(support, call, incoming));
-                }
-                ServerFuture::start(span, || tool.handler.call(call.name, call.arguments, incoming))
+        let mut incoming = Incoming { request: context, notifier, server: self.clone() };
+        let tool = match &request {
+            ClientRequest::CallTool(call) => match self.tool(call, &incoming.request) {
+                Ok(tool) => Some(tool),
+                Err(error) => return ServerFuture::ready(&span, Err(error)),
+            },
+            _ => None,
+        };
+        let may_ask = tool.as_ref().is_none_or(|tool| tool.handler.may_ask());
+        let seal = self.0.seal.as_ref();
+        let sealing = match Sealing::open(seal, may_ask, &request, &mut incoming.request) {
+            Ok(sealing) => sealing,
+            Err(error) => return ServerFuture::ready(&span, Err(error)),
+        };
+        let mut started = match (request, tool) {
+            (ClientRequest::CallTool(call), Some(tool)) => {
+                self.call_tool(span, &tool, call, incoming)
             }
-            ClientRequest::SubscriptionsListen(params) => {
+            (ClientRequest::SubscriptionsListen(params), _) => {
                 ServerFuture::start(span, || Box::pin(listen(params.notifications, incoming)))
             }
-            ClientRequest::Extension { method, params } if method.starts_with("tasks/") => {
+            (ClientRequest::Extension { method, params }, _) if method.starts_with("tasks/") => {
                 match &self.0.tasks {
                     Some(tasks) => {
                         let tasks = tasks.clone();
@@ -105,8 +100,44 @@ impl Server {
                     None => ServerFuture::ready(&span, Err(ErrorObject::method_not_found(&method))),
                 }
             }
-            other => self.serve(span, other, incoming),
+            (other, _) => self.serve(span, other, incoming),
+        };
+        started.sealing = sealing;
+        started
+    }
+
+    fn call_tool(
+        &self,
+        span: Span,
+        tool: &ToolEntry,
+        call: CallToolRequestParams,
+        incoming: Incoming,
+    ) -> ServerFuture {
+        let support = tool.handler.task();
+        if let Some(tasks) = &self.0.tasks
+            && tasks.concern(support, &incoming.request)
+        {
+            let tasks = tasks.clone();
+            return ServerFuture::start(span, || tasks.call(support, call, incoming));
         }
+        ServerFuture::start(span, || tool.handler.call(call.name, call.arguments, incoming))
+    }
+
+    /// The tool of a call, if whoever asks may see it and its headers say what the arguments say.
+    fn tool(
+        &self,
+        call: &CallToolRequestParams,
+        request: &RequestContext,
+    ) -> Result<Arc<ToolEntry>, ErrorObject> {
+        let visibility = &self.0.catalog.visibility;
+        let tool = self.0.tools.find(&call.name);
+        let Some(tool) = tool.filter(|tool| visibility.shows(request, &**tool.listed)) else {
+            let near = self.0.tools.near(&call.name, |tool| visibility.shows(request, tool));
+            return Err(no_tool(&call.name, near.as_deref()));
+        };
+        let headers = request.extensions.get();
+        tool.handler.mirrored().check(headers, call.arguments.as_ref())?;
+        Ok(tool)
     }
 }
 
@@ -142,8 +173,8 @@ pub(crate) fn refused(error: ErrorObject) -> ExchangeFuture {
 #[must_use = "a call does nothing unless it is polled"]
 pub struct ServerFuture {
     state: State,
-    /// Where the server seals request states: for what it seals this one.
-    sealed: Option<Box<Sealed>>,
+    /// Whether what it asks may leave, and under which seal.
+    sealing: Sealing,
     /// Where the server has a lifespan: that it must not stop yet.
     running: Option<Running>,
 }
@@ -160,7 +191,7 @@ impl ServerFuture {
         match span.in_scope(|| catch_unwind(AssertUnwindSafe(start))) {
             Ok(future) => {
                 let state = State::Running { future, span };
-                Self { state, sealed: None, running: None }
+                Self { state, sealing: Sealing::None, running: None }
             }
             Err(panic) => Self::ready(&span, Err(panicked(&*panic, &span))),
         }
@@ -168,7 +199,7 @@ impl ServerFuture {
 
     pub(crate) fn ready(span: &Span, result: Result<Outcome, ErrorObject>) -> Self {
         span::note(span, &result);
-        Self { state: State::Ready(Box::new(result)), sealed: None, running: None }
+        Self { state: State::Ready(Box::new(result)), sealing: Sealing::None, running: None }
     }
 }
 
@@ -186,9 +217,9 @@ impl Future for ServerFuture {
                     span::note(span, &outcome);
                     this.state = State::Done;
                     this.running = None;
-                    Poll::Ready(match this.sealed.take() {
-                        Some(sealed) => sealed.close(outcome),
-                        None => outcome,
+                    Poll::Ready(match &this.sealing {
+                        Sealing::None => outcome,
+                        sealing => sealing.close(outcome),
                     })
                 }
                 Err(panic) => {

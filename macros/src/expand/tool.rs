@@ -166,7 +166,8 @@ fn implementation(tool: &ToolModel, type_name: &Ident) -> TokenStream {
     let (name, import, declaration) = (&tool.name, etdi::import(tool), etdi::constant(tool));
     let (arguments, result) = (args::structure(tool), result(tool, &door));
     let (definition, call) = (definition(tool, &door), call(tool, &door));
-    let may_log = tool.extracted().next().is_some();
+    // Only what is taken from the exchange can say or ask anything.
+    let speaks = tool.extracted().next().is_some();
     let (task, promised) = (task(tool, &door), promise::items(tool));
     quote! {
         #import
@@ -198,7 +199,11 @@ fn implementation(tool: &ToolModel, type_name: &Ident) -> TokenStream {
             }
 
             fn may_log(&self) -> bool {
-                #may_log
+                #speaks
+            }
+
+            fn may_ask(&self) -> bool {
+                #speaks
             }
 
             #task

@@ -137,21 +137,35 @@ pub(crate) struct Seal {
     pub(crate) sealer: Arc<dyn StateSealer>,
 }
 
-/// One request whose states are sealed.
-pub(crate) struct Sealed {
+/// What becomes of a state that a handler wants back.
+pub(crate) enum Sealing {
+    /// It leaves as it is: the server has no seal, or the request is none that ends in a question.
+    None,
+    /// The handler said that it never asks, so nothing was kept that a state could be bound to.
+    Never,
+    /// It leaves under seal.
+    Bound(Box<Bound>),
+}
+
+/// What a state is bound to.
+pub(crate) struct Bound {
     seal: Arc<Seal>,
     origin: Origin,
 }
 
-impl Sealed {
+impl Sealing {
     /// Opens what a client sent back, before a handler sees it.
     pub(crate) fn open(
         seal: Option<&Arc<Seal>>,
+        may_ask: bool,
         request: &ClientRequest,
         context: &mut RequestContext,
-    ) -> Result<Option<Box<Self>>, ErrorObject> {
-        let Some(seal) = seal else { return Ok(None) };
-        let Some(origin) = Origin::of(request, context) else { return Ok(None) };
+    ) -> Result<Self, ErrorObject> {
+        let Some(seal) = seal else { return Ok(Self::None) };
+        if !may_ask && context.request_state.is_none() {
+            return Ok(Self::Never);
+        }
+        let Some(origin) = Origin::of(request, context) else { return Ok(Self::None) };
         if let Some(state) = &mut context.request_state {
             let opened = seal.sealer.open(state, &origin.bytes(&seal.server));
             *state = opened.map_err(|error| match error {
@@ -162,7 +176,7 @@ impl Sealed {
                 SealError::Failed => failed(),
             })?;
         }
-        Ok(Some(Box::new(Self { seal: seal.clone(), origin })))
+        Ok(Self::Bound(Box::new(Bound { seal: seal.clone(), origin })))
     }
 
     /// Seals what a handler wants back.
@@ -174,11 +188,24 @@ impl Sealed {
         if let Outcome::InputRequired(asked) = &mut outcome
             && let Some(state) = &mut asked.request_state
         {
-            let bound_to = self.origin.bytes(&self.seal.server);
-            *state = self.seal.sealer.seal(state, &bound_to).map_err(|_| failed())?;
+            let sealed = match self {
+                Self::None => return Ok(outcome),
+                Self::Never => return Err(unexpected()),
+                Self::Bound(bound) => {
+                    let Bound { seal, origin } = &**bound;
+                    seal.sealer.seal(state, &origin.bytes(&seal.server))
+                }
+            };
+            *state = sealed.map_err(|_| failed())?;
         }
         Ok(outcome)
     }
+}
+
+#[cold]
+fn unexpected() -> ErrorObject {
+    tracing::error!("a tool asked though its `may_ask` says that it never does");
+    ErrorObject::internal("the call failed by a fault of the server")
 }
 
 #[cold]

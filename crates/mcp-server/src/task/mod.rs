@@ -309,6 +309,10 @@ impl<S, T: crate::Tool<S>> crate::Tool<S> for AsTask<T> {
         self.tool.may_log()
     }
 
+    fn may_ask(&self) -> bool {
+        self.tool.may_ask()
+    }
+
     fn task(&self) -> TaskSupport {
         self.support
     }

@@ -66,6 +66,14 @@ pub trait Tool<S = ()>: Send + Sync + 'static {
         true
     }
 
+    /// Whether a call may end in a question to the client
+    /// ([`Outcome::InputRequired`](mcp_types::Outcome::InputRequired)): the server then keeps what the
+    /// call's state has to be bound to. Asked once, when the server is built; a tool that says no
+    /// and asks all the same fails.
+    fn may_ask(&self) -> bool {
+        true
+    }
+
     /// Whether calls become tasks, where the server keeps tasks. Asked once, when the server is
     /// built.
     fn task(&self) -> TaskSupport {
@@ -124,6 +132,9 @@ pub(crate) trait Handler: Send + Sync {
     /// Whether calls become tasks.
     fn task(&self) -> TaskSupport;
 
+    /// Whether calls may end in a question.
+    fn may_ask(&self) -> bool;
+
     /// The arguments that HTTP headers repeat.
     fn mirrored(&self) -> &Mirrored;
 }
@@ -132,6 +143,7 @@ pub(crate) struct Bound<S> {
     pub(crate) tool: Box<dyn Tool<S>>,
     pub(crate) state: Source<S>,
     pub(crate) task: TaskSupport,
+    pub(crate) asks: bool,
     pub(crate) mirrored: Mirrored,
 }
 
@@ -147,6 +159,10 @@ impl<S: Send + Sync + 'static> Handler for Bound<S> {
 
     fn task(&self) -> TaskSupport {
         self.task
+    }
+
+    fn may_ask(&self) -> bool {
+        self.asks
     }
 
     fn mirrored(&self) -> &Mirrored {

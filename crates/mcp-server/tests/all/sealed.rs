@@ -3,8 +3,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use mcp_server::types::Principal;
-use mcp_server::{AeadSealer, Context, Server, ToolError, data, server, tool};
+use mcp_server::types::Tool as Definition;
+use mcp_server::types::{ExchangeFuture, InputRequiredResult, JsonSchema, Outcome, Principal};
+use mcp_server::{
+    AeadSealer, BuildError, Call, Context, Server, Tool, ToolError, data, server, tool,
+};
 
 use crate::input::Caller;
 
@@ -116,4 +119,55 @@ fn nodes_with_one_key_serve_one_call_together() {
     let mut late = node(0);
     assert!(late.shown("pay", r#"{"cents":5}"#, &[]).starts_with("sure? "));
     assert_eq!(late.shown("pay", r#"{"cents":5}"#, &[("sure", YES)]), REFUSED);
+}
+
+/// Asks with a state of its own making, and says so or not.
+struct Asker {
+    may_ask: bool,
+}
+
+impl Tool for Asker {
+    fn definition(&self) -> Result<Definition, BuildError> {
+        Ok(Definition::new("asker", JsonSchema::empty_object()))
+    }
+
+    fn call(&self, _: Call) -> ExchangeFuture {
+        let mut asked = InputRequiredResult::default();
+        asked.request_state = Some("charged 5".to_owned());
+        Box::pin(std::future::ready(Ok(Outcome::InputRequired(asked))))
+    }
+
+    fn may_ask(&self) -> bool {
+        self.may_ask
+    }
+}
+
+/// Nothing was kept that its state could be sealed for, so it does not leave at all.
+#[test]
+fn a_tool_that_never_asks_has_no_state_that_leaves() {
+    let caller = |may_ask| {
+        let server = server!().add_tool(Asker { may_ask }).build().unwrap();
+        let mut caller = Caller::new(server, ELICITS);
+        let shown = caller.shown("asker", "{}", &[]);
+        (shown, caller.state)
+    };
+    let (_, state) = caller(true);
+    assert!(state.is_some_and(|state| !state.contains("charged")), "it is sealed");
+    let (shown, state) = caller(false);
+    assert_eq!(shown, "-32603 the call failed by a fault of the server");
+    assert_eq!(state, None);
+}
+
+/// A tool that takes nothing from the exchange cannot ask, and a state is nothing that it made.
+#[test]
+fn a_tool_without_a_context_takes_no_state() {
+    /// Gives its text back.
+    #[tool]
+    fn plain(text: String) -> String {
+        text
+    }
+    let mut caller = Caller::new(server!().tool::<plain>().build().unwrap(), ELICITS);
+    assert_eq!(caller.shown("plain", r#"{"text":"x"}"#, &[]), "x");
+    caller.state = Some("made up".into());
+    assert_eq!(caller.shown("plain", r#"{"text":"x"}"#, &[]), REFUSED);
 }
