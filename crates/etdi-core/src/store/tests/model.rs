@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use mcp_types::BoxFuture;
 
+use super::super::head;
 use super::super::memory_files::{MemoryFiles, Snapshot};
 use super::super::vault::Vault;
 use super::*;
@@ -398,7 +399,9 @@ impl World {
     fn put_an_old_copy_back(&mut self) {
         let Ground::Files { files, old, .. } = &mut self.ground else { return };
         let (files, newest) = (files.clone(), files.snapshot());
-        let Some(copy) = old.replace(newest.clone()).filter(|copy| *copy != newest) else { return };
+        // Another head is another state; files that no head names are none.
+        let differs = |copy: &Snapshot| copy.get(head::NAME) != newest.get(head::NAME);
+        let Some(copy) = old.replace(newest.clone()).filter(differs) else { return };
         files.restore(&copy);
         let opened = self.ground.open();
         assert!(matches!(opened, Err(StoreError::RolledBack { .. })));
