@@ -3,7 +3,9 @@
 //! An issuer publishes one signed list with a number that only grows, the time of the next one, and
 //! what counts no more: a key, a statement by its id, a definition by its digest, or all of itself.
 //! Revoked now is invalid now, whenever it was signed. A list with a lower number than one that was
-//! seen is refused, and so is another list with the same number.
+//! seen is refused, and so is another list with the same number. No number is higher than the time
+//! at which its list was made, in seconds since 1970: whoever steals a key can publish a list that an
+//! issuer's next one still follows, but none that is the last for ever.
 //!
 //! [`Revocations`] holds the lists, asks a [`RevocationSource`] for them, and is asked by the
 //! [`Verifier`](crate::verify::Verifier), which demands as much freshness as the
@@ -58,8 +60,8 @@ mod known;
 mod list;
 
 use known::{FILE, MAX_FILE, State};
-use list::things;
 pub use list::{RevocationList, Revoked};
+use list::{outruns, things};
 
 /// How old a list may be that counts as fetched now, in seconds.
 pub const FRESH: u64 = 60;
@@ -274,6 +276,11 @@ impl Revocations {
         }
         if UnixTime(claims.iat) > now.plus(CLOCK_SKEW) {
             return wrong("it is from the future");
+        }
+        if outruns(claims.seq, claims.iat) {
+            return wrong(
+                "its number is higher than its time in seconds, so that none could follow",
+            );
         }
         if claims.revoked.len() > MAX_ENTRIES {
             return wrong("it has more than 4096 entries");

@@ -10,6 +10,7 @@ use crate::jws;
 use crate::key::KeyId;
 use crate::proof::{SignError, Signer};
 use crate::time::UnixTime;
+use crate::verify::CLOCK_SKEW;
 use crate::wire::{KEYS_AUDIENCE, RevocationEntry, RevocationsClaims, StatementType};
 
 /// What counts no more.
@@ -37,7 +38,8 @@ pub struct RevocationList {
 }
 
 impl RevocationList {
-    /// List number `seq` of `issuer`, in which nothing is revoked, for a day.
+    /// List number `seq` of `issuer`, in which nothing is revoked, for a day. The number is best the
+    /// time in seconds since 1970, and never higher.
     pub fn new(issuer: ProviderId, seq: u64, now: UnixTime) -> Self {
         let revoked = Vec::new();
         Self { issuer, seq, issued: now, next_update: now.plus(LIFETIME), revoked }
@@ -77,10 +79,15 @@ impl RevocationList {
     ///
     /// # Errors
     ///
-    /// When there are more than [`MAX_ENTRIES`], or the key cannot be used.
+    /// When there are more than [`MAX_ENTRIES`], the number is higher than the time, or the key
+    /// cannot be used.
     pub fn sign(&self, signer: &dyn Signer) -> Result<String, SignError> {
         if self.revoked.len() > MAX_ENTRIES {
             return Err(SignError(format!("more than {MAX_ENTRIES} entries, revoke the provider")));
+        }
+        if outruns(self.seq, self.issued.0) {
+            let why = "the number is higher than the time in seconds since 1970, use that";
+            return Err(SignError(why.to_owned()));
         }
         let claims = RevocationsClaims {
             iss: self.issuer.clone(),
@@ -127,4 +134,9 @@ pub(super) fn things(entries: &[RevocationEntry]) -> Result<BTreeSet<Revoked>, S
         })
     };
     entries.iter().map(one).collect()
+}
+
+/// Whether a number is higher than the time of its list allows.
+pub(super) fn outruns(seq: u64, issued: u64) -> bool {
+    seq > issued.saturating_add(CLOCK_SKEW)
 }

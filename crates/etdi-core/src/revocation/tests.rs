@@ -11,6 +11,7 @@ use crate::identity::ServerIdentity;
 use crate::jws;
 use crate::key::{Algorithm, SigningKey};
 use crate::level::Policy;
+use crate::manifest;
 use crate::trust::TrustAnchors;
 use crate::verify::{Peer, Verdict, Verifier};
 
@@ -180,6 +181,30 @@ fn what_is_revoked_here_needs_nobody() {
 }
 
 #[test]
+fn a_tool_that_only_a_manifest_lists_is_revoked_as_well() {
+    let world = World::new();
+    let bare = tool("");
+    let statement = Attestation::new(acme(), world.peer.identity.clone(), NOW);
+    let text = manifest::sign(&statement, [bare.definition()], &world.key).unwrap();
+    let revocations = Arc::new(Revocations::new());
+    let verifier = Verifier::new(world.anchors.clone())
+        .revocations(revocations.clone(), Revocation::BestEffort);
+    let listed = verifier.verify_manifest(&text, &world.peer, NOW).unwrap();
+    let check = || verifier.verify_listed(&bare, &listed, &world.peer, NOW).map_err(|e| e.code());
+    assert!(check().is_ok());
+    revocations.revoke(Revoked::Definition(bare.definition().digest()), None, NOW).unwrap();
+    assert_eq!(check().unwrap_err(), "ATTESTATION_REVOKED");
+    assert!(verifier.verify_manifest(&text, &world.peer, NOW).is_ok(), "the others still count");
+    // Nor does what a listing keeps of a manifest outlive its key.
+    let revocations = Arc::new(Revocations::new());
+    let verifier = Verifier::new(world.anchors.clone())
+        .revocations(revocations.clone(), Revocation::BestEffort);
+    revocations.revoke(Revoked::Key(world.key.id()), None, NOW).unwrap();
+    let code = verifier.verify_listed(&bare, &listed, &world.peer, NOW).unwrap_err().code();
+    assert_eq!(code, "KEY_REVOKED");
+}
+
+#[test]
 fn a_number_never_goes_back() {
     let world = World::new();
     let revocations = Revocations::new();
@@ -201,6 +226,31 @@ fn a_number_never_goes_back() {
     assert_eq!(error, RevocationError::Proof(VerifyError::Revoked { key: world.key.id() }));
     let error = accept(&world.list(8, NOW.plus(31)), &world.second, NOW).unwrap_err();
     assert!(error.to_string().contains("future"));
+}
+
+#[test]
+fn a_thief_cannot_have_the_last_word() {
+    let world = World::new();
+    let revocations = Revocations::new();
+    let accept = |text: &str, now| revocations.accept(text, &acme(), &world.anchors, now);
+    for seq in [NOW.0 + 31, (1 << 53) - 1, u64::MAX >> 1] {
+        assert!(world.list(seq, NOW).sign(&world.second).is_err(), "{seq}");
+        let claims = format!(
+            r#"{{"iss":"{ACME}","aud":"etdi:keys","iat":{0},"seq":{seq},"next_update":{0},"revoked":[]}}"#,
+            NOW.0
+        );
+        if let Ok(stolen) = jws::sign(StatementType::Revocations, &claims, &world.second) {
+            let error = accept(&stolen, NOW).unwrap_err();
+            assert!(matches!(error, RevocationError::Claims(_) | RevocationError::Proof(_)));
+        }
+    }
+    // The highest that the thief can have accepted, and the issuer's answer.
+    accept(&world.list(NOW.0 + 30, NOW).sign(&world.second).unwrap(), NOW).unwrap();
+    let later = NOW.plus(60);
+    let answer = world.list(later.0, later).revoke(Revoked::Key(world.second.id()));
+    accept(&answer.sign(&world.key).unwrap(), later).unwrap();
+    let again = world.list(later.0 + 1, later).sign(&world.second).unwrap();
+    assert!(accept(&again, later).is_err());
 }
 
 #[test]

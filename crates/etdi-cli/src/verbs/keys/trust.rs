@@ -266,7 +266,8 @@ fn publish(
         }
     };
     let now = system_time();
-    let seq = before.as_ref().map_or(1, |list| list.seq.saturating_add(1));
+    // By the clock, so that it follows a list that was signed elsewhere, or with a stolen key.
+    let seq = before.as_ref().map_or(now.0, |list| list.seq.saturating_add(1).max(now.0));
     let mut list = RevocationList::new(issuer.clone(), seq, now)
         .next_update(now.plus(arguments.days.saturating_mul(86_400)));
     if let Some(before) = &before {
