@@ -359,6 +359,20 @@ mod tests {
     }
 
     #[test]
+    fn nobody_names_a_key_that_was_revoked() {
+        let key = || SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let (old, stolen) = (key(), key());
+        let acme = provider("https://acme.example");
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme.clone(), old.verifying_key().clone());
+        anchors.revoke(stolen.id());
+        let before = anchors.clone();
+        let next = Rotation::new(acme, stolen.verifying_key().clone(), NOW).sign(&old).unwrap();
+        assert_eq!(anchors.rotate(&next, NOW).unwrap_err().code(), "KEY_REVOKED");
+        assert_eq!(anchors, before, "and the present key does not retire for it");
+    }
+
+    #[test]
     fn rotations_that_say_something_else() {
         let (old, new) = (make(Algorithm::EdDsa), make(Algorithm::Es256));
         let acme = provider("https://acme.example");

@@ -4,7 +4,7 @@ use futures_executor::block_on;
 
 use super::*;
 use crate::key::{Algorithm, SigningKey};
-use crate::key_source::PinnedKeys;
+use crate::key_source::{FoundKey, PinnedKeys};
 use crate::proof::Trust;
 
 const NOW: UnixTime = UnixTime(1_767_323_045);
@@ -59,6 +59,31 @@ fn issuers_of_clients_are_asked() {
     let found = block_on(clients.find(Introduction::new(client.id()), NOW)).unwrap();
     assert_eq!((found.name.as_str(), found.trust), ("https://agents.example", ClientTrust::Issuer));
     assert!(block_on(clients.find(Introduction::new(stranger.id()), NOW)).is_err());
+}
+
+/// Gives its own key whatever it is asked for.
+struct Liar(VerifyingKey);
+
+impl KeySource for Liar {
+    fn key<'a>(
+        &'a self,
+        _: &'a ProviderId,
+        _: &'a str,
+        _: UnixTime,
+    ) -> BoxFuture<'a, Result<FoundKey, KeySourceError>> {
+        Box::pin(std::future::ready(Ok(FoundKey::new(self.0.clone(), Trust::Issuer))))
+    }
+}
+
+#[test]
+fn an_issuer_that_gives_another_key_vouches_for_nobody() {
+    let (client, other) = (key(), key());
+    let issuer: ProviderId = "https://agents.example".parse().unwrap();
+    let source = Arc::new(Liar(other.verifying_key().clone()));
+    let clients = KnownClients::new().issued_by([issuer], source);
+    let refused = block_on(clients.find(Introduction::new(client.id()), NOW)).unwrap_err();
+    assert_eq!(refused, ClientKeyError::Unknown { key: client.id() });
+    assert!(block_on(clients.find(Introduction::new(other.id()), NOW)).is_ok());
 }
 
 #[test]

@@ -116,6 +116,10 @@ fn what_cannot_be_told_is_not_wrong() {
     prepare(NOW.plus(120));
     let error = check(NOW.plus(120)).unwrap_err();
     assert_eq!((error.code(), error.verdict()), ("SIGNATURE_INVALID", Verdict::Wrong));
+    // Not even when that other key has signed, under a name that is not its own.
+    let borrowed = named(&other, &key.id().to_string());
+    let error = keys.verify_proof(&borrowed, KIND, NOW.plus(120)).unwrap_err();
+    assert_eq!(error.code(), "SIGNATURE_INVALID");
 }
 
 #[test]

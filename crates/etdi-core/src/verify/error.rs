@@ -228,7 +228,8 @@ pub enum VerifyError {
         /// The counter of this one.
         received: u64,
     },
-    /// Two manifests have the same counter and different contents.
+    /// Two manifests have the same counter and different contents: this one and one that was seen,
+    /// or the one that was seen and the one that this one replaces.
     #[error(
         "another list was seen from {issuer} under the same counter {seq}, it shows different lists to different people"
     )]

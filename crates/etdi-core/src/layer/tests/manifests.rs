@@ -118,6 +118,34 @@ fn the_counter_of_a_manifest_only_rises_also_over_restarts() {
 }
 
 #[test]
+fn the_next_list_replaces_the_one_that_was_seen() {
+    // What others were shown under the first number may have been another list; who has missed
+    // one cannot tell.
+    for (seq, replaces_seen, code) in
+        [(2, true, None), (2, false, Some("MANIFEST_FORKED")), (3, false, None)]
+    {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        let seen = contents(&world, 1);
+        let first = shipped(&world, &seen);
+        world
+            .connect(Policy::enhanced(), first.layer(world.server.clone()))
+            .call("search")
+            .unwrap();
+        world.server.set([tool("search", Some(SEARCH)), tool("extra", Some(SEARCH))]);
+        let other = contents(&world, 1);
+        let before = if replaces_seen { &seen } else { &other };
+        let next = ManifestBuilder::new(seq).replacing(before).build();
+        let next = ManifestContents { prev: next.prev, ..contents(&world, seq) };
+        let next = shipped(&world, &next);
+        let mut client = world.connect(Policy::enhanced(), next.layer(world.server.clone()));
+        match code {
+            None => drop(client.call("search").unwrap()),
+            Some(_) => assert_eq!(client.refused("search").1, code),
+        }
+    }
+}
+
+#[test]
 fn several_parties_sign_one_list_and_no_two_lists() {
     let world = World::new([tool("search", Some(SEARCH))]);
     let contents = contents(&world, 1);

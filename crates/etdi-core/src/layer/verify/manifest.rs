@@ -52,7 +52,8 @@ impl Verifying {
     /// The manifest beside a result; `None` when there is none and never was.
     ///
     /// It is wrong when its counter is lower than one that was seen, when it lists other things
-    /// under the same counter, when it has ended, and when it was there before and is gone.
+    /// under the same counter, when it follows the one that was seen and says that it replaces
+    /// another, when it has ended, and when it was there before and is gone.
     pub(super) async fn prepared(
         &self,
         signed: Option<&Signed>,
@@ -106,6 +107,14 @@ impl Verifying {
                         let (issuer, seq) = (issuer.clone(), contents.seq);
                         return Ok(Err(VerifyError::ManifestForked { issuer, seq }));
                     }
+                }
+                // The one right after that which was seen says which one it replaces.
+                Some(known)
+                    if contents.seq.checked_sub(1) == Some(known.seq)
+                        && contents.prev.is_some_and(|prev| prev != known.digest) =>
+                {
+                    let (issuer, seq) = (issuer.clone(), known.seq);
+                    return Ok(Err(VerifyError::ManifestForked { issuer, seq }));
                 }
                 _ => {
                     let (issuer, digest) = (issuer.as_str(), manifest.digest());
