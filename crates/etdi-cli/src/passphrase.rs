@@ -1,26 +1,20 @@
 //! Where passphrases and keys come from: a file descriptor, the environment, a key file, a prompt.
 //! Never the command line, which other users can read.
 
-use std::io::{IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 
-use etdi_core::secret::{Protection, SealingKey, Secret};
+use etdi::config::ConfigError;
+use etdi::config::unlock::{self, KEY_FILE, PASSPHRASE_FD};
+use etdi_core::secret::{Protection, Secret};
 
 use crate::exit::Failure;
-use crate::home::is_exposed;
-use crate::verbs::target::{quoted, shown_path};
+use crate::verbs::target::quoted;
 
-/// The passphrase itself.
-pub const PASSPHRASE: &str = "ETDI_PASSPHRASE";
-/// The number of a file descriptor from which one line is read.
-pub const PASSPHRASE_FD: &str = "ETDI_PASSPHRASE_FD";
+pub use etdi::config::unlock::PASSPHRASE;
+
 /// The passphrase to come, where one is changed.
 pub const NEW_PASSPHRASE: &str = "ETDI_NEW_PASSPHRASE";
-/// A file with a key of 32 bytes, as they are or in base64, which the user keeps elsewhere.
-pub const KEY_FILE: &str = "ETDI_KEY_FILE";
-
-const MAX_BYTES: u64 = 4 << 10;
 
 /// What the user chose without being asked: a key file or a passphrase. `None` when neither.
 ///
@@ -28,10 +22,10 @@ const MAX_BYTES: u64 = 4 << 10;
 ///
 /// When something was chosen and cannot be read.
 pub fn chosen() -> Result<Option<Protection>, Failure> {
-    if let Some(path) = std::env::var_os(KEY_FILE).filter(|path| !path.is_empty()) {
-        return key_file(&PathBuf::from(path)).map(|key| Some(Protection::key(key)));
+    for variable in [KEY_FILE, PASSPHRASE_FD, PASSPHRASE] {
+        text(variable)?;
     }
-    Ok(given(PASSPHRASE)?.map(Protection::passphrase))
+    unlock::chosen(&|name| text(name).ok().flatten()).map_err(|error| refused(&error))
 }
 
 /// The passphrase of a variable, or of the file descriptor.
@@ -43,16 +37,28 @@ pub fn given(variable: &str) -> Result<Option<Secret>, Failure> {
     if variable == PASSPHRASE
         && let Some(descriptor) = std::env::var_os(PASSPHRASE_FD)
     {
-        return from_descriptor(&descriptor.to_string_lossy()).map(Some);
+        let secret = unlock::from_descriptor(&descriptor.to_string_lossy());
+        return secret.map(Some).map_err(|error| refused(&error));
     }
+    Ok(text(variable)?.filter(|text| !text.is_empty()).map(Secret::from))
+}
+
+/// A variable, as it is set.
+fn text(variable: &str) -> Result<Option<String>, Failure> {
     match std::env::var(variable) {
-        Ok(text) if text.is_empty() => Ok(None),
-        Ok(text) => Ok(Some(Secret::from(text))),
+        Ok(text) => Ok(Some(text)),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => {
             Err(Failure::usage(format!("`{variable}` is no text"), format!("unset {variable}")))
         }
     }
+}
+
+fn refused(error: &ConfigError) -> Failure {
+    Failure::usage(
+        error.to_string(),
+        format!("{PASSPHRASE_FD}=3 etdi approvals list 3< ./passphrase"),
+    )
 }
 
 /// Asks at the terminal, without showing what is typed; twice for a new one. `None` where no
@@ -139,57 +145,3 @@ fn by_descriptor() -> String {
     let words = std::env::args().skip(1).map(|word| quoted(&word)).collect::<Vec<_>>();
     format!("{PASSPHRASE_FD}=3 etdi {} 3< ./passphrase", words.join(" "))
 }
-
-fn key_file(path: &Path) -> Result<SealingKey, Failure> {
-    let refused = |why: String| {
-        Failure::usage(
-            format!("the key file `{}`: {why}", path.display()),
-            format!("ls -l {}", shown_path(path)),
-        )
-    };
-    if is_exposed(path) {
-        return Err(refused("it is open to other users, use another key".to_owned()));
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| refused(error.to_string()))?;
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
-    let secret = Secret::new(bytes);
-    if secret.len() == 32 {
-        return SealingKey::from_slice(secret.reveal()).map_err(|error| refused(error.to_string()));
-    }
-    let text = secret.reveal_text().map(str::trim).unwrap_or_default();
-    SealingKey::from_base64(text).map_err(|error| refused(error.to_string()))
-}
-
-fn from_descriptor(number: &str) -> Result<Secret, Failure> {
-    let refused = |why: String| {
-        Failure::usage(
-            format!("`{PASSPHRASE_FD}`: {why}"),
-            format!("{PASSPHRASE_FD}=3 etdi approvals list 3< ./passphrase"),
-        )
-    };
-    let digits = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
-    if !digits || number.len() > 6 {
-        return Err(refused("it is no number of a file descriptor".to_owned()));
-    }
-    // It can be read once, and a command may open more than one thing.
-    let mut known = FROM_DESCRIPTOR.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = &*known {
-        return Ok(known.clone());
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(format!("/dev/fd/{number}"));
-    let file = file.map_err(|error| refused(error.to_string()))?;
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
-    let all = Secret::new(bytes);
-    let line = all.reveal().split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.is_empty() {
-        return Err(refused("its first line is empty".to_owned()));
-    }
-    let secret = Secret::new(line.to_vec());
-    *known = Some(secret.clone());
-    Ok(secret)
-}
-
-static FROM_DESCRIPTOR: Mutex<Option<Secret>> = Mutex::new(None);

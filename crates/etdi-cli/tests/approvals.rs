@@ -342,3 +342,53 @@ fn the_command_and_programs_share_the_approvals() {
     user.passphrase = None;
     assert!(program(&user).unwrap_err().contains("encryption_enabled"));
 }
+
+/// Settings and the command open the same store by the same key, and each refuses an old copy that
+/// the other has written after.
+#[test]
+fn settings_open_the_store_of_the_command() {
+    use etdi::config::EtdiClientConfig;
+    let mut user = User::new();
+    user.passphrase = Some("correct horse");
+    user.approve();
+    let home = user.path("etdi");
+    let open = |passphrase: Option<&'static str>| {
+        let mut config = EtdiClientConfig::default();
+        config.audit.enabled = false;
+        let builder = config.builder_from(None, |name| match name {
+            "ETDI_HOME" => Some(home.clone()),
+            "ETDI_PASSPHRASE" => passphrase.map(str::to_owned),
+            _ => None,
+        });
+        builder.map(etdi::EtdiClientBuilder::build).map_err(|error| error.to_string())
+    };
+    assert!(open(None).unwrap_err().contains("is encrypted by the passphrase: set `ETDI_PASS"));
+    assert!(open(Some("wrong")).is_err());
+    let client = open(user.passphrase).unwrap();
+    let approvals = now(client.approvals().list()).unwrap().approvals;
+    assert_eq!(approvals[0].key.tool, "weather_today");
+
+    let (store, old) = (user.home.path().join("etdi/approvals"), user.home.path().join("old"));
+    copy(&store, &old);
+    now(client.approvals().remove(&approvals[0].key, approvals[0].generation)).unwrap();
+    assert_eq!(user.call(), (6, "NOT_APPROVED".to_owned()));
+    copy(&store, &user.home.path().join("newest"));
+    copy(&old, &store);
+    assert_eq!(user.call(), (6, "STORE_FAILED".to_owned()), "what settings wrote is not undone");
+    assert!(open(user.passphrase).unwrap_err().contains("old copy"));
+
+    copy(&user.home.path().join("newest"), &store);
+    copy(&store, &old);
+    user.approve();
+    copy(&old, &store);
+    assert!(open(user.passphrase).unwrap_err().contains("old copy"), "what the command wrote");
+}
+
+/// The futures of a file store are done when they are polled.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    use std::task::{Context, Poll, Waker};
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a file store has nothing to wait for"),
+    }
+}

@@ -31,17 +31,19 @@ use etdi_core::approval::StoreError;
 use etdi_core::audit::{AuditError, AuditFile, Durability};
 use etdi_core::key::{KeyError, SigningKey};
 use etdi_core::level::{CallAttestation, Handling, Policy, SecurityLevel};
-use etdi_core::secret::Protection;
+use etdi_core::secret::{Protection, ProtectionKind};
 pub use etdi_core::store::{StorageConfig, StorageType};
 use serde::{Deserialize, Serialize};
 
-use crate::{EtdiClient, EtdiClientBuilder, system_time};
+use crate::{EtdiClient, EtdiClientBuilder};
 
+mod approvals;
 mod home;
 mod key;
 mod oauth;
 mod read;
 mod trust;
+pub mod unlock;
 
 use home::Home;
 pub use key::KeyConfig;
@@ -260,10 +262,12 @@ impl EtdiClientConfig {
     /// Makes a client's builder, which still takes who is asked and whatever else is not in a
     /// file: opens the store, the audit trail and the key.
     ///
-    /// `protection` seals approvals and the generated key at rest; it is needed unless
-    /// `storage_config.encryption_enabled` is off or approvals are in memory. Where no path is set,
-    /// approvals and audit trail are those of the command `etdi`, which then wants the same
-    /// passphrase; what it approved counts here, and the other way round.
+    /// `protection` seals approvals and the generated key at rest. Where it is `None`, and
+    /// encrypted files are wanted, it is what the user chose for the command `etdi`: the key file
+    /// of `ETDI_KEY_FILE`, the passphrase of `ETDI_PASSPHRASE_FD` or of `ETDI_PASSPHRASE`; see
+    /// [`unlock`]. Where `storage_config.storage_path` is not set, the store is that of the
+    /// command, with the same mark outside of it by which an old copy is found out; another path
+    /// has a mark of its own beside that.
     ///
     /// # Errors
     ///
@@ -272,9 +276,26 @@ impl EtdiClientConfig {
         &self,
         protection: Option<Protection>,
     ) -> Result<EtdiClientBuilder, ConfigError> {
+        self.builder_from(protection, variable)
+    }
+
+    /// The same with another environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`EtdiClientConfig::builder`].
+    pub fn builder_from(
+        &self,
+        protection: Option<Protection>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<EtdiClientBuilder, ConfigError> {
         let policy = self.policy();
-        let home = Home::find(&variable);
+        let home = Home::find(&environment);
         let storage = &self.storage_config;
+        let protection = match protection {
+            Some(protection) => Some(protection),
+            None => approvals::found(storage, &home, &environment)?,
+        };
         let mut builder = EtdiClient::builder()
             .policy(policy.clone())
             .options(self.options.clone())
@@ -282,16 +303,8 @@ impl EtdiClientConfig {
             .remember_signatures_for(self.verification_cache_ttl)
             .accept_only(self.trust.issuers()?, self.trust.algorithms()?)
             .trust(self.trust.anchors()?);
-        if storage.storage_type != StorageType::Database {
-            let (directory, mark) = match storage.storage_type {
-                StorageType::File if storage.storage_path.is_none() => {
-                    let sealing = protection.as_ref().filter(|_| storage.encryption_enabled);
-                    (home.inside("approvals")?, home.mark(sealing)?)
-                }
-                _ => (PathBuf::new(), None),
-            };
-            let sealed = protection.clone();
-            builder = builder.approvals(storage.open(&directory, sealed, mark, system_time())?);
+        if let Some(store) = approvals::open(storage, &home, protection.clone())? {
+            builder = builder.approvals(store);
         }
         let sealing = protection.filter(|_| storage.encryption_enabled);
         let signs = policy.call_attestation == CallAttestation::Always
@@ -334,6 +347,24 @@ impl EtdiClientConfig {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// What to set so that encrypted files open.
+fn locked(path: &str, by: Option<ProtectionKind>) -> String {
+    let set = "set `ETDI_PASSPHRASE`, `ETDI_PASSPHRASE_FD` or `ETDI_KEY_FILE`, or give the builder \
+               a `Protection`";
+    match by {
+        Some(ProtectionKind::Keyring) => format!(
+            "`{path}` is encrypted by the system's keyring: give the builder a \
+             `Protection::keychain` of it, or protect the store by a passphrase with `etdi approvals \
+             encrypt`"
+        ),
+        Some(by) => format!("`{path}` is encrypted by {by}: {set}"),
+        None => format!(
+            "`storage_config.encryption_enabled` wants a key for `{path}`: {set}, or set it to \
+             `false`"
+        ),
+    }
 }
 
 /// Why settings cannot be used.
@@ -392,6 +423,24 @@ pub enum ConfigError {
         "neither `ETDI_HOME` nor `HOME` is set, so name `storage_config.storage_path`, `key_config.private_key_path` and `audit.path`"
     )]
     Homeless,
+    /// Encrypted files are wanted, and nothing is given that opens or encrypts them.
+    #[error("{}", locked(path, *by))]
+    Locked {
+        /// The store.
+        path: String,
+        /// What it is encrypted by; none when it is not, or not there.
+        by: Option<ProtectionKind>,
+    },
+    /// A store in the clear is wanted, and stands where an encrypted one was.
+    #[error(
+        "`{path}` was encrypted, so nothing in the clear counts there: set \
+         `storage_config.encryption_enabled` to `true`, or accept the store as it is with `etdi \
+         approvals accept-restored`"
+    )]
+    WasEncrypted {
+        /// The store.
+        path: String,
+    },
     /// A file or directory cannot be made.
     #[error("cannot make `{path}`: {source}")]
     Write {

@@ -1,10 +1,6 @@
 //! The directories of `etdi`, which the command and the clients of a user share.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use etdi_core::secret::Protection;
-use etdi_core::store::{Anchor, FileAnchor, KeychainAnchor};
 
 use super::ConfigError;
 
@@ -13,9 +9,6 @@ pub(crate) struct Home {
     data: Option<PathBuf>,
     state: Option<PathBuf>,
 }
-
-/// The name of the mark of the approvals.
-const APPROVALS: &str = "approvals";
 
 impl Home {
     /// `$ETDI_HOME`, else `etdi` in the XDG data directory. State is in `$ETDI_STATE`, else in
@@ -44,43 +37,23 @@ impl Home {
         Self { data: path, state }
     }
 
+    /// The directory of `etdi` itself.
+    pub(super) fn path(&self) -> Result<&Path, ConfigError> {
+        self.data.as_deref().ok_or(ConfigError::Homeless)
+    }
+
+    /// The directory for state, which is not where the data is, because backups seldom go there.
+    /// None where no variable says where it could be.
+    pub(super) fn state(&self) -> Option<&Path> {
+        self.state.as_deref()
+    }
+
     /// A directory inside, made for its owner alone.
     pub(super) fn inside(&self, name: &str) -> Result<PathBuf, ConfigError> {
-        let path = self.data.as_ref().ok_or(ConfigError::Homeless)?.join(name);
+        let path = self.path()?.join(name);
         private_directory(&path)
             .map_err(|source| ConfigError::Write { path: path.display().to_string(), source })?;
         Ok(path)
-    }
-
-    /// The mark against old copies of the approvals, outside of them, where the command looks for
-    /// it too: in the keyring where the key is, else in a file. `None` where nothing is sealed.
-    pub(super) fn mark(
-        &self,
-        protection: Option<&Protection>,
-    ) -> Result<Option<Arc<dyn Anchor>>, ConfigError> {
-        let state = self.state.as_ref().ok_or(ConfigError::Homeless)?;
-        let Some(protection) = protection else {
-            // Whoever could write the directory could put approvals in the clear in place of the
-            // encrypted ones.
-            return match state.join(format!("{APPROVALS}.anchor")).try_exists() {
-                Ok(false) => Ok(None),
-                _ => Err(ConfigError::Value {
-                    path: "storage_config.encryption_enabled".to_owned(),
-                    message: "the approvals of this user are encrypted, set it to `true`, or set \
-                              `storage_config.storage_path`"
-                        .to_owned(),
-                }),
-            };
-        };
-        let file = FileAnchor::open(state, APPROVALS)?;
-        let Some(keychain) = protection.keyring() else { return Ok(Some(Arc::new(file))) };
-        // That there is a file says that the store is encrypted.
-        if file.read()?.is_none() {
-            file.write("the mark is in the keyring")?;
-        }
-        let data = self.data.as_ref().ok_or(ConfigError::Homeless)?;
-        let name = format!("{APPROVALS} in {}", data.display());
-        Ok(Some(Arc::new(KeychainAnchor::new(keychain.clone(), &name))))
     }
 }
 

@@ -8,7 +8,8 @@ use etdi_core::key::{Algorithm, SigningKey, VerifyingKey};
 use etdi_core::secret::{Protection, Secret, SecretStore};
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Home};
+use super::ConfigError;
+use super::home::Home;
 
 /// The key that signs calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,7 +191,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ConfigError> {
     written.map_err(failed)
 }
 
-fn is_exposed(path: &Path) -> bool {
+pub(super) fn is_exposed(path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -22,7 +22,9 @@ use serde_json::json;
 use tower_service::Service;
 
 use super::*;
-use crate::{EtdiServerConfig, Secured, Target, VerificationStatus, secure};
+use crate::{EtdiServerConfig, Secured, Target, VerificationStatus, secure, system_time};
+
+mod approvals;
 
 /// Says hello.
 #[tool(etdi, etdi_crate = etdi_core, version = "1.0.0", permissions = ["greetings:say"])]
@@ -44,6 +46,12 @@ impl Approver for Yes {
 
 fn nothing(_: &str) -> Option<String> {
     None
+}
+
+/// The environment of a user whose `etdi` is there, with nothing that opens anything.
+fn at(home: &Path) -> impl Fn(&str) -> Option<String> + use<> {
+    let home = home.to_str().unwrap().to_owned();
+    move |name| (name == "ETDI_HOME").then(|| home.clone())
 }
 
 fn read(text: &str) -> Result<EtdiClientConfig, String> {
@@ -442,7 +450,7 @@ fn an_rsa_key_has_its_size() {
 fn without_the_feature_an_rsa_key_is_not_made() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("rsa.pem");
-    let mut keys = KeyConfig { private_key_path: Some(path), ..KeyConfig::default() };
+    let keys = KeyConfig { private_key_path: Some(path), ..KeyConfig::default() };
     let error = keys.open(&Home::at(None), None).unwrap_err().to_string();
     assert!(error.contains("feature `rsa-keys`"), "{error}");
 }
@@ -451,14 +459,15 @@ fn without_the_feature_an_rsa_key_is_not_made() {
 #[tokio::test]
 async fn where_approvals_are_kept() {
     let home = tempfile::tempdir().unwrap();
+    let etdi = home.path().join("etdi");
     let mut config = in_memory();
     config.storage_config = StorageConfig::default();
     config.storage_config.storage_path = Some(home.path().join("approvals"));
-    let error = config.builder(None).unwrap_err().to_string();
+    let error = config.builder_from(None, at(&etdi)).unwrap_err().to_string();
     assert!(error.contains("encryption_enabled"), "{error}");
     let sealing = || Some(Protection::key(SealingKey::from_bytes([7; 32])));
     let approve = async |config: &EtdiClientConfig, protection| {
-        let builder = config.builder(protection).unwrap().approver(Arc::new(Yes));
+        let builder = config.builder_from(protection, at(&etdi)).unwrap().approver(Arc::new(Yes));
         let client = builder.build();
         let server = server!().tool::<plain>().build().unwrap();
         let target = Target::service(server, Peer::new(notes()));
@@ -476,8 +485,15 @@ async fn where_approvals_are_kept() {
             .collect()
     };
     assert!(!kept().contains("Does something."), "nothing of it can be read");
-    assert!(config.builder(Some(Protection::key(SealingKey::from_bytes([8; 32])))).is_err());
-    assert!(config.builder(sealing()).is_ok() && home.path().join("approvals.backup").exists());
+    assert!(
+        config
+            .builder_from(Some(Protection::key(SealingKey::from_bytes([8; 32]))), at(&etdi))
+            .is_err()
+    );
+    assert!(
+        config.builder_from(sealing(), at(&etdi)).is_ok()
+            && home.path().join("approvals.backup").exists()
+    );
 
     config.storage_config.storage_path = Some(home.path().join("open"));
     config.storage_config.encryption_enabled = false;
@@ -486,7 +502,7 @@ async fn where_approvals_are_kept() {
     assert!(!home.path().join("open.backup").exists());
     // A database is the host's own store, which it gives to the builder.
     config.storage_config = serde_json::from_str(r#"{"storage_type":"database"}"#).unwrap();
-    assert!(config.builder(None).is_ok());
+    assert!(config.builder_from(None, at(&etdi)).is_ok());
 }
 
 /// `audit`: the file, its size, and its signatures.
