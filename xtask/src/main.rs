@@ -7,6 +7,7 @@ mod cases;
 mod ci;
 mod codegen;
 mod conformance;
+mod deny;
 mod figures;
 mod interop;
 mod long;

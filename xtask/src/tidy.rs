@@ -15,6 +15,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         check_file(file, &mut broken);
     }
     check_manifests(root, &mut broken)?;
+    crate::deny::check(root, &mut broken)?;
     let model = fs::read_to_string(root.join(THREAT_MODEL))
         .map_err(|error| format!("{THREAT_MODEL}: {error}"))?;
     check_threats(&files, &model, &mut broken);
