@@ -39,12 +39,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use mcp_types::BoxFuture;
 
+use crate::bounded::Bounded;
 use crate::identity::ProviderId;
 use crate::jws::{IssuedJws, JwsError};
 use crate::key::{AllowList, KeyId, VerifyingKey};
@@ -232,6 +233,9 @@ const NEGATIVE: u64 = 60;
 
 type Answer = Result<FoundKey, KeySourceError>;
 
+/// What was answered to whose name of a key, and when.
+type Answers = Bounded<(ProviderId, String), (Answer, UnixTime), MAX_ANSWERS>;
+
 /// Checks proofs with the keys of a [`KeySource`].
 ///
 /// Issuers sign with EdDSA and ES256 and name their keys by thumbprint. Those that are configured
@@ -239,7 +243,7 @@ type Answer = Result<FoundKey, KeySourceError>;
 pub struct IssuerKeys {
     source: Arc<dyn KeySource>,
     identity_providers: BTreeSet<ProviderId>,
-    answers: Mutex<HashMap<(ProviderId, String), (Answer, UnixTime)>>,
+    answers: Mutex<Answers>,
     epoch: AtomicU64,
 }
 
@@ -261,7 +265,7 @@ impl IssuerKeys {
         self
     }
 
-    fn answers(&self) -> MutexGuard<'_, HashMap<(ProviderId, String), (Answer, UnixTime)>> {
+    fn answers(&self) -> MutexGuard<'_, Answers> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -285,17 +289,8 @@ impl IssuerKeys {
             _ => false,
         };
         let key = (issuer, kid);
-        match answers.get(&key) {
-            Some((old, _)) if lost(old) => _ = self.epoch.fetch_add(1, Ordering::Relaxed),
-            Some(_) => {}
-            None if answers.len() >= MAX_ANSWERS => {
-                // The others may be what another listing has just asked for.
-                let oldest = answers.iter().min_by_key(|(_, (_, asked))| *asked);
-                if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                    answers.remove(&oldest);
-                }
-            }
-            None => {}
+        if answers.get(&key).is_some_and(|(old, _)| lost(old)) {
+            self.epoch.fetch_add(1, Ordering::Relaxed);
         }
         answers.insert(key, (answer, now));
     }
