@@ -1,11 +1,9 @@
 //! The client's verbs over several servers, each under a name that the host gives it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use etdi_core::approval::{
     Approval, ApprovalKey, Approvals, Approved, Granted, NoApprover, Reason, Withdrawn,
@@ -16,92 +14,19 @@ use etdi_core::definition::ToolDefinition;
 use etdi_core::event::{Event, EventKind, ListenerId, Severity};
 use etdi_core::layer::{Review, ReviewOutcome};
 use etdi_core::level::{Handling, SecurityLevel};
-use etdi_core::verify::Peer;
 use mcp_client::CacheLayer;
-use mcp_transport::{Connection, LimitsLayer, TokioRuntime};
-use mcp_types::{
-    BoxFuture, CallToolResult, Caller, ErrorObject, Exchange, ExchangeFuture, ExchangeService,
-    Outcome, Runtime, ServerNotification,
-};
+use mcp_types::{CallToolResult, Caller, ServerNotification};
 use serde::Serialize;
-use tower_layer::Layer;
-use tower_service::Service;
 
-use crate::{Error, EtdiClient, Program, Session, VerificationStatus};
+use crate::{Error, EtdiClient, Session, VerificationStatus};
 
-/// Where a server is: a program to start, a URL to dial, or a service that is there already.
-///
-/// ```
-/// use etdi::Target;
-///
-/// let program = Target::from(["notes-server", "--stdio"]);
-/// assert_eq!(format!("{program:?}"), "Target(\"notes-server --stdio\")");
-/// ```
-pub struct Target(Kind);
+mod listed;
+mod reach;
+mod target;
 
-enum Kind {
-    Program(Program),
-    #[cfg(feature = "http")]
-    Url(Box<crate::http::HttpTarget>),
-    Service(Caller, Box<Peer>),
-}
-
-impl Target {
-    /// A program that speaks over its standard streams.
-    pub fn program(program: Program) -> Self {
-        Self(Kind::Program(program))
-    }
-
-    /// A server behind HTTP, by its URL.
-    #[cfg(feature = "http")]
-    pub fn url(url: impl Into<String>) -> Self {
-        Self::http(crate::http::HttpTarget::new(url))
-    }
-
-    /// A server behind HTTP, with headers or a login.
-    #[cfg(feature = "http")]
-    pub fn http(target: crate::http::HttpTarget) -> Self {
-        Self(Kind::Url(Box::new(target)))
-    }
-
-    /// Any service: a server in this process, a WebSocket, a Unix socket. `peer` is what this side
-    /// knows of it by itself.
-    pub fn service(service: impl ExchangeService, peer: Peer) -> Self {
-        Self(Kind::Service(Caller::new(service), Box::new(peer)))
-    }
-}
-
-impl From<Program> for Target {
-    fn from(program: Program) -> Self {
-        Self::program(program)
-    }
-}
-
-impl<const N: usize> From<[&str; N]> for Target {
-    /// A program and its arguments.
-    fn from(argv: [&str; N]) -> Self {
-        Self::program(Program::new(argv))
-    }
-}
-
-impl From<Vec<String>> for Target {
-    /// A program and its arguments.
-    fn from(argv: Vec<String>) -> Self {
-        Self::program(Program::new(argv))
-    }
-}
-
-impl fmt::Debug for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = match &self.0 {
-            Kind::Program(program) => program.argv().join(" "),
-            #[cfg(feature = "http")]
-            Kind::Url(target) => target.url().to_owned(),
-            Kind::Service(_, peer) => peer.identity.to_string(),
-        };
-        f.debug_tuple("Target").field(&shown).finish()
-    }
-}
+pub use listed::{DiscoveredTool, InvalidToolId, Stats, ToolId, VersionChange};
+use target::Ending;
+pub use target::Target;
 
 /// The servers of a client, by name.
 #[derive(Default)]
@@ -116,154 +41,6 @@ pub(crate) struct Servers {
 struct Open {
     session: Session<Caller>,
     ending: Ending,
-}
-
-/// What is behind a session, to be closed with it.
-#[derive(Clone)]
-pub(crate) enum Ending {
-    Process(Connection),
-    #[cfg(feature = "http")]
-    Http(mcp_transport::http::HttpConnection),
-    None,
-}
-
-impl Ending {
-    async fn close(&self) {
-        match self {
-            Self::Process(connection) => connection.close().await,
-            #[cfg(feature = "http")]
-            Self::Http(connection) => connection.close().await,
-            Self::None => {}
-        }
-    }
-}
-
-/// A tool by the name of its server, as the host named it, and its own.
-///
-/// ```
-/// use etdi::ToolId;
-///
-/// let id: ToolId = "notes/search".parse()?;
-/// assert_eq!((id.server(), id.tool()), ("notes", "search"));
-/// assert!("search".parse::<ToolId>().is_err());
-/// # Ok::<(), etdi::InvalidToolId>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ToolId {
-    server: String,
-    tool: String,
-}
-
-impl ToolId {
-    /// A tool of a server.
-    pub fn new(server: impl Into<String>, tool: impl Into<String>) -> Self {
-        Self { server: server.into(), tool: tool.into() }
-    }
-
-    /// The server, as the host named it.
-    pub fn server(&self) -> &str {
-        &self.server
-    }
-
-    /// The tool, as the server names it.
-    pub fn tool(&self) -> &str {
-        &self.tool
-    }
-}
-
-impl fmt::Display for ToolId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.server, self.tool)
-    }
-}
-
-/// A text that names no tool of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a tool of a server, write the server's name, `/`, and the tool's name")]
-pub struct InvalidToolId;
-
-impl std::str::FromStr for ToolId {
-    type Err = InvalidToolId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidToolId> {
-        let (server, tool) = text.split_once('/').ok_or(InvalidToolId)?;
-        match server.is_empty() || tool.is_empty() {
-            true => Err(InvalidToolId),
-            false => Ok(Self::new(server, tool)),
-        }
-    }
-}
-
-impl From<&ToolId> for ToolId {
-    fn from(id: &ToolId) -> Self {
-        id.clone()
-    }
-}
-
-/// A tool that a server lists, and what became of it.
-#[derive(Clone, Debug)]
-pub struct DiscoveredTool {
-    id: ToolId,
-    review: Arc<Review>,
-}
-
-impl DiscoveredTool {
-    /// By what it is called.
-    pub fn id(&self) -> &ToolId {
-        &self.id
-    }
-
-    /// What verification found, as one word. It is data for the host to show: the tool's own name
-    /// and texts never say it.
-    pub fn verification_status(&self) -> VerificationStatus {
-        VerificationStatus::of(self.review.verification())
-    }
-
-    /// Whether it may be called.
-    pub fn is_approved(&self) -> bool {
-        self.review.is_approved()
-    }
-
-    /// Everything that is known of it.
-    pub fn review(&self) -> &Arc<Review> {
-        &self.review
-    }
-}
-
-/// What is different about a tool since it was approved.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct VersionChange {
-    /// The version that was approved.
-    pub approved: Option<String>,
-    /// The version that is listed.
-    pub listed: Option<String>,
-    /// What changed in the definition.
-    pub changes: Changes,
-    /// Whether a person has to approve it again.
-    pub needs_approval: bool,
-}
-
-/// What a client has done so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Stats {
-    /// How many servers are connected.
-    pub servers: usize,
-    /// How many tools they listed last.
-    pub tools: usize,
-    /// How many of these a known publisher vouches for.
-    pub verified: usize,
-    /// How many of these may be called.
-    pub approved: usize,
-    /// How many calls were answered by a server.
-    pub calls: u64,
-    /// How many calls a check refused.
-    pub refused: u64,
-    /// How many calls failed otherwise.
-    pub failed: u64,
-    /// How often each kind of event happened, by its name.
-    pub events: BTreeMap<String, u64>,
 }
 
 impl EtdiClient {
@@ -610,62 +387,6 @@ impl EtdiClient {
     fn open(&self) -> MutexGuard<'_, BTreeMap<String, Open>> {
         self.0.servers.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    async fn reach(
-        &self,
-        target: Target,
-        told: impl Fn(ServerNotification) + Send + Sync + 'static,
-    ) -> Result<(Caller, Peer, Ending), Error> {
-        match target.0 {
-            Kind::Service(service, peer) => Ok((service, *peer, Ending::None)),
-            Kind::Program(program) => {
-                let mut options = self.options();
-                options.on_notification = Some(Arc::new(told));
-                let (connection, peer) = self.start(program, options).await?;
-                Ok((Caller::new(connection.clone()), peer, Ending::Process(connection)))
-            }
-            #[cfg(feature = "http")]
-            Kind::Url(target) => {
-                let identity = etdi_core::identity::ServerIdentity::url(target.url())?;
-                let connection = target.connect(self, told)?;
-                let ending = Ending::Http(connection.clone());
-                Ok((Caller::new(connection), Peer::new(identity), ending))
-            }
-        }
-    }
-
-    /// A service with the time that a server may take, and with a cache before it.
-    fn bounded(&self, service: Caller, cache: Option<CacheLayer>) -> Caller {
-        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
-        let limits = LimitsLayer::new().time_per_call(self.0.options.timeout());
-        let timed = Timed { inner: limits.layer(service), runtime };
-        match cache {
-            Some(cache) => Caller::new(cache.layer(timed)),
-            None => Caller::new(timed),
-        }
-    }
-
-    /// Tries again what may be tried again, with a pause that grows.
-    async fn again<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let mut left = self.0.options.retry_attempts;
-        let mut pause = Duration::from_millis(50);
-        loop {
-            match attempt().await {
-                Err(Error::Client(
-                    mcp_client::Error::Connection(_) | mcp_client::Error::Timeout(_),
-                )) if left > 0 => {
-                    left -= 1;
-                    let runtime = TokioRuntime::current();
-                    runtime.sleep_until(runtime.now() + pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(2));
-                }
-                result => return result,
-            }
-        }
-    }
 }
 
 /// Whether somebody claims to vouch for a tool.
@@ -686,32 +407,4 @@ fn change(
         changes,
         needs_approval,
     })
-}
-
-/// Gives each exchange that has none the means to measure time.
-#[derive(Clone)]
-struct Timed<S> {
-    inner: S,
-    runtime: Arc<dyn Runtime>,
-}
-
-impl<S: Service<Exchange, Response = Outcome, Error = ErrorObject>> Service<Exchange> for Timed<S>
-where
-    S::Future: Send + 'static,
-{
-    type Response = Outcome;
-    type Error = ErrorObject;
-    type Future = ExchangeFuture;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut exchange: Exchange) -> ExchangeFuture {
-        if exchange.context.runtime.is_none() {
-            exchange.context.runtime = Some(self.runtime.clone());
-        }
-        let answer: BoxFuture<'static, _> = Box::pin(self.inner.call(exchange));
-        answer
-    }
 }

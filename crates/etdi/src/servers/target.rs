@@ -1,0 +1,103 @@
+//! Where a server is, and what is closed with it.
+
+use std::fmt;
+
+use etdi_core::verify::Peer;
+use mcp_transport::Connection;
+use mcp_types::{Caller, ExchangeService};
+
+use crate::Program;
+
+/// Where a server is: a program to start, a URL to dial, or a service that is there already.
+///
+/// ```
+/// use etdi::Target;
+///
+/// let program = Target::from(["notes-server", "--stdio"]);
+/// assert_eq!(format!("{program:?}"), "Target(\"notes-server --stdio\")");
+/// ```
+pub struct Target(pub(super) Kind);
+
+pub(super) enum Kind {
+    Program(Program),
+    #[cfg(feature = "http")]
+    Url(Box<crate::http::HttpTarget>),
+    Service(Caller, Box<Peer>),
+}
+
+impl Target {
+    /// A program that speaks over its standard streams.
+    pub fn program(program: Program) -> Self {
+        Self(Kind::Program(program))
+    }
+
+    /// A server behind HTTP, by its URL.
+    #[cfg(feature = "http")]
+    pub fn url(url: impl Into<String>) -> Self {
+        Self::http(crate::http::HttpTarget::new(url))
+    }
+
+    /// A server behind HTTP, with headers or a login.
+    #[cfg(feature = "http")]
+    pub fn http(target: crate::http::HttpTarget) -> Self {
+        Self(Kind::Url(Box::new(target)))
+    }
+
+    /// Any service: a server in this process, a WebSocket, a Unix socket. `peer` is what this side
+    /// knows of it by itself.
+    pub fn service(service: impl ExchangeService, peer: Peer) -> Self {
+        Self(Kind::Service(Caller::new(service), Box::new(peer)))
+    }
+}
+
+impl From<Program> for Target {
+    fn from(program: Program) -> Self {
+        Self::program(program)
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Target {
+    /// A program and its arguments.
+    fn from(argv: [&str; N]) -> Self {
+        Self::program(Program::new(argv))
+    }
+}
+
+impl From<Vec<String>> for Target {
+    /// A program and its arguments.
+    fn from(argv: Vec<String>) -> Self {
+        Self::program(Program::new(argv))
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = match &self.0 {
+            Kind::Program(program) => program.argv().join(" "),
+            #[cfg(feature = "http")]
+            Kind::Url(target) => target.url().to_owned(),
+            Kind::Service(_, peer) => peer.identity.to_string(),
+        };
+        f.debug_tuple("Target").field(&shown).finish()
+    }
+}
+
+/// What is behind a session, to be closed with it.
+#[derive(Clone)]
+pub(crate) enum Ending {
+    Process(Connection),
+    #[cfg(feature = "http")]
+    Http(mcp_transport::http::HttpConnection),
+    None,
+}
+
+impl Ending {
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Process(connection) => connection.close().await,
+            #[cfg(feature = "http")]
+            Self::Http(connection) => connection.close().await,
+            Self::None => {}
+        }
+    }
+}
