@@ -68,6 +68,7 @@ mod index;
 mod label;
 mod layer;
 mod rule;
+mod sieve;
 mod text;
 mod tracker;
 

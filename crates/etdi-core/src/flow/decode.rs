@@ -47,13 +47,17 @@ pub(super) fn readings(text: &str, limit: usize) -> Vec<(Form, String)> {
     all
 }
 
+/// Calls `found` with each run of the characters `within`, all of them ASCII.
 fn runs(text: &str, within: impl Fn(u8) -> bool, least: usize, mut found: impl FnMut(&str)) {
-    let runs = text.split(|character: char| !(character.is_ascii() && within(character as u8)));
-    runs.filter(|run| run.len() >= least).for_each(&mut found);
+    let runs = text.as_bytes().split(|byte| !within(*byte)).filter(|run| run.len() >= least);
+    runs.filter_map(|run| core::str::from_utf8(run).ok()).for_each(&mut found);
 }
 
 fn percent(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
+    if !bytes.contains(&b'%') {
+        return None;
+    }
     let (mut out, mut at, mut any) = (Vec::with_capacity(bytes.len()), 0, false);
     while let Some(&byte) = bytes.get(at) {
         let pair = bytes.get(at + 1..at + 3).and_then(|pair| core::str::from_utf8(pair).ok());

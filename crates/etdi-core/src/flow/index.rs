@@ -3,6 +3,7 @@
 use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::{HashMap, HashSet};
 
+use super::sieve::Sieve;
 use super::text::{Base, Normal, TOKEN, VALUE, groups, tokens};
 use super::{Confidentiality, Integrity, Label};
 
@@ -23,6 +24,12 @@ struct Half {
     hashes: Map<u16>,
     /// How tokens begin: which lengths there are, a bit for each.
     heads: Map<u32>,
+}
+
+impl Half {
+    fn all(&self) -> impl Iterator<Item = u64> {
+        self.hashes.keys().chain(self.heads.keys()).copied()
+    }
 }
 
 /// What a server was told just before, by the hashes of its runs of each length that is asked for:
@@ -68,13 +75,14 @@ impl Hasher for Mixed {
 const MAX_LABELS: usize = 4_096;
 
 /// How many bytes of a token its head is.
-const HEAD: usize = *TOKEN.start();
+pub(super) const HEAD: usize = *TOKEN.start();
 
 impl Index {
     /// Keeps what a text says, but for what is in `echo`: what the server was told just before is
-    /// not its own.
+    /// not its own. Each hash goes into the sieve of all servers as well.
     pub(super) fn keep(
         &mut self,
+        sieve: &mut Sieve,
         label: &Label,
         text: &str,
         normal: &Normal,
@@ -90,6 +98,7 @@ impl Index {
         }
         for hash in new {
             self.put(hash, label, most);
+            sieve.add(hash);
         }
         let mut told = Told { echo, lengths: HashMap::new() };
         let groups = groups(text);
@@ -108,6 +117,8 @@ impl Index {
                 continue;
             }
             self.put(hash, label, most);
+            sieve.add(hash);
+            sieve.add(head);
             *self.young.heads.entry(head).or_default() |= 1 << token.len();
         }
     }
@@ -156,8 +167,15 @@ impl Index {
         of(&self.young) | of(&self.old)
     }
 
-    pub(super) fn has_tokens(&self) -> bool {
-        !(self.young.heads.is_empty() && self.old.heads.is_empty())
+    /// All hashes that are kept, and how tokens begin.
+    pub(super) fn hashes(&self) -> impl Iterator<Item = u64> {
+        [&self.young, &self.old].into_iter().flat_map(Half::all)
+    }
+
+    /// How many these are.
+    pub(super) fn size(&self) -> usize {
+        let of = |half: &Half| half.hashes.len() + half.heads.len();
+        of(&self.young) + of(&self.old)
     }
 
     pub(super) fn label_of(&self, at: u16) -> Option<&Label> {

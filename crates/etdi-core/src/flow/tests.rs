@@ -103,11 +103,14 @@ fn cut_over_several_arguments_it_is_one_text_again() {
 
 #[test]
 fn every_piece_of_the_length_that_is_promised_is_found() {
-    let flows = mail_stays();
+    every_piece_is_found(&mail_stays());
+}
+
+fn every_piece_is_found(flows: &FlowTracker) {
     let letters: String = SECRET.chars().filter(|one| one.is_alphanumeric()).collect();
     for start in 0..letters.len() - text::CERTAIN {
         let piece = &letters[start..start + text::CERTAIN];
-        assert!(send(&flows, &format!("x {piece} y")).is_err(), "{piece}");
+        assert!(send(flows, &format!("x {piece} y")).is_err(), "{piece}");
     }
 }
 
@@ -253,4 +256,25 @@ fn a_rule_with_a_member_that_nobody_knows_is_no_rule() {
     }
     let end = End { servers: Some(vec![Pattern::from("x*")]), ..End::default() };
     assert_eq!(end, End::servers(["x*"]));
+}
+
+/// The sieve before the hashes of the servers is made anew as they grow; nothing falls through it.
+#[test]
+fn what_was_said_first_is_found_after_much_else_was_said() {
+    let flows = mail_stays();
+    let mut state = 1u64;
+    for server in 0..4 {
+        let words = (0..3_000).map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{:x} ", state >> 40)
+        });
+        let words: String = words.collect();
+        let origin = Origin::new(format!("stdio:pkg:cargo/s{server}"), "read");
+        flows.observe(flows.label(origin), &words);
+    }
+    every_piece_is_found(&flows);
+    assert!(send(&flows, "q=ZX81-4410-QQ7&v=1").is_err(), "a token too");
+    assert!(send(&flows, "What is the weather like in Oslo on Friday?").is_ok());
+    flows.forget();
+    assert!(send(&flows, SECRET).is_ok());
 }

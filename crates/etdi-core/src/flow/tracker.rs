@@ -4,7 +4,8 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::index::Index;
+use super::index::{HEAD, Index};
+use super::sieve::Sieve;
 use super::text::{Base, CERTAIN, Normal, PIECE, TOKEN, strings};
 use super::{
     Confidentiality, Finding, Findings, FlowDenied, FlowRules, Form, Label, On, Origin, Why, decode,
@@ -31,6 +32,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     servers: BTreeMap<String, Index>,
+    /// The hashes of all servers together.
+    sieve: Sieve,
     /// All labels of what came in, in order.
     seen: Arc<[Label]>,
 }
@@ -143,10 +146,15 @@ impl FlowTracker {
         }
         let mut state = self.state();
         state.see(&label);
-        let index = state.servers.entry(label.origin.server.clone()).or_default();
+        let State { servers, sieve, .. } = &mut *state;
+        let index = servers.entry(label.origin.server.clone()).or_default();
         index.lost |= lost;
         for (text, normal) in read {
-            index.keep(&label, text, &normal, &echo, (*base, powers), limits.hashes);
+            index.keep(sieve, &label, text, &normal, &echo, (*base, powers), limits.hashes);
+        }
+        if sieve.is_full() {
+            *sieve = Sieve::with_room(servers.values().map(Index::size).sum());
+            servers.values().flat_map(Index::hashes).for_each(|hash| sieve.add(hash));
         }
     }
 
@@ -212,9 +220,12 @@ impl FlowTracker {
         let mut findings = Vec::new();
         for (form, text) in decode::readings(&sent.text, 4 * limits.inspected) {
             let normal = Normal::new(&text, *base);
-            let pieces: Vec<u64> = normal.pieces(powers).collect();
+            let marks = Mark::all(&normal, &state.sieve, powers);
+            if marks.is_empty() {
+                continue;
+            }
             for (_, index) in state.servers.iter().filter(|(known, _)| *known != server) {
-                let runs = runs(index, own, &normal, &pieces, powers);
+                let runs = runs(index, own, &normal, &marks, powers);
                 for (label, start, end) in runs {
                     let Some(label) = index.label_of(label) else { continue };
                     if findings.len() >= MAX_FINDINGS {
@@ -257,13 +268,32 @@ impl fmt::Debug for FlowTracker {
     }
 }
 
+/// A place of a text at which some server may have said what follows.
+struct Mark {
+    start: usize,
+    piece: Option<u64>,
+    /// How a token would begin.
+    head: Option<u64>,
+}
+
+impl Mark {
+    fn all(normal: &Normal, sieve: &Sieve, powers: &[u64]) -> Vec<Self> {
+        let known = |start: usize, length: usize| {
+            normal.hash(start, length, powers).filter(|hash| sieve.may_have(*hash))
+        };
+        let mark = |start| Self { start, piece: known(start, PIECE), head: known(start, HEAD) };
+        let marks = (0..normal.len()).map(mark);
+        marks.filter(|mark| mark.piece.is_some() || mark.head.is_some()).collect()
+    }
+}
+
 /// The runs of a text that another server has said, each with its label, where it begins and
 /// where it ends. What the destination has said itself is no news to it.
 fn runs(
     index: &Index,
     own: Option<&Index>,
     normal: &Normal,
-    pieces: &[u64],
+    marks: &[Mark],
     powers: &[u64],
 ) -> Vec<(u16, usize, usize)> {
     let found = |hash| match own.is_some_and(|own| own.find(hash).is_some()) {
@@ -278,14 +308,10 @@ fn runs(
         }
         _ => runs.push((label, start, end)),
     };
-    for start in 0..normal.len() {
-        if let Some(label) = pieces.get(start).and_then(|hash| found(*hash)) {
+    for &Mark { start, piece, head } in marks {
+        if let Some(label) = piece.and_then(found) {
             add(label, start, start + PIECE);
         }
-        if !index.has_tokens() {
-            continue;
-        }
-        let head = normal.hash(start, *TOKEN.start(), powers);
         let lengths = head.map_or(0, |head| index.lengths(head));
         for length in TOKEN.filter(|length| lengths & (1 << length) != 0) {
             if let Some(label) = normal.hash(start, length, powers).and_then(found) {
