@@ -1,5 +1,6 @@
 //! The client: what decisions about servers need, and the way to a session with one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) options: ClientOptions,
     pub(crate) show_unverified: bool,
     pub(crate) user: String,
+    names: BTreeMap<ProviderId, String>,
     pub(crate) servers: Servers,
 }
 
@@ -73,6 +75,7 @@ impl EtdiClient {
             revocations: None,
             events: None,
             options: ClientOptions::default(),
+            names: BTreeMap::new(),
             show_unverified: false,
             user: "user".to_owned(),
             accepted: None,
@@ -88,6 +91,11 @@ impl EtdiClient {
     /// The policy.
     pub fn policy(&self) -> &Policy {
         &self.0.policy
+    }
+
+    /// What the host calls a publisher, for people; a publisher's own name for itself proves nothing.
+    pub fn publisher_name(&self, publisher: &ProviderId) -> Option<&str> {
+        self.0.names.get(publisher).map(String::as_str)
     }
 
     /// Starts a server and opens a session with it.
@@ -249,6 +257,7 @@ pub struct EtdiClientBuilder {
     user: String,
     accepted: Option<(Vec<ProviderId>, Vec<Algorithm>)>,
     remember_for: Option<u64>,
+    names: BTreeMap<ProviderId, String>,
 }
 
 impl EtdiClientBuilder {
@@ -390,6 +399,12 @@ impl EtdiClientBuilder {
         self
     }
 
+    /// Gives publishers the names by which people know them; see [`EtdiClient::publisher_name`].
+    pub fn publisher_names(mut self, names: BTreeMap<ProviderId, String>) -> Self {
+        self.names = names;
+        self
+    }
+
     /// Checks a signature anew once it was checked so many seconds ago; see
     /// [`Verifier::remember_for`].
     pub fn remember_signatures_for(mut self, seconds: u64) -> Self {
@@ -428,6 +443,7 @@ impl EtdiClientBuilder {
             show_unverified: self.show_unverified,
             user: self.user,
             servers: Servers::default(),
+            names: self.names,
         }))
     }
 }

@@ -161,7 +161,7 @@ pub struct AuditConfig {
     pub path: Option<PathBuf>,
     /// Whether a line is on the device before what it notes is done; `false`.
     pub sync: bool,
-    /// After how many bytes the trail goes on in another file; 16 MiB.
+    /// After how many bytes the trail goes on in another file; 16 MiB, and at least 128 KiB.
     pub rotate_bytes: u64,
     /// How many old files are kept; all when it is not set.
     pub keep_files: Option<usize>,
@@ -302,7 +302,8 @@ impl EtdiClientConfig {
             .show_unverified(self.show_unverified_tools)
             .remember_signatures_for(self.verification_cache_ttl)
             .accept_only(self.trust.issuers()?, self.trust.algorithms()?)
-            .trust(self.trust.anchors()?);
+            .trust(self.trust.anchors()?)
+            .publisher_names(self.trust.names()?);
         if let Some(store) = approvals::open(storage, &home, protection.clone())? {
             builder = builder.approvals(store);
         }

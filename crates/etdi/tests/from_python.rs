@@ -26,6 +26,22 @@ fn every_row_has_its_snippet() {
     }
 }
 
+/// What is not built yet is said to wait, and for what.
+#[test]
+fn what_waits_says_for_what() {
+    let rows: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("| ")).collect();
+    for name in
+        "etdi_oauth_scopes OAuthConfig TokenManager OAuthManager Auth0Provider OktaProvider \
+        AzureADProvider OAuthAuthorizationServerProvider SecurityAnalyzer TokenDebugger \
+        OAuthValidator validate-oauth debug-token analyze-tool OAuth2Server"
+            .split_whitespace()
+    {
+        let row = rows.iter().find(|row| row.contains(name));
+        let says = row.is_some_and(|row| row.contains("wait") && row.contains("issue"));
+        assert!(says, "`{name}` is not said to wait");
+    }
+}
+
 /// The classes, methods, fields and options that the README and its client's settings name.
 #[test]
 fn every_name_of_the_readme_has_its_row() {
@@ -43,7 +59,11 @@ fn every_name_of_the_readme_has_its_row() {
         is_tool_approved check_version_change request_reapproval check_permission client.on \
         client.off get_stats initialize secure_tool initialize_request_signing etdi=True \
         etdi_permissions etdi_oauth_scopes etdi_require_request_signing etdi_signature \
-        etdi_timestamp etdi_key_id etdi_algorithm"
+        etdi_timestamp etdi_key_id etdi_algorithm analyze_tool security_score vulnerabilities \
+        debug_token valid claims issues validate_provider configuration_valid is_reachable \
+        mcp.etdi.cli init validate-oauth debug-token analyze-tool OAuthAuthorizationServerProvider \
+        AuthSettings OAuthClientProvider TokenStorage APIKeyAuth OAuth2Server FilePathArgs \
+        sanitize_input ResourceACL SecureStorage"
         .split_whitespace()
     {
         assert!(table.contains(name), "`{name}` has no row");

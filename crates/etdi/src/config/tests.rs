@@ -222,6 +222,11 @@ async fn whose_statements_count() {
     assert_eq!(run(in_memory()).await, Err("UNVERIFIED".to_owned()));
     let trusted = || trusting(in_memory(), &key);
     assert_eq!(run(trusted()).await, Ok(VerificationStatus::Verified));
+    assert_eq!(client(&trusted()).publisher_name(&acme()), None);
+    let mut named = trusted();
+    let provider = named.trust.trusted_providers.get_mut("https://acme.example").unwrap();
+    provider.name = Some("Acme".to_owned());
+    assert_eq!(client(&named).publisher_name(&acme()), Some("Acme"));
     let mut other = trusted();
     other.trust.allowed_issuers = vec!["https://other.example".to_owned()];
     assert_eq!(run(other.clone()).await, Err("UNVERIFIED".to_owned()));
@@ -312,27 +317,42 @@ async fn where_approvals_are_kept() {
     assert!(config.builder_from(None, at(&etdi)).is_ok());
 }
 
-/// `audit`: the file, its size, and its signatures.
+/// `audit`: each setting alone, against the others' defaults. That `sync` is heeded before the act is
+/// shown where disks fail, in etdi-core.
 #[tokio::test]
 async fn where_events_are_kept() {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("trail.jsonl");
-    let mut config = in_memory();
-    config.key_config.private_key_path = Some(home.path().join("client.pem"));
-    config.audit.enabled = true;
-    config.audit.path = Some(path.clone());
-    config.audit.sync = true;
-    config.audit.rotate_bytes = 1;
-    config.audit.keep_files = Some(3);
-    config.audit.checkpoint_every = 2;
-    let server = server!().tool::<plain>().build().unwrap();
-    let client = connected(&config, server).await;
-    for _ in 0..4 {
-        client.invoke_tool(crate::ToolId::new("notes", "plain"), &json!({})).await.unwrap();
-    }
-    client.cleanup().await;
-    let report = etdi_core::audit::verify_trail(&path, None, None).unwrap();
-    assert!(report.checkpoints >= 2 && report.head.entries > 8, "{report:?}");
+    let run = async |calls: u32, change: fn(&mut AuditConfig)| {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("trail.jsonl");
+        let mut config = in_memory();
+        config.key_config.private_key_path = Some(home.path().join("client.pem"));
+        config.audit.enabled = true;
+        config.audit.path = Some(path.clone());
+        change(&mut config.audit);
+        let server = server!().tool::<plain>().build().unwrap();
+        let client = connected(&config, server).await;
+        for _ in 0..calls {
+            client.invoke_tool(crate::ToolId::new("notes", "plain"), &json!({})).await.unwrap();
+        }
+        client.cleanup().await;
+        drop(client);
+        path.exists().then(|| etdi_core::audit::verify_trail(&path, None, None).unwrap())
+    };
+    let default = run(4, |_| ()).await.unwrap();
+    assert_eq!((default.files, default.checkpoints, default.first), (1, 0, 0), "{default:?}");
+    assert!(default.head.entries > 6, "{default:?}");
+    assert!(run(4, |audit| audit.enabled = false).await.is_none());
+    assert!(run(4, |audit| audit.sync = true).await.is_some());
+    let rotated = run(1_200, |audit| audit.rotate_bytes = 1).await.unwrap();
+    assert!(rotated.files > 2 && rotated.first == 0, "{rotated:?}");
+    let kept = run(1_200, |audit| {
+        audit.rotate_bytes = 1;
+        audit.keep_files = Some(1);
+    });
+    let kept = kept.await.unwrap();
+    assert!(kept.files == 2 && kept.first > 0, "{kept:?}");
+    let signed = run(4, |audit| audit.checkpoint_every = 2).await.unwrap();
+    assert!(signed.checkpoints >= 2, "{signed:?}");
 }
 
 /// A service that notes what passes, and that may be slow or gone.

@@ -30,7 +30,8 @@ pub struct TrustConfig {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TrustedProvider {
-    /// Its name for people.
+    /// Its name for people, as [`EtdiClient::publisher_name`](crate::EtdiClient::publisher_name)
+    /// gives it.
     pub name: Option<String>,
     /// Its public keys, each a JWK.
     pub keys: Vec<serde_json::Value>,
@@ -60,6 +61,17 @@ impl TrustConfig {
             anchors.revoke(key);
         }
         Ok(anchors)
+    }
+
+    /// What people call the publishers.
+    pub(super) fn names(&self) -> Result<BTreeMap<ProviderId, String>, ConfigError> {
+        let mut names = BTreeMap::new();
+        for (id, provider) in &self.trusted_providers {
+            let path = format!("trust.trusted_providers.{id}");
+            let id = id.parse().map_err(|error| unfit(&path, error))?;
+            names.extend(provider.name.clone().map(|name| (id, name)));
+        }
+        Ok(names)
     }
 
     pub(super) fn issuers(&self) -> Result<Vec<ProviderId>, ConfigError> {

@@ -78,7 +78,7 @@ fn an_rsa_key_has_its_size() {
 fn without_the_feature_an_rsa_key_is_not_made() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("rsa.pem");
-    let mut keys = KeyConfig { private_key_path: Some(path), ..KeyConfig::default() };
+    let keys = KeyConfig { private_key_path: Some(path), ..KeyConfig::default() };
     let error = keys.open(&Home::at(None), None).unwrap_err().to_string();
     assert!(error.contains("feature `rsa-keys`"), "{error}");
 }
