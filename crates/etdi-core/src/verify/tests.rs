@@ -279,25 +279,6 @@ fn the_instance_key_binds() {
 }
 
 #[test]
-fn a_proof_of_possession_is_about_one_list_of_tools() {
-    let world = World::new();
-    let instance = SigningKey::generate(Algorithm::Es256).unwrap();
-    let named = statement(package()).instance_key(instance.id());
-    let text = manifest::sign(&named, [tool(&[]).definition()], &world.key).unwrap();
-    let challenge = Challenge::new().unwrap();
-    let shown = |digest| {
-        let text = answer(challenge.nonce(), &package(), digest, &instance, NOW).unwrap();
-        command().possessing(Possession::check(&text, &challenge, NOW).unwrap())
-    };
-    let check = |peer: &Peer| world.verifier.verify_manifest(&text, peer, NOW);
-    let digest = check(&shown(None)).unwrap().digest();
-    assert!(check(&shown(Some(digest))).is_ok());
-    // The server that was asked has another list; this one was put in its place on the way.
-    let error = check(&shown(Some(Digest::of_bytes(b"another list")))).unwrap_err();
-    assert_eq!(error.code(), "POSSESSION_INVALID");
-}
-
-#[test]
 fn answers_to_challenges() {
     let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
     let challenge = Challenge::new().unwrap();
