@@ -143,6 +143,12 @@ pub struct CallArguments {
     /// Approve the tool as it is now, without asking.
     #[arg(long)]
     pub yes: bool,
+    /// Make the call only if the policies in this folder permit it (`etdi policy check` reads it).
+    #[arg(long, value_name = "FOLDER")]
+    pub policy: Option<PathBuf>,
+    /// The user on whose behalf the policies are asked.
+    #[arg(long, value_name = "NAME", requires = "policy")]
+    pub user: Option<String>,
     /// Give up so many seconds after the server was started.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,

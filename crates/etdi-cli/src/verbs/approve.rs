@@ -41,8 +41,15 @@ pub fn approve(
     let expires_at = arguments.days.map(|days| system_time().plus(u64::from(days) * 86_400));
     let grants = Grants { asker, granted: granted.clone(), expires_at };
     block_on(async {
-        let opening =
-            Opening { target, home, output, grants, ask: AskWhen::Never, although_changed: true };
+        let opening = Opening {
+            target,
+            home,
+            output,
+            grants,
+            ask: AskWhen::Never,
+            although_changed: true,
+            policy: None,
+        };
         let session = opening.open().await?;
         let reviews = session.discover_tools().await;
         let reviews = reviews.map_err(|error| failure(&error, "", target))?;

@@ -17,8 +17,8 @@ use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report};
 use crate::signals::servers_end;
-use crate::verbs::target::{Opening, block_on, failure, quoted, shown_target};
-use crate::verbs::tools;
+use crate::verbs::target::{Opening, block_on, failure, quoted, shown_path, shown_target};
+use crate::verbs::{policy, tools};
 
 /// Calls a tool.
 ///
@@ -36,9 +36,12 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
     let target = &arguments.target;
     // Before the server is there: it need not wait for whoever types them.
     let given = arguments.args.as_deref().map(|text| whole(text, target)).transpose()?;
+    let policy = arguments.policy.as_deref().map(policy::load).transpose()?;
+    let policy = policy.map(|engine| (engine, arguments.user.as_deref()));
     block_on(async {
         let grants = Grants::all(asker);
-        let opening = Opening { target, home, output, grants, ask, although_changed: false };
+        let opening =
+            Opening { target, home, output, grants, ask, although_changed: false, policy };
         let patience = Patience::new(arguments);
         let session = match patience.until("the server", opening.open()).await {
             Ok(session) => session,
@@ -147,6 +150,12 @@ fn again(arguments: &CallArguments, timeout: u64) -> String {
     }
     if arguments.yes {
         words.push("--yes".to_owned());
+    }
+    if let Some(folder) = &arguments.policy {
+        words.push(format!("--policy {}", shown_path(folder)));
+    }
+    if let Some(user) = &arguments.user {
+        words.push(format!("--user {}", quoted(user)));
     }
     words.push(format!("--timeout {timeout}"));
     words.push(shown_target(&arguments.target));

@@ -79,8 +79,15 @@ fn reviews(
 ) -> Result<(Vec<std::sync::Arc<etdi::core::layer::Review>>, String), Failure> {
     block_on(async {
         let grants = Grants::all(Asker::Nobody);
-        let opening =
-            Opening { target, home, output, grants, ask: AskWhen::Never, although_changed: true };
+        let opening = Opening {
+            target,
+            home,
+            output,
+            grants,
+            ask: AskWhen::Never,
+            although_changed: true,
+            policy: None,
+        };
         let session = opening.open().await?;
         let reviews = session.discover_tools().await;
         let server = session.peer().identity.to_string();

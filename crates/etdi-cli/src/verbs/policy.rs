@@ -103,7 +103,12 @@ fn listed(server: &Described, output: Output) -> Result<(String, Offered), Failu
     Ok((name, block_on(Offered::list(&server.command, output))?))
 }
 
-fn load(folder: &Path) -> Result<CedarEngine, Failure> {
+/// Reads the policies of a folder.
+///
+/// # Errors
+///
+/// When they cannot be read, or one is no policy.
+pub fn load(folder: &Path) -> Result<CedarEngine, Failure> {
     CedarEngine::from_folder(folder).map_err(|error| wrong(&error, folder))
 }
 

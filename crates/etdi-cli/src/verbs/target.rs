@@ -12,6 +12,7 @@ use etdi::core::level::SecurityLevel;
 use etdi::core::trust::TrustAnchors;
 use etdi::{Error, EtdiClient, Program, Session};
 use etdi_oauth::{Discovery, GuardedFetch, Rules};
+use etdi_policy::CedarEngine;
 use mcp_types::Implementation;
 use serde_json::json;
 
@@ -38,6 +39,8 @@ pub struct Opening<'a> {
     pub ask: AskWhen,
     /// Whether a program is started that is not the pinned one.
     pub although_changed: bool,
+    /// Which policies are asked before a call is sent, and on whose behalf.
+    pub policy: Option<(CedarEngine, Option<&'a str>)>,
 }
 
 impl Opening<'_> {
@@ -47,7 +50,7 @@ impl Opening<'_> {
     ///
     /// When a file of ours cannot be used, or the server cannot.
     pub async fn open(self) -> Result<Session, Failure> {
-        let Self { target, home, output, grants, ask, although_changed } = self;
+        let Self { target, home, output, grants, ask, although_changed, policy } = self;
         no_url(&target.command)?;
         let mut builder = EtdiClient::builder()
             .level(target.level)
@@ -58,6 +61,12 @@ impl Opening<'_> {
             .ask(ask)
             .client_info(Implementation::new("etdi", env!("CARGO_PKG_VERSION")));
         builder = builder.caller(keys::caller(home)?);
+        if let Some((engine, user)) = policy {
+            builder = builder.engine(Arc::new(engine));
+            if let Some(user) = user {
+                builder = builder.user(user);
+            }
+        }
         let mut revocations = keys::revocations(home)?;
         if target.online {
             let fetch = Arc::new(GuardedFetch::new(Rules::default()));
