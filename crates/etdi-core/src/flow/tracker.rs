@@ -150,7 +150,7 @@ impl FlowTracker {
         let index = servers.entry(label.origin.server.clone()).or_default();
         index.lost |= lost;
         for (text, normal) in read {
-            index.keep(sieve, &label, text, &normal, &echo, (*base, powers), limits.hashes);
+            index.keep(sieve, &label, (text, &normal), &echo, (*base, powers), limits.hashes);
         }
         if sieve.is_full() {
             *sieve = Sieve::with_room(servers.values().map(Index::size).sum());
