@@ -3,8 +3,8 @@
 //! Public files both; no key is ever read here. The lock is a small part of TOML, read line by line:
 //! `tests/grammar/lock.txt` of the workspace holds the cases, which `etdi-core` runs as well.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// What is locked about one tool.
 #[derive(Debug, Default, PartialEq)]
@@ -15,6 +15,7 @@ pub(crate) struct Locked {
     pub(crate) lists: BTreeMap<String, Vec<String>>,
     pub(crate) max_call_depth: Option<u32>,
     pub(crate) require_request_signing: bool,
+    pub(crate) require_approval_for_chains: bool,
 }
 
 /// The files beside the `Cargo.toml` of the crate that is compiled.
@@ -24,29 +25,62 @@ pub(crate) struct Files {
     pub(crate) lock: Option<(String, String)>,
     /// The path of the manifest.
     pub(crate) manifest: Option<String>,
+    /// What is there and cannot be read, with what to do. It is never taken for nothing.
+    pub(crate) faults: Vec<String>,
 }
 
 impl Files {
-    /// Those that are there and can be read.
+    /// Those that are there.
     pub(crate) fn find() -> Self {
-        let Some(directory) = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else {
-            return Self::default();
-        };
-        let path = |name| directory.join(name).to_str().map(str::to_owned);
-        let lock = path("etdi.lock");
-        let lock = lock.and_then(|path| Some((std::fs::read_to_string(&path).ok()?, path)));
-        let manifest = path("etdi.manifest.jws").filter(|path| PathBuf::from(path).is_file());
-        Self { lock: lock.map(|(text, path)| (path, text)), manifest }
+        match std::env::var_os("CARGO_MANIFEST_DIR") {
+            Some(directory) => Self::inside(Path::new(&directory)),
+            None => Self::default(),
+        }
     }
+
+    fn inside(directory: &Path) -> Self {
+        let mut faults = Vec::new();
+        let mut read = |name: &str, again: &str| match text(&directory.join(name)) {
+            Ok(found) => found,
+            Err(why) => {
+                faults.push(format!(
+                    "`{name}` is there and cannot be read: {why}; restore it, or remove it and \
+                     make it anew with `{again}`"
+                ));
+                None
+            }
+        };
+        let lock = read("etdi.lock", "etdi lock");
+        let manifest = read("etdi.manifest.jws", "etdi sign").map(|(path, _)| path);
+        Self { lock, manifest, faults }
+    }
+}
+
+/// The path of a file and what it says; none when nothing of that name is there.
+fn text(path: &Path) -> Result<Option<(String, String)>, String> {
+    // A link that leads nowhere is there.
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        _ => {}
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let path = path.to_str().ok_or("the name of its directory is no text")?;
+    Ok(Some((path.to_owned(), text)))
 }
 
 /// What a lock says about a tool; what is wrong with the lock, with the number of the line.
 pub(crate) fn find(text: &str, tool: &str) -> Result<Option<Locked>, String> {
     let mut found = None;
+    let mut format = false;
     let mut current: Option<(String, Locked)> = None;
+    let mut keys = BTreeSet::new();
     let mut take = |current: &mut Option<(String, Locked)>| {
-        if let Some((_, locked)) = current.take().filter(|(name, _)| name == tool) {
-            found = Some(locked);
+        let Some((_, locked)) = current.take().filter(|(name, _)| name == tool) else {
+            return Ok(());
+        };
+        match found.replace(locked) {
+            None => Ok(()),
+            Some(_) => Err(format!("`{tool}` is there twice")),
         }
     };
     for (index, line) in text.lines().enumerate() {
@@ -55,21 +89,31 @@ pub(crate) fn find(text: &str, tool: &str) -> Result<Option<Locked>, String> {
             continue;
         }
         if line == "[[tool]]" {
-            take(&mut current);
+            take(&mut current)?;
             current = Some(Default::default());
+            keys.clear();
             continue;
         }
         let read = line.split_once('=').and_then(|(key, value)| {
             let (key, value) = (key.trim(), item(value.trim())?);
             match &mut current {
-                None => (key == "format" && value == Item::Number(1)).then_some(()),
-                Some((name, locked)) => locked.set(name, key, value),
+                None => {
+                    format |= key == "format" && value == Item::Number(1);
+                    format.then_some(())
+                }
+                Some((name, locked)) => {
+                    let first = keys.insert(key.to_owned());
+                    locked.set(name, key, value).filter(|()| first)
+                }
             }
         });
         read.ok_or_else(|| format!("line {} is not what `etdi lock` writes", index + 1))?;
     }
-    take(&mut current);
-    Ok(found)
+    take(&mut current)?;
+    match format {
+        true => Ok(found),
+        false => Err("it has no `format = 1`".to_owned()),
+    }
 }
 
 impl Locked {
@@ -81,7 +125,7 @@ impl Locked {
             ("id" | "schema", Item::Text(_)) => {}
             ("max_call_depth", Item::Number(number)) => self.max_call_depth = Some(number),
             ("require_request_signing", Item::True) => self.require_request_signing = true,
-            ("require_approval_for_chains", Item::True) => {}
+            ("require_approval_for_chains", Item::True) => self.require_approval_for_chains = true,
             (
                 "permissions" | "optional" | "scopes" | "allowed_callers" | "allowed_callees"
                 | "blocked_callers" | "blocked_callees",
@@ -211,6 +255,38 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn what_is_there_and_cannot_be_read_is_not_nothing() {
+        let directory = std::env::temp_dir().join(format!("etdi-macros-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let lock = directory.join("etdi.lock");
+        let faults = || Files::inside(&directory).faults;
+        assert!(faults().is_empty());
+        std::fs::write(&lock, "format = 1\n").unwrap();
+        std::fs::write(directory.join("etdi.manifest.jws"), "a.b.c").unwrap();
+        let found = Files::inside(&directory);
+        assert!(found.faults.is_empty() && found.lock.is_some() && found.manifest.is_some());
+
+        std::fs::write(&lock, [0xff]).unwrap();
+        let found = Files::inside(&directory);
+        assert!(found.lock.is_none());
+        assert!(found.faults[0].starts_with("`etdi.lock` is there and cannot be read: "));
+        assert!(found.faults[0].ends_with("make it anew with `etdi lock`"));
+        std::fs::remove_file(&lock).unwrap();
+        std::fs::create_dir(&lock).unwrap();
+        assert_eq!(faults().len(), 1);
+        std::fs::remove_dir(&lock).unwrap();
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(directory.join("nowhere"), &lock).unwrap();
+            assert_eq!(faults().len(), 1);
+            std::fs::remove_file(&lock).unwrap();
+        }
+        std::fs::write(directory.join("etdi.manifest.jws"), [0xff]).unwrap();
+        assert!(faults()[0].starts_with("`etdi.manifest.jws` is there"));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
     /// etdi-core reads the same table.
     #[test]
     fn the_table_of_cases() {
@@ -237,6 +313,13 @@ mod tests {
         assert_eq!(b.lists["allowed_callees"], ["z", "ü"]);
         assert_eq!(find(lock, "c").unwrap(), None);
         assert_eq!(find("x", "c").unwrap_err(), "line 1 is not what `etdi lock` writes");
+        // A lock that was cut off, or put together by hand, does not count as one without the tool.
+        assert_eq!(find("", "c").unwrap_err(), "it has no `format = 1`");
+        assert_eq!(find(&lock[12..], "a").unwrap_err(), "it has no `format = 1`");
+        let twice = lock.replace("\"b\"", "\"a\"");
+        assert_eq!(find(&twice, "a").unwrap_err(), "`a` is there twice");
+        let twice = lock.replace("name = \"b\"", "name = \"b\"\nname = \"c\"");
+        assert_eq!(find(&twice, "c").unwrap_err(), "line 9 is not what `etdi lock` writes");
     }
 
     #[test]

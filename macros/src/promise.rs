@@ -13,6 +13,9 @@ use crate::model::{Declaration, ToolModel};
 
 /// Holds a declaration against the lock.
 pub(crate) fn check(tool: &ToolModel, declaration: &Declaration, ctxt: &Ctxt) {
+    for fault in &declaration.files.faults {
+        ctxt.error_at(declaration.span, fault);
+    }
     let locked = match locked(tool, declaration) {
         Ok(Some(locked)) => locked,
         Ok(None) => return,
@@ -161,6 +164,10 @@ fn changes(
         let place = depth.map_or(elsewhere, Spanned::span);
         let place = if same_depth { elsewhere } else { place };
         changes.push((place, "changes who may call whom".to_owned()));
+    }
+    // No attribute declares it, so a tool that has it in the lock was declared otherwise.
+    if locked.require_approval_for_chains {
+        changes.push((elsewhere, "no longer asks before other tools call it".to_owned()));
     }
     if declaration.require_request_signing != locked.require_request_signing {
         changes.push((elsewhere, "changes whether calls must be signed".to_owned()));

@@ -27,7 +27,7 @@ use crate::{SecureError, policing, system_time};
 
 /// The variable that `etdi lock` and `etdi sign` set for the server that they start, which is not
 /// yet what they are about to write down. A server started so shows no manifest and compares itself
-/// with none; clients that have seen one refuse its tools.
+/// with none, and therefore it answers listings alone: what would run a tool is refused.
 pub const AUTHORING: &str = "ETDI_AUTHORING";
 
 /// A server whose listings are signed and whose calls are guarded.
@@ -245,7 +245,8 @@ impl std::fmt::Debug for EtdiServerConfig {
 
 /// Secures a server: what it lists is signed, what is called is guarded.
 ///
-/// Where [`AUTHORING`] is set in the environment, manifest and lock are left out.
+/// Where [`AUTHORING`] is set in the environment, manifest and lock are left out, and only listings
+/// are answered.
 ///
 /// All that it offers is listed and compared once before, so that a server that is not what was
 /// signed does not start, and says what differs.
@@ -256,6 +257,14 @@ impl std::fmt::Debug for EtdiServerConfig {
 pub async fn secure<S: ExchangeService>(
     server: S,
     config: EtdiServerConfig,
+) -> Result<Secured<S>, SecureError> {
+    secure_for(server, config, std::env::var_os(AUTHORING).is_some()).await
+}
+
+async fn secure_for<S: ExchangeService>(
+    server: S,
+    config: EtdiServerConfig,
+    authoring: bool,
 ) -> Result<Secured<S>, SecureError> {
     let EtdiServerConfig {
         identity,
@@ -286,12 +295,14 @@ pub async fn secure<S: ExchangeService>(
     if demanded.rules == Rules::EngineDefaultDeny && engines.is_empty() {
         return Err(StartError::StrictWithoutEngine.into());
     }
-    let (manifest, lock) = match std::env::var_os(AUTHORING) {
-        Some(_) => {
-            tracing::warn!("{AUTHORING} is set, so manifest and lock are left out");
+    let (manifest, lock) = match authoring {
+        true => {
+            tracing::warn!(
+                "{AUTHORING} is set, so manifest and lock are left out, and no tool runs"
+            );
             (None, None)
         }
-        None => (manifest, lock),
+        false => (manifest, lock),
     };
     let time = |clock: &Clock| {
         let clock = clock.clone();
@@ -341,6 +352,9 @@ pub async fn secure<S: ExchangeService>(
         .enforce(enforce, level)
         .chains(chains)
         .peers(peers);
+    if authoring {
+        guard = guard.listings_only();
+    }
     if let Some(calls) = legacy {
         guard = guard.legacy(calls);
     }
@@ -387,6 +401,11 @@ mod tests {
     use etdi_core::key::{Algorithm, SigningKey};
     use etdi_core::policy::LocalRules;
     use mcp_server::{Server, server, tool};
+    use mcp_types::{
+        CallToolRequestParams, ClientRequest, Exchange, GetPromptRequestParams, Origin,
+        PaginatedRequestParams,
+    };
+    use tower_service::Service;
 
     use super::*;
 
@@ -395,6 +414,31 @@ mod tests {
 
     #[tool]
     fn other() {}
+
+    /// The attack: whoever sets a variable of a server has it serve what nobody signed.
+    #[tokio::test]
+    async fn a_server_that_is_started_to_be_signed_runs_nothing() {
+        let identity = ServerIdentity::package("pkg:cargo/notes").unwrap();
+        let started = async |authoring| {
+            let server = server!().tool::<signed>().build().unwrap();
+            let config = EtdiServerConfig::new(identity.clone());
+            secure_for(server, config, authoring).await.unwrap()
+        };
+        let ask = async |service: &mut Secured<Server>, request: ClientRequest| {
+            service.call(Exchange::new(request)).await
+        };
+        let call = || ClientRequest::CallTool(CallToolRequestParams::new("signed"));
+        let list = || ClientRequest::ListTools(PaginatedRequestParams::new());
+        let mut serving = started(false).await;
+        assert!(ask(&mut serving, call()).await.is_ok(), "a server that serves runs its tools");
+        let mut authoring = started(true).await;
+        assert!(ask(&mut authoring, list()).await.is_ok());
+        let refused = ask(&mut authoring, call()).await.unwrap_err();
+        assert_eq!(refused.origin, Origin::Refused);
+        assert!(refused.message.contains("start it without `ETDI_AUTHORING`"), "{refused}");
+        let prompt = ClientRequest::GetPrompt(GetPromptRequestParams::new("any"));
+        assert_eq!(ask(&mut authoring, prompt).await.unwrap_err().origin, Origin::Refused);
+    }
 
     /// What a server says when it does not start is read by people.
     #[tokio::test]

@@ -20,4 +20,11 @@ fn mistakes_are_refused_at_their_tokens() {
     let tests = trybuild::TestCases::new();
     tests.compile_fail("tests/ui/*/*.rs");
     tests.pass("tests/built/*.rs");
+    drop(tests);
+
+    // The same crate with files that are there and cannot be read.
+    std::fs::write(cases.join("etdi.lock"), [0xff]).unwrap();
+    std::fs::write(cases.join("etdi.manifest.jws"), [0xff]).unwrap();
+    let tests = trybuild::TestCases::new();
+    tests.compile_fail("tests/unreadable/*.rs");
 }

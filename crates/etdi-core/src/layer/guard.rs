@@ -104,6 +104,7 @@ struct Guarding {
     peers: Arc<Peers>,
     legacy: Option<Arc<LegacyCalls>>,
     declared: Declared,
+    listings_only: bool,
 }
 
 impl GuardLayer {
@@ -131,6 +132,7 @@ impl GuardLayer {
             peers: Arc::default(),
             legacy: None,
             declared: Declared::default(),
+            listings_only: false,
         }))
     }
 
@@ -172,6 +174,13 @@ impl GuardLayer {
     #[must_use]
     pub fn replay_store(self, replay: Arc<dyn ReplayStore>) -> Self {
         Self(Arc::new(Guarding { replay, ..self.0.copy() }))
+    }
+
+    /// Answers listings alone: nothing that runs a handler is dispatched. For a server that is
+    /// started so that what it lists can be written down and signed, before anything vouches for it.
+    #[must_use]
+    pub fn listings_only(self) -> Self {
+        Self(Arc::new(Guarding { listings_only: true, ..self.0.copy() }))
     }
 
     /// Asks this gate before each call is dispatched. What it denies is refused with a code, and
@@ -254,6 +263,12 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
 
     fn call(&mut self, mut exchange: Exchange) -> ExchangeFuture {
         if runs_a_handler(&exchange.request) {
+            if self.guarding.listings_only {
+                let message = "this server was started to be signed and answers listings alone, \
+                               start it without `ETDI_AUTHORING` in its environment";
+                let refusal = ErrorObject::local(mcp_types::Origin::Refused, message);
+                return Box::pin(std::future::ready(Err(refusal)));
+            }
             // A handler that calls a tool passes this guard again, with its own frame.
             exchange.offer_caller(|| Caller::new(self.clone()));
         }
@@ -348,6 +363,7 @@ impl Guarding {
             chains: self.chains.clone(),
             minter: self.minter.clone(),
             peers: self.peers.clone(),
+            listings_only: self.listings_only,
             legacy: self.legacy.clone(),
             declared: Declared::default(),
         }
