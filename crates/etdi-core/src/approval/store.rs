@@ -183,6 +183,19 @@ pub enum StoreError {
         /// The mode that it must have.
         wanted: u32,
     },
+    /// The directory belongs to somebody else, who may do with it what they like.
+    #[error(
+        "`{path}` belongs to user {owner}, and this is user {user}: make it yours with `chown`, or \
+         use a directory of your own"
+    )]
+    Foreign {
+        /// The directory.
+        path: String,
+        /// Whose it is.
+        owner: u32,
+        /// Who this process is.
+        user: u32,
+    },
     /// The store is encrypted, and no key was given.
     #[error("`{path}` is encrypted, open it with {by}")]
     Encrypted {

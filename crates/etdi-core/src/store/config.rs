@@ -146,10 +146,16 @@ impl StorageConfig {
         let days = u64::from(self.retention_days);
         store.retire(days, now)?;
         if self.backup_enabled {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".backup");
-            store.backup(Path::new(&name), days, now)?;
+            store.backup(beside(path), days, now)?;
         }
         Ok(store)
     }
+}
+
+/// The directory of the same name that ends in `.backup`. A path may end in a slash, and the backups
+/// are beside the store all the same, not in it.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.components().as_path().as_os_str().to_owned();
+    name.push(".backup");
+    PathBuf::from(name)
 }

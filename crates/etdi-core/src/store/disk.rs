@@ -75,7 +75,32 @@ impl Disk {
         builder.create(directory).map_err(failed("create", directory))?;
         let metadata = directory.metadata().map_err(failed("look at", directory))?;
         exposed(directory, &metadata, 0o700)?;
+        disk.owned(&metadata)?;
         Ok(disk)
+    }
+
+    /// Whose directory it is: a directory of somebody else is open to them whatever its mode. What
+    /// this process makes says who it is; where it can make nothing, it has nothing to lose either.
+    #[cfg(unix)]
+    fn owned(&self, metadata: &std::fs::Metadata) -> Result<(), StoreError> {
+        use std::os::unix::fs::MetadataExt;
+        let probe = self.path(&format!("owner.{}", std::process::id()));
+        let made = private().create_new(true).open(&probe).and_then(|file| file.metadata());
+        let Ok(ours) = made else { return Ok(()) };
+        let _ = std::fs::remove_file(&probe);
+        if ours.uid() == metadata.uid() {
+            return Ok(());
+        }
+        Err(StoreError::Foreign {
+            path: self.directory.display().to_string(),
+            owner: metadata.uid(),
+            user: ours.uid(),
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn owned(&self, _: &std::fs::Metadata) -> Result<(), StoreError> {
+        Ok(())
     }
 
     #[cfg(unix)]

@@ -342,6 +342,34 @@ fn a_record_must_be_an_ordinary_file_of_the_owner() {
     );
 }
 
+/// Needs a user who may give files away; others cannot enter the directory of somebody else.
+#[test]
+fn a_directory_of_somebody_else_is_refused() {
+    let scratch = Scratch::new();
+    put(&scratch.open(), "search", None);
+    if std::os::unix::fs::chown(&scratch.0, Some(65_534), None).is_err() {
+        return;
+    }
+    let error = FileStore::open(&scratch.0).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { owner: 65_534, user: 0, .. }), "{error}");
+}
+
+/// A head with a good digest, of whoever can write a store in the clear.
+#[test]
+fn a_head_that_names_a_record_from_the_future_is_refused() {
+    let mut body = head::Body::default();
+    for (generation, opens) in [(5, true), (6, false)] {
+        let entry = Entry { generation, digest: Digest::of_bytes(b""), place: None };
+        body.records.insert("approval-x".to_owned(), entry);
+        let bytes = head::encode(Kind::Approvals, 5, &body, None).unwrap();
+        let scratch = Scratch::new();
+        drop(scratch.open());
+        write(&scratch.0.join("head"), &bytes);
+        let opened = FileStore::open(&scratch.0);
+        assert_eq!(opened.is_ok(), opens, "{opened:?}");
+    }
+}
+
 #[test]
 fn a_lost_head_is_not_an_empty_store() {
     let scratch = Scratch::new();
