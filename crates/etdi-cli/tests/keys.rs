@@ -210,3 +210,67 @@ fn a_revocation_list_grows_and_keeps_what_it_has() {
     assert_eq!(user.json(&[&["keys", "revoke", "jti:x"][..], &other].concat()).0, 1);
     assert_eq!(user.json(&["keys", "revoke", "nothing"]).0, 1);
 }
+
+/// A keyring in a directory, in the form of libsecret's command.
+#[cfg(unix)]
+const SECRET_TOOL: &str = r#"#!/bin/sh
+[ "$1" = --version ] && exit 0
+[ -e "$KEYRING/locked" ] && { echo "Cannot get secret of a locked object" >&2; exit 1; }
+for word; do last="$word"; done
+file="$KEYRING/$last"
+case "$1" in
+    store) cat > "$file" ;;
+    lookup) [ -e "$file" ] || exit 1; cat "$file" ;;
+    clear) rm -f "$file" ;;
+esac
+"#;
+
+#[cfg(unix)]
+#[test]
+fn a_key_in_the_keyring_lies_in_no_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let user = User::new();
+    let (bin, keyring) = (user.0.path().join("bin"), user.0.path().join("keyring"));
+    for directory in [&bin, &keyring] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    std::fs::write(bin.join("secret-tool"), SECRET_TOOL).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(bin.join("secret-tool"), mode).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let run = |words: &[&str]| {
+        let mut command = user.command(words);
+        envelope(
+            command.arg("--json").env("PATH", &path).env("KEYRING", &keyring).output().unwrap(),
+        )
+    };
+    assert_eq!(user.json(&["keys", "generate", "--keyring", "none"]).0, 1, "no such program");
+    let (exit, made) = run(&["keys", "generate", "--keyring", "publisher"]);
+    assert_eq!(exit, 0, "{made}");
+    let private = all_files(&user.home());
+    assert!(!private.iter().any(|file| String::from_utf8_lossy(file).contains("PRIVATE KEY")));
+    assert!(!user.home().join("keys/publisher.pem").exists());
+    let (_, listed) = run(&["keys", "list"]);
+    assert_eq!(listed["data"]["keys"][0]["keyring"], true, "{listed}");
+    let old = user.id("publisher");
+    assert_eq!(made["data"]["id"], old.as_str(), "the public half needs no keyring");
+
+    // The next key is in the keyring too, and the old one under its new name.
+    let (exit, rotated) = run(&["keys", "rotate", "publisher"]);
+    assert_eq!(exit, 0, "{rotated}");
+    assert_ne!(user.id("publisher"), old);
+    let kept = rotated["data"]["old_name"].as_str().unwrap();
+    assert_eq!(user.id(kept), old);
+    let mut entries: Vec<_> = std::fs::read_dir(&keyring).unwrap().flatten().collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    let names: Vec<_> = entries.iter().map(|one| one.file_name().into_string().unwrap()).collect();
+    assert_eq!(names, ["etdi-key-publisher".to_owned(), format!("etdi-key-{kept}")]);
+    assert_eq!(run(&["keys", "generate", "--keyring", "publisher"]).0, 1, "never replaced");
+
+    // It signs, and not while the keyring is locked.
+    let (exit, done) = run(&["keys", "revoke", "jti:stolen", "--sign", "publisher"]);
+    assert_eq!(exit, 0, "{done}");
+    std::fs::write(keyring.join("locked"), "").unwrap();
+    let (exit, refused) = run(&["keys", "rotate", "publisher"]);
+    assert!(exit != 0 && refused.to_string().contains("unlock the keyring"), "{refused}");
+}

@@ -22,6 +22,9 @@ pub enum KeysCommand {
         /// Encrypt it with a passphrase, which is asked for or given as for `etdi approvals`.
         #[arg(long)]
         encrypt: bool,
+        /// Keep it in the system's keyring, so that no file holds it.
+        #[arg(long, conflicts_with = "encrypt")]
+        keyring: bool,
     },
     /// List your keys, the publishers that you trust and the clients that your servers know.
     List,

@@ -26,8 +26,11 @@ const NOT_ENCRYPTED: &str = "the private key is stored unencrypted (mode 0600); 
 /// When a name is taken, unknown or no name, or a file cannot be read or written.
 pub fn run(command: &KeysCommand, home: &Home, output: Output) -> Result<Report, Failure> {
     match command {
-        KeysCommand::Generate { name, algorithm, bits, encrypt } => {
-            let protection = chest::protection(*encrypt)?;
+        KeysCommand::Generate { name, algorithm, bits, encrypt, keyring } => {
+            let protection = match keyring {
+                true => Some(crate::keyring::protection()?),
+                false => chest::protection(*encrypt)?,
+            };
             let encrypted = protection.is_some();
             let algorithm = match algorithm {
                 KeyAlgorithm::Eddsa => Algorithm::EdDsa,
@@ -80,6 +83,7 @@ fn list(home: &Home) -> Result<Report, Failure> {
     let revoked = trust::revocations(home)?.revoked_here();
     for name in chest::names(home)? {
         let sealed = chest::is_sealed(home, &name);
+        let in_keyring = chest::is_in_keyring(home, &name);
         let path = home.path().join("keys").join(format!("{name}.pem"));
         let exposed = !sealed && is_exposed(&path);
         let (id, algorithm, problem) = match chest::public(home, &name) {
@@ -92,11 +96,13 @@ fn list(home: &Home) -> Result<Report, Failure> {
         let is_revoked =
             revoked.iter().any(|entry| entry.kid.is_some_and(|key| key.to_string() == id));
         keys.push(json!({
-            "name": name, "id": id, "algorithm": algorithm, "encrypted": sealed, "problem": problem,
+            "name": name, "id": id, "algorithm": algorithm, "encrypted": sealed, "keyring": in_keyring,
+            "problem": problem,
             "revoked": is_revoked,
         }));
         let kept = match (is_revoked, sealed) {
             (true, _) => "revoked",
+            (false, true) if in_keyring => "in the keyring",
             (false, true) => "encrypted",
             (false, false) => "in a file",
         };

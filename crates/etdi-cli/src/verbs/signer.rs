@@ -48,7 +48,7 @@ pub fn open(home: &Home, text: &str, public: Option<&Path>) -> Result<Arc<dyn Si
 }
 
 /// A key that lies in a keyring as PKCS#8, in PEM or DER.
-fn from_keychain(keychain: &dyn Keychain, account: &str) -> Result<SigningKey, Failure> {
+pub(crate) fn from_keychain(keychain: &dyn Keychain, account: &str) -> Result<SigningKey, Failure> {
     let unfit = |why: String| {
         let message = format!("the keyring's entry `{}`: {why}", visible(account));
         Failure::usage(message, "etdi sign --help")

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use etdi::core::change::visible;
 use etdi::core::key::{Algorithm, KeyRing, SigningKey, VerifyingKey};
-use etdi_core::secret::{Protection, Secret, SecretStore};
+use etdi_core::secret::{KeychainError, Protection, Secret, SecretStore};
 
 use crate::exit::Failure;
 use crate::home::{Home, is_exposed, write_private};
+use crate::keyring;
 use crate::locked;
 use crate::passphrase;
+use crate::verbs::signer::from_keychain;
 use crate::verbs::target::{quoted, shown_path};
 
 /// The names of the user's keys, in order.
@@ -65,6 +67,21 @@ pub(super) fn keep(
     }
     let public: KeyRing = [key.verifying_key().clone()].into_iter().collect();
     match protection {
+        Some(protection) if protection.keyring().is_some() => {
+            let account = account(name);
+            let keychain = keyring::keychain()?;
+            if keychain.get(&account).map_err(|error| kept_not(&account, &error))?.is_some() {
+                let message =
+                    format!("the keyring has an entry `{account}` already, of another home");
+                return Err(Failure::usage(
+                    message,
+                    format!("etdi keys generate --keyring {name}-2"),
+                ));
+            }
+            let pem = Secret::from(key.to_pkcs8_pem().as_str());
+            keychain.set(&account, &pem).map_err(|error| kept_not(&account, &error))?;
+            write(home, &path_of(home, name, KEYRING)?, format!("{account}\n").as_bytes())?;
+        }
         Some(protection) => {
             let sealed = store(home, protection)?;
             // What is sealed and has no public half beside it is no key yet, and may be replaced.
@@ -133,6 +150,10 @@ pub fn load(home: &Home, name: &str) -> Result<SigningKey, Failure> {
     if !exists(home, name) {
         let message = format!("there is no key `{}`", visible(name));
         return Err(Failure::usage(message, format!("etdi keys generate {name}")));
+    }
+    if is_in_keyring(home, name) {
+        let key = from_keychain(&*keyring::keychain()?, &account(name))?;
+        return with_its_algorithm(home, name, key);
     }
     let sealed = store(home, passphrase::needed(&format!("the key `{name}`"))?)?;
     let secret = sealed.get(name).map_err(locked::failed)?;
@@ -209,14 +230,20 @@ pub(super) fn rename(home: &Home, from: &str, to: &str) -> Result<(), Failure> {
     if exists(home, to) {
         return Err(taken(&path_of(home, to, "jwks")?));
     }
-    if is_sealed(home, from) {
+    if is_in_keyring(home, from) {
+        let (keychain, old, new) = (keyring::keychain()?, account(from), account(to));
+        let entry = keychain.get(&old).map_err(|error| kept_not(&old, &error))?;
+        let gone = || Failure::usage("its private half is gone", "etdi keys list");
+        keychain.set(&new, &entry.ok_or_else(gone)?).map_err(|error| kept_not(&new, &error))?;
+        keychain.delete(&old).map_err(|error| kept_not(&old, &error))?;
+    } else if is_sealed(home, from) {
         let sealed = store(home, passphrase::needed(&format!("the key `{from}`"))?)?;
         let secret = sealed.get(from).map_err(locked::failed)?;
         let gone = || Failure::usage("its private half is gone", "etdi keys list");
         sealed.put(to, &secret.ok_or_else(gone)?).map_err(locked::failed)?;
         sealed.delete(from).map_err(locked::failed)?;
     }
-    for suffix in ["pem", "jwks"] {
+    for suffix in ["pem", "jwks", KEYRING] {
         let (old, new) = (path_of(home, from, suffix)?, path_of(home, to, suffix)?);
         match std::fs::rename(&old, &new) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -226,6 +253,23 @@ pub(super) fn rename(home: &Home, from: &str, to: &str) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The file that marks a key whose private half is in the system's keyring.
+const KEYRING: &str = "keyring";
+
+/// Whether the private half is in the system's keyring.
+pub(super) fn is_in_keyring(home: &Home, name: &str) -> bool {
+    home.path().join("keys").join(format!("{name}.{KEYRING}")).exists()
+}
+
+/// The entry of a key in the keyring, which `etdi sign --key keyring:` takes as well.
+fn account(name: &str) -> String {
+    format!("etdi-key-{name}")
+}
+
+fn kept_not(account: &str, error: &KeychainError) -> Failure {
+    Failure::usage(format!("the keyring's entry `{account}`: {error}"), "etdi keys list")
 }
 
 /// What a new key is protected with: a passphrase or key that was chosen, or one that is asked for.

@@ -170,6 +170,7 @@ pub(super) fn rotate(
         .map_err(|error| Failure::usage(error.to_string(), "etdi keys rotate --help"))?;
     let sealed = chest::is_sealed(home, name);
     let protection = match sealed {
+        true if chest::is_in_keyring(home, name) => Some(crate::keyring::protection()?),
         true => Some(crate::passphrase::needed(&format!("the key `{name}`"))?),
         false => chest::protection(false)?,
     };
