@@ -1,6 +1,10 @@
 //! What `enforce = "strict-only"` says when a server starts, because nobody notices it later.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
