@@ -219,12 +219,14 @@ pub enum Receipt {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rules {
-    /// The built-in local rules.
+    /// The built-in local rules where the host gave no engine, which allow what nothing forbids and
+    /// note it.
     Local,
-    /// The policy engine and the call chain.
+    /// The host's policy engine and the call chain; without an engine approvals and chain decide.
     Engine,
-    /// The policy engine and the call chain; what no rule permits is denied. A client without an
-    /// engine has one rule: what its user approved, in exactly that form.
+    /// The policy engine and the call chain; what no rule permits is denied, and so is everything
+    /// without an engine. A host for which its user's approvals are the policy says so with
+    /// [`LocalRules::of_approvals`](crate::policy::LocalRules::of_approvals).
     EngineDefaultDeny,
 }
 

@@ -10,7 +10,8 @@
 //! [`Revocations`] holds the lists, asks a [`RevocationSource`] for them, and is asked by the
 //! [`Verifier`](crate::verify::Verifier), which demands as much freshness as the
 //! [`Policy`](crate::level::Policy) says. An issuer that is known by its key alone has no place to
-//! publish a list: what is taken back of it stands in the configuration.
+//! publish a list: what is taken back of it stands in the configuration. A source need not be a
+//! network: [`FileLists`] reads what an operator keeps in files.
 //!
 //! ```
 //! use etdi_core::key::{Algorithm, SigningKey};
@@ -56,9 +57,11 @@ use crate::together::each;
 use crate::verify::{CLOCK_SKEW, VerifyError};
 use crate::wire::{KEYS_AUDIENCE, RevocationEntry, RevocationsClaims, StatementType};
 
+mod file;
 mod known;
 mod list;
 
+pub use file::{FileLists, FirstOf};
 use known::{FILE, MAX_FILE, State};
 pub use list::{RevocationList, Revoked};
 use list::{outruns, things};
@@ -307,6 +310,11 @@ impl Revocations {
         self.save(&state)
     }
 
+    /// Whether there is anybody to ask.
+    pub(crate) fn asks(&self) -> bool {
+        self.source.is_some()
+    }
+
     /// Fetches the lists that `demand` wants and that are not at hand, as far as they can be had.
     pub(crate) async fn refresh(
         &self,
@@ -479,7 +487,7 @@ impl Revocations {
             return Ok(());
         }
         let why = match (&self.source, known.and_then(|known| known.failed.as_ref())) {
-            (None, _) => "no source of revocation lists is configured, add one".to_owned(),
+            (None, _) => NO_SOURCE.to_owned(),
             (_, Some((_, why))) => why.clone(),
             _ => "its list is too old".to_owned(),
         };
@@ -521,6 +529,23 @@ impl fmt::Debug for Revocations {
             .finish_non_exhaustive()
     }
 }
+
+/// What counts where nothing at all is known of revocations.
+///
+/// # Errors
+///
+/// [`VerifyError::RevocationUnknown`] where fresh knowledge is demanded of an issuer that has a place
+/// to publish it. One that is known by its key alone has none.
+pub(crate) fn without_source(issuer: &ProviderId, demand: &Revocation) -> Result<(), VerifyError> {
+    if *demand != Revocation::Fresh || issuer.key().is_some() {
+        return Ok(());
+    }
+    Err(VerifyError::RevocationUnknown { issuer: issuer.clone(), why: NO_SOURCE.to_owned() })
+}
+
+/// Why nothing fresh is known, and what to do.
+pub(crate) const NO_SOURCE: &str = "no source of revocation lists is configured: name its list or the source \
+                         that fetches it, or say that it publishes none";
 
 fn store(error: StoreError) -> RevocationError {
     RevocationError::Store(error.to_string())

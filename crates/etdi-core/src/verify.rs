@@ -62,7 +62,7 @@ use crate::key::{Algorithm, KeyId};
 use crate::level::Revocation;
 use crate::manifest::MAX_SIGNERS;
 use crate::proof::{Evidence, ProofVerifier, Trust};
-use crate::revocation::{Revocations, Statement};
+use crate::revocation::{self, Revocations, Statement};
 use crate::time::UnixTime;
 use crate::together::within;
 use crate::wire::{StatementType, ToolClaims};
@@ -177,7 +177,8 @@ pub struct Verifier {
     proofs: Arc<[Arc<dyn ProofVerifier>]>,
     cache: Arc<Mutex<Cache>>,
     first_use: bool,
-    revocations: Option<(Arc<Revocations>, Revocation)>,
+    revocations: Option<Arc<Revocations>>,
+    freshness: Revocation,
     accepted: Option<Arc<Accepted>>,
     remember_for: Option<u64>,
     runtime: Option<Arc<dyn Runtime>>,
@@ -207,6 +208,7 @@ impl Verifier {
             cache: Arc::default(),
             first_use: false,
             revocations: None,
+            freshness: Revocation::BestEffort,
             accepted: None,
             remember_for: None,
             runtime: None,
@@ -245,7 +247,16 @@ impl Verifier {
     /// Refuses what was revoked, and what `demand` wants to know and nobody can tell.
     #[must_use]
     pub fn revocations(self, revocations: Arc<Revocations>, demand: Revocation) -> Self {
-        Self { revocations: Some((revocations, demand)), ..self }
+        Self { revocations: Some(revocations), ..self }.freshness(demand)
+    }
+
+    /// Says how fresh the knowledge about revocations has to be; without a word nothing is demanded.
+    /// A [`VerifyLayer`](crate::layer::VerifyLayer) takes it from its policy. Where
+    /// [`Revocation::Fresh`] is demanded and [`Verifier::revocations`] gave no knowledge, what an
+    /// issuer with a place for a list says cannot be checked.
+    #[must_use]
+    pub fn freshness(self, demand: Revocation) -> Self {
+        Self { freshness: demand, ..self }
     }
 
     /// Takes timers from here: without them nothing ends a [`Verifier::prepare`] but the issuers.
@@ -289,12 +300,13 @@ impl Verifier {
                 verifier.prepare(&proofs, now).await;
             }
         }
-        if let Some((revocations, demand)) = &self.revocations {
+        if let Some(revocations) = &self.revocations {
             // Only of issuers who verifiably said something: a server must not choose whom we ask.
-            let issuers = all.iter().filter_map(|(kind, text)| {
+            let asked = all.iter().filter(|_| revocations.asks());
+            let issuers = asked.filter_map(|(kind, text)| {
                 Some(self.known_evidence(text, *kind, now).ok()?.issuer)
             });
-            revocations.refresh(issuers.collect(), demand, &self.proofs, now).await;
+            revocations.refresh(issuers.collect(), &self.freshness, &self.proofs, now).await;
         }
     }
 
@@ -307,8 +319,11 @@ impl Verifier {
         definition: Option<Digest>,
         now: UnixTime,
     ) -> Result<(), VerifyError> {
-        let Some((revocations, demand)) = &self.revocations else { return Ok(()) };
-        revocations.check(Statement { issuer, key, id, definition }, demand, now)
+        let demand = &self.freshness;
+        match &self.revocations {
+            Some(known) => known.check(Statement { issuer, key, id, definition }, demand, now),
+            None => revocation::without_source(issuer, demand),
+        }
     }
 
     /// Checks one tool by its own attestations.

@@ -245,7 +245,7 @@ pub struct Capability {
     /// The algorithms of its signatures.
     #[serde(default)]
     pub algs: Vec<String>,
-    /// When calls must be signed: `required-per-tool`.
+    /// When calls must be signed: [`PER_TOOL`], or [`ALL_CALLS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
     /// Where the keys of the publisher are, over HTTPS.
@@ -255,6 +255,12 @@ pub struct Capability {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legacy: Vec<String>,
 }
+
+/// Calls are signed where the tool's own block wants it.
+pub const PER_TOOL: &str = "required-per-tool";
+
+/// Every call is signed, whatever the tool's block says.
+pub const ALL_CALLS: &str = "required";
 
 /// The profile of a server that gives receipts.
 pub const RESULT_PROFILE: &str = "result";
@@ -266,7 +272,7 @@ impl Default for Capability {
             v: FORMAT,
             profiles: list(&["definition", "call"]),
             algs: list(&["EdDSA", "ES256"]),
-            call: Some("required-per-tool".to_owned()),
+            call: Some(PER_TOOL.to_owned()),
             jwks_uri: None,
             legacy: Vec::new(),
         }

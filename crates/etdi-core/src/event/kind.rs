@@ -58,6 +58,9 @@ kinds! {
     SignatureVerified = "signature_verified",
     /// A signature was checked and does not hold.
     SignatureFailed = "signature_failed",
+    /// A key that nobody vouches for counts because it was there first; above `basic` that is a
+    /// warning.
+    KeyTakenOnFirstUse = "key_taken_on_first_use",
     /// A tool has another version.
     VersionChanged = "version_changed",
     /// A tool wants to be allowed something else.

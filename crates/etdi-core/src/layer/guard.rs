@@ -20,8 +20,8 @@ use crate::client_keys::ClientKeys;
 use crate::identity::ServerIdentity;
 use crate::key::KeyRing;
 use crate::legacy::call::LegacyCalls;
-use crate::level::{AuditMode, SecurityLevel};
-use crate::nonce::Nonces;
+use crate::level::{AuditMode, CallAttestation, Policy, SecurityLevel};
+use crate::nonce::{Nonces, SecretNonces};
 use crate::policy::Gate;
 use crate::proof::Signer;
 use crate::request::{self, MemoryReplayStore, ReplayStore};
@@ -38,7 +38,8 @@ use known::{Declared, Known};
 #[non_exhaustive]
 pub enum CallKeys {
     /// Anybody's who signs with a key of their own: shows that a call was neither changed nor
-    /// repeated and is meant for this definition; who calls is another layer's affair.
+    /// repeated and is meant for this definition; who calls is another layer's affair. Nobody's where
+    /// the policy wants configured keys, as `strict` does.
     #[default]
     Any,
     /// Those of these keys.
@@ -98,7 +99,7 @@ struct Guarding {
     gate: Option<Gate>,
     name: String,
     enforce: Enforce,
-    level: SecurityLevel,
+    policy: Policy,
     chains: CallStack,
     minter: Option<Arc<Minter>>,
     peers: Arc<Peers>,
@@ -126,7 +127,7 @@ impl GuardLayer {
             receipts: None,
             audit: None,
             enforce: Enforce::default(),
-            level: SecurityLevel::default(),
+            policy: Policy::default(),
             chains: CallStack::new(CallStackPolicy::basic()),
             minter: None,
             peers: Arc::default(),
@@ -167,7 +168,25 @@ impl GuardLayer {
     /// level this server is at. By default they are refused at every level.
     #[must_use]
     pub fn enforce(self, enforce: Enforce, level: SecurityLevel) -> Self {
-        Self(Arc::new(Guarding { enforce, level, ..self.0.copy() }))
+        Self(Arc::new(Guarding { enforce, ..self.0.copy() })).policy(level.policy())
+    }
+
+    /// Says what this server demands of calls, in every detail.
+    ///
+    /// With [`CallAttestation::Always`], as at `strict`, each call from outside is signed and names a
+    /// nonce of the server, and a tool that is not listed to who calls it is not called; without
+    /// [`GuardLayer::nonces`] the nonces are of this process alone. With
+    /// [`KeyTrust::ConfiguredRoots`](crate::level::KeyTrust::ConfiguredRoots) only known keys count: [`CallKeys::Any`] is nobody's, and so is a
+    /// key that was taken on first use.
+    #[must_use]
+    pub fn policy(self, policy: Policy) -> Self {
+        let mut guarding = self.0.copy();
+        if policy.call_attestation == CallAttestation::Always && guarding.nonces.is_none() {
+            // Where the system gives no randomness there is none, and signed calls are refused.
+            guarding.nonces = SecretNonces::new().ok().map(|nonces| Arc::new(nonces) as _);
+        }
+        guarding.policy = policy;
+        Self(Arc::new(guarding))
     }
 
     /// Remembers used statements elsewhere, such as for several nodes.
@@ -359,7 +378,7 @@ impl Guarding {
             gate: self.gate.clone(),
             name: self.name.clone(),
             enforce: self.enforce,
-            level: self.level,
+            policy: self.policy.clone(),
             chains: self.chains.clone(),
             minter: self.minter.clone(),
             peers: self.peers.clone(),
@@ -387,7 +406,12 @@ impl Guarding {
     }
 
     fn refuses_unsigned(&self) -> bool {
-        self.enforce == Enforce::Always || self.level == SecurityLevel::Strict
+        self.enforce == Enforce::Always || self.policy.level == SecurityLevel::Strict
+    }
+
+    /// Whether every call from outside has to be signed, whatever the tool says.
+    fn always_signed(&self) -> bool {
+        self.policy.call_attestation == CallAttestation::Always
     }
 }
 

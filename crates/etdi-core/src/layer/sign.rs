@@ -16,6 +16,7 @@ use super::{Clock, Pages};
 use crate::attestation::{AttestError, Attestation};
 use crate::binding;
 use crate::bounded::Bounded;
+use crate::client_keys::ClientKeyError;
 use crate::definition::{DefinitionError, RawTool};
 use crate::digest::Digest;
 use crate::identity::{ProviderId, ServerIdentity};
@@ -575,6 +576,15 @@ pub enum StartError {
     /// At `strict` a call needs a rule that permits it, and there is none.
     #[error("at strict a call needs a policy that permits it, give the server an engine")]
     StrictWithoutEngine,
+    /// At `strict` calls are signed by clients that are known, and nothing says whose keys those are.
+    #[error(
+        "at strict every call is signed by a client that is known: give the server `callers`, and name \
+         each client's key with `etdi keys trust FILE --as NAME`"
+    )]
+    StrictWithoutCallers,
+    /// The keys of clients cannot be read.
+    #[error(transparent)]
+    Callers(#[from] ClientKeyError),
     /// What the server offers is not what was signed or locked.
     #[error(
         "the server is not what its author signed or locked:{}\nrestore it, or run `etdi lock` and `etdi sign`",

@@ -22,9 +22,11 @@ use crate::definition::DefinitionError;
 use crate::event::EventKind;
 use crate::identity::{ProviderId, ServerIdentity};
 use crate::key::{Algorithm, KeyRing, SigningKey};
-use crate::level::Policy;
+use crate::level::{Policy, Revocation, Rules};
 use crate::manifest;
+use crate::policy::{Gate, LocalRules};
 use crate::request::Call;
+use crate::revocation::Revocations;
 use crate::trust::TrustAnchors;
 use crate::verify::{Binding, Peer, Verifier, VerifyError};
 use crate::wire;
@@ -35,6 +37,7 @@ mod levels;
 mod manifests;
 mod notes;
 mod serving;
+mod strict;
 mod together;
 
 const NOW: UnixTime = UnixTime(1_767_323_045);
@@ -237,13 +240,20 @@ impl World {
     ) -> Client<VerifyService<S>> {
         let mut anchors = TrustAnchors::new();
         anchors.trust(acme(), self.publisher.verifying_key().clone());
+        let policy_rules = policy.rules;
         let approvals =
             Approvals::new(policy, self.store.clone(), self.yes.clone(), self.audit.clone());
         let identity = ServerIdentity::command(&["notes"]);
-        let layer =
-            VerifyLayer::new(Verifier::new(anchors), approvals, Peer::new(identity), || NOW)
-                .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()))
-                .auditor(self.audit.clone());
+        // Of its publisher the host knows that it has no revocation list.
+        let revocations = Arc::new(Revocations::new().without_list(acme()));
+        let verifier = Verifier::new(anchors).revocations(revocations, Revocation::BestEffort);
+        let layer = VerifyLayer::new(verifier, approvals, Peer::new(identity), || NOW)
+            .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()))
+            .auditor(self.audit.clone());
+        let layer = match policy_rules {
+            Rules::EngineDefaultDeny => layer.gate(Gate::new(Arc::new(LocalRules::of_approvals()))),
+            _ => layer,
+        };
         let layer = configure(layer);
         Client { service: layer.layer(peer), layer }
     }

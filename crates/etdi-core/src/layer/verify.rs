@@ -25,9 +25,9 @@ use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Events, Severity};
 use crate::flow::{FlowTracker, Passage};
-use crate::level::KeyTrust;
+use crate::level::{KeyTrust, Rules};
 use crate::policy::{Gate, Obligation, Permitted, Request, Resource, Status};
-use crate::proof::Signer;
+use crate::proof::{SignError, Signer};
 use crate::random;
 use crate::time::UnixTime;
 use crate::verify::{Peer, Verifier, VerifyError};
@@ -71,7 +71,7 @@ struct Verifying {
     server: String,
     pin: Option<Pin>,
     clock: Clock,
-    caller: Option<Arc<dyn Signer>>,
+    caller: Option<CallerKey>,
     older: Option<(Arc<dyn Signer>, WriteOlder)>,
     auditor: Option<Arc<dyn Auditor>>,
     gate: Option<Gate>,
@@ -107,6 +107,9 @@ pub enum WriteOlder {
     Always,
 }
 
+/// Gives the key that signs calls.
+type CallerKey = Arc<dyn Fn() -> Result<Arc<dyn Signer>, SignError> + Send + Sync>;
+
 #[derive(Default)]
 struct State {
     greeted: bool,
@@ -122,6 +125,8 @@ struct State {
     waiting: VecDeque<(Digest, Vec<String>)>,
     /// Whether the server says that it gives receipts.
     gives_receipts: bool,
+    /// Whether it says that it takes signed calls alone.
+    wants_signed: bool,
     /// Whether it says that it takes calls that are signed as the Python SDK's README says.
     takes_older: bool,
     /// The bytes of names and texts in `tools`.
@@ -194,16 +199,18 @@ enum Asking<'a> {
 }
 
 impl VerifyLayer {
-    /// Checks the tools of `peer` with `verifier` and lets through what `approvals` hold.
+    /// Checks the tools of `peer` with `verifier` and lets through what `approvals` hold. Whether a
+    /// key counts on first use, and how fresh revocations have to be known, their policy says.
     pub fn new(
         verifier: Verifier,
         approvals: Approvals,
         peer: Peer,
         clock: impl Fn() -> UnixTime + Send + Sync + 'static,
     ) -> Self {
-        let first_use = approvals.policy().key_trust != KeyTrust::ConfiguredRoots;
+        let policy = approvals.policy();
+        let first_use = policy.key_trust != KeyTrust::ConfiguredRoots;
         Self(Arc::new(Verifying {
-            verifier: verifier.first_use(first_use),
+            verifier: verifier.first_use(first_use).freshness(policy.revocation),
             approvals,
             server: peer.identity.to_string(),
             pin: peer.measurement.as_ref().map(|measured| measured.pin()),
@@ -222,10 +229,20 @@ impl VerifyLayer {
         }))
     }
 
-    /// Signs calls with this key where the tool or the policy wants it.
+    /// Signs calls with this key where the tool, the server or the policy wants it.
     #[must_use]
     pub fn caller(self, signer: Arc<dyn Signer>) -> Self {
-        self.with(|verifying| verifying.caller = Some(signer))
+        self.caller_on_need(move || Ok(signer.clone()))
+    }
+
+    /// The same with a key that is asked for when a call has to be signed: one that is made or
+    /// unlocked then. It is asked for each call, so `key` remembers what it gave.
+    #[must_use]
+    pub fn caller_on_need(
+        self,
+        key: impl Fn() -> Result<Arc<dyn Signer>, SignError> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|verifying| verifying.caller = Some(Arc::new(key)))
     }
 
     /// Signs calls that are to be signed also as the Python SDK's README says, with this RSA key.
@@ -241,7 +258,8 @@ impl VerifyLayer {
         self.with(|verifying| verifying.auditor = Some(auditor))
     }
 
-    /// Asks this gate before each call of an approved tool is sent.
+    /// Asks this gate before each call of an approved tool is sent. Where the policy wants every call
+    /// permitted, as `strict` does, nothing is called without one.
     #[must_use]
     pub fn gate(self, gate: Gate) -> Self {
         self.with(|verifying| verifying.gate = Some(gate))
@@ -465,10 +483,11 @@ impl Verifying {
         let extensions = result.capabilities.extensions.as_ref();
         let capability = extensions.and_then(|extensions| extensions.get(wire::EXTENSION));
         let capability = capability.and_then(|text| text.parse::<Capability>().ok());
-        if let Some(Capability { profiles, legacy, .. }) = capability {
+        if let Some(Capability { profiles, legacy, call, .. }) = capability {
             let has = |list: &[String], name: &str| list.iter().any(|one| one == name);
             let mut state = self.state();
             state.gives_receipts = has(&profiles, wire::RESULT_PROFILE);
+            state.wants_signed = call.as_deref() == Some(wire::ALL_CALLS);
             state.takes_older = has(&legacy, wire::FORK_PROFILE);
         }
         let answer = result.meta.as_ref().and_then(|meta| meta.get(wire::POSSESSION));

@@ -106,6 +106,12 @@ impl LocalRules {
         Self { rules: Vec::new(), otherwise }
     }
 
+    /// Permits what its user approved, in exactly that form, for clients at `strict` that want
+    /// nothing else decided: a client asks about approved tools alone. For a server it is no policy.
+    pub fn of_approvals() -> Self {
+        Self::of(SecurityLevel::Strict).rule(LocalRule::new("approved", Effect::Permit))
+    }
+
     /// With a rule.
     #[must_use]
     pub fn rule(mut self, rule: LocalRule) -> Self {

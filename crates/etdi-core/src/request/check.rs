@@ -6,7 +6,7 @@ use mcp_types::{Extensions, Principal};
 
 use super::replay::MAX_ID;
 use super::{CLOCK_SKEW, Call, CallRefusal, LIFETIME, METHOD, ReplayStore, Taken, TokenBinding};
-use crate::client_keys::{Client, ClientKeyError, ClientKeys, Introduction};
+use crate::client_keys::{Client, ClientKeyError, ClientKeys, ClientTrust, Introduction};
 use crate::ijson::IjsonError;
 use crate::jws::Jws;
 use crate::key::{KeyId, KeyRing, VerifyingKey};
@@ -49,12 +49,14 @@ pub struct Check<'a> {
     nonces: Option<&'a dyn Nonces>,
     extensions: Option<&'a Extensions>,
     unbound: bool,
+    first_use: bool,
 }
 
 impl<'a> Check<'a> {
     /// A check at a time, that a statement passes once.
     pub fn new(replay: &'a dyn ReplayStore, now: UnixTime) -> Self {
-        Self { replay, now, keys: Whose::Any, nonces: None, extensions: None, unbound: false }
+        let (keys, nonces, extensions) = (Whose::Any, None, None);
+        Self { replay, now, keys, nonces, extensions, unbound: false, first_use: true }
     }
 
     /// Only with one of these keys.
@@ -86,6 +88,13 @@ impl<'a> Check<'a> {
     /// this says so: whoever holds another token of the same server could send it.
     pub fn unbound(mut self, unbound: bool) -> Self {
         self.unbound = unbound;
+        self
+    }
+
+    /// Whether the key of a client counts that is known by its first use alone; it does unless this
+    /// says otherwise.
+    pub fn first_use(mut self, counts: bool) -> Self {
+        self.first_use = counts;
         self
     }
 
@@ -207,14 +216,16 @@ impl<'a> Check<'a> {
             }
             Whose::Clients(clients) => clients,
         };
-        if let Some(client) = clients.known(id, self.now) {
+        let counts = |client: &Client| self.first_use || client.trust > ClientTrust::FirstUse;
+        if let Some(client) = clients.known(id, self.now).filter(|client| counts(client)) {
             return Ok((client.key.clone(), Some(client)));
         }
         let mut caller = Introduction::new(id);
         caller.brought = brought.as_ref();
         caller.confirmed = self.extensions.and_then(confirmed);
         match clients.find(caller, self.now).await {
-            Ok(client) => Ok((client.key.clone(), Some(client))),
+            Ok(client) if counts(&client) => Ok((client.key.clone(), Some(client))),
+            Ok(_) => Err(unknown),
             Err(ClientKeyError::Unknown { .. }) => Err(unknown),
             Err(error) => Err(CallRefusal::KeyUnavailable { key: id, why: error.to_string() }),
         }

@@ -16,9 +16,9 @@ use crate::definition::ToolDefinition;
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
 use crate::identity::qualified;
-use crate::key::KeyId;
+use crate::key::{KeyId, KeyRing};
 use crate::legacy::call::{self, LegacyCalls, LegacySignedCall};
-use crate::level::SecurityLevel;
+use crate::level::{KeyTrust, SecurityLevel};
 use crate::policy::{Obligation, Request, Resource, Side, Status};
 use crate::receipt::Receipt;
 use crate::request::{Call, CallRefusal, Check, SignedCall};
@@ -56,11 +56,19 @@ impl Guarding {
             .map_err(|_| CallRefusal::SignatureInvalid { why: "it is no text".to_owned() })?;
         let context = &exchange.context;
         let call = self.call_in(exchange, definition);
+        if self.nonces.is_none() && self.always_signed() {
+            let why = "the server has no nonces, and takes no call without one".to_owned();
+            return Err(CallRefusal::SignatureInvalid { why });
+        }
+        let configured = self.policy.key_trust == KeyTrust::ConfiguredRoots;
+        let nobody = KeyRing::new();
         let check = Check::new(&*self.replay, (self.clock)())
             .nonces(self.nonces.as_deref())
             .extensions(&context.extensions)
-            .unbound(self.level == SecurityLevel::Basic);
+            .first_use(!configured)
+            .unbound(self.policy.level == SecurityLevel::Basic);
         let check = match &self.keys {
+            CallKeys::Any if configured => check.keys(&nobody),
             CallKeys::Any => check,
             CallKeys::Known(ring) => check.keys(ring),
             CallKeys::Clients(clients) => check.clients(&**clients),
@@ -90,7 +98,8 @@ impl Guarding {
         params: &CallToolRequestParams,
         statement: Option<&RawText>,
     ) -> Option<&LegacyCalls> {
-        let taken = self.legacy.as_deref().filter(|_| self.level != SecurityLevel::Strict)?;
+        let suffices = self.policy.level != SecurityLevel::Strict && !self.always_signed();
+        let taken = self.legacy.as_deref().filter(|_| suffices)?;
         (statement.is_none() && call::is_signed(params)).then_some(taken)
     }
 
@@ -135,13 +144,14 @@ impl Guarding {
         signed: Option<SignedCall>,
         from: Option<Frame>,
     ) -> Result<Option<Admitted>, ErrorObject> {
-        let Some(known) = known else { return Ok(None) };
+        let Some(known) = known else { return self.unlisted(exchange) };
         let definition = self.definition(known)?;
         let refuse = |refusal| self.refuse(definition, refusal);
         let older = exchange.context.extensions.get::<LegacySignedCall>();
         let is_signed = signed.is_some() || older.is_some();
-        let against_rule = !is_signed && demands_signature(definition);
-        if against_rule && self.refuses_unsigned() {
+        let must = self.always_signed() && !self.comes_from_within(&exchange.context);
+        let against_rule = !is_signed && (must || demands_signature(definition));
+        if against_rule && (must || self.refuses_unsigned()) {
             let tool = definition.name().to_owned();
             let error = refuse(CallRefusal::SignatureRequired { tool });
             return Err(unsigned(&exchange.context, error));
@@ -185,6 +195,26 @@ impl Guarding {
         Ok(Some(Admitted { definition: definition.clone(), signed, against_rule }))
     }
 
+    /// A tool that is not listed to who calls it: nothing says what is called, so nobody could sign
+    /// it.
+    fn unlisted(&self, exchange: &Exchange) -> Result<Option<Admitted>, ErrorObject> {
+        let ClientRequest::CallTool(params) = &exchange.request else { return Ok(None) };
+        if !self.always_signed() {
+            return Ok(None);
+        }
+        let why = "the tool is not listed to who calls it, and only signed calls are taken";
+        self.note_refused(&params.name, &why);
+        let name = params.name.escape_debug();
+        let message = format!("there is no tool `{name}`, list the tools that there are");
+        Err(ErrorObject::invalid_params(message))
+    }
+
+    /// Whether a tool of this very server calls, which was called with a signature itself.
+    fn comes_from_within(&self, context: &RequestContext) -> bool {
+        let caller = context.extensions.get::<Frame>();
+        caller.is_some_and(|caller| caller.member().server() == self.name)
+    }
+
     /// Has the gate decide about a call that was let in otherwise.
     pub(super) async fn pass_gate(
         &self,
@@ -202,6 +232,7 @@ impl Guarding {
         let mut request = Request::of(exchange, resource, (self.clock)());
         request = request.called_by(caller, &self.name);
         request.context.side = Side::Server;
+        request.context.level = Some(self.policy.level);
         let signed = extensions.get::<SignedCall>();
         request.subject.key = signed.map(|signed| signed.key);
         let refuse = |refusal| {

@@ -5,7 +5,7 @@ use mcp_types::{CacheScope, ClientCapabilities, Principal, ProtocolVersion};
 
 use super::*;
 use crate::definition::RawTool;
-use crate::level::{AuditMode, SecurityLevel};
+use crate::level::{AuditMode, CallAttestation, KeyTrust, SecurityLevel};
 use crate::nonce::SecretNonces;
 use crate::request::SignedCall;
 
@@ -424,7 +424,11 @@ fn the_guard_binds_tokens_to_calls() {
         (SecurityLevel::Enhanced, false),
         (SecurityLevel::Strict, false),
     ] {
-        let guard = GuardLayer::new(notes(), || NOW).enforce(Enforce::Always, level);
+        // Of the level only what it says about tokens.
+        let mut policy = level.policy();
+        policy.call_attestation = CallAttestation::WhenAsked;
+        policy.key_trust = KeyTrust::FirstUse;
+        let guard = GuardLayer::new(notes(), || NOW).policy(policy);
         let server = guard.layer(world.server.clone());
         let with = |binding: Option<&TokenBinding>| {
             let mut call = call_of("leaf");

@@ -8,7 +8,9 @@ use crate::level::{
     AuditMode, CallAttestation, Drift, Handling, KeyTrust, Receipt, Revocation, Rules,
     SecurityLevel, Update,
 };
+use crate::policy::{Gate, LocalRules};
 use crate::proof::{Evidence, ProofVerifier, Trust};
+use crate::revocation::{RevocationList, RevocationSource, Revoked};
 use crate::wire::StatementType;
 
 const LEVELS: [SecurityLevel; 3] =
@@ -26,6 +28,17 @@ fn called(result: Result<String, ErrorObject>) -> String {
         Ok(_) => "called".to_owned(),
         Err(error) => code(&error),
     }
+}
+
+/// A gate by which what was approved is permitted.
+fn approvals_suffice() -> Gate {
+    Gate::new(Arc::new(LocalRules::of_approvals()))
+}
+
+/// A verifier of a host that knows that the publisher has no revocation list.
+fn without_list(proofs: impl ProofVerifier + 'static) -> Verifier {
+    let known = Arc::new(Revocations::new().without_list(acme()));
+    Verifier::new(proofs).revocations(known, Revocation::BestEffort)
 }
 
 fn versioned(version: &'static str, edit: impl FnOnce(&mut Tool)) -> Tool {
@@ -217,8 +230,9 @@ fn a_key_that_its_issuer_publishes() {
         let approvals =
             Approvals::new(policy, world.store.clone(), world.yes.clone(), world.audit.clone());
         let peer = Peer::new(ServerIdentity::command(&["notes"]));
-        let verifier = Verifier::new(Published(anchors));
+        let verifier = without_list(Published(anchors));
         let layer = VerifyLayer::new(verifier, approvals, peer, || NOW)
+            .gate(approvals_suffice())
             .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
         called(Client { service: layer.layer(world.stack()), layer }.call("search"))
     });
@@ -284,6 +298,110 @@ fn a_new_version_that_adds_nothing() {
     });
 }
 
+/// What an issuer answers when it is asked for its list; nothing when it cannot be reached.
+struct Issuer(Option<String>);
+
+impl RevocationSource for Issuer {
+    fn list<'a>(
+        &'a self,
+        _: &'a ProviderId,
+        _: UnixTime,
+    ) -> BoxFuture<'a, Result<Option<String>, String>> {
+        Box::pin(std::future::ready(self.0.clone().map(Some).ok_or("no route".to_owned())))
+    }
+}
+
+/// What comes of a call where this is known of revocations.
+fn revocation_of(policy: Policy, know: impl Fn(&World) -> Option<Revocations>) -> (String, String) {
+    let world = World::new([tool("search", Some(SEARCH))]);
+    let mut anchors = TrustAnchors::new();
+    anchors.trust(acme(), world.publisher.verifying_key().clone());
+    let approvals =
+        Approvals::new(policy, world.store.clone(), world.yes.clone(), world.audit.clone());
+    let peer = Peer::new(ServerIdentity::command(&["notes"]));
+    let mut verifier = Verifier::new(anchors);
+    if let Some(known) = know(&world) {
+        verifier = verifier.revocations(Arc::new(known), Revocation::BestEffort);
+    }
+    let layer = VerifyLayer::new(verifier, approvals, peer, || NOW)
+        .gate(approvals_suffice())
+        .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
+    let mut client = Client { service: layer.layer(world.stack()), layer };
+    match client.call("search") {
+        Ok(_) => ("called".to_owned(), String::new()),
+        Err(error) => {
+            let found = client.layer.review("search").unwrap();
+            let found = found.verification().map_err(VerifyError::code).unwrap_err().to_owned();
+            (found, error.message)
+        }
+    }
+}
+
+#[test]
+fn what_is_known_of_revocations() {
+    let unknown = |called: [bool; 3]| {
+        called.map(|called| if called { "called" } else { "REVOCATION_UNKNOWN" }.to_owned())
+    };
+    let end = |know: fn(&World) -> Option<Revocations>| {
+        move |policy: Policy| revocation_of(policy, know).0
+    };
+    // Nobody to ask: fresh or fail at strict.
+    row(unknown([true, true, false]), end(|_| None));
+    row(unknown([true, true, false]), end(|_| Some(Revocations::new())));
+    let (_, why) = revocation_of(Policy::strict(), |_| None);
+    assert!(why.contains("name its list"), "{why}");
+    // The operator says that there is no list.
+    row(unknown([true; 3]), end(|_| Some(Revocations::new().without_list(acme()))));
+    // Somebody to ask, who cannot be reached, and nothing is cached.
+    let unreachable = |_: &World| Some(Revocations::new().source(Arc::new(Issuer(None))));
+    row(unknown([true, false, false]), end(unreachable));
+    // A list that was seen: an hour ago, and more than a day ago.
+    fn seen(world: &World, ago: u64) -> Option<Revocations> {
+        let then = NOW.minus(ago);
+        let list = RevocationList::new(acme(), 1, then).next_update(NOW.plus(1 << 20));
+        let text = list.sign(&*world.publisher).unwrap();
+        let known = Revocations::new().source(Arc::new(Issuer(None)));
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme(), world.publisher.verifying_key().clone());
+        known.accept(&text, &acme(), &anchors, then).unwrap();
+        Some(known)
+    }
+    row(unknown([true, true, false]), end(|world| seen(world, 3_600)));
+    row(unknown([true, false, false]), end(|world| seen(world, 86_401)));
+    // An answer, now.
+    let answers = |world: &World| {
+        let text = RevocationList::new(acme(), 1, NOW).sign(&*world.publisher).unwrap();
+        Some(Revocations::new().source(Arc::new(Issuer(Some(text)))))
+    };
+    row(unknown([true; 3]), end(answers));
+    // Whatever the level, what was revoked does not count.
+    let revoked = |world: &World| {
+        let known = Revocations::new().without_list(acme());
+        known.revoke(Revoked::Key(world.publisher.id()), None, NOW).unwrap();
+        Some(known)
+    };
+    row(["KEY_REVOKED"; 3].map(str::to_owned), end(revoked));
+}
+
+/// A key that speaks for itself has no place for a list, at strict either.
+#[test]
+fn a_configured_key_needs_no_list() {
+    row(["called"; 3].map(str::to_owned), |policy| {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        let sign = SignLayer::new(notes(), || NOW).signing_as_key(world.instance.clone());
+        let server = sign.instance_key(world.instance.clone()).layer(world.server.clone());
+        let mut anchors = TrustAnchors::new();
+        anchors.trust_key(world.instance.verifying_key().clone());
+        let approvals =
+            Approvals::new(policy, world.store.clone(), world.yes.clone(), world.audit.clone());
+        let peer = Peer::new(ServerIdentity::command(&["notes"]));
+        let layer = VerifyLayer::new(Verifier::new(anchors), approvals, peer, || NOW)
+            .gate(approvals_suffice())
+            .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
+        called(Client { service: layer.layer(server), layer }.call("search"))
+    });
+}
+
 #[test]
 fn when_a_call_is_signed() {
     // An ordinary tool, and one that asks for a signature.
@@ -303,8 +421,67 @@ fn when_a_call_is_signed() {
         let mut anchors = TrustAnchors::new();
         anchors.trust(acme(), world.publisher.verifying_key().clone());
         let peer = Peer::new(ServerIdentity::command(&["notes"]));
-        let layer = VerifyLayer::new(Verifier::new(anchors), approvals, peer, || NOW);
+        let layer = VerifyLayer::new(without_list(anchors), approvals, peer, || NOW)
+            .gate(approvals_suffice());
         called(Client { service: layer.layer(world.stack()), layer }.call("search"))
+    });
+}
+
+#[test]
+fn the_rules_that_a_call_passes() {
+    let world = || World::new([tool("search", Some(SEARCH))]);
+    let with = |world: &World, policy: Policy, gate: Option<Gate>| {
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme(), world.publisher.verifying_key().clone());
+        let approvals =
+            Approvals::new(policy, world.store.clone(), world.yes.clone(), world.audit.clone());
+        let peer = Peer::new(ServerIdentity::command(&["notes"]));
+        let layer = VerifyLayer::new(without_list(anchors), approvals, peer, || NOW)
+            .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
+        let layer = match gate {
+            Some(gate) => layer.gate(gate),
+            None => layer,
+        };
+        called(Client { service: layer.layer(world.stack()), layer }.call("search"))
+    };
+    let denied = || "POLICY_DENIED".to_owned();
+    // Nobody decides: what was approved is not permitted yet.
+    let world_without = world();
+    row(["called".to_owned(), "called".to_owned(), denied()], |policy| {
+        with(&world_without, policy, None)
+    });
+    assert_eq!(world_without.server.calls(), 2);
+    // Rules that say nothing about the tool.
+    row(["called".to_owned(), "called".to_owned(), denied()], |policy| {
+        let gate = Gate::new(Arc::new(LocalRules::of(SecurityLevel::Basic))).under(&policy);
+        with(&world(), policy, Some(gate))
+    });
+    row(["called"; 3].map(str::to_owned), |policy| {
+        let gate = Gate::new(Arc::new(LocalRules::of_approvals())).under(&policy);
+        with(&world(), policy, Some(gate))
+    });
+}
+
+/// First use is a warning above basic, which listeners hear with the first listing.
+#[test]
+fn a_key_on_first_use_is_a_warning() {
+    let kind = EventKind::KeyTakenOnFirstUse;
+    row([0, 1, 0], |policy| {
+        let events = crate::event::Events::new();
+        let mut heard = events.subscribe();
+        let world = World::new([tool("search", Some(SEARCH))]);
+        let sign = SignLayer::new(notes(), || NOW).signing_as_key(world.instance.clone());
+        let server = sign.instance_key(world.instance.clone()).layer(world.server.clone());
+        let with = |layer: VerifyLayer| layer.events(events.clone());
+        let mut client = world.connect_with(policy.clone(), server, with);
+        client.list();
+        client.list();
+        let heard: Vec<_> = std::iter::from_fn(|| heard.try_next()).collect();
+        // A publisher that is known is none.
+        let mut known = events.subscribe();
+        world.connect_with(policy, world.stack(), with).list();
+        assert!(std::iter::from_fn(|| known.try_next()).all(|one| one.event.kind != kind));
+        heard.iter().filter(|one| one.event.kind == kind).count()
     });
 }
 
@@ -337,7 +514,8 @@ fn the_audit_trail() {
         let approvals =
             Approvals::new(policy, world.store.clone(), world.yes.clone(), Arc::new(sink));
         let peer = Peer::new(ServerIdentity::command(&["notes"]));
-        let layer = VerifyLayer::new(Verifier::new(anchors), approvals.clone(), peer, || NOW)
+        let layer = VerifyLayer::new(without_list(anchors), approvals.clone(), peer, || NOW)
+            .gate(approvals_suffice())
             .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
         let end = called(Client { service: layer.layer(world.stack()), layer }.call("search"));
         (end, approvals.lost_events() > 0, world.server.calls())
@@ -380,7 +558,8 @@ fn a_tool_that_could_not_be_noted_is_not_refused_for_ever() {
     let approvals =
         Approvals::new(Policy::strict(), world.store.clone(), world.yes.clone(), sink.clone());
     let peer = Peer::new(ServerIdentity::command(&["notes"]));
-    let layer = VerifyLayer::new(Verifier::new(anchors), approvals, peer, || NOW)
+    let layer = VerifyLayer::new(without_list(anchors), approvals, peer, || NOW)
+        .gate(approvals_suffice())
         .caller(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
     let mut client = Client { service: layer.layer(world.stack()), layer };
     assert_eq!(client.refused("search").0, "AUDIT_FAILED");

@@ -2,6 +2,10 @@
 
 use super::*;
 
+/// Why nothing is permitted where nothing decides, and what to do.
+const NO_ENGINE: &str = "a call needs a policy that permits it, and there is none: give the client an \
+                         engine, or `LocalRules::of_approvals` where approvals are to suffice";
+
 impl Verifying {
     pub(super) async fn call<S: ExchangeService>(
         self: Arc<Self>,
@@ -109,7 +113,12 @@ impl Verifying {
         approved: &Approved<ToolDefinition>,
         review: &Review,
     ) -> Result<Permitted, ErrorObject> {
-        let Some(gate) = &self.gate else { return Ok(Permitted::default()) };
+        let Some(gate) = &self.gate else {
+            return match self.approvals.policy().rules {
+                Rules::EngineDefaultDeny => Err(refused("POLICY_DENIED", NO_ENGINE)),
+                _ => Ok(Permitted::default()),
+            };
+        };
         let verified = review.verification().ok();
         let status = if verified.is_some() { Status::Verified } else { Status::Unverified };
         let mut resource = Resource::of(&self.server, approved, status);

@@ -315,7 +315,8 @@ impl Verifying {
         if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, review)) {
             return;
         }
-        for event in tell::events(&self.server, before.as_deref(), review) {
+        let keys = self.approvals.policy().key_trust;
+        for event in tell::events(&self.server, before.as_deref(), review, keys) {
             let event = event.from_source(SOURCE);
             listeners.emit(joined.iter().fold(event, |event, one| event.correlated(&one.0)), now);
         }

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::approval::{Approved, Refusal};
 use crate::change::visible;
 use crate::definition::{DefinitionError, ToolDefinition};
+use crate::revocation::NO_SOURCE;
 use crate::time::UnixTime;
 use crate::verify::{Verified, VerifyError};
 use crate::wire;
@@ -135,6 +136,9 @@ impl Review {
 /// What a host does about an attestation that cannot be checked. What the attestation says is not in
 /// it, because it may be the server's own words.
 fn advice(error: &VerifyError) -> Option<&'static str> {
+    if matches!(error, VerifyError::RevocationUnknown { why, .. } if why == NO_SOURCE) {
+        return Some(NO_SOURCE);
+    }
     Some(match error.code() {
         "WRONG_SERVER" => {
             "it is about a server of another name: name this one as its publisher does, such as with \

@@ -1,5 +1,7 @@
 //! Signing calls, and what the server says to signed ones.
 
+use std::sync::Arc;
+
 use mcp_types::{ClientRequest, ErrorObject, Exchange, Origin, Outcome, RawText, ServerResult};
 use serde::Deserialize;
 
@@ -14,6 +16,7 @@ use crate::key::KeyId;
 use crate::legacy::call;
 use crate::level::{self, CallAttestation};
 use crate::nonce;
+use crate::proof::Signer;
 use crate::receipt::{Receipt, ReceiptError};
 use crate::request::{Call, TokenBinding};
 use crate::verify::stands_for;
@@ -44,9 +47,7 @@ impl Verifying {
         if !self.wants_signature(approved, must) {
             return Ok(None);
         }
-        let caller = self.caller.as_ref().ok_or_else(|| {
-            refused("SIGNATURE_REQUIRED", "the call has to be signed, give the client a key")
-        })?;
+        let caller = &self.caller_key()?;
         let server = self.audience(review);
         let nonce = self.state().nonce.clone();
         let ClientRequest::CallTool(params) = &exchange.request else { return Ok(None) };
@@ -65,12 +66,32 @@ impl Verifying {
         Ok(Some(Sent { server, caller: caller.verifying_key().id(), id, earlier }))
     }
 
+    /// The key that signs calls, made now where it is made on need.
+    fn caller_key(&self) -> Result<Arc<dyn Signer>, ErrorObject> {
+        let Some(key) = &self.caller else {
+            let why = "the call has to be signed, give the client a key";
+            return Err(refused("SIGNATURE_REQUIRED", why));
+        };
+        key().map_err(|error| {
+            let why = format!("the call has to be signed, and there is no key for it: {error}");
+            refused("SIGNATURE_REQUIRED", &why)
+        })
+    }
+
     fn wants_signature(&self, approved: &Approved<ToolDefinition>, must: bool) -> bool {
         let policy = self.approvals.policy();
         let signing = approved.block().map(|block| block.request_signing);
         must || signing == Some(RequestSigning::Required)
             || policy.call_attestation == CallAttestation::Always
-            || policy.receipt == level::Receipt::RequiredIfAdvertised && self.state().gives_receipts
+            || self.is_asked_to_sign(policy.receipt)
+    }
+
+    /// Whether the server says that it takes signed calls alone, or gives the receipts that the
+    /// policy wants of who gives some.
+    fn is_asked_to_sign(&self, receipt: level::Receipt) -> bool {
+        let state = self.state();
+        state.wants_signed
+            || receipt == level::Receipt::RequiredIfAdvertised && state.gives_receipts
     }
 
     /// The statements of the call that goes on with this state.
@@ -136,8 +157,10 @@ impl Verifying {
         let call = Call::new(&server, approved.name(), approved.digest())
             .arguments(params.arguments.as_ref().map(RawText::get))
             .inputs(context.input_responses.as_ref(), context.request_state.as_deref());
-        let signer = self.caller.as_ref().filter(|_| self.wants_signature(approved, must_sign));
-        let signer = signer.map(|signer| signer.verifying_key().id());
+        let signer = match self.wants_signature(approved, must_sign) {
+            true => Some(self.caller_key()?.verifying_key().id()),
+            false => None,
+        };
         let token = frame.token(&call, signer, now);
         let token =
             token.map_err(|error| ErrorObject::local(Origin::Refused, error.to_string()))?;

@@ -3,13 +3,20 @@
 use crate::approval::Reason;
 use crate::change::Changes;
 use crate::event::{Event, EventKind, Severity};
+use crate::level::KeyTrust;
+use crate::proof::Trust;
 use crate::verify::Verdict;
 
 use super::{Review, ReviewOutcome};
 
 /// What happened to a tool between what was known of it before and now. Each is told once: a
 /// listing that says nothing new makes no event.
-pub(super) fn events(server: &str, before: Option<&Review>, now: &Review) -> Vec<Event> {
+pub(super) fn events(
+    server: &str,
+    before: Option<&Review>,
+    now: &Review,
+    keys: KeyTrust,
+) -> Vec<Event> {
     let about = |kind| {
         let event = Event::new(kind).on(server, now.name()).severity(Severity::Low);
         match now.definition() {
@@ -26,6 +33,12 @@ pub(super) fn events(server: &str, before: Option<&Review>, now: &Review) -> Vec
             let by = |event: Event| event.signed(verified.issuer(), verified.key());
             events.push(by(about(EventKind::SignatureVerified)));
             events.push(by(about(EventKind::ToolVerified)));
+            if verified.trust() == Trust::FirstUse && keys == KeyTrust::IssuerKeys {
+                let event = by(about(EventKind::KeyTakenOnFirstUse)).severity(Severity::Medium);
+                events.push(event.detail(
+                    &"nobody vouches for the key, trust it by name if you know whose it is",
+                ));
+            }
         }
         Err(error) if error.verdict() == Verdict::Wrong => {
             let known = before.is_some_and(|old| old.verification() == Err(error));
