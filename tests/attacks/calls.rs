@@ -1,6 +1,6 @@
 //! T31, T32: signed calls between clients and servers that run, over streams and HTTP, in both eras:
-//! replay to the same and to another node, clocks apart, plain clients, stolen signatures, and calls
-//! that go on with answers.
+//! replay to the same and to another node, clocks apart, plain clients, stolen signatures, servers at
+//! strict, and calls that go on with answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +9,10 @@ use etdi::core::audit::MemoryAuditor;
 use etdi::core::definition::RawTool;
 use etdi::core::event::EventKind;
 use etdi::core::key::{Algorithm, SigningKey};
+use etdi::core::layer::CallKeys;
 use etdi::core::level::SecurityLevel;
 use etdi::core::nonce::SecretNonces;
+use etdi::core::policy::LocalRules;
 use etdi::core::request::{Call, MemoryReplayStore, ReplayStore};
 use etdi::core::time::UnixTime;
 use etdi::core::trust::TrustAnchors;
@@ -80,14 +82,17 @@ impl Ends {
     fn client(&self, level: SecurityLevel) -> EtdiClient {
         let mut anchors = TrustAnchors::new();
         anchors.trust_key(self.operator.verifying_key().clone());
-        EtdiClient::builder()
+        let builder = EtdiClient::builder()
             .level(level)
             .trust(anchors)
             .approver(Arc::new(Agrees))
             .caller(self.caller.clone())
             .auditor(Arc::new(Chained(MemoryAuditor::default())))
-            .clock(|| NOW)
-            .build()
+            .clock(|| NOW);
+        match level {
+            SecurityLevel::Strict => builder.engine(Arc::new(LocalRules::of_approvals())).build(),
+            _ => builder.build(),
+        }
     }
 
     /// A request with a statement of its own.
@@ -277,6 +282,60 @@ async fn a_plain_client_is_told_how_to_comply_in_both_eras() {
                 assert!(error.message.contains("dev.etdi/etdi"), "{}", error.message);
             }
             other => panic!("{other}"),
+        }
+    }
+}
+
+/// Tells the weather.
+#[tool(etdi, version = "1.0.0", permissions = ["weather:read"])]
+fn weather() -> String {
+    "sunny".to_owned()
+}
+
+/// A tool that wants nothing of its callers, on a server at `strict`: neither whoever reaches it nor
+/// whoever has a key of their own calls it, while a client that is known does so by itself, whatever
+/// its own level.
+#[tokio::test]
+async fn at_strict_only_known_clients_call_and_they_sign() {
+    for era in [Era::Modern, Era::Legacy] {
+        let (ends, mallory) = (Ends::new(), Ends::new());
+        let tools = || server!().tool::<weather>().tool::<pay>().build().unwrap();
+        let known = || [ends.caller.verifying_key().clone()].into_iter().collect();
+        let strict = || {
+            let config = ends.config().level(SecurityLevel::Strict);
+            let config = config.engine(Arc::new(LocalRules::of_approvals()));
+            config.auditor(Arc::new(Chained(MemoryAuditor::default())))
+        };
+        // The attack, on a server below strict and on one that would take anybody's key.
+        let open = secure(tools(), ends.config()).await.unwrap();
+        let plain = Client::new(connect_in(era, open));
+        assert!(plain.call_tool("weather", &json!({})).await.is_ok());
+        let refused = secure(tools(), strict()).await.unwrap_err().to_string();
+        assert!(refused.contains("etdi keys trust"), "{refused}");
+
+        let serve = async || secure(tools(), strict().call_keys(CallKeys::Known(known()))).await;
+        let plain = Client::new(connect_in(era, serve().await.unwrap()));
+        for tool in ["weather", "pay", "no_such_tool"] {
+            let refused = plain.call_tool(tool, &json!({"to": "Mallory"})).await;
+            assert!(matches!(refused, Err(Error::Service(_))), "{tool} {refused:?}");
+        }
+        let stranger = EtdiClient::builder()
+            .approver(Arc::new(Agrees))
+            .caller(mallory.caller.clone())
+            .clock(|| NOW)
+            .build();
+        let connection = connect_in(era, serve().await.unwrap());
+        let session = stranger.over(connection, Peer::new(identity())).await.unwrap();
+        let refused = session.invoke_tool("weather", &json!({})).await.unwrap_err().to_string();
+        assert!(refused.contains("is not known here"), "{refused}");
+
+        for level in [SecurityLevel::Basic, SecurityLevel::Enhanced, SecurityLevel::Strict] {
+            let connection = connect_in(era, serve().await.unwrap());
+            let session = ends.client(level).over(connection, Peer::new(identity())).await.unwrap();
+            for _ in 0..2 {
+                let told = session.invoke_tool("weather", &json!({})).await.unwrap();
+                assert_eq!(text_of(&told), "sunny", "{level}");
+            }
         }
     }
 }

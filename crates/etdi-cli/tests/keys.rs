@@ -9,7 +9,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use etdi::core::approval::{Answer, Approver, Granted, Question};
+use etdi::core::audit::MemoryAuditor;
+use etdi::core::identity::ServerIdentity;
+use etdi::core::key::{Algorithm, SigningKey};
+use etdi::core::level::SecurityLevel;
+use etdi::core::policy::LocalRules;
+use etdi::core::verify::Peer;
+use etdi::{Callers, EtdiClient, EtdiServerConfig, secure};
+use mcp_server::{server, tool};
+use mcp_types::BoxFuture;
 use serde_json::Value;
 
 struct User(tempfile::TempDir);
@@ -273,4 +284,66 @@ fn a_key_in_the_keyring_lies_in_no_file() {
     std::fs::write(keyring.join("locked"), "").unwrap();
     let (exit, refused) = run(&["keys", "rotate", "publisher"]);
     assert!(exit != 0 && refused.to_string().contains("unlock the keyring"), "{refused}");
+}
+
+/// Tells the weather.
+#[tool(etdi, version = "1.0.0", permissions = ["weather:read"], require_request_signing)]
+fn weather() -> String {
+    "sunny".to_owned()
+}
+
+struct Agrees;
+
+impl Approver for Agrees {
+    fn ask<'a>(&'a self, _: Question<'a>) -> BoxFuture<'a, Answer> {
+        Box::pin(std::future::ready(Answer::approve(Granted::All, "the user")))
+    }
+}
+
+/// A client sends its key, an operator trusts it by the command, and the operator's server takes the
+/// client's calls from then on, and nobody else's.
+#[tokio::test]
+async fn a_key_that_is_trusted_calls_the_operators_server() {
+    let (alice, mallory, bob) = (User::new(), User::new(), User::new());
+    let made = |user: &User| {
+        assert_eq!(user.json(&["keys", "generate", "default"]).0, 0);
+        let pem = std::fs::read_to_string(user.home().join("keys/default.pem")).unwrap();
+        Arc::new(SigningKey::from_pkcs8_pem(&pem).unwrap())
+    };
+    let (alices, mallorys) = (made(&alice), made(&mallory));
+    let operator = Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap());
+    let identity = || ServerIdentity::package("pkg:cargo/weather").unwrap();
+    let serve = async |level: SecurityLevel| {
+        let config = EtdiServerConfig::new(identity()).operator(operator.clone()).level(level);
+        let config = config.callers(Callers::at(bob.home().join("clients")));
+        let config = config.engine(Arc::new(LocalRules::of_approvals()));
+        let config = config.auditor(Arc::new(MemoryAuditor::default()));
+        secure(server!().tool::<weather>().build().unwrap(), config).await.unwrap()
+    };
+    let call = async |level, key: &Arc<SigningKey>| {
+        let client = EtdiClient::builder().approver(Arc::new(Agrees)).caller(key.clone()).build();
+        let session = client.over(serve(level).await, Peer::new(identity())).await.unwrap();
+        let called = session.invoke_tool("weather", &serde_json::json!({})).await;
+        called.map(drop).map_err(|error| error.to_string())
+    };
+    let strict = SecurityLevel::Strict;
+    let listed = || bob.json(&["keys", "list"]).1["data"]["clients"].clone();
+    let refused = call(strict, &alices).await.unwrap_err();
+    assert!(refused.contains("is not known here"), "{refused}");
+    let sent = alice.sends("default", &bob);
+    assert_eq!(bob.json(&["keys", "trust", &sent, "--as", "alice"]).0, 0);
+    assert_eq!(call(strict, &alices).await, Ok(()));
+    assert!(call(strict, &mallorys).await.unwrap_err().contains("is not known here"));
+    assert_eq!(ids(&listed()), [alices.id().to_string()]);
+
+    // Below strict a key counts on its first use, which is written down and shown.
+    assert_eq!(call(SecurityLevel::Enhanced, &mallorys).await, Ok(()));
+    let clients = listed();
+    let first = clients.as_array().unwrap().iter().find(|one| one["trust"] == "first_use");
+    assert_eq!(first.unwrap()["id"], mallorys.id().to_string());
+    assert!(call(strict, &mallorys).await.is_err(), "which is not enough at strict");
+    let (exit, said) = bob.json(&["keys", "revoke", &mallorys.id().to_string()]);
+    assert_eq!(exit, 0, "{said}");
+    let refused = call(SecurityLevel::Enhanced, &mallorys).await.unwrap_err();
+    assert!(refused.contains("is not known here"), "{refused}");
 }

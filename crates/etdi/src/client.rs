@@ -16,8 +16,8 @@ use etdi_core::key::Algorithm;
 use etdi_core::layer::{AskWhen, Clock, VerifyLayer, WriteOlder};
 use etdi_core::level::{Policy, SecurityLevel};
 use etdi_core::policy::{Gate, PolicyEngine};
-use etdi_core::proof::{ProofVerifier, Signer};
-use etdi_core::revocation::Revocations;
+use etdi_core::proof::{ProofVerifier, SignError, Signer};
+use etdi_core::revocation::{FirstOf, RevocationSource, Revocations};
 use etdi_core::time::UnixTime;
 use etdi_core::trust::TrustAnchors;
 use etdi_core::verify::{Peer, Verifier};
@@ -37,6 +37,9 @@ use crate::{Error, Program, Session};
 #[derive(Clone)]
 pub struct EtdiClient(pub(crate) Arc<Inner>);
 
+/// Gives the key that signs calls.
+type CallerKey = Arc<dyn Fn() -> Result<Arc<dyn Signer>, SignError> + Send + Sync>;
+
 pub(crate) struct Inner {
     policy: Policy,
     verifier: Verifier,
@@ -44,7 +47,7 @@ pub(crate) struct Inner {
     approver: Arc<dyn Approver>,
     auditor: Arc<dyn Auditor>,
     clock: Clock,
-    caller: Option<Arc<dyn Signer>>,
+    caller: Option<CallerKey>,
     policing: Policing,
     older: Option<(Arc<dyn Signer>, WriteOlder)>,
     ask: AskWhen,
@@ -73,6 +76,8 @@ impl EtdiClient {
             ask: AskWhen::default(),
             info: Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
             revocations: None,
+            kept_revocations: None,
+            revocation_sources: Vec::new(),
             events: None,
             options: ClientOptions::default(),
             names: BTreeMap::new(),
@@ -170,7 +175,10 @@ impl EtdiClient {
             .events(inner.events.clone())
             .ask(inner.ask);
         let layer = match &inner.caller {
-            Some(caller) => layer.caller(caller.clone()),
+            Some(caller) => {
+                let key = caller.clone();
+                layer.caller_on_need(move || key())
+            }
             None => layer,
         };
         let (policy, agent) = (&inner.policy, inner.info.name.as_ref());
@@ -245,12 +253,14 @@ pub struct EtdiClientBuilder {
     approver: Option<Arc<dyn Approver>>,
     auditor: Option<Arc<dyn Auditor>>,
     clock: Option<Clock>,
-    caller: Option<Arc<dyn Signer>>,
+    caller: Option<CallerKey>,
     policing: Policing,
     older: Option<(Arc<dyn Signer>, WriteOlder)>,
     ask: AskWhen,
     info: Implementation,
     revocations: Option<Arc<Revocations>>,
+    pub(crate) kept_revocations: Option<Revocations>,
+    revocation_sources: Vec<Arc<dyn RevocationSource>>,
     events: Option<Events>,
     options: ClientOptions,
     show_unverified: bool,
@@ -307,15 +317,26 @@ impl EtdiClientBuilder {
         self
     }
 
-    /// Signs calls with this key where a tool or the policy wants it.
-    pub fn caller(mut self, signer: Arc<dyn Signer>) -> Self {
-        self.caller = Some(signer);
+    /// Signs calls with this key where a tool, its server or the policy wants it.
+    pub fn caller(self, signer: Arc<dyn Signer>) -> Self {
+        self.caller_on_need(move || Ok(signer.clone()))
+    }
+
+    /// The same with a key that is asked for when a call has to be signed, such as one that is made
+    /// then; see [`VerifyLayer::caller_on_need`].
+    pub fn caller_on_need(
+        mut self,
+        key: impl Fn() -> Result<Arc<dyn Signer>, SignError> + Send + Sync + 'static,
+    ) -> Self {
+        self.caller = Some(Arc::new(key));
         self
     }
 
     /// Has this engine decide about each call before it is sent; with several, all must allow.
     ///
-    /// At `strict` some policy must permit a call. Without any engine the approvals alone decide.
+    /// At `strict` some policy must permit a call, so that without an engine nothing is called; where
+    /// approvals are to suffice, that is `LocalRules::of_approvals`. At `basic` the local rules decide
+    /// without an engine, at `enhanced` the approvals alone.
     pub fn engine(mut self, engine: Arc<dyn PolicyEngine>) -> Self {
         self.policing.engines.push(engine);
         self
@@ -358,6 +379,15 @@ impl EtdiClientBuilder {
     /// timers from the client, or by this one if there is one.
     pub fn gate(mut self, gate: Gate) -> Self {
         self.policing.gate = Some(gate);
+        self
+    }
+
+    /// Asks here, after the sources that were given before, what issuers have revoked, such as
+    /// `Discovery` of `etdi-oauth`. How fresh that knowledge has to be, the policy says: at `strict` an
+    /// issuer of which nobody can tell is refused. Keys that speak for themselves have no lists.
+    /// Where [`revocations`](Self::revocations) are given, their own source is the one that is asked.
+    pub fn revocation_source(mut self, source: Arc<dyn RevocationSource>) -> Self {
+        self.revocation_sources.push(source);
         self
     }
 
@@ -415,8 +445,19 @@ impl EtdiClientBuilder {
     /// Makes the client.
     pub fn build(self) -> EtdiClient {
         let mut verifier = Verifier::with_all(self.proofs);
-        if let Some(revocations) = self.revocations {
-            verifier = verifier.revocations(revocations, self.policy.revocation);
+        let known = self.revocations.or_else(|| {
+            let sources = self.revocation_sources;
+            match self.kept_revocations {
+                None if sources.is_empty() => None,
+                kept if sources.is_empty() => kept.map(Arc::new),
+                kept => {
+                    let source = Arc::new(FirstOf::new(sources));
+                    Some(Arc::new(kept.unwrap_or_default().source(source)))
+                }
+            }
+        });
+        if let Some(known) = known {
+            verifier = verifier.revocations(known, self.policy.revocation);
         }
         if let Some((issuers, algorithms)) = self.accepted {
             verifier = verifier.accept_only(issuers, algorithms);

@@ -31,6 +31,8 @@ use etdi_core::approval::StoreError;
 use etdi_core::audit::{AuditError, AuditFile, Durability};
 use etdi_core::key::{KeyError, SigningKey};
 use etdi_core::level::{CallAttestation, Handling, Policy, SecurityLevel};
+use etdi_core::policy::LocalRules;
+use etdi_core::revocation::RevocationError;
 use etdi_core::secret::{Protection, ProtectionKind};
 pub use etdi_core::store::{StorageConfig, StorageType};
 use serde::{Deserialize, Serialize};
@@ -38,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use crate::{EtdiClient, EtdiClientBuilder};
 
 mod approvals;
-mod home;
+pub(crate) mod home;
 mod key;
 mod oauth;
 mod read;
@@ -66,7 +68,8 @@ pub struct EtdiClientConfig {
     pub policy: Option<Policy>,
     /// The identity provider, for the crate `etdi-oauth`; none.
     pub oauth_config: Option<OAuthConfig>,
-    /// The key that signs calls.
+    /// The key that signs calls. Where the settings do not say that calls are signed, it is opened,
+    /// or made, when the first call has to be.
     pub key_config: KeyConfig,
     /// Where approvals are kept.
     pub storage_config: StorageConfig,
@@ -85,6 +88,9 @@ pub struct EtdiClientConfig {
     pub enable_request_signing: bool,
     /// Which publishers are trusted.
     pub trust: TrustConfig,
+    /// Rules about calls that decide beside the engines that the host gives; none. At strict nothing is
+    /// called that no rule permits.
+    pub local_rules: Option<LocalRules>,
     /// Where events are kept.
     pub audit: AuditConfig,
 }
@@ -104,6 +110,7 @@ impl Default for EtdiClientConfig {
             show_unverified_tools: false,
             enable_request_signing: false,
             trust: TrustConfig::default(),
+            local_rules: None,
             audit: AuditConfig::default(),
         }
     }
@@ -304,6 +311,19 @@ impl EtdiClientConfig {
             .accept_only(self.trust.issuers()?, self.trust.algorithms()?)
             .trust(self.trust.anchors()?)
             .publisher_names(self.trust.names()?);
+        let kept = match storage.storage_type {
+            StorageType::File => {
+                home.path().is_ok().then(|| home.inside("revocations")).transpose()?
+            }
+            _ => None,
+        };
+        builder.kept_revocations = Some(self.trust.revocations(kept.as_deref())?);
+        if let Some(lists) = self.trust.revocation_files()? {
+            builder = builder.revocation_source(Arc::new(lists));
+        }
+        if let Some(rules) = &self.local_rules {
+            builder = builder.engine(Arc::new(rules.clone()));
+        }
         if let Some(store) = approvals::open(storage, &home, protection.clone())? {
             builder = builder.approvals(store);
         }
@@ -312,12 +332,13 @@ impl EtdiClientConfig {
             || self.audit.checkpoint_every > 0
             || self.key_config != KeyConfig::default();
         let key = match signs {
-            true => Some(Arc::new(self.key_config.open(&home, sealing)?)),
+            true => Some(Arc::new(self.key_config.open(&home, sealing.clone())?)),
             false => None,
         };
-        if let Some(key) = &key {
-            builder = builder.caller(key.clone());
-        }
+        builder = match &key {
+            Some(key) => builder.caller(key.clone()),
+            None => builder.caller_on_need(self.key_config.clone().on_need(home.clone(), sealing)),
+        };
         if self.audit.enabled {
             builder = builder.auditor(Arc::new(self.open_audit(&home, key)?));
         }
@@ -465,6 +486,9 @@ pub enum ConfigError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What was revoked cannot be read.
+    #[error(transparent)]
+    Revocations(#[from] RevocationError),
     /// The audit trail cannot be opened.
     #[error(transparent)]
     Audit(#[from] AuditError),

@@ -72,6 +72,7 @@
 //! to what servers ask of the client.
 
 mod caller_key;
+mod callers;
 mod client;
 mod error;
 mod policing;
@@ -93,6 +94,7 @@ pub mod otel;
 pub use etdi_core as core;
 
 pub use caller_key::{CallerKeyError, caller_key, caller_key_in};
+pub use callers::Callers;
 pub use client::{EtdiClient, EtdiClientBuilder, system_time};
 pub use error::{Error, ErrorKind, SecureError};
 pub use program::Program;

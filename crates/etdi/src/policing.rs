@@ -6,8 +6,8 @@ use std::time::Duration;
 use etdi_core::audit::Auditor;
 use etdi_core::flow::FlowTracker;
 use etdi_core::layer::VerifyLayer;
-use etdi_core::level::Policy;
-use etdi_core::policy::{Gate, PolicyEngine};
+use etdi_core::level::{Policy, Rules};
+use etdi_core::policy::{Gate, LocalRules, PolicyEngine};
 use mcp_transport::TokioRuntime;
 
 /// Engines and flows.
@@ -47,12 +47,20 @@ impl Policing {
     }
 }
 
-/// A gate with these engines, if there are any.
+/// A gate with these engines; without any, with the local rules where the policy has those.
 pub(crate) fn gate(
     engines: &[Arc<dyn PolicyEngine>],
     policy: &Policy,
     auditor: Option<&Arc<dyn Auditor>>,
 ) -> Option<Gate> {
+    let local: [Arc<dyn PolicyEngine>; 1];
+    let engines = match engines {
+        [] if policy.rules == Rules::Local => {
+            local = [Arc::new(LocalRules::of(policy.level))];
+            &local
+        }
+        given => given,
+    };
     let (first, others) = engines.split_first()?;
     let gate = Gate::new(first.clone()).under(policy);
     let gate = others.iter().fold(gate, |gate, engine| gate.and(engine.clone()));

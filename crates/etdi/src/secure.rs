@@ -12,18 +12,18 @@ use etdi_core::layer::{
     CallKeys, Clock, Enforce, GuardLayer, GuardService, SignLayer, SignService, StartError,
 };
 use etdi_core::legacy::call::LegacyCalls;
-use etdi_core::level::{AuditMode, Rules, SecurityLevel};
+use etdi_core::level::{AuditMode, CallAttestation, KeyTrust, Policy, Rules, SecurityLevel};
 use etdi_core::lock::Lock;
 use etdi_core::nonce::Nonces;
 use etdi_core::policy::PolicyEngine;
 use etdi_core::proof::Signer;
 use etdi_core::request::ReplayStore;
 use etdi_core::time::UnixTime;
-use etdi_core::wire::{Capability, FORK_PROFILE, RESULT_PROFILE, RequestSigning};
+use etdi_core::wire::{ALL_CALLS, Capability, FORK_PROFILE, RESULT_PROFILE, RequestSigning};
 use mcp_types::ExchangeService;
 use tower_layer::Layer;
 
-use crate::{SecureError, policing, system_time};
+use crate::{Callers, SecureError, policing, system_time};
 
 /// The variable that `etdi lock` and `etdi sign` set for the server that they start, which is not
 /// yet what they are about to write down. A server started so shows no manifest and compares itself
@@ -48,13 +48,14 @@ pub struct EtdiServerConfig {
     signing: Option<(Attestation, Arc<dyn Signer>)>,
     instance: Option<Arc<dyn Signer>>,
     provider_name: Option<String>,
-    keys: CallKeys,
+    keys: Option<CallKeys>,
+    callers: Option<Callers>,
     replay: Option<Arc<dyn ReplayStore>>,
     nonces: Option<Arc<dyn Nonces>>,
     receipts: bool,
     auditor: Option<Arc<dyn Auditor>>,
     engines: Vec<Arc<dyn PolicyEngine>>,
-    level: SecurityLevel,
+    policy: Policy,
     enforce: Enforce,
     chains: Option<CallStack>,
     peers: Peers,
@@ -76,13 +77,14 @@ impl EtdiServerConfig {
             signing: None,
             instance: None,
             provider_name: None,
-            keys: CallKeys::default(),
+            keys: None,
+            callers: None,
             replay: None,
             nonces: None,
             receipts: false,
             auditor: None,
             engines: Vec::new(),
-            level: SecurityLevel::default(),
+            policy: Policy::default(),
             enforce: Enforce::default(),
             chains: None,
             peers: Peers::new(),
@@ -117,11 +119,18 @@ impl EtdiServerConfig {
         self
     }
 
-    /// Sets the level that the server works at; `enhanced` by default. At `strict` a call that
-    /// cannot be audited, or that no engine permits, is refused; a server without
+    /// Sets the level that the server works at; `enhanced` by default. At `strict` every call is
+    /// signed by a client that is known and names a nonce of the server; one that cannot be audited,
+    /// or that no engine permits, is refused. A server without [`callers`](Self::callers),
     /// [`auditor`](Self::auditor) or [`engine`](Self::engine) does not start there.
-    pub fn level(mut self, level: SecurityLevel) -> Self {
-        self.level = level;
+    pub fn level(self, level: SecurityLevel) -> Self {
+        self.policy(level.policy())
+    }
+
+    /// Sets what the server demands of calls, in every detail: when they are signed, by whose keys,
+    /// by which rules they pass, and how they are noted. What else a policy says is a client's affair.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -218,9 +227,18 @@ impl EtdiServerConfig {
         self
     }
 
-    /// Says whose signatures on calls count; anybody's by default.
+    /// Says whose signatures on calls count; anybody's by default, which `strict` does not take. It
+    /// goes before [`callers`](Self::callers).
     pub fn call_keys(mut self, keys: CallKeys) -> Self {
-        self.keys = keys;
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Says where the clients are known whose signatures on calls count: those that the command
+    /// `etdi keys trust FILE --as NAME` named, those that issuers publish, and below `strict` those
+    /// that called first.
+    pub fn callers(mut self, callers: Callers) -> Self {
+        self.callers = Some(callers);
         self
     }
 
@@ -277,23 +295,34 @@ async fn secure_for<S: ExchangeService>(
         instance,
         provider_name,
         keys,
+        callers,
         replay,
         nonces,
         receipts,
         auditor,
         engines,
-        level,
+        policy: demanded,
         enforce,
         chains,
         peers,
         legacy,
     } = config;
-    let demanded = level.policy();
+    let level = demanded.level;
     if demanded.audit == AuditMode::ChainedBeforeAct && auditor.is_none() {
         return Err(StartError::StrictWithoutAuditor.into());
     }
     if demanded.rules == Rules::EngineDefaultDeny && engines.is_empty() {
         return Err(StartError::StrictWithoutEngine.into());
+    }
+    let keys = match (keys, callers) {
+        (Some(keys), _) => keys,
+        (None, Some(callers)) => {
+            CallKeys::Clients(Arc::new(callers.open(&demanded).map_err(StartError::Callers)?))
+        }
+        (None, None) => CallKeys::default(),
+    };
+    if demanded.key_trust == KeyTrust::ConfiguredRoots && matches!(keys, CallKeys::Any) {
+        return Err(StartError::StrictWithoutCallers.into());
     }
     let (manifest, lock) = match authoring {
         true => {
@@ -324,6 +353,9 @@ async fn secure_for<S: ExchangeService>(
     if receipts.is_some() {
         capability.profiles.push(RESULT_PROFILE.to_owned());
     }
+    if demanded.call_attestation == CallAttestation::Always {
+        capability.call = Some(ALL_CALLS.to_owned());
+    }
     if legacy.is_some() && level != SecurityLevel::Strict {
         capability.legacy.push(FORK_PROFILE.to_owned());
     }
@@ -350,6 +382,7 @@ async fn secure_for<S: ExchangeService>(
     let mut guard = GuardLayer::new(identity, time(&clock))
         .keys(keys)
         .enforce(enforce, level)
+        .policy(demanded.clone())
         .chains(chains)
         .peers(peers);
     if authoring {
@@ -397,8 +430,10 @@ fn warn_of_unsigned(tools: &[RawTool], level: SecurityLevel) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use etdi_core::audit::MemoryAuditor;
-    use etdi_core::key::{Algorithm, SigningKey};
+    use etdi_core::key::{Algorithm, KeyRing, SigningKey};
     use etdi_core::policy::LocalRules;
     use mcp_server::{Server, server, tool};
     use mcp_types::{
@@ -406,6 +441,9 @@ mod tests {
         PaginatedRequestParams,
     };
     use tower_service::Service;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Level, Metadata, Subscriber};
 
     use super::*;
 
@@ -474,7 +512,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn at_strict_a_server_needs_an_auditor_and_an_engine() {
+    async fn at_strict_a_server_needs_an_auditor_an_engine_and_callers() {
         let config = || {
             let identity = ServerIdentity::package("pkg:cargo/notes").unwrap();
             EtdiServerConfig::new(identity).level(SecurityLevel::Strict)
@@ -486,7 +524,90 @@ mod tests {
         assert!(refused.contains("give the server an auditor"), "{refused}");
         let refused = start(audited()).await.unwrap_err().to_string();
         assert!(refused.contains("give the server an engine"), "{refused}");
-        let rules = LocalRules::of(SecurityLevel::Strict);
-        start(audited().engine(Arc::new(rules))).await.unwrap();
+        let rules = || Arc::new(LocalRules::of(SecurityLevel::Strict));
+        let ruled = || audited().engine(rules());
+        for anybody in [ruled(), ruled().call_keys(CallKeys::Any)] {
+            let refused = start(anybody).await.unwrap_err().to_string();
+            assert!(refused.contains("etdi keys trust FILE --as NAME"), "{refused}");
+        }
+        start(ruled().call_keys(CallKeys::Known(KeyRing::new()))).await.unwrap();
+        let home = tempfile::tempdir().unwrap();
+        start(ruled().callers(Callers::at(home.path().join("clients")))).await.unwrap();
+        let file = home.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let refused = start(ruled().callers(Callers::at(file))).await.unwrap_err().to_string();
+        assert!(refused.contains("list of known clients"), "{refused}");
+        // What the policy demands is data: each demand alone.
+        let mut policy = Policy::enhanced();
+        policy.key_trust = KeyTrust::ConfiguredRoots;
+        let refused = start(config().policy(policy)).await.unwrap_err();
+        assert_eq!(*refused.reason(), StartError::StrictWithoutCallers);
+    }
+
+    /// The texts of warnings.
+    #[derive(Clone, Default)]
+    struct Warnings(Arc<Mutex<Vec<String>>>);
+
+    struct Fields<'a>(&'a mut String);
+
+    impl Visit for Fields<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            self.0.push_str(&format!("{field}={value:?} "));
+        }
+    }
+
+    impl Subscriber for Warnings {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() == Level::WARN
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &tracing::Event<'_>) {
+            let mut text = String::new();
+            event.record(&mut Fields(&mut text));
+            self.0.lock().unwrap().push(text);
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    /// `enforce = "strict-only"` warns at start of each tool that anybody can call unsigned, and only
+    /// where that is so.
+    #[tokio::test]
+    async fn a_setting_that_lets_unsigned_calls_through_warns() {
+        #[tool(etdi, etdi_crate = etdi_core, version = "1.0.0", require_request_signing)]
+        fn pay() {}
+
+        let of = async |enforce: &str, level: SecurityLevel| {
+            let warnings = Warnings::default();
+            let listening = tracing::subscriber::set_default(warnings.clone());
+            let enforce: Enforce = serde_json::from_str(&format!("{enforce:?}")).unwrap();
+            let key = Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap());
+            let config = EtdiServerConfig::new(ServerIdentity::package("pkg:cargo/notes").unwrap())
+                .operator(key)
+                .auditor(Arc::new(MemoryAuditor::default()))
+                .engine(Arc::new(LocalRules::of(level)))
+                .call_keys(CallKeys::Known(KeyRing::new()))
+                .level(level)
+                .enforce(enforce);
+            let server = server!().tool::<pay>().tool::<signed>().build().unwrap();
+            secure(server, config).await.unwrap();
+            drop(listening);
+            let heard = warnings.0.lock().unwrap().clone();
+            heard.into_iter().filter(|text| text.contains("strict-only")).collect::<Vec<_>>()
+        };
+        for level in [SecurityLevel::Basic, SecurityLevel::Enhanced] {
+            let heard = of("strict-only", level).await;
+            assert_eq!(heard.len(), 1, "{heard:?}");
+            assert!(
+                heard[0].contains("tool=\"pay\"") && heard[0].contains("unsigned"),
+                "{heard:?}"
+            );
+            assert!(of("always", level).await.is_empty());
+        }
+        assert!(of("strict-only", SecurityLevel::Strict).await.is_empty());
     }
 }

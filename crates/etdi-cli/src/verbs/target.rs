@@ -9,6 +9,7 @@ use etdi::core::key::KeyRing;
 use etdi::core::key_source::IssuerKeys;
 use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
+use etdi::core::policy::LocalRules;
 use etdi::core::trust::TrustAnchors;
 use etdi::{Error, EtdiClient, Program, Session};
 use etdi_oauth::{Discovery, GuardedFetch, Rules};
@@ -61,11 +62,18 @@ impl Opening<'_> {
             .ask(ask)
             .client_info(Implementation::new("etdi", env!("CARGO_PKG_VERSION")));
         builder = builder.caller(keys::caller(home)?);
-        if let Some((engine, user)) = policy {
-            builder = builder.engine(Arc::new(engine));
-            if let Some(user) = user {
-                builder = builder.user(user);
+        match policy {
+            Some((engine, user)) => {
+                builder = builder.engine(Arc::new(engine));
+                if let Some(user) = user {
+                    builder = builder.user(user);
+                }
             }
+            // Who types the command is whom a policy would speak for.
+            None if target.level == SecurityLevel::Strict => {
+                builder = builder.engine(Arc::new(LocalRules::of_approvals()));
+            }
+            None => {}
         }
         let mut revocations = keys::revocations(home)?;
         if target.online {

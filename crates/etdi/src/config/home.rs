@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::ConfigError;
 
 /// Where things are kept for which no setting names a place.
+#[derive(Clone)]
 pub(crate) struct Home {
     data: Option<PathBuf>,
     state: Option<PathBuf>,
@@ -13,7 +14,7 @@ pub(crate) struct Home {
 impl Home {
     /// `$ETDI_HOME`, else `etdi` in the XDG data directory. State is in `$ETDI_STATE`, else in
     /// `state` of a home that was set by hand, else in `etdi` of the XDG state directory.
-    pub(super) fn find(environment: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn find(environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let set = |name| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let standard = |name, below: &str| {
             let xdg = set(name).filter(|path| path.is_absolute());
@@ -49,7 +50,7 @@ impl Home {
     }
 
     /// A directory inside, made for its owner alone.
-    pub(super) fn inside(&self, name: &str) -> Result<PathBuf, ConfigError> {
+    pub(crate) fn inside(&self, name: &str) -> Result<PathBuf, ConfigError> {
         let path = self.path()?.join(name);
         private_directory(&path)
             .map_err(|source| ConfigError::Write { path: path.display().to_string(), source })?;

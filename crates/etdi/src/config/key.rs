@@ -3,8 +3,10 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use etdi_core::key::{Algorithm, SigningKey, VerifyingKey};
+use etdi_core::proof::{SignError, Signer};
 use etdi_core::secret::{Protection, Secret, SecretStore};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +26,8 @@ pub struct KeyConfig {
     /// of the same key.
     pub public_key_path: Option<PathBuf>,
     /// `EdDSA`, `ES256`, `RS256` or `PS256`; `RS256`, as the README has it. A key of another kind is
-    /// refused.
+    /// refused. Where no setting of the key is changed, a program without the feature `rsa-keys`,
+    /// which makes no such keys, makes one for `EdDSA`, and a key that is there counts as it is.
     pub key_algorithm: String,
     /// The size of an RSA key in bits: 2048, 3072 or 4096; 2048. The others have but one size.
     pub key_size: usize,
@@ -76,6 +79,25 @@ impl KeyConfig {
         Ok(key)
     }
 
+    /// Opens the key, or makes it, when it is needed for the first time.
+    pub(super) fn on_need(
+        self,
+        home: Home,
+        protection: Option<Protection>,
+    ) -> impl Fn() -> Result<Arc<dyn Signer>, SignError> + Send + Sync {
+        let opened: Mutex<Option<Arc<SigningKey>>> = Mutex::default();
+        move || {
+            let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(key) = &*opened {
+                return Ok(key.clone());
+            }
+            let key = self.open(&home, protection.clone());
+            let key = Arc::new(key.map_err(|error| SignError(error.to_string()))?);
+            *opened = Some(key.clone());
+            Ok(key)
+        }
+    }
+
     fn among(
         &self,
         secrets: &SecretStore,
@@ -119,6 +141,9 @@ impl KeyConfig {
         let unfit = |message: String| ConfigError::Key { path: path.to_owned(), message };
         let key = SigningKey::from_pkcs8_pem(text).map_err(|error| unfit(error.to_string()))?;
         let found = key.verifying_key().algorithm();
+        if *self == Self::default() && found != algorithm && !found.is_rsa() {
+            return Ok(key);
+        }
         key.with_algorithm(algorithm).map_err(|_| {
             unfit(format!(
                 "it is for {}, and `key_algorithm` is {}, set the one to the other",
@@ -135,6 +160,9 @@ impl KeyConfig {
         }
         if !algorithm.is_rsa() {
             return Ok(SigningKey::generate(algorithm)?);
+        }
+        if cfg!(not(feature = "rsa-keys")) && *self == Self::default() {
+            return Ok(SigningKey::generate(Algorithm::EdDsa)?);
         }
         self.make_rsa(path, algorithm)
     }

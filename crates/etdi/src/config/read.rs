@@ -41,7 +41,7 @@ fn typed<T: DeserializeOwned>(path: &str, value: Value) -> Result<T, ConfigError
 }
 
 /// Below this an object has keys of the user's own choice.
-const FREE: [&str; 1] = ["trust.trusted_providers"];
+const FREE: [&str; 2] = ["trust.trusted_providers", "trust.revocation_lists"];
 
 /// Settings by another name, as the Python fork's examples have them.
 const ALIASES: [(&str, &str); 1] = [("storage_config.path", "storage_config.storage_path")];

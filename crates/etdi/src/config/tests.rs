@@ -28,6 +28,7 @@ mod approvals;
 mod keys;
 mod options;
 mod read;
+mod strict;
 
 /// Says hello.
 #[tool(etdi, etdi_crate = etdi_core, version = "1.0.0", permissions = ["greetings:say"])]

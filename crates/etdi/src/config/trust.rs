@@ -1,9 +1,11 @@
 //! Whom the settings trust: publishers with their keys, and what is let count at all.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use etdi_core::identity::ProviderId;
 use etdi_core::key::{Algorithm, KeyId, VerifyingKey};
+use etdi_core::revocation::{FileLists, Revocations};
 use etdi_core::trust::TrustAnchors;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,14 @@ pub struct TrustConfig {
     pub allowed_algorithms: Vec<String>,
     /// Thumbprints of keys that count no more, for nobody.
     pub revoked_keys: Vec<String>,
+    /// The file with the signed revocation list of a publisher, by the publisher's id. It is read
+    /// anew whenever the list is wanted; put a new one in its place before the old one ends. What an
+    /// issuer publishes is fetched by [`EtdiClientBuilder::revocation_source`](
+    /// crate::EtdiClientBuilder::revocation_source).
+    pub revocation_lists: BTreeMap<String, PathBuf>,
+    /// Publishers of whom no revocation list is demanded, because they publish none. At strict all
+    /// others whose id is no key need a list, or a source that fetches it.
+    pub without_revocation_list: Vec<String>,
 }
 
 /// A publisher and its keys.
@@ -72,6 +82,29 @@ impl TrustConfig {
             names.extend(provider.name.clone().map(|name| (id, name)));
         }
         Ok(names)
+    }
+
+    /// What is known of revocations, kept where the command `etdi` keeps it.
+    pub(super) fn revocations(&self, kept: Option<&Path>) -> Result<Revocations, ConfigError> {
+        let mut revocations = match kept {
+            Some(directory) => Revocations::open(directory)?,
+            None => Revocations::new(),
+        };
+        for (index, text) in self.without_revocation_list.iter().enumerate() {
+            let path = format!("trust.without_revocation_list[{index}]");
+            revocations = revocations.without_list(text.parse().map_err(|e| unfit(&path, e))?);
+        }
+        Ok(revocations)
+    }
+
+    /// The lists in files, if there are any.
+    pub(super) fn revocation_files(&self) -> Result<Option<FileLists>, ConfigError> {
+        let mut lists = FileLists::new();
+        for (id, file) in &self.revocation_lists {
+            let path = format!("trust.revocation_lists.{id}");
+            lists = lists.list_of(id.parse().map_err(|error| unfit(&path, error))?, file);
+        }
+        Ok(Some(lists).filter(|lists| !lists.is_empty()))
     }
 
     pub(super) fn issuers(&self) -> Result<Vec<ProviderId>, ConfigError> {
