@@ -242,6 +242,16 @@ pub struct SignArguments {
     /// Where the source is, such as `git+https://…@COMMIT`: a claim that users are shown.
     #[arg(long, value_name = "SOURCE")]
     pub source: Option<String>,
+    /// Where a SLSA attestation of the build is: a claim that users are shown.
+    #[arg(long, value_name = "URL")]
+    pub slsa: Option<String>,
+    /// The interface behind the tools, such as `openapi=api.yaml`: what it is, and its document as
+    /// it is published. Users are shown the digest as a claim.
+    #[arg(long, value_name = "TYPE=FILE")]
+    pub contract: Option<String>,
+    /// Where that document is.
+    #[arg(long, value_name = "URL", requires = "contract")]
+    pub contract_url: Option<String>,
     /// The contents that `etdi manifest` printed, instead of a server that is started here.
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub contents: Option<PathBuf>,

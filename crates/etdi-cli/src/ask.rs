@@ -9,6 +9,7 @@ use etdi::core::change::visible;
 use etdi::core::permission::Permission;
 use etdi::core::proof::Trust;
 use etdi::core::time::UnixTime;
+use etdi::core::verify::Claimed;
 use mcp_types::BoxFuture;
 
 use crate::changes;
@@ -171,6 +172,10 @@ fn describe(question: &Question<'_>) -> String {
         _ => format!("{warn}unverified{warn:#}: its signature cannot be checked here"),
     };
     field("signature", standing);
+    let claimed = facts.signed_by().map_or(&[][..], |by| &by.claimed);
+    for text in claimed.iter().flat_map(claims) {
+        field("claims", text);
+    }
     for permission in question.permissions() {
         field("may", permission_text(permission));
     }
@@ -197,6 +202,15 @@ fn rest(canonical: &str) -> Vec<(String, String)> {
         (visible(name).into_owned(), visible(&value.to_string()).into_owned())
     };
     others.map(shown).collect()
+}
+
+/// What a signer claims, line by line, as nothing but its word.
+pub fn claims(claimed: &Claimed) -> Vec<String> {
+    let by = visible(claimed.by.as_str());
+    let line = |(name, text): (&str, String)| {
+        format!("{by} says, and nobody has checked: {name} {}", visible(&text))
+    };
+    claimed.lines().map(line).collect()
 }
 
 /// A permission with what it is for.

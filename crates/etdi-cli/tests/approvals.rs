@@ -392,3 +392,45 @@ fn now<T>(future: impl Future<Output = T>) -> T {
         Poll::Pending => panic!("a file store has nothing to wait for"),
     }
 }
+
+/// A publisher's word about source and interface is shown as that, and another word is asked about.
+#[test]
+fn what_a_publisher_claims_is_shown_as_its_claim() {
+    const SOURCE: &str = "git+https://git.example/acme/notes@0a1b2c3d";
+    const OTHER: &str = "git+https://git.example/mallory/notes@0a1b2c3d";
+    let user = User::new();
+    std::fs::create_dir(user.path("server")).unwrap();
+    std::fs::write(user.path("api.yaml"), "openapi: 3.1.0\n").unwrap();
+    let (server, manifest) = (user.path("server"), user.path("server/etdi.manifest.jws"));
+    let target =
+        ["--server", "pkg:cargo/signed-notes", "--", ETDI, "__demo-server", "notes", &server];
+    assert!(user.run(&["keys", "new"]).status.success());
+    let sign = |source: &str| {
+        let words = [
+            "sign", "--out", &manifest, "--source", source, "--slsa", "https://acme.example/slsa",
+            "--contract", "openapi=api.yaml", "--contract-url", "https://acme.example/api.yaml",
+        ];
+        let (exit, signed) = user.json(&[&words[..], &target].concat());
+        assert_eq!((exit, &signed["data"]["contract"]["type"]), (0, &"openapi".into()), "{signed}");
+    };
+    sign(SOURCE);
+    let (exit, verified) = user.json(&[&["verify"][..], &target].concat());
+    let claimed = &verified["data"]["tools"][0]["claimed"][0];
+    assert_eq!((exit, &claimed["source"]), (0, &SOURCE.into()), "{verified}");
+    assert_eq!(claimed["contract"]["url"], "https://acme.example/api.yaml");
+    let text = String::from_utf8(user.run(&[&["verify"][..], &target].concat()).stdout).unwrap();
+    for claim in [&format!("source {SOURCE}"), "slsa https://acme.example/slsa", "contract openapi"] {
+        assert!(text.contains(&format!("says, and nobody has checked: {claim}")), "{claim}: {text}");
+    }
+
+    assert_eq!(user.code(&[&["approve", "--yes"][..], &target].concat()).0, 0);
+    sign(SOURCE.replace("0a1b", "4e5f").as_str());
+    let (_, same) = user.json(&[&["list"][..], &target].concat());
+    assert_eq!(same["data"]["tools"][0]["status"], "APPROVED", "{same}");
+    sign(OTHER);
+    let (_, other) = user.json(&[&["list"][..], &target].concat());
+    let tool = &other["data"]["tools"][0];
+    assert_eq!(tool["status"], "PROVENANCE_CHANGED", "{other}");
+    let change = &tool["refusal"]["changes"]["changes"][0];
+    assert_eq!((&change["path"], &change["after"]), (&"prov.src".into(), &OTHER.into()));
+}

@@ -16,6 +16,7 @@ use crate::key::KeyId;
 use crate::level::SecurityLevel;
 use crate::permission::Permission;
 use crate::time::UnixTime;
+use crate::verify::Claimed;
 use crate::wire::CallConstraints;
 
 mod approver;
@@ -148,12 +149,21 @@ pub struct SignedBy {
     pub kid: KeyId,
     /// The digests of the attestations that were verified.
     pub attestations: Vec<Digest>,
+    /// What the signers claimed of what stands behind the definition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claimed: Vec<Claimed>,
 }
 
 impl SignedBy {
     /// A key and what it signed.
     pub fn new(kid: KeyId, attestations: Vec<Digest>) -> Self {
-        Self { kid, attestations }
+        Self { kid, attestations, claimed: Vec::new() }
+    }
+
+    /// The same with what was claimed.
+    #[must_use]
+    pub fn claiming(self, claimed: Vec<Claimed>) -> Self {
+        Self { claimed, ..self }
     }
 }
 

@@ -22,7 +22,10 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::verify::Claimed;
+
 mod block;
+mod claims;
 mod schema;
 mod show;
 mod visible;
@@ -135,6 +138,10 @@ pub enum ChangeKind {
     MetaChanged,
     /// Another member of the tool changed.
     MemberChanged,
+    /// A signer claims another source of the program, or another proof of how it was built.
+    ProvenanceChanged,
+    /// A signer claims another interface behind the tool.
+    ContractChanged,
 }
 
 impl ChangeKind {
@@ -174,6 +181,8 @@ impl ChangeKind {
             Self::BlockChanged => "etdi block changed",
             Self::MetaChanged => "metadata changed",
             Self::MemberChanged => "member changed",
+            Self::ProvenanceChanged => "the signer claims another origin",
+            Self::ContractChanged => "the signer claims another interface",
         }
     }
 
@@ -241,6 +250,16 @@ impl Changes {
         let old = parse(before).map_err(ChangeError::Before)?;
         let new = parse(after).map_err(ChangeError::After)?;
         Ok(walk::definitions(&old, &new))
+    }
+
+    /// Adds what the signers claim otherwise than before. A claim is nobody's proof, but another
+    /// repository, or a claim that is gone, may be another publisher's work: a person must look.
+    #[must_use]
+    pub fn and_claims(self, before: &[Claimed], after: &[Claimed]) -> Self {
+        match before == after {
+            true => self,
+            false => claims::compare(self, before, after),
+        }
     }
 
     /// The gravest difference, `None` when there is none.

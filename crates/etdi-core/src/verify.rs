@@ -68,6 +68,7 @@ use crate::together::within;
 use crate::wire::{StatementType, ToolClaims};
 
 mod accept;
+mod claimed;
 mod claims;
 mod delegation;
 mod error;
@@ -76,6 +77,8 @@ mod memory;
 mod peer;
 
 use accept::{Accepted, first_use};
+pub use claimed::Claimed;
+use claimed::claimed;
 use claims::{check_audience, check_provider, check_times, check_version, claims};
 pub(crate) use delegation::exceeds;
 pub use error::{Verdict, VerifyError};
@@ -111,6 +114,7 @@ struct Vouched {
     expires: UnixTime,
     previous: Option<Digest>,
     attestations: Vec<Digest>,
+    claimed: Vec<Claimed>,
 }
 
 impl<T> Verified<T> {
@@ -152,6 +156,12 @@ impl<T> Verified<T> {
     /// SHA-256 of the statements that were verified, as they arrived.
     pub fn attestations(&self) -> &[Digest] {
         &self.vouched.attestations
+    }
+
+    /// What those who signed claim of the program and the interface behind it, each for itself.
+    /// Shown, never believed by itself; empty when nobody claims anything.
+    pub fn claimed(&self) -> &[Claimed] {
+        &self.vouched.claimed
     }
 
     /// The value without its evidence.
@@ -354,7 +364,10 @@ impl Verifier {
         for text in tool.attestations() {
             match self.attestation(text, tool.definition(), manifest, peer, now) {
                 Ok(one) => match &mut vouched {
-                    Some(first) => first.attestations.extend(one.attestations),
+                    Some(first) => {
+                        first.attestations.extend(one.attestations);
+                        first.claimed.extend(one.claimed);
+                    }
                     None => vouched = Some(one),
                 },
                 Err(error) if error.verdict() == Verdict::Wrong => return Err(error),
@@ -403,6 +416,15 @@ impl Verifier {
                 self.check_revoked(&by.issuer, by.key, "", Some(definition.digest()), now)?;
                 Ok(Verified { value: definition.clone(), vouched: manifest.vouched.clone() })
             }
+            (Ok(mut verified), Some(_)) if !manifest.vouched.claimed.is_empty() => {
+                let claimed = &mut Arc::make_mut(&mut verified.vouched).claimed;
+                for one in &manifest.vouched.claimed {
+                    if !claimed.contains(one) {
+                        claimed.push(one.clone());
+                    }
+                }
+                Ok(verified)
+            }
             (result, _) => result,
         }
     }
@@ -441,8 +463,9 @@ impl Verifier {
         let (issuer, key) = (&evidence.issuer, evidence.key);
         self.check_revoked(issuer, key, &claims.jti, Some(claims.dig), now)?;
         let bound = bind(server, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
+        let said = claimed(issuer, claims.prov.as_ref(), claims.contract.as_ref())?;
         let digest = Digest::of_bytes(text.as_bytes());
-        Ok(vouched(evidence, bound, claims.exp, claims.prev, digest))
+        Ok(vouched(evidence, bound, claims.exp, (claims.prev, said), digest))
     }
 
     /// Finds someone who knows the key, and remembers what was valid.
@@ -524,7 +547,7 @@ fn vouched(
     evidence: Evidence,
     (server, binding): (ServerIdentity, Binding),
     expires: u64,
-    previous: Option<Digest>,
+    (previous, claimed): (Option<Digest>, Option<Claimed>),
     attestation: Digest,
 ) -> Vouched {
     Vouched {
@@ -536,6 +559,7 @@ fn vouched(
         expires: UnixTime(expires),
         previous,
         attestations: vec![attestation],
+        claimed: claimed.into_iter().collect(),
     }
 }
 

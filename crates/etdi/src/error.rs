@@ -246,9 +246,8 @@ impl ErrorKind {
                 Self::KeyExchangeError
             }
             "TOKEN_INVALID" => Self::TokenValidationFailed,
-            "NOT_APPROVED" | "APPROVAL_WITHDRAWN" | "APPROVAL_EXPIRED" | "EXECUTABLE_CHANGED" => {
-                Self::ApprovalError
-            }
+            "NOT_APPROVED" | "APPROVAL_WITHDRAWN" | "APPROVAL_EXPIRED" | "EXECUTABLE_CHANGED"
+            | "PROVENANCE_CHANGED" => Self::ApprovalError,
             "UNSIGNED" | "UNVERIFIED" => Self::SecurityLevelError,
             "STORE_FAILED" | "AUDIT_FAILED" => Self::StorageError,
             "SIGNATURE_REQUIRED" | "REPLAYED" | "STALE" | "WRONG_AUDIENCE" | "NONCE_REQUIRED" => {

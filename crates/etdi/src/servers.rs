@@ -282,13 +282,12 @@ impl EtdiClient {
         };
         if approval.digest == definition.digest() && tool.is_approved() {
             let Some(carried) = approval.carried else { return Ok(None) };
-            return Ok(Some(change(&carried.from, definition, false)?));
+            return Ok(Some(change(&carried.from, definition, &tool.review, false)?));
         }
-        let same = approval.digest == definition.digest();
-        if same && approval.key.issuer.is_some() == tool.review.verification().is_ok() {
-            return Ok(None);
-        }
-        Ok(Some(change(&approval, definition, !tool.is_approved())?))
+        let same = approval.digest == definition.digest()
+            && approval.key.issuer.is_some() == tool.review.verification().is_ok();
+        let found = change(&approval, definition, &tool.review, !tool.is_approved())?;
+        Ok((!same || !found.changes.is_empty()).then_some(found))
     }
 
     /// The newest approval of a tool, whoever signed it then.
@@ -397,10 +396,15 @@ fn is_attested(review: &Review) -> bool {
 fn change(
     approval: &Approval,
     listed: &ToolDefinition,
+    review: &Review,
     needs_approval: bool,
 ) -> Result<VersionChange, Error> {
     let changes = Changes::between(&approval.definition, listed.canonical());
     let changes = changes.map_err(|error: ChangeError| Error::Compare(error.to_string()))?;
+    let changes = match (&approval.signed_by, review.verification()) {
+        (Some(before), Ok(now)) => changes.and_claims(&before.claimed, now.claimed()),
+        _ => changes,
+    };
     Ok(VersionChange {
         approved: approval.version.clone(),
         listed: listed.block().map(|block| block.version.to_string()),

@@ -6,7 +6,7 @@ use etdi::core::attestation::Attestation;
 use etdi::core::binding::{Measurement, runs_other_code};
 use etdi::core::identity::{ProviderId, ServerIdentity};
 use etdi::core::manifest;
-use etdi::core::wire::{ManifestContents, Provenance};
+use etdi::core::wire::{Contract, ManifestContents, Provenance};
 use etdi::{Program, system_time};
 use serde_json::json;
 
@@ -46,9 +46,13 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
     };
     let mut provenance = provenance;
     provenance.src.clone_from(&arguments.source);
+    provenance.slsa.clone_from(&arguments.slsa);
     let bound = !provenance.bin.is_empty() || !arguments.instance_key.is_empty();
     if provenance != Provenance::default() {
         statement = statement.provenance(provenance);
+    }
+    if let Some(named) = &arguments.contract {
+        statement = statement.contract(contract(named, arguments.contract_url.as_deref())?);
     }
     if !bound {
         output.warn(
@@ -74,6 +78,7 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         "instructions": contents.instructions.is_some(),
         "executable": statement.provenance.as_ref().map(|one| &one.bin),
         "instance_keys": statement.instance_keys,
+        "source": arguments.source, "slsa": arguments.slsa, "contract": statement.contract,
     });
     let rows = contents.tools.iter().map(|(name, digest)| [name.clone(), digest.to_string()]);
     let text = format!(
@@ -84,6 +89,30 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         out.display()
     );
     Ok(Report::new(data, text))
+}
+
+/// The interface that `TYPE=FILE` names.
+fn contract(named: &str, url: Option<&str>) -> Result<Contract, Failure> {
+    let (kind, path) =
+        named.split_once('=').filter(|(kind, path)| !kind.is_empty() && !path.is_empty()).ok_or_else(
+            || {
+                let message = format!(
+                    "`{}` names no interface, write its type and its file, such as `openapi=api.yaml`",
+                    named.escape_debug()
+                );
+                Failure::usage(message, "etdi sign --help")
+            },
+        )?;
+    let document = std::fs::read(path).map_err(|error| {
+        let path = Path::new(path);
+        let message = format!("cannot read `{}`: {error}", path.display());
+        Failure::usage(message, format!("ls -l {}", shown_path(path)))
+    })?;
+    let contract = Contract::of(kind, &document);
+    Ok(match url {
+        Some(url) => contract.at(url),
+        None => contract,
+    })
 }
 
 /// What a server that is started here offers, and the program behind it.

@@ -4,7 +4,7 @@ use etdi::core::change::visible;
 use etdi::core::layer::{Review, ReviewOutcome};
 use serde_json::{Value, json};
 
-use crate::ask::permission_text;
+use crate::ask::{claims, permission_text};
 use crate::demo::meet::found;
 use crate::exit::Failure;
 use crate::output::style;
@@ -16,6 +16,7 @@ pub fn data(review: &Review) -> Value {
     let canonical = definition.and_then(|one| serde_json::from_str::<Value>(one.canonical()).ok());
     let block = definition.and_then(|one| one.block());
     let issuer = review.verification().ok().map(|verified| verified.issuer());
+    let claimed = review.verification().map_or(&[][..], |verified| verified.claimed());
     let refusal = match review.outcome() {
         ReviewOutcome::Refused(refusal) => Some(json!({
             "reason": refusal.reason, "alarm": refusal.alarm,
@@ -27,6 +28,7 @@ pub fn data(review: &Review) -> Value {
     json!({
         "name": review.name(), "status": review.code(), "approved": review.is_approved(),
         "verification": verification, "finding": finding, "issuer": issuer,
+        "claimed": claimed,
         "digest": definition.map(|one| one.digest()),
         "version": block.map(|block| &block.version),
         "permissions": block.map(|block| &block.permissions),
@@ -128,6 +130,9 @@ pub fn details(review: &Review) -> String {
     };
     let mut lines = vec![format!("{bold}{}{bold:#}  {mark}", visible(review.name()))];
     lines.push(format!("  {finding}"));
+    for text in review.verification().map_or(&[][..], |one| one.claimed()).iter().flat_map(claims) {
+        lines.push(format!("  claims {text}"));
+    }
     if let Some(definition) = review.definition() {
         lines.push(format!("  digest {}", definition.digest()));
         for permission in definition.block().map_or(&[][..], |block| &block.permissions) {

@@ -86,7 +86,7 @@ fn sample(key: &ApprovalKey) -> Approval {
         digest: Digest::of_bytes(definition.as_bytes()),
         definition,
         version: None,
-        signed_by: key.issuer.as_ref().map(|_| SignedBy { kid: kid(), attestations }),
+        signed_by: key.issuer.as_ref().map(|_| SignedBy::new(kid(), attestations)),
         granted: Granted::All,
         constraints: None,
         pin: None,

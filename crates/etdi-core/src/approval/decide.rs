@@ -52,7 +52,8 @@ impl Standing {
         match checked {
             Ok(verified) => Self::Verified {
                 issuer: verified.issuer().clone(),
-                by: SignedBy::new(verified.key(), verified.attestations().to_vec()),
+                by: SignedBy::new(verified.key(), verified.attestations().to_vec())
+                    .claiming(verified.claimed().to_vec()),
                 trust: verified.trust(),
                 digest: verified.digest(),
             },
@@ -256,7 +257,7 @@ fn compare(
 ) -> Decision {
     let shown = approval.or(known.previous);
     let changes = |shown: Option<&Approval>| match shown {
-        Some(shown) => Changes::between(&shown.definition, facts.definition.canonical()),
+        Some(shown) => differences(shown, facts),
         None => Ok(Changes::default()),
     };
 
@@ -290,7 +291,30 @@ fn compare(
     if let Some(decision) = other_key(facts, approval, policy, now) {
         return decision;
     }
+    if let Some(changes) = claims_otherwise(facts, approval) {
+        return Decision::Ask { reason: Reason::ProvenanceChanged, changes, alarm: false };
+    }
     permitted(facts, approval)
+}
+
+/// What differs from an approval: in the definition, and in what its signers claim of it.
+fn differences(shown: &Approval, facts: &Facts<'_>) -> Result<Changes, ChangeError> {
+    let changes = Changes::between(&shown.definition, facts.definition.canonical())?;
+    Ok(match (&shown.signed_by, facts.signed_by()) {
+        (Some(before), Some(now)) => changes.and_claims(&before.claimed, &now.claimed),
+        _ => changes,
+    })
+}
+
+/// The same definition, of which its signers now claim what they did not when it was approved, so
+/// that a person must look.
+fn claims_otherwise(facts: &Facts<'_>, approval: &Approval) -> Option<Changes> {
+    let (before, now) = (approval.signed_by.as_ref()?, facts.signed_by()?);
+    if before.claimed == now.claimed {
+        return None;
+    }
+    let changes = Changes::default().and_claims(&before.claimed, &now.claimed);
+    (!changes.may_carry_over()).then_some(changes)
 }
 
 /// The same definition by the same key. Not having asked, having refused and having granted
@@ -430,15 +454,18 @@ fn other_key(
     if approval.signed_by.as_ref().is_some_and(|approved| approved.kid == by.kid) {
         return None;
     }
+    let claims = claims_otherwise(facts, approval);
     Some(match policy.update {
         // A configured issuer may rotate; a key that came from nowhere may not take over.
-        Update::CarryOver { undo_seconds } if *trust > Trust::FirstUse && !approval.always_ask => {
+        Update::CarryOver { undo_seconds }
+            if *trust > Trust::FirstUse && !approval.always_ask && claims.is_none() =>
+        {
             let until = now.plus(undo_seconds);
             carry_over(facts, approval, policy, Changes::default(), until, now)
         }
         _ => Decision::Ask {
             reason: Reason::KeyChanged,
-            changes: Changes::default(),
+            changes: claims.unwrap_or_default(),
             alarm: *trust == Trust::FirstUse,
         },
     })

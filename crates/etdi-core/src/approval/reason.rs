@@ -41,6 +41,8 @@ pub enum Reason {
     IssuerChanged,
     /// The same issuer signs with another key.
     KeyChanged,
+    /// The signers claim another source of the program, or another interface behind it.
+    ProvenanceChanged,
     /// The executable, its arguments or a file that they name is not the approved one.
     ExecutableChanged,
     /// The policy admits no unsigned tools.
@@ -102,6 +104,7 @@ impl Reason {
             Self::VerificationLost => "VERIFICATION_LOST",
             Self::IssuerChanged => "ISSUER_CHANGED",
             Self::KeyChanged => "KEY_CHANGED",
+            Self::ProvenanceChanged => "PROVENANCE_CHANGED",
             Self::ExecutableChanged => "EXECUTABLE_CHANGED",
             Self::Unsigned => "UNSIGNED",
             Self::Unverified => "UNVERIFIED",
@@ -136,6 +139,9 @@ impl Reason {
             Self::VerificationLost => "the tool was verified before and cannot be verified now",
             Self::IssuerChanged => "another issuer signs the tool now",
             Self::KeyChanged => "the issuer signs with another key",
+            Self::ProvenanceChanged => {
+                "its publisher claims another source or interface behind the tool than before"
+            }
             Self::ExecutableChanged => "the program behind the command is not the approved one",
             Self::Unsigned => "the tool is not signed, and the policy wants a signature",
             Self::Unverified => "the attestation of the tool cannot be checked",

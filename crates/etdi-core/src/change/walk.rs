@@ -60,6 +60,11 @@ enum Segment {
 }
 
 impl Walk {
+    /// Adds to what was found elsewhere.
+    pub(super) fn onward(found: Changes) -> Self {
+        Self { path: Vec::new(), found }
+    }
+
     /// Runs `step` one member deeper.
     pub(super) fn inside(&mut self, key: &str, step: impl FnOnce(&mut Self)) {
         self.path.push(Segment::Key(key.to_owned()));
@@ -164,7 +169,7 @@ impl Walk {
         path
     }
 
-    fn finish(mut self) -> Changes {
+    pub(super) fn finish(mut self) -> Changes {
         // A stable sort: within one gravity the order of the definition stays.
         self.found.list.sort_by_key(|change| Reverse(change.gravity));
         self.found

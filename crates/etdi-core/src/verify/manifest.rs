@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::claimed::claimed;
 use super::claims::{check_audience, check_times, claims};
 use super::peer::bind;
-use super::{Peer, Verdict, Verifier, VerifyError, Vouched, curable, vouched};
+use super::{Claimed, Peer, Verdict, Verifier, VerifyError, Vouched, curable, vouched};
 use crate::binding::Possession;
 use crate::digest::Digest;
 use crate::identity::ProviderId;
@@ -13,9 +14,7 @@ use crate::key::VerifyingKey;
 use crate::manifest::{MAX_DELEGATIONS, MAX_SIGNERS};
 use crate::proof::{Evidence, Trust};
 use crate::time::UnixTime;
-use crate::wire::{
-    Contract, Delegation, ManifestClaims, ManifestContents, Provenance, StatementType,
-};
+use crate::wire::{Delegation, ManifestClaims, ManifestContents, StatementType};
 
 /// How many manifests are remembered in parts.
 pub(super) const CACHED_MANIFESTS: usize = 64;
@@ -74,14 +73,10 @@ impl VerifiedManifest {
         &self.vouched.attestations
     }
 
-    /// The program behind the tools, as the issuer claims. Shown, never believed by itself.
-    pub fn provenance(&self) -> Option<&Provenance> {
-        self.listed.prov.as_ref()
-    }
-
-    /// The interface behind the tools, as the issuer claims. Shown, never believed by itself.
-    pub fn contract(&self) -> Option<&Contract> {
-        self.listed.contract.as_ref()
+    /// What each of its signers claims of the program and the interface behind the tools. Shown,
+    /// never believed by itself.
+    pub fn claimed(&self) -> &[Claimed] {
+        &self.vouched.claimed
     }
 }
 
@@ -117,7 +112,8 @@ impl Verifier {
             let why = "it is about another list of tools".to_owned();
             return Err(VerifyError::PossessionInvalid { why });
         }
-        let vouched = vouched(evidence, bound, claims.exp, None, digest);
+        let said = claimed(&evidence.issuer, claims.prov.as_ref(), claims.contract.as_ref())?;
+        let vouched = vouched(evidence, bound, claims.exp, (None, said), digest);
         Ok(VerifiedManifest {
             listed: claims,
             digest: contents,
@@ -148,6 +144,7 @@ impl Verifier {
                 (Ok(one), Some(first)) if one.contents() == first.contents() => {
                     let vouched = Arc::make_mut(&mut first.vouched);
                     vouched.attestations.extend(one.attestations());
+                    vouched.claimed.extend(one.claimed().iter().cloned());
                     vouched.expires = vouched.expires.min(one.expires());
                     first.others.push(one.issuer().clone());
                 }

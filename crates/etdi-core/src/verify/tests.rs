@@ -365,3 +365,46 @@ fn signing_refuses_what_could_not_be_verified() {
     let definitions = twice.iter().map(RawTool::definition);
     assert!(manifest::sign(&statement(https()), definitions, &world.key).is_err());
 }
+
+/// What a publisher says of source and interface comes with the tool, by whichever statement.
+#[test]
+fn claims_come_with_the_tool_as_claims() {
+    use crate::wire::Contract;
+    let world = World::new();
+    let mut provenance = Provenance::default();
+    provenance.src = Some("git+https://git.example/acme/notes@0a1b".into());
+    provenance.slsa = Some("https://acme.example/a.intoto.jsonl".into());
+    let contract = Contract::of("openapi", b"openapi: 3.1.0").at("https://acme.example/api.yaml");
+    let statement = statement(https()).provenance(provenance).contract(contract.clone());
+    let check = |claimed: &[Claimed]| {
+        let [one] = claimed else { panic!("{claimed:?}") };
+        assert_eq!(one.by.as_str(), ACME);
+        assert_eq!(one.source.as_deref(), Some("git+https://git.example/acme/notes@0a1b"));
+        assert_eq!(one.slsa.as_deref(), Some("https://acme.example/a.intoto.jsonl"));
+        assert_eq!(one.contract.as_ref(), Some(&contract));
+        assert_eq!(one.lines().count(), 3);
+    };
+    let peer = Peer::new(https());
+    check(world.verify(&world.attested(&statement), &peer).unwrap().claimed());
+
+    let plain = tool(&[]);
+    let listed = manifest::sign(&statement, [plain.definition()], &world.key).unwrap();
+    let shown = world.verifier.verify_manifest(&listed, &peer, NOW).unwrap();
+    check(shown.claimed());
+    check(world.verifier.verify_listed(&plain, &shown, &peer, NOW).unwrap().claimed());
+    // What both kinds of statement claim is told once.
+    for statement in [&self::statement(https()), &statement] {
+        let both = world.attested(statement);
+        check(world.verifier.verify_listed(&both, &shown, &peer, NOW).unwrap().claimed());
+    }
+
+    assert!(contract.matches(b"openapi: 3.1.0"));
+    assert!(!contract.matches(b"openapi: 3.1.0 "));
+    let nothing = world.attested(&self::statement(https()));
+    assert!(world.verify(&nothing, &peer).unwrap().claimed().is_empty());
+    // Nobody has to keep what is endless.
+    let endless = world.tool_with(&self::statement(https()), |claims| {
+        claims["prov"] = serde_json::json!({ "src": "x".repeat(2_049) });
+    });
+    assert_eq!(world.refused(&endless, &peer), ("ATTESTATION_MALFORMED", Verdict::Wrong));
+}

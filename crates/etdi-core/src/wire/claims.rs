@@ -76,6 +76,26 @@ pub struct Contract {
     pub url: Option<String>,
 }
 
+impl Contract {
+    /// A document of a kind such as `openapi`, by the bytes in which it is published.
+    pub fn of(kind: impl Into<String>, document: &[u8]) -> Self {
+        Self { kind: kind.into(), digest: Digest::of_bytes(document), url: None }
+    }
+
+    /// The same, saying where the document is.
+    #[must_use]
+    pub fn at(self, url: impl Into<String>) -> Self {
+        Self { url: Some(url.into()), ..self }
+    }
+
+    /// Whether a document is the one that the publisher named, byte for byte. Nothing here fetches
+    /// it: a host that wants to know does, through its own guards against what a stranger's URL may
+    /// name. That the document is the one says nothing of whether the tool keeps to it.
+    pub fn matches(&self, document: &[u8]) -> bool {
+        self.digest == Digest::of_bytes(document)
+    }
+}
+
 /// Payload of a statement about one definition (`etdi-tool+jwt`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use etdi_core::change::Changes;
 use etdi_core::layer::Review;
+use etdi_core::verify::Claimed;
 use serde::Serialize;
 
 use crate::VerificationStatus;
@@ -89,6 +90,12 @@ impl DiscoveredTool {
     /// and texts never say it.
     pub fn verification_status(&self) -> VerificationStatus {
         VerificationStatus::of(self.review.verification())
+    }
+
+    /// What its signers claim of the program and the interface behind it: their word, which nobody
+    /// has checked. Empty for what is not verified.
+    pub fn claimed(&self) -> &[Claimed] {
+        self.review.verification().map_or(&[], |verified| verified.claimed())
     }
 
     /// Whether it may be called.

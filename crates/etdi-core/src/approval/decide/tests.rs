@@ -570,3 +570,44 @@ fn precedence_of_versions() {
         assert_eq!(is_higher(version, than), expected, "{version:?} {than:?}");
     }
 }
+
+/// A publisher who is somebody else now: nothing in the definition says so, its statement does.
+#[test]
+fn another_source_of_the_same_definition_is_asked_about() {
+    use crate::verify::Claimed;
+    let claiming = |definition: &ToolDefinition, source: Option<&str>, key: u8| {
+        let mut claimed = Claimed::new(ISSUER.parse().unwrap());
+        claimed.source = source.map(str::to_owned);
+        let mut standing = signed(definition, ISSUER, key, Trust::Configured);
+        if let Standing::Verified { by, .. } = &mut standing {
+            by.claimed = vec![claimed];
+        }
+        standing
+    };
+    const HONEST: &str = "git+https://git.example/acme/notes@0a1b";
+    const LATER: &str = "git+https://git.example/acme/notes@2c3d";
+    const OTHER: &str = "git+https://git.example/mallory/notes@0a1b";
+    let before = definition("1.4.0", What::Nothing);
+    let approval = approved(&before, &claiming(&before, Some(HONEST), 1));
+    let table = [
+        ("1.4.0", Some(HONEST), 1, ["unchanged"; 3]),
+        ("1.4.0", Some(LATER), 1, ["unchanged"; 3]),
+        ("1.4.0", Some(OTHER), 1, ["ask PROVENANCE_CHANGED"; 3]),
+        ("1.4.0", None, 1, ["ask PROVENANCE_CHANGED"; 3]),
+        ("1.4.0", Some(HONEST), 2, ["ask KEY_CHANGED", "carried over", "ask KEY_CHANGED"]),
+        ("1.4.0", Some(OTHER), 2, ["ask KEY_CHANGED"; 3]),
+        ("1.5.0", Some(LATER), 1, ["ask VERSION_CHANGED", "carried over", "ask VERSION_CHANGED"]),
+        ("1.5.0", Some(OTHER), 1, ["ask VERSION_CHANGED"; 3]),
+    ];
+    for (version, source, key, expected) in table {
+        let listed = definition(version, What::Nothing);
+        let standing = claiming(&listed, source, key);
+        let facts = Facts::new(SERVER, &listed, &standing);
+        let known = Known::new(Some(&approval), None);
+        assert_eq!(at_all_levels(&facts, known), expected, "{version} {source:?} {key}");
+        if let Decision::Ask { changes, .. } = decide(&facts, known, &Policy::strict(), NOW) {
+            let shown = changes.has(ChangeKind::ProvenanceChanged);
+            assert_eq!(shown, source != Some(HONEST), "{changes}");
+        }
+    }
+}
