@@ -75,6 +75,7 @@ mod error;
 mod manifest;
 mod memory;
 mod peer;
+mod status;
 
 use accept::{Accepted, first_use};
 pub use claimed::Claimed;
@@ -87,6 +88,7 @@ use memory::Cache;
 use peer::bind;
 pub(crate) use peer::stands_for;
 pub use peer::{Binding, Peer};
+pub use status::VerificationStatus;
 
 /// A value that a known provider vouches for, and who that is.
 ///

@@ -80,7 +80,6 @@ mod program;
 mod secure;
 mod servers;
 mod session;
-mod status;
 
 #[cfg(feature = "server")]
 mod tools;
@@ -92,6 +91,7 @@ pub mod http;
 pub mod otel;
 
 pub use etdi_core as core;
+pub use etdi_core::verify::VerificationStatus;
 
 pub use caller_key::{CallerKeyError, caller_key, caller_key_in};
 pub use callers::Callers;
@@ -101,7 +101,6 @@ pub use program::Program;
 pub use secure::{AUTHORING, EtdiServerConfig, Secured, secure};
 pub use servers::{DiscoveredTool, InvalidToolId, Stats, Target, ToolId, VersionChange};
 pub use session::{ApproveError, Session};
-pub use status::VerificationStatus;
 #[cfg(feature = "server")]
 pub use tools::{Declared, SecureTools};
 

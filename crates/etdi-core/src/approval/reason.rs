@@ -53,7 +53,7 @@ pub enum Reason {
     SignatureInvalid,
     /// The attestation is for another definition.
     DigestMismatch,
-    /// The attestation has come to its end.
+    /// The attestation, or the key that signed it, has come to its end.
     AttestationExpired,
     /// The attestation does not count yet.
     AttestationNotYetValid,
@@ -74,16 +74,52 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// What an error that shows an attestation to be wrong amounts to.
+    /// What an error of verification amounts to.
     pub(super) fn of(error: &VerifyError) -> Self {
         match error {
             VerifyError::Jws(JwsError::Signature { .. }) => Self::SignatureInvalid,
             VerifyError::DigestMismatch { .. } => Self::DigestMismatch,
-            VerifyError::Expired { .. } => Self::AttestationExpired,
+            VerifyError::Expired { .. } | VerifyError::KeyRetired { .. } => {
+                Self::AttestationExpired
+            }
             VerifyError::NotYetValid { .. } => Self::AttestationNotYetValid,
-            VerifyError::Revoked { .. } | VerifyError::KeyRetired { .. } => Self::Revoked,
+            VerifyError::Revoked { .. } | VerifyError::StatementRevoked { .. } => Self::Revoked,
             VerifyError::Definition(_) => Self::DefinitionInvalid,
-            _ => Self::AttestationInvalid,
+            VerifyError::Unsigned | VerifyError::NotInManifest { .. } => Self::Unsigned,
+            VerifyError::UnknownKey { .. }
+            | VerifyError::KeyUnnamed { .. }
+            | VerifyError::IssuerUntrusted { .. }
+            | VerifyError::KeyUnavailable { .. }
+            | VerifyError::RevocationUnknown { .. }
+            | VerifyError::NobodyToAsk
+            | VerifyError::BindingMissing { .. }
+            | VerifyError::ExecutableMismatch { .. }
+            | VerifyError::ScriptMissing { .. }
+            | VerifyError::PossessionMissing { .. }
+            | VerifyError::PossessionOfOtherKey { .. }
+            | VerifyError::PossessionInvalid { .. } => Self::Unverified,
+            VerifyError::Jws(
+                JwsError::Malformed(_)
+                | JwsError::Header(_)
+                | JwsError::Payload(_)
+                | JwsError::Algorithm
+                | JwsError::KeyHeader(_)
+                | JwsError::Critical
+                | JwsError::Type { .. }
+                | JwsError::KeyId,
+            )
+            | VerifyError::Claims { .. }
+            | VerifyError::MalformedClaims { .. }
+            | VerifyError::WrongAudience { .. }
+            | VerifyError::WrongTool { .. }
+            | VerifyError::WrongServer { .. }
+            | VerifyError::VersionMismatch { .. }
+            | VerifyError::ProviderMismatch { .. }
+            | VerifyError::ManifestRolledBack { .. }
+            | VerifyError::ManifestForked { .. }
+            | VerifyError::ManifestMissing
+            | VerifyError::ManifestsDiffer
+            | VerifyError::DelegationExceeded { .. } => Self::AttestationInvalid,
         }
     }
 
@@ -147,7 +183,7 @@ impl Reason {
             Self::Unverified => "the attestation of the tool cannot be checked",
             Self::SignatureInvalid => "the signature is wrong",
             Self::DigestMismatch => "the attestation is for another definition",
-            Self::AttestationExpired => "the attestation has expired",
+            Self::AttestationExpired => "the attestation, or the key behind it, has expired",
             Self::AttestationNotYetValid => "the attestation is not valid yet",
             Self::AttestationInvalid => "the attestation is not valid for this tool",
             Self::KeyUntrusted => "the key is not one that the policy trusts",
@@ -163,5 +199,145 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::DefinitionError;
+    use crate::digest::Digest;
+    use crate::identity::{ProviderId, ServerIdentity};
+    use crate::key::KeyId;
+    use crate::time::UnixTime;
+    use crate::verify::{Verdict, VerificationStatus};
+
+    /// One of each kind. A new kind does not compile until it has a row here.
+    fn all() -> Vec<VerifyError> {
+        let key = KeyId::from_bytes([1; 32]);
+        let issuer: ProviderId = "https://acme.example".parse().unwrap();
+        let server = ServerIdentity::url("https://acme.example/mcp").unwrap();
+        let (at, one, text) = (UnixTime(1), Digest::of_bytes(b"1"), String::new);
+        let next = |error: Option<&VerifyError>| -> Option<VerifyError> {
+            use VerifyError as E;
+            let (issuer, server) = (issuer.clone(), server.clone());
+            Some(match error {
+                None => E::Unsigned,
+                Some(E::Unsigned) => E::UnknownKey { key },
+                Some(E::UnknownKey { .. }) => E::KeyUnnamed { issuer, kid: text() },
+                Some(E::KeyUnnamed { .. }) => E::IssuerUntrusted { issuer, key },
+                Some(E::IssuerUntrusted { .. }) => {
+                    E::KeyUnavailable { issuer: text(), message: text() }
+                }
+                Some(E::KeyUnavailable { .. }) => E::NobodyToAsk,
+                Some(E::NobodyToAsk) => E::BindingMissing { server },
+                Some(E::BindingMissing { .. }) => {
+                    E::ExecutableMismatch { file: text(), measured: one, listed: Vec::new() }
+                }
+                Some(E::ExecutableMismatch { .. }) => E::ScriptMissing { argument: None },
+                Some(E::ScriptMissing { .. }) => E::PossessionMissing { named: Vec::new() },
+                Some(E::PossessionMissing { .. }) => {
+                    E::PossessionOfOtherKey { named: Vec::new(), shown: key }
+                }
+                Some(E::PossessionOfOtherKey { .. }) => E::PossessionInvalid { why: text() },
+                Some(E::PossessionInvalid { .. }) => E::Jws(JwsError::Signature { key }),
+                Some(E::Jws(JwsError::Signature { .. })) => E::Jws(JwsError::Algorithm),
+                Some(E::Jws(_)) => E::Claims { member: "sub" },
+                Some(E::Claims { .. }) => E::MalformedClaims { message: text() },
+                Some(E::MalformedClaims { .. }) => E::WrongAudience { audience: text() },
+                Some(E::WrongAudience { .. }) => {
+                    E::DigestMismatch { attested: one, received: one }
+                }
+                Some(E::DigestMismatch { .. }) => {
+                    E::WrongTool { attested: text(), received: text() }
+                }
+                Some(E::WrongTool { .. }) => {
+                    E::WrongServer { attested: server.clone(), reached: server }
+                }
+                Some(E::WrongServer { .. }) => {
+                    E::VersionMismatch { attested: "1.0.0".parse().unwrap(), declared: None }
+                }
+                Some(E::VersionMismatch { .. }) => {
+                    E::ProviderMismatch { declared: issuer.clone(), issuer }
+                }
+                Some(E::ProviderMismatch { .. }) => E::Expired { until: at, now: at },
+                Some(E::Expired { .. }) => E::NotYetValid { from: at, now: at },
+                Some(E::NotYetValid { .. }) => E::Revoked { key },
+                Some(E::Revoked { .. }) => E::StatementRevoked { issuer, what: "it" },
+                Some(E::StatementRevoked { .. }) => E::RevocationUnknown { issuer, why: text() },
+                Some(E::RevocationUnknown { .. }) => E::KeyRetired { key, until: at },
+                Some(E::KeyRetired { .. }) => E::NotInManifest { issuer },
+                Some(E::NotInManifest { .. }) => {
+                    E::ManifestRolledBack { issuer, seen: 2, received: 1 }
+                }
+                Some(E::ManifestRolledBack { .. }) => E::ManifestForked { issuer, seq: 1 },
+                Some(E::ManifestForked { .. }) => E::ManifestMissing,
+                Some(E::ManifestMissing) => E::ManifestsDiffer,
+                Some(E::ManifestsDiffer) => {
+                    E::DelegationExceeded { issuer, key, what: text() }
+                }
+                Some(E::DelegationExceeded { .. }) => {
+                    E::Definition(DefinitionError::Protocol(text()))
+                }
+                Some(E::Definition(_)) => return None,
+            })
+        };
+        let mut all: Vec<VerifyError> = Vec::new();
+        while let Some(error) = next(all.last()) {
+            all.push(error);
+        }
+        all
+    }
+
+    /// The code of a finding, the word for a host, and the reason of a decision, side by side: what
+    /// was taken back is called that everywhere, and so is what has come to its end.
+    #[test]
+    fn a_finding_has_one_meaning() {
+        let table = [
+            ("UNSIGNED", "unverified", "UNSIGNED"),
+            ("KEY_UNKNOWN", "provider_unknown", "UNVERIFIED"),
+            ("KEY_UNKNOWN", "provider_unknown", "UNVERIFIED"),
+            ("ISSUER_UNTRUSTED", "issuer_untrusted", "UNVERIFIED"),
+            ("KEY_UNAVAILABLE", "key_unavailable", "UNVERIFIED"),
+            ("NOBODY_TRUSTED", "provider_unknown", "UNVERIFIED"),
+            ("BINDING_MISSING", "unverified", "UNVERIFIED"),
+            ("EXECUTABLE_MISMATCH", "unverified", "UNVERIFIED"),
+            ("SCRIPT_MISSING", "unverified", "UNVERIFIED"),
+            ("POSSESSION_MISSING", "unverified", "UNVERIFIED"),
+            ("POSSESSION_OF_OTHER_KEY", "unverified", "UNVERIFIED"),
+            ("POSSESSION_INVALID", "unverified", "UNVERIFIED"),
+            ("SIGNATURE_INVALID", "signature_invalid", "SIGNATURE_INVALID"),
+            ("ATTESTATION_MALFORMED", "signature_invalid", "ATTESTATION_INVALID"),
+            ("ATTESTATION_MALFORMED", "signature_invalid", "ATTESTATION_INVALID"),
+            ("ATTESTATION_MALFORMED", "signature_invalid", "ATTESTATION_INVALID"),
+            ("WRONG_AUDIENCE", "signature_invalid", "ATTESTATION_INVALID"),
+            ("DIGEST_MISMATCH", "digest_mismatch", "DIGEST_MISMATCH"),
+            ("WRONG_TOOL", "signature_invalid", "ATTESTATION_INVALID"),
+            ("WRONG_SERVER", "signature_invalid", "ATTESTATION_INVALID"),
+            ("VERSION_MISMATCH", "signature_invalid", "ATTESTATION_INVALID"),
+            ("PROVIDER_MISMATCH", "signature_invalid", "ATTESTATION_INVALID"),
+            ("ATTESTATION_EXPIRED", "expired", "ATTESTATION_EXPIRED"),
+            ("ATTESTATION_NOT_YET_VALID", "not_yet_valid", "ATTESTATION_NOT_YET_VALID"),
+            ("KEY_REVOKED", "revoked", "REVOKED"),
+            ("ATTESTATION_REVOKED", "revoked", "REVOKED"),
+            ("REVOCATION_UNKNOWN", "unverified", "UNVERIFIED"),
+            ("KEY_RETIRED", "expired", "ATTESTATION_EXPIRED"),
+            ("NOT_IN_MANIFEST", "unverified", "UNSIGNED"),
+            ("MANIFEST_ROLLED_BACK", "signature_invalid", "ATTESTATION_INVALID"),
+            ("MANIFEST_FORKED", "signature_invalid", "ATTESTATION_INVALID"),
+            ("MANIFEST_MISSING", "signature_invalid", "ATTESTATION_INVALID"),
+            ("MANIFESTS_DIFFER", "signature_invalid", "ATTESTATION_INVALID"),
+            ("DELEGATION_EXCEEDED", "signature_invalid", "ATTESTATION_INVALID"),
+            ("DEFINITION_INVALID", "signature_invalid", "DEFINITION_INVALID"),
+        ];
+        let errors = all();
+        assert_eq!(errors.len(), table.len());
+        for (error, (code, status, reason)) in errors.iter().zip(table) {
+            let found = (error.code(), VerificationStatus::of(Err(error)).name());
+            assert_eq!((found.0, found.1, Reason::of(error).code()), (code, status, reason));
+            // What cannot be told is never called bad, and what is bad never merely unknown.
+            let unknown = matches!(reason, "UNVERIFIED" | "UNSIGNED");
+            assert_eq!(error.verdict() == Verdict::Wrong, !unknown, "{code}");
+        }
     }
 }

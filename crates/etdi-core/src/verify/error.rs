@@ -291,7 +291,26 @@ impl VerifyError {
             | Self::PossessionMissing { .. }
             | Self::PossessionOfOtherKey { .. }
             | Self::PossessionInvalid { .. } => Verdict::Unverifiable,
-            _ => Verdict::Wrong,
+            Self::Jws(_)
+            | Self::Claims { .. }
+            | Self::MalformedClaims { .. }
+            | Self::WrongAudience { .. }
+            | Self::DigestMismatch { .. }
+            | Self::WrongTool { .. }
+            | Self::WrongServer { .. }
+            | Self::VersionMismatch { .. }
+            | Self::ProviderMismatch { .. }
+            | Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::Revoked { .. }
+            | Self::StatementRevoked { .. }
+            | Self::KeyRetired { .. }
+            | Self::ManifestRolledBack { .. }
+            | Self::ManifestForked { .. }
+            | Self::ManifestMissing
+            | Self::ManifestsDiffer
+            | Self::DelegationExceeded { .. }
+            | Self::Definition(_) => Verdict::Wrong,
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use etdi_core::definition::ToolDefinition;
-use etdi_core::jws::JwsError;
-use etdi_core::proof::Trust;
-use etdi_core::verify::{Verdict, Verified, VerifyError};
 use serde::{Deserialize, Serialize};
+
+use super::{Verified, VerifyError};
+use crate::definition::ToolDefinition;
+use crate::jws::JwsError;
+use crate::proof::Trust;
 
 /// What verification found about a tool. "Cannot be checked" and "was checked and is bad" are
 /// different words.
@@ -47,18 +48,48 @@ impl VerificationStatus {
             Err(error) => error,
         };
         match error {
-            VerifyError::UnknownKey { .. } | VerifyError::NobodyToAsk => Self::ProviderUnknown,
+            VerifyError::UnknownKey { .. }
+            | VerifyError::KeyUnnamed { .. }
+            | VerifyError::NobodyToAsk => Self::ProviderUnknown,
             VerifyError::IssuerUntrusted { .. } => Self::IssuerUntrusted,
             VerifyError::KeyUnavailable { .. } => Self::KeyUnavailable,
-            VerifyError::Jws(JwsError::Signature { .. }) => Self::SignatureInvalid,
             VerifyError::DigestMismatch { .. } => Self::DigestMismatch,
             VerifyError::Expired { .. } | VerifyError::KeyRetired { .. } => Self::Expired,
             VerifyError::NotYetValid { .. } => Self::NotYetValid,
-            VerifyError::Revoked { .. } => Self::Revoked,
-            error => match error.verdict() {
-                Verdict::Wrong => Self::SignatureInvalid,
-                _ => Self::Unverified,
-            },
+            VerifyError::Revoked { .. } | VerifyError::StatementRevoked { .. } => Self::Revoked,
+            VerifyError::Unsigned
+            | VerifyError::NotInManifest { .. }
+            | VerifyError::RevocationUnknown { .. }
+            | VerifyError::BindingMissing { .. }
+            | VerifyError::ExecutableMismatch { .. }
+            | VerifyError::ScriptMissing { .. }
+            | VerifyError::PossessionMissing { .. }
+            | VerifyError::PossessionOfOtherKey { .. }
+            | VerifyError::PossessionInvalid { .. } => Self::Unverified,
+            VerifyError::Jws(
+                JwsError::Signature { .. }
+                | JwsError::Malformed(_)
+                | JwsError::Header(_)
+                | JwsError::Payload(_)
+                | JwsError::Algorithm
+                | JwsError::KeyHeader(_)
+                | JwsError::Critical
+                | JwsError::Type { .. }
+                | JwsError::KeyId,
+            )
+            | VerifyError::Claims { .. }
+            | VerifyError::MalformedClaims { .. }
+            | VerifyError::WrongAudience { .. }
+            | VerifyError::WrongTool { .. }
+            | VerifyError::WrongServer { .. }
+            | VerifyError::VersionMismatch { .. }
+            | VerifyError::ProviderMismatch { .. }
+            | VerifyError::ManifestRolledBack { .. }
+            | VerifyError::ManifestForked { .. }
+            | VerifyError::ManifestMissing
+            | VerifyError::ManifestsDiffer
+            | VerifyError::DelegationExceeded { .. }
+            | VerifyError::Definition(_) => Self::SignatureInvalid,
         }
     }
 
