@@ -12,7 +12,7 @@ mod policy;
 
 pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ExportFormat};
-pub use keys::{KeyAlgorithm, KeysCommand, RevokeArguments, RotateArguments};
+pub use keys::{KeyAlgorithm, KeySource, KeysCommand, RevokeArguments, RotateArguments};
 pub use policy::{Described, PolicyCommand};
 
 /// Verify, approve and call the tools of MCP servers.

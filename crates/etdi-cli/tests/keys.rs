@@ -347,3 +347,44 @@ async fn a_key_that_is_trusted_calls_the_operators_server() {
     let refused = call(SecurityLevel::Enhanced, &mallorys).await.unwrap_err();
     assert!(refused.contains("is not known here"), "{refused}");
 }
+
+/// A key of the Python SDK is taken over where its three files are about one key, and once.
+#[test]
+fn a_key_of_the_python_sdk_is_taken_over() {
+    use etdi_core::digest::Digest;
+    use etdi_core::key::{Algorithm, SigningKey};
+    let user = User::new();
+    let standard = |text: &str| text.replace('-', "+").replace('_', "/");
+    let write = |id: &str, key: &SigningKey, half: &SigningKey| {
+        let jwk: Value = serde_json::from_str(&half.verifying_key().to_jwk()).unwrap();
+        let modulus = standard(jwk["n"].as_str().unwrap());
+        let pad = "=".repeat((4 - modulus.len() % 4) % 4);
+        let public =
+            format!("-----BEGIN PUBLIC KEY-----\n{modulus}{pad}\n-----END PUBLIC KEY-----\n");
+        let hash = Digest::of_bytes(public.as_bytes()).to_string();
+        let hash = standard(hash.rsplit(':').next().unwrap());
+        let metadata = serde_json::json!({
+            "key_id": id, "created_at": "2025-05-29T10:00:00", "expires_at": "2026-05-29T10:00:00",
+            "fingerprint": hash[..16],
+        });
+        let path = |ending: &str| user.0.path().join(format!("{id}.{ending}"));
+        std::fs::write(path("private.pem"), &*key.to_pkcs8_pem()).unwrap();
+        std::fs::write(path("public.pem"), public).unwrap();
+        std::fs::write(path("metadata.json"), metadata.to_string()).unwrap();
+    };
+    let made = || SigningKey::generate_rsa(Algorithm::Rs256, 2048).unwrap();
+    let (one, other) = (made(), made());
+    write("alice", &one, &one);
+    write("mixed", &one, &other);
+    let import = |file: &str| user.json(&["keys", "import", file, "--from", "python-fork"]);
+    let (exit, taken) = import("alice.private.pem");
+    assert_eq!((exit, &taken["data"]["name"]), (0, &"alice".into()), "{taken}");
+    assert_eq!(taken["data"]["id"].as_str().unwrap(), one.id().to_string());
+    assert_eq!(taken["data"]["expires_at"], "2026-05-29T10:00:00");
+    assert_eq!(user.id("alice"), one.id().to_string());
+    assert_eq!(import("alice.private.pem").0, 1, "a key is never replaced");
+    let (exit, mixed) = import("mixed.private.pem");
+    assert!(exit == 1 && mixed.to_string().contains("public half is of another key"), "{mixed}");
+    let (exit, none) = import("alice.public.pem");
+    assert!(exit == 1 && none.to_string().contains("is no `NAME.private.pem`"), "{none}");
+}

@@ -1,6 +1,6 @@
 //! What the Python fork of the SDK left behind: its approvals, definitions, JSON, and the calls that
-//! it signs ([`call`]). Without the feature `python-fork` there are JSON and calls alone, as its
-//! README states them.
+//! it signs ([`call`]). Without the feature `python-fork` there are JSON, views of definitions and
+//! calls alone, as its README states them.
 //!
 //! Approvals are only for taking over. Nothing read here is trusted as it is: an approval of the fork names
 //! neither a server nor an issuer nor a digest of ours, and its times have no zone, so it becomes
@@ -31,6 +31,7 @@ mod json;
 mod keys;
 #[cfg(feature = "python-fork")]
 mod pss;
+mod view;
 
 #[cfg(feature = "python-fork")]
 pub use approvals::{ForkApproval, ForkApprovals};
@@ -39,6 +40,7 @@ pub use definition::ForkDefinition;
 pub use json::{PythonStyle, python_json};
 #[cfg(feature = "python-fork")]
 pub use keys::ForkKey;
+pub use view::{DefinitionView, SecurityView, TokenView, permission_of};
 
 /// Something of the fork that cannot be taken over.
 #[derive(Debug, thiserror::Error)]

@@ -26,6 +26,20 @@ pub enum KeysCommand {
         #[arg(long, conflicts_with = "encrypt")]
         keyring: bool,
     },
+    /// Take over a key of the Python SDK, to verify what it signed: it lay on the disk unencrypted.
+    Import {
+        /// Its private half, such as `~/.etdi/keys/NAME.private.pem`, beside its two companions.
+        file: PathBuf,
+        /// Which program wrote it.
+        #[arg(long, value_enum)]
+        from: KeySource,
+        /// The name that it has here; the one that it had there when it is not given.
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
+        /// Encrypt it with a passphrase, which is asked for or given as for `etdi approvals`.
+        #[arg(long)]
+        encrypt: bool,
+    },
     /// List your keys, the publishers that you trust and the clients that your servers know.
     List,
     /// Print the public half as a JWK set, for those who trust it.
@@ -111,11 +125,19 @@ pub enum KeyAlgorithm {
     Ps256,
 }
 
+/// Where a key comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeySource {
+    /// The Python SDK.
+    PythonFork,
+}
+
 impl KeysCommand {
     /// The name in the envelope.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Generate { .. } => "keys generate",
+            Self::Import { .. } => "keys import",
             Self::List => "keys list",
             Self::Export { .. } => "keys export",
             Self::Trust { .. } => "keys trust",

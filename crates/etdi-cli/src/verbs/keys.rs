@@ -4,13 +4,14 @@ use etdi::core::client_keys::ClientTrust;
 use etdi::core::key::{Algorithm, KeyRing, VerifyingKey};
 use serde_json::{Value, json};
 
-use crate::args::{KeyAlgorithm, KeysCommand};
+use crate::args::{KeyAlgorithm, KeySource, KeysCommand};
 use crate::exit::Failure;
 use crate::home::{Home, is_exposed};
 use crate::output::{Output, Report, table};
 
 mod caller;
 mod chest;
+mod fork;
 mod trust;
 
 pub use caller::caller;
@@ -54,6 +55,9 @@ pub fn run(command: &KeysCommand, home: &Home, output: Output) -> Result<Report,
                 "public": public(key.verifying_key())?,
             });
             Ok(Report::new(data, text))
+        }
+        KeysCommand::Import { file, from: KeySource::PythonFork, name, encrypt } => {
+            fork::import(file, name.as_deref(), *encrypt, home, output)
         }
         KeysCommand::List => list(home),
         KeysCommand::Export { name } => export(name, home),

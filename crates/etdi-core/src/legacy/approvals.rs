@@ -7,11 +7,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::fernet::Key;
+use super::view::{Either, permission_of};
 use super::{ForkDefinition, ForkError};
 use crate::approval::{Approval, ApprovalKey, Facts, Given, Granted, Reason, Standing};
 use crate::change::visible;
 use crate::definition::RawTool;
 use crate::level::SecurityLevel;
+use crate::permission::Permission;
 use crate::time::UnixTime;
 
 /// The files of a directory such as `~/.etdi/approvals`, read and decrypted.
@@ -29,38 +31,71 @@ pub struct ForkApprovals {
 #[non_exhaustive]
 pub struct ForkApproval {
     /// The tool.
+    #[serde(alias = "toolId")]
     pub tool_id: String,
     /// What the definition called its provider; often `unknown`.
+    #[serde(alias = "providerId")]
     pub provider_id: String,
+    /// The key of the provider, which only the design documents have; nothing here believes it.
+    #[serde(default, alias = "providerPublicKeyId")]
+    pub provider_public_key_id: Option<String>,
     /// The version that was approved.
+    #[serde(alias = "approvedVersion")]
     pub approved_version: String,
     /// The permissions that were granted.
     pub permissions: Vec<ForkPermission>,
     /// When, as it stands there.
+    #[serde(alias = "approvalDate")]
     pub approval_date: String,
     /// Until when, as it stands there; never set by the fork.
-    #[serde(default)]
+    #[serde(default, alias = "expiryDate")]
     pub expiry_date: Option<String>,
     /// The fork's hash of the definition, see [`ForkDefinition::approval_hash`].
-    #[serde(default)]
+    #[serde(default, alias = "definitionHash")]
     pub definition_hash: Option<String>,
 }
 
-/// A permission in a record of the fork.
+/// A permission in a record of the fork: whole, or in the short form of [`permission_of`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Either<WholePermission>")]
 #[non_exhaustive]
 pub struct ForkPermission {
     /// Its name.
-    #[serde(default)]
     pub name: String,
     /// What it is for.
-    #[serde(default)]
     pub description: String,
     /// What it allows.
     pub scope: String,
     /// Whether the tool needs it.
-    #[serde(default)]
     pub required: bool,
+}
+
+#[derive(Deserialize)]
+struct WholePermission {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    description: String,
+    scope: String,
+    #[serde(default)]
+    required: bool,
+}
+
+impl TryFrom<Either<WholePermission>> for ForkPermission {
+    type Error = ForkError;
+
+    fn try_from(read: Either<WholePermission>) -> Result<Self, ForkError> {
+        Ok(match read {
+            Either::Whole(WholePermission { name, description, scope, required }) => {
+                Self { name, description, scope, required }
+            }
+            Either::Short(text) => {
+                let Permission { scope, name, description, required } = permission_of(&text)?;
+                let (name, description) = (name.unwrap_or_default(), description.unwrap_or_default());
+                Self { name, description, scope: scope.to_string(), required }
+            }
+        })
+    }
 }
 
 const ENDING: &str = "approval";

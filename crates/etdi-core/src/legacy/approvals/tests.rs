@@ -78,3 +78,24 @@ fn an_imported_record_asks_again_and_shows_what_was_approved() {
         }
     }
 }
+
+/// The design documents spell the same record in camel case, and permissions in short.
+#[test]
+fn a_record_of_the_design_documents_is_read() {
+    let text = r#"{"toolId":"get_weather","providerId":"acme","approvedVersion":"1.0.0",
+        "permissions":["weather:read",{"scope":"net:send"}],"approvalDate":"2025-05-29T10:00:00Z",
+        "expiryDate":"2026-05-29T10:00:00Z","definitionHash":"00","providerPublicKeyId":"k1"}"#;
+    let read: ForkApproval = serde_json::from_str(text).unwrap();
+    assert_eq!((&*read.tool_id, &*read.approved_version), ("get_weather", "1.0.0"));
+    assert_eq!(read.provider_public_key_id.as_deref(), Some("k1"));
+    assert_eq!(read.expiry_date.as_deref(), Some("2026-05-29T10:00:00Z"));
+    let scopes: Vec<&str> = read.permissions.iter().map(|one| one.scope.as_str()).collect();
+    assert_eq!(scopes, ["tool:weather:read", "net:send"]);
+    assert!(read.permissions[0].required && !read.permissions[1].required);
+    assert_eq!(read.permissions[0].description, "Permission for tool:weather:read");
+    let record = read.to_record("stdio:weather", "ada", NOW).unwrap();
+    assert_eq!(record.reason, Reason::Imported);
+    assert!(serde_json::from_str::<ForkApproval>(&text.replace("toolId", "tool")).is_err());
+    let none = text.replace("weather:read", "weather");
+    assert!(serde_json::from_str::<ForkApproval>(&none).is_err(), "no scope of ours");
+}
