@@ -163,11 +163,17 @@ fn describe(question: &Question<'_>) -> String {
         field(&name, text);
     }
     let standing = match question.standing() {
-        Standing::Verified { issuer, trust, .. } => match trust {
-            Trust::Configured => format!("signed by {issuer}, whom you trust"),
-            Trust::Issuer => format!("signed by {issuer}"),
-            _ => format!("signed by {issuer}, {warn}seen for the first time{warn:#}"),
-        },
+        Standing::Verified { issuer, name, trust, .. } => {
+            let who = match name {
+                Some(name) => format!("{} ({issuer})", visible(name)),
+                None => issuer.to_string(),
+            };
+            match trust {
+                Trust::Configured => format!("signed by {who}, whom you trust"),
+                Trust::Issuer => format!("signed by {who}"),
+                _ => format!("signed by {who}, {warn}seen for the first time{warn:#}"),
+            }
+        }
         Standing::Unsigned => format!("{warn}unsigned{warn:#}: nobody vouches for it"),
         _ => format!("{warn}unverified{warn:#}: its signature cannot be checked here"),
     };

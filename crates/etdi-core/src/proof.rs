@@ -5,6 +5,8 @@
 //! over configured keys; others look keys up at an issuer. Evidence is no verdict: times, digest,
 //! subject and binding are checked by the [`Verifier`](crate::verify), the same for all.
 
+use std::sync::Arc;
+
 use mcp_types::BoxFuture;
 
 use crate::identity::ProviderId;
@@ -83,12 +85,14 @@ pub struct Evidence {
     pub claims: String,
     /// Until when the key counts; after that the proof has to be checked anew.
     pub until: Option<UnixTime>,
+    /// What the configuration calls the issuer, for people.
+    pub name: Option<Arc<str>>,
 }
 
 impl Evidence {
     /// Evidence that `issuer` said `claims`, for a verifier that has checked it.
     pub fn new(issuer: ProviderId, key: KeyId, trust: Trust, claims: String) -> Self {
-        Self { issuer, key, trust, claims, until: None }
+        Self { issuer, key, trust, claims, until: None, name: None }
     }
 }
 

@@ -14,6 +14,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,7 @@ use crate::wire::{KEYS_AUDIENCE, RotationClaims, StatementType};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustAnchors {
     providers: BTreeMap<ProviderId, BTreeMap<KeyId, Anchor>>,
+    names: BTreeMap<ProviderId, Arc<str>>,
     revoked: BTreeSet<KeyId>,
 }
 
@@ -69,6 +71,13 @@ impl TrustAnchors {
     /// Trusts a key to speak for itself, as the provider `etdi:key:<thumbprint>`.
     pub fn trust_key(&mut self, key: VerifyingKey) -> &mut Self {
         self.trust(ProviderId::of_key(key.id()), key)
+    }
+
+    /// Says how people know a provider. Whoever is asked about its tools is shown the name beside
+    /// the id; what a server calls itself or its provider never gets there.
+    pub fn call(&mut self, provider: ProviderId, name: impl Into<Arc<str>>) -> &mut Self {
+        self.names.insert(provider, name.into());
+        self
     }
 
     /// Takes over the next key of a provider, which its present one names, and lets the present
@@ -151,6 +160,7 @@ impl TrustAnchors {
                 anchors.insert(provider.clone(), Anchor { key, until: entry.until, by: entry.by });
             }
         }
+        anchors.names = file.names.into_iter().map(|(id, name)| (id, name.into())).collect();
         anchors.revoked = file.revoked;
         Ok(anchors)
     }
@@ -166,7 +176,13 @@ impl TrustAnchors {
             .providers
             .iter()
             .map(|(provider, anchors)| (provider.clone(), anchors.values().map(entry).collect()));
-        let file = File { v: 1, providers: providers.collect(), revoked: self.revoked.clone() };
+        let names = self.names.iter().map(|(id, name)| (id.clone(), name.to_string()));
+        let file = File {
+            v: 1,
+            providers: providers.collect(),
+            names: names.collect(),
+            revoked: self.revoked.clone(),
+        };
         serde_json::to_string(&file).unwrap_or_default()
     }
 
@@ -218,8 +234,9 @@ impl ProofVerifier for TrustAnchors {
         match anchor.until {
             Some(until) if until <= now => Err(VerifyError::KeyRetired { key: id, until }),
             until => {
+                let name = self.names.get(&issuer).cloned();
                 let evidence = Evidence::new(issuer, id, Trust::Configured, claims);
-                Ok(Evidence { until, ..evidence })
+                Ok(Evidence { until, name, ..evidence })
             }
         }
     }
@@ -238,6 +255,8 @@ pub(crate) fn issuer(claims: &str) -> Result<ProviderId, VerifyError> {
 struct File {
     v: u32,
     providers: BTreeMap<ProviderId, Vec<Entry>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    names: BTreeMap<ProviderId, String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     revoked: BTreeSet<KeyId>,
 }

@@ -109,6 +109,7 @@ pub struct Verified<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Vouched {
     issuer: ProviderId,
+    name: Option<Arc<str>>,
     server: ServerIdentity,
     key: KeyId,
     trust: Trust,
@@ -123,6 +124,11 @@ impl<T> Verified<T> {
     /// Who published it.
     pub fn issuer(&self) -> &ProviderId {
         &self.vouched.issuer
+    }
+
+    /// What the configuration calls who published it; nothing that a peer says.
+    pub fn issuer_name(&self) -> Option<&str> {
+        self.vouched.name.as_deref()
     }
 
     /// The key that signed.
@@ -554,6 +560,7 @@ fn vouched(
 ) -> Vouched {
     Vouched {
         issuer: evidence.issuer,
+        name: evidence.name,
         server,
         key: evidence.key,
         trust: evidence.trust,

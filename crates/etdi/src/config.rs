@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use etdi_core::approval::StoreError;
+use etdi_core::approval::{ApprovalStore, StoreError};
 use etdi_core::audit::{AuditError, AuditFile, Durability};
 use etdi_core::key::{KeyError, SigningKey};
 use etdi_core::level::{CallAttestation, Handling, Policy, SecurityLevel};
@@ -278,7 +278,8 @@ impl EtdiClientConfig {
     ///
     /// # Errors
     ///
-    /// When something that the settings name cannot be opened; see [`ConfigError`].
+    /// When something that the settings name cannot be opened; see [`ConfigError`]. With
+    /// `storage_type` `database`, for which [`EtdiClientConfig::builder_over`] takes the store.
     pub fn builder(
         &self,
         protection: Option<Protection>,
@@ -296,12 +297,55 @@ impl EtdiClientConfig {
         protection: Option<Protection>,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<EtdiClientBuilder, ConfigError> {
+        self.build_on(None, protection, &environment)
+    }
+
+    /// The same over a store of the host's own, which is what `storage_type` `database` means.
+    /// `protection` seals the generated key alone: how the store keeps approvals is its own affair.
+    ///
+    /// # Errors
+    ///
+    /// As [`EtdiClientConfig::builder`], and when the settings name another kind of store.
+    pub fn builder_over(
+        &self,
+        store: Arc<dyn ApprovalStore>,
+        protection: Option<Protection>,
+    ) -> Result<EtdiClientBuilder, ConfigError> {
+        self.build_on(Some(store), protection, &variable)
+    }
+
+    fn build_on(
+        &self,
+        given: Option<Arc<dyn ApprovalStore>>,
+        protection: Option<Protection>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<EtdiClientBuilder, ConfigError> {
         let policy = self.policy();
-        let home = Home::find(&environment);
+        let home = Home::find(environment);
         let storage = &self.storage_config;
+        let is_database = storage.storage_type == StorageType::Database;
+        let wrong = |message: &str| {
+            let path = "storage_config.storage_type".to_owned();
+            Err(ConfigError::Value { path, message: message.to_owned() })
+        };
+        match &given {
+            None if is_database => {
+                return wrong(
+                    "`database` is a store of the host's own: give it to \
+                     `EtdiClientConfig::builder_over`, or set this to `file`",
+                );
+            }
+            Some(_) if !is_database => {
+                return wrong(
+                    "a store of the host's own is given, so set this to `database`, or call \
+                     `EtdiClientConfig::builder`",
+                );
+            }
+            _ => {}
+        }
         let protection = match protection {
             Some(protection) => Some(protection),
-            None => approvals::found(storage, &home, &environment)?,
+            None => approvals::found(storage, &home, environment)?,
         };
         let mut builder = EtdiClient::builder()
             .policy(policy.clone())
@@ -324,9 +368,11 @@ impl EtdiClientConfig {
         if let Some(rules) = &self.local_rules {
             builder = builder.engine(Arc::new(rules.clone()));
         }
-        if let Some(store) = approvals::open(storage, &home, protection.clone())? {
-            builder = builder.approvals(store);
-        }
+        let store = match given {
+            Some(store) => store,
+            None => approvals::open(storage, &home, protection.clone())?,
+        };
+        builder = builder.approvals(store);
         let sealing = protection.filter(|_| storage.encryption_enabled);
         let signs = policy.call_attestation == CallAttestation::Always
             || self.audit.checkpoint_every > 0

@@ -1,6 +1,7 @@
 //! The decision: what an approval, a policy and a listed definition together mean. Pure.
 
 use core::cmp::Ordering;
+use std::sync::Arc;
 
 use semver::Version;
 
@@ -27,6 +28,8 @@ pub enum Standing {
     Verified {
         /// Who vouches for it.
         issuer: ProviderId,
+        /// What the configuration calls them.
+        name: Option<Arc<str>>,
         /// The key and the attestations that were verified.
         by: SignedBy,
         /// How the key was found.
@@ -52,6 +55,7 @@ impl Standing {
         match checked {
             Ok(verified) => Self::Verified {
                 issuer: verified.issuer().clone(),
+                name: verified.issuer_name().map(Arc::from),
                 by: SignedBy::new(verified.key(), verified.attestations().to_vec())
                     .claiming(verified.claimed().to_vec()),
                 trust: verified.trust(),

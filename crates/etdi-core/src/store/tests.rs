@@ -80,6 +80,7 @@ fn approval(tool: &str) -> Approval {
     let tool = RawTool::read(&text).unwrap();
     let standing = Standing::Verified {
         issuer: "https://acme.example".parse().unwrap(),
+        name: None,
         by: SignedBy::new(kid(), vec![Digest::of_bytes(b"jws")]),
         trust: Trust::Configured,
         digest: tool.digest(),

@@ -16,17 +16,16 @@ use crate::system_time;
 /// The name of the command's own store, and of its mark.
 const NAME: &str = "approvals";
 
-/// Opens the store. `None` where the host gives its own.
+/// Opens the store; one that the host must give itself is an error.
 pub(super) fn open(
     storage: &StorageConfig,
     home: &Home,
     protection: Option<Protection>,
-) -> Result<Option<Arc<dyn ApprovalStore>>, ConfigError> {
+) -> Result<Arc<dyn ApprovalStore>, ConfigError> {
     let open = |directory: &Path, anchor| {
-        Ok(Some(storage.open(directory, protection.clone(), anchor, system_time())?))
+        Ok(storage.open(directory, protection.clone(), anchor, system_time())?)
     };
     match storage.storage_type {
-        StorageType::Database => return Ok(None),
         StorageType::File => {}
         _ => return open(Path::new(""), None),
     }

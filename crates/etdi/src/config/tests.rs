@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
-use etdi_core::approval::{Answer, Approver, Granted, Question};
+use etdi_core::approval::{Answer, Approver, Granted, MemoryStore, Question};
 use etdi_core::attestation::Attestation;
 use etdi_core::event::EventKind;
 use etdi_core::identity::{ProviderId, ServerIdentity};
@@ -29,6 +29,7 @@ mod keys;
 mod options;
 mod read;
 mod strict;
+mod trust;
 
 /// Says hello.
 #[tool(etdi, etdi_crate = etdi_core, version = "1.0.0", permissions = ["greetings:say"])]
@@ -313,9 +314,20 @@ async fn where_approvals_are_kept() {
     config.storage_config.backup_enabled = false;
     approve(&config, None).await;
     assert!(!home.path().join("open.backup").exists());
-    // A database is the host's own store, which it gives to the builder.
+    // A database is the host's own store: nothing takes its place.
+    config.audit.enabled = false;
+    let own = || Arc::new(MemoryStore::new());
+    assert!(config.builder_over(own(), None).unwrap_err().to_string().contains("to `database`"));
     config.storage_config = serde_json::from_str(r#"{"storage_type":"database"}"#).unwrap();
-    assert!(config.builder_from(None, at(&etdi)).is_ok());
+    let refused = config.builder_from(None, at(&etdi)).unwrap_err().to_string();
+    assert!(refused.contains("`EtdiClientConfig::builder_over`, or set"), "{refused}");
+    let store = own();
+    let client = config.builder_over(store.clone(), None).unwrap().approver(Arc::new(Yes)).build();
+    let service = server!().tool::<plain>().build().unwrap();
+    let target = Target::service(service, Peer::new(notes()));
+    client.connect_to_server(target, "notes").await.unwrap();
+    client.approve_tool(&client.discover_tools(None).await.unwrap()[0], None).await.unwrap();
+    assert_eq!(store.list().await.unwrap().approvals.len(), 1);
 }
 
 /// `audit`: each setting alone, against the others' defaults. That `sync` is heeded before the act is

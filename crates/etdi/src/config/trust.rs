@@ -40,8 +40,8 @@ pub struct TrustConfig {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TrustedProvider {
-    /// Its name for people, as [`EtdiClient::publisher_name`](crate::EtdiClient::publisher_name)
-    /// gives it.
+    /// Its name for people: shown beside its id where somebody is asked about its tools, and given
+    /// by [`EtdiClient::publisher_name`](crate::EtdiClient::publisher_name).
     pub name: Option<String>,
     /// Its public keys, each a JWK.
     pub keys: Vec<serde_json::Value>,
@@ -57,6 +57,9 @@ impl TrustConfig {
             if provider.keys.is_empty() {
                 let message = "it has no `keys`, add one as a JWK".to_owned();
                 return Err(ConfigError::Value { path, message });
+            }
+            if let Some(name) = &provider.name {
+                anchors.call(provider_id.clone(), name.as_str());
             }
             for (index, key) in provider.keys.iter().enumerate() {
                 let key = VerifyingKey::from_jwk(&key.to_string())

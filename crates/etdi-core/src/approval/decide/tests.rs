@@ -68,6 +68,7 @@ fn verified(definition: &ToolDefinition) -> Standing {
 fn signed(definition: &ToolDefinition, issuer: &str, key: u8, trust: Trust) -> Standing {
     Standing::Verified {
         issuer: issuer.parse().unwrap(),
+        name: None,
         by: SignedBy::new(KeyId::from_bytes([key; 32]), vec![Digest::of_bytes(b"jws")]),
         trust,
         digest: definition.digest(),

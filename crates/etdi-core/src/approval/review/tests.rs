@@ -41,6 +41,7 @@ fn tool(version: &str, description: &str) -> ToolDefinition {
 fn verified(definition: &ToolDefinition) -> Standing {
     Standing::Verified {
         issuer: ISSUER.parse().unwrap(),
+        name: None,
         by: SignedBy::new(KeyId::from_bytes([1; 32]), Vec::new()),
         trust: Trust::Configured,
         digest: definition.digest(),

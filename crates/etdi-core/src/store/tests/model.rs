@@ -164,6 +164,7 @@ impl World {
             None => Standing::Unsigned,
             Some(issuer) => Standing::Verified {
                 issuer: issuer.parse().unwrap(),
+                name: None,
                 by: SignedBy::new(kid(), vec![Digest::of_bytes(b"jws")]),
                 trust: Trust::Configured,
                 digest: tool.digest(),

@@ -1,0 +1,35 @@
+//! How those whom the settings trust are shown.
+
+use etdi_core::approval::Standing;
+
+use super::*;
+
+/// `trust.trusted_providers.*.name`: whoever is asked sees it beside the id.
+#[tokio::test]
+async fn how_a_publisher_is_called() {
+    struct Told(Mutex<Vec<Option<String>>>);
+    impl Approver for Told {
+        fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Answer> {
+            if let Standing::Verified { name, .. } = question.standing() {
+                self.0.lock().unwrap().push(name.as_deref().map(str::to_owned));
+            }
+            Box::pin(std::future::ready(Answer::Decline))
+        }
+    }
+    for name in [None, Some("Acme".to_owned())] {
+        let key = key();
+        let mut config = trusting(in_memory(), &key);
+        let provider = config.trust.trusted_providers.get_mut(acme().as_str()).unwrap();
+        provider.name.clone_from(&name);
+        let told = Arc::new(Told(Mutex::default()));
+        let client = config.builder(None).unwrap().approver(told.clone()).build();
+        let service = signed(server!().tool::<greet>(), &key).await;
+        let target = Target::service(service, Peer::new(notes()));
+        client.connect_to_server(target, "notes").await.unwrap();
+        let tool = client.verify_tool(crate::ToolId::new("notes", "greet")).await.unwrap();
+        let verified = tool.review().verification().unwrap();
+        assert_eq!(verified.issuer_name(), name.as_deref());
+        client.invoke_tool(tool.id(), &json!({"name": "Ada"})).await.unwrap_err();
+        assert_eq!(*told.0.lock().unwrap(), [name]);
+    }
+}
