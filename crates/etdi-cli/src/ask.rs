@@ -189,6 +189,22 @@ fn describe(question: &Question<'_>) -> String {
         field("may", "it declares no permissions".to_owned());
     }
     field("because", question.reason.describe().to_owned());
+    for risk in question.risks {
+        field("risk", format!("{warn}{risk}{warn:#}"));
+    }
+    for twin in question.alike {
+        let of = visible(&twin.server);
+        match twin.tool == facts.tool() {
+            true => field("same name", format!("{of} has an approved tool of this name")),
+            false => {
+                let text = format!(
+                    "{bad}the name looks like `{}` of {of}, which you approved: this is another tool{bad:#}",
+                    visible(&twin.tool)
+                );
+                field("look-alike", text);
+            }
+        }
+    }
     if question.alarm {
         field("alarm", format!("{bad}an honest publisher does not do this{bad:#}"));
     }

@@ -26,6 +26,10 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+mod risk;
+
+pub use risk::{Risk, RiskKind, RiskLexicon};
+
 /// One permission scope, such as `notes:read`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Box<str>);

@@ -15,6 +15,7 @@ use etdi_core::identity::ProviderId;
 use etdi_core::key::Algorithm;
 use etdi_core::layer::{AskWhen, Clock, VerifyLayer, WriteOlder};
 use etdi_core::level::{Policy, SecurityLevel};
+use etdi_core::permission::RiskLexicon;
 use etdi_core::policy::{Gate, PolicyEngine};
 use etdi_core::proof::{ProofVerifier, SignError, Signer};
 use etdi_core::revocation::{FirstOf, RevocationSource, Revocations};
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     policing: Policing,
     older: Option<(Arc<dyn Signer>, WriteOlder)>,
     ask: AskWhen,
+    lexicon: RiskLexicon,
     info: Implementation,
     pub(crate) events: Events,
     pub(crate) options: ClientOptions,
@@ -74,6 +76,7 @@ impl EtdiClient {
             policing: Policing::default(),
             older: None,
             ask: AskWhen::default(),
+            lexicon: RiskLexicon::default(),
             info: Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
             revocations: None,
             kept_revocations: None,
@@ -192,7 +195,9 @@ impl EtdiClient {
 
     pub(crate) fn approvals_asking(&self, approver: Arc<dyn Approver>) -> Approvals {
         let inner = &*self.0;
-        Approvals::new(inner.policy.clone(), inner.store.clone(), approver, inner.auditor.clone())
+        let (store, auditor) = (inner.store.clone(), inner.auditor.clone());
+        Approvals::new(inner.policy.clone(), store, approver, auditor)
+            .lexicon(inner.lexicon.clone())
     }
 
     pub(crate) fn approver(&self) -> Arc<dyn Approver> {
@@ -257,6 +262,7 @@ pub struct EtdiClientBuilder {
     policing: Policing,
     older: Option<(Arc<dyn Signer>, WriteOlder)>,
     ask: AskWhen,
+    lexicon: RiskLexicon,
     info: Implementation,
     revocations: Option<Arc<Revocations>>,
     pub(crate) kept_revocations: Option<Revocations>,
@@ -308,6 +314,12 @@ impl EtdiClientBuilder {
     /// Sets when a person is asked about a tool; by default when it is called.
     pub fn ask(mut self, when: AskWhen) -> Self {
         self.ask = when;
+        self
+    }
+
+    /// Warns whoever is asked of these scopes, where a tool asks for them beyond what was approved.
+    pub fn risk_lexicon(mut self, lexicon: RiskLexicon) -> Self {
+        self.lexicon = lexicon;
         self
     }
 
@@ -478,6 +490,7 @@ impl EtdiClientBuilder {
             policing: self.policing,
             older: self.older,
             ask: self.ask,
+            lexicon: self.lexicon,
             info: self.info,
             events,
             options: self.options,

@@ -31,6 +31,7 @@ use etdi_core::approval::{ApprovalStore, StoreError};
 use etdi_core::audit::{AuditError, AuditFile, Durability};
 use etdi_core::key::{KeyError, SigningKey};
 use etdi_core::level::{CallAttestation, Handling, Policy, SecurityLevel};
+pub use etdi_core::permission::RiskLexicon;
 use etdi_core::policy::LocalRules;
 use etdi_core::revocation::RevocationError;
 use etdi_core::secret::{Protection, ProtectionKind};
@@ -86,6 +87,9 @@ pub struct EtdiClientConfig {
     /// Whether every call is signed, and not only where the tool wants it; `false`. At strict it
     /// is so anyway.
     pub enable_request_signing: bool,
+    /// Of which scopes whoever is asked is warned, where a tool asks for them beyond what was
+    /// approved; words such as `admin`, as whole segments.
+    pub risk_lexicon: RiskLexicon,
     /// Which publishers are trusted.
     pub trust: TrustConfig,
     /// Rules about calls that decide beside the engines that the host gives; none. At strict nothing is
@@ -109,6 +113,7 @@ impl Default for EtdiClientConfig {
             allow_non_etdi_tools: true,
             show_unverified_tools: false,
             enable_request_signing: false,
+            risk_lexicon: RiskLexicon::default(),
             trust: TrustConfig::default(),
             local_rules: None,
             audit: AuditConfig::default(),
@@ -350,6 +355,7 @@ impl EtdiClientConfig {
         let mut builder = EtdiClient::builder()
             .policy(policy.clone())
             .options(self.options.clone())
+            .risk_lexicon(self.risk_lexicon.clone())
             .show_unverified(self.show_unverified_tools)
             .remember_signatures_for(self.verification_cache_ttl)
             .accept_only(self.trust.issuers()?, self.trust.algorithms()?)

@@ -2,9 +2,9 @@
 
 use mcp_types::BoxFuture;
 
-use super::{Approval, Facts, Granted, Reason, Standing};
+use super::{Approval, ApprovalKey, Facts, Granted, Reason, Standing};
 use crate::change::Changes;
-use crate::permission::Permission;
+use crate::permission::{Permission, Risk};
 use crate::time::UnixTime;
 
 /// What a person is asked.
@@ -21,6 +21,11 @@ pub struct Question<'a> {
     pub changes: &'a Changes,
     /// The last approval, also one of another issuer.
     pub previous: Option<&'a Approval>,
+    /// Scopes beyond what was approved that are on the host's list of risks.
+    pub risks: &'a [Risk],
+    /// Approved tools whose names look like this one's, or are the same on another server. It
+    /// inherits nothing of theirs; a person could take it for one of them.
+    pub alike: &'a [ApprovalKey],
 }
 
 impl<'a> Question<'a> {

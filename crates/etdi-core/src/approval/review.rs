@@ -12,17 +12,20 @@ use super::{
 };
 use crate::audit::{self, AuditError, Auditor};
 use crate::bounded::Bounded;
-use crate::change::Changes;
+use crate::change::{Changes, visible};
 use crate::definition::ToolDefinition;
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
 use crate::level::Policy;
+use crate::permission::RiskLexicon;
 use crate::time::UnixTime;
 
 mod read;
 mod together;
+mod warn;
 
 use read::Read;
+use warn::Names;
 pub(crate) use together::{Owed, Step};
 
 /// A value that a user accepted, with the approval that says so.
@@ -91,6 +94,8 @@ pub struct Approvals {
     noted: Arc<Mutex<Bounded<Digest, (), MAX_RECORDS>>>,
     correlation: Option<Arc<str>>,
     read: Arc<Mutex<Option<Read>>>,
+    lexicon: Arc<RiskLexicon>,
+    names: Arc<Mutex<Option<Names>>>,
 }
 
 impl fmt::Debug for Approvals {
@@ -112,8 +117,20 @@ impl Approvals {
     ) -> Self {
         let policy = Arc::new(policy);
         let (lost_events, noted) = (Arc::default(), Arc::default());
-        let read = Arc::default();
-        Self { store, approver, auditor, policy, lost_events, noted, correlation: None, read }
+        let (read, lexicon, names) = (Arc::default(), Arc::default(), Arc::default());
+        let correlation = None;
+        Self {
+            store,
+            approver,
+            auditor,
+            policy,
+            lost_events,
+            noted,
+            correlation,
+            read,
+            lexicon,
+            names,
+        }
     }
 
     /// The same approvals, whose events from now on carry what joins them with those of one
@@ -287,8 +304,27 @@ impl Approvals {
         if let Err(error) = self.note(&self.event(kind, open, facts), now) {
             return Err(unnoted(facts, known, &error));
         }
+        let alike = match &known.approval {
+            None => self.alike(facts, now).await.map_err(|e| self.failed(facts, e, now))?,
+            Some(_) => Vec::new(),
+        };
+        if let Some(twin) = alike.iter().find(|twin| twin.tool != facts.tool()) {
+            let event = self.event(EventKind::SecurityViolation, open, facts);
+            let detail = format!(
+                "its name looks like that of `{}` of {}, which is approved",
+                visible(&twin.tool),
+                visible(&twin.server)
+            );
+            let event = event.severity(Severity::High).detail(&detail);
+            if let Err(error) = self.note(&event, now) {
+                return Err(unnoted(facts, known, &error));
+            }
+        }
+        let risks = self.risks(facts, known);
         let previous = known.approval.as_ref().or(known.previous.as_ref());
         let question = Question {
+            risks: &risks,
+            alike: &alike,
             facts: *facts,
             reason: open.reason,
             alarm: open.alarm,

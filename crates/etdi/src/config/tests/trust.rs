@@ -33,3 +33,34 @@ async fn how_a_publisher_is_called() {
         assert_eq!(*told.0.lock().unwrap(), [name]);
     }
 }
+
+/// `risk_lexicon`: of what whoever is asked is warned.
+#[tokio::test]
+async fn of_which_scopes_a_person_is_warned() {
+    struct Told(Mutex<Vec<String>>);
+    impl Approver for Told {
+        fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Answer> {
+            let words = question.risks.iter().map(|risk| risk.word.clone());
+            self.0.lock().unwrap().extend(words);
+            Box::pin(std::future::ready(Answer::Decline))
+        }
+    }
+    for (text, words) in [
+        ("{}", &[][..]),
+        (r#"{"risk_lexicon":{"dangerous":["say"]}}"#, &["say"]),
+        (r#"{"risk_lexicon":{"dangerous":[],"broad":["greetings:say"]}}"#, &["greetings:say"]),
+    ] {
+        let lexicon = read(text).unwrap().risk_lexicon;
+        let key = key();
+        let config = trusting(EtdiClientConfig { risk_lexicon: lexicon, ..in_memory() }, &key);
+        let told = Arc::new(Told(Mutex::default()));
+        let client = config.builder(None).unwrap().approver(told.clone()).build();
+        let service = signed(server!().tool::<greet>(), &key).await;
+        let target = Target::service(service, Peer::new(notes()));
+        client.connect_to_server(target, "notes").await.unwrap();
+        let id = crate::ToolId::new("notes", "greet");
+        client.invoke_tool(id, &json!({"name": "Ada"})).await.unwrap_err();
+        assert_eq!(*told.0.lock().unwrap(), words, "{text}");
+    }
+    assert!(read(r#"{"risk_lexicon":{"dangerus":[]}}"#).is_err());
+}
