@@ -234,7 +234,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("crates/mcp-client", &["mcp-types"]),
     ("crates/etdi-core", &["mcp-types"]),
     ("crates/etdi-oauth", &["mcp-types", "etdi-core", "mcp-transport"]),
-    ("crates/etdi-policy", &["mcp-types", "etdi-core"]),
+    ("crates/etdi-policy", &["mcp-types", "etdi-core", "etdi-oauth"]),
     (
         "crates/etdi",
         &["mcp-types", "etdi-core", "etdi-oauth", "mcp-client", "mcp-server", "mcp-transport"],

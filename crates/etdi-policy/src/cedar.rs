@@ -19,8 +19,8 @@ use mcp_types::BoxFuture;
 use crate::files::{self, Source};
 use crate::{LoadError, Problem};
 
-mod load;
-mod request;
+pub(crate) mod load;
+pub(crate) mod request;
 mod schema;
 
 use load::Loaded;
@@ -169,7 +169,7 @@ impl CedarEngine {
         if let Some(known) = lock().get(&key) {
             return Ok(known.clone());
         }
-        let known = Arc::new(Known::new(resource, definition, loaded)?);
+        let known = Arc::new(Known::new(resource, definition, &loaded.entities)?);
         let mut tools = lock();
         if tools.len() >= MAX_TOOLS {
             tools.clear();

@@ -1,7 +1,8 @@
-//! Policy engines for ETDI: Cedar in this process, and Rego behind the feature `rego`.
+//! Policy engines for ETDI: Cedar in this process, Rego behind the feature `rego`, and Cedar at
+//! Amazon Verified Permissions behind the feature `avp`.
 //!
 //! A policy says which calls an operator wants: who, which tool, with which arguments, in which
-//! circumstances. Both engines here implement [`PolicyEngine`](etdi_core::policy::PolicyEngine);
+//! circumstances. The engines here implement [`PolicyEngine`](etdi_core::policy::PolicyEngine);
 //! put into a [`Gate`](etdi_core::policy::Gate) they are asked by the client before it sends and
 //! by the server before it dispatches. The one type to know is [`CedarEngine`].
 //!
@@ -40,7 +41,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What both engines promise
+//! # What the engines promise
 //!
 //! Nothing is allowed but by a policy. A policy that fails while it is evaluated, arguments that
 //! do not fit the tool's own schema, or have two readings, deny. Sizes are bounded: what is too
@@ -48,12 +49,15 @@
 //! [`CedarEngine::reload`] is called, at no other time; a reload that fails leaves the policies
 //! as they were.
 //!
-//! It leaves out remote engines: [`PolicyEngine`](etdi_core::policy::PolicyEngine) is asynchronous
-//! and its gate has a deadline, so that one takes a page of code.
+//! An engine elsewhere is asked once for each decision, with an end to waiting; whatever is not a
+//! clear answer denies. Of those only Amazon Verified Permissions (`AvpEngine`) is here: another
+//! takes a page of code, since [`PolicyEngine`](etdi_core::policy::PolicyEngine) is asynchronous.
 
 mod error;
 mod files;
 
+#[cfg(feature = "avp")]
+mod avp;
 #[cfg(feature = "cedar")]
 mod cedar;
 #[cfg(feature = "rego")]
@@ -64,6 +68,11 @@ mod shape;
 pub use error::{LoadError, Problem};
 pub use files::Source;
 
+#[cfg(feature = "avp")]
+pub use avp::{
+    AvpEngine, AvpError, AvpSettings, AwsCredentials, CredentialError, CredentialSource,
+    EnvironmentCredentials, schema_json_of,
+};
 #[cfg(feature = "cedar")]
 pub use cedar::{CedarEngine, schema_of};
 #[cfg(feature = "rego")]

@@ -145,7 +145,8 @@ impl Loaded {
     }
 }
 
-fn read_entities(source: &Source) -> Result<Entities, Problem> {
+/// Reads what a file says about users, agents and groups, and refuses one that speaks of more.
+pub(crate) fn read_entities(source: &Source) -> Result<Entities, Problem> {
     let wrong = |message: String| Problem::new(&source.name, None, message);
     let entities =
         Entities::from_json_str(&source.text, None).map_err(|error| wrong(miette_text(&error)))?;

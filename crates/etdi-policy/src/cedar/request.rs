@@ -11,22 +11,21 @@ use etdi_core::flow::{Confidentiality, Integrity, Label};
 use etdi_core::ijson::{Document, Limits};
 use etdi_core::policy::{Request, Resource, Subject};
 
-use super::load::Loaded;
 use super::schema::{action_id, shape_of};
 use crate::MAX_ARGUMENTS;
 use crate::shape::{Misfit, Shape};
 
 /// What of a tool stays the same from call to call.
-pub(super) struct Known {
+pub(crate) struct Known {
     action: EntityUid,
     resource: EntityUid,
     shape: Shape,
-    pub(super) entities: Entities,
+    pub(crate) entities: Entities,
 }
 
 /// Why Cedar cannot even be asked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unfit {
+pub(crate) enum Unfit {
     #[error("the server does not list the tool")]
     Unlisted,
     #[error("the arguments have more than {MAX_ARGUMENTS} bytes")]
@@ -58,10 +57,11 @@ fn principal(subject: &Subject<'_>) -> Result<EntityUid, Unfit> {
 }
 
 impl Known {
-    pub(super) fn new(
+    /// `others` are what is known of users, agents and groups.
+    pub(crate) fn new(
         resource: &Resource<'_>,
         definition: &ToolDefinition,
-        loaded: &Loaded,
+        others: &Entities,
     ) -> Result<Self, Unfit> {
         let id = action_id(resource.server, resource.tool);
         let (action, all) = (uid("Action", &id)?, uid("Action", "tools/call")?);
@@ -98,11 +98,11 @@ impl Known {
                 .map_err(cedar)?,
             Entity::new_no_attrs(server, HashSet::new()),
         ];
-        let entities = loaded.entities.clone().add_entities(entities, None).map_err(cedar)?;
+        let entities = others.clone().add_entities(entities, None).map_err(cedar)?;
         Ok(Self { action, resource: tool, shape: shape_of(definition), entities })
     }
 
-    pub(super) fn request(&self, request: &Request<'_>) -> Result<Asked, Unfit> {
+    pub(crate) fn request(&self, request: &Request<'_>) -> Result<Asked, Unfit> {
         let context = &request.context;
         let text = context.arguments.unwrap_or("{}");
         if text.len() > MAX_ARGUMENTS {

@@ -207,7 +207,7 @@ fn calls_fit_the_schema() {
     );
     for status in [Status::Verified, Status::Served] {
         let resource = Resource::of(BANK, tool.definition(), status);
-        let known = Known::new(&resource, tool.definition(), &loaded).unwrap();
+        let known = Known::new(&resource, tool.definition(), &loaded.entities).unwrap();
         let mut request = Request::call(resource, NOW);
         request.context.arguments =
             Some(r#"{"to":"a","cents":1,"note":"b","rate":1.5,"tags":["c"],"x":1}"#);
