@@ -183,6 +183,13 @@ async fn whatever_is_not_a_clear_allow_denies_and_is_asked_once() {
 }
 
 #[tokio::test]
+async fn an_answer_is_not_read_beyond_its_bound() {
+    let fake = Fake::always(200, &format!("{ALLOW}{}", " ".repeat(300 << 10)));
+    let denied = ask(&engine(&fake), "ada", FEW).await;
+    assert!(denied.reasons[0].ends_with("is longer than 262144 bytes"), "{denied:?}");
+}
+
+#[tokio::test]
 async fn a_denial_has_the_policies_that_forbid() {
     let fake = Fake::always(200, &ALLOW.replace("ALLOW", "DENY"));
     assert_eq!(ask(&engine(&fake), "ada", FEW).await, Decision::deny(["SPone-1"]));
