@@ -55,6 +55,10 @@ use crate::together::each;
 use crate::verify::VerifyError;
 use crate::wire::StatementType;
 
+mod watched;
+
+pub use watched::WatchedKeys;
+
 /// Tells which key an issuer calls by a name. Object safe.
 ///
 /// A listing asks about several issuers at a time, and several sessions may ask about one: a source

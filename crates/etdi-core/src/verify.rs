@@ -85,6 +85,7 @@ pub(crate) use delegation::exceeds;
 pub use error::{Verdict, VerifyError};
 pub use manifest::VerifiedManifest;
 use memory::Cache;
+pub use memory::VerificationStats;
 use peer::bind;
 pub(crate) use peer::stands_for;
 pub use peer::{Binding, Peer};

@@ -13,6 +13,7 @@ use etdi_core::event::{Event, Events};
 use etdi_core::flow::FlowTracker;
 use etdi_core::identity::ProviderId;
 use etdi_core::key::Algorithm;
+use etdi_core::key_source::{IssuerKeys, KeySource, WatchedKeys};
 use etdi_core::layer::{AskWhen, Clock, VerifyLayer, WriteOlder};
 use etdi_core::level::{Policy, SecurityLevel};
 use etdi_core::permission::RiskLexicon;
@@ -43,7 +44,7 @@ type CallerKey = Arc<dyn Fn() -> Result<Arc<dyn Signer>, SignError> + Send + Syn
 
 pub(crate) struct Inner {
     policy: Policy,
-    verifier: Verifier,
+    pub(crate) verifier: Verifier,
     store: Arc<dyn ApprovalStore>,
     approver: Arc<dyn Approver>,
     auditor: Arc<dyn Auditor>,
@@ -68,6 +69,7 @@ impl EtdiClient {
         EtdiClientBuilder {
             policy: Policy::default(),
             proofs: Vec::new(),
+            keys: Vec::new(),
             store: None,
             approver: None,
             auditor: None,
@@ -254,6 +256,7 @@ impl fmt::Debug for EtdiClient {
 pub struct EtdiClientBuilder {
     policy: Policy,
     proofs: Vec<Arc<dyn ProofVerifier>>,
+    keys: Vec<Arc<dyn KeySource>>,
     store: Option<Arc<dyn ApprovalStore>>,
     approver: Option<Arc<dyn Approver>>,
     auditor: Option<Arc<dyn Auditor>>,
@@ -296,6 +299,13 @@ impl EtdiClientBuilder {
     /// Believes another verifier of proofs, after those that were given before.
     pub fn proofs(mut self, proofs: Arc<dyn ProofVerifier>) -> Self {
         self.proofs.push(proofs);
+        self
+    }
+
+    /// Asks a source for the keys of issuers, after the verifiers of proofs that are given. What it
+    /// finds out about providers is told to whoever listens to the client's events.
+    pub fn keys(mut self, source: Arc<dyn KeySource>) -> Self {
+        self.keys.push(source);
         self
     }
 
@@ -456,7 +466,13 @@ impl EtdiClientBuilder {
 
     /// Makes the client.
     pub fn build(self) -> EtdiClient {
-        let mut verifier = Verifier::with_all(self.proofs);
+        let events = self.events.unwrap_or_default();
+        let watched = |source| {
+            let watched = WatchedKeys::new(source, events.clone());
+            Arc::new(IssuerKeys::new(Arc::new(watched))) as Arc<dyn ProofVerifier>
+        };
+        let proofs = self.proofs.into_iter().chain(self.keys.into_iter().map(watched));
+        let mut verifier = Verifier::with_all(proofs);
         let known = self.revocations.or_else(|| {
             let sources = self.revocation_sources;
             match self.kept_revocations {
@@ -477,7 +493,6 @@ impl EtdiClientBuilder {
         if let Some(seconds) = self.remember_for {
             verifier = verifier.remember_for(seconds);
         }
-        let events = self.events.unwrap_or_default();
         let auditor = self.auditor.unwrap_or_else(|| Arc::new(MemoryAuditor::default()));
         EtdiClient(Arc::new(Inner {
             policy: self.policy,

@@ -177,6 +177,18 @@ impl EtdiClient {
                 }),
             );
         }
+        if self.0.options.enable_metrics && tracing::enabled!(tracing::Level::DEBUG) {
+            let stats = self.0.verifier.statistics(self.now());
+            tracing::debug!(
+                cached = stats.cached,
+                expired = stats.expired,
+                hits = stats.hits,
+                misses = stats.misses,
+                ttl = stats.ttl,
+                verifiers = stats.verifiers,
+                "signatures remembered"
+            );
+        }
         Ok(tools)
     }
 
@@ -378,6 +390,7 @@ impl EtdiClient {
         stats.calls = servers.calls.load(Ordering::Relaxed);
         stats.refused = servers.refused.load(Ordering::Relaxed);
         stats.failed = servers.failed.load(Ordering::Relaxed);
+        stats.verification = self.0.verifier.statistics(self.now());
         let counts = self.events().counts();
         stats.events = counts.map(|(kind, count)| (kind.name().to_owned(), count)).collect();
         stats

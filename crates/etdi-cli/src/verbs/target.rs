@@ -6,7 +6,6 @@ use std::sync::Arc;
 use etdi::core::audit::{AuditFile, Durability};
 use etdi::core::change::visible;
 use etdi::core::key::KeyRing;
-use etdi::core::key_source::IssuerKeys;
 use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
 use etdi::core::policy::LocalRules;
@@ -80,7 +79,7 @@ impl Opening<'_> {
             let fetch = Arc::new(GuardedFetch::new(Rules::default()));
             let discovery = Arc::new(Discovery::new(fetch));
             revocations = revocations.source(discovery.clone());
-            builder = builder.proofs(Arc::new(IssuerKeys::new(discovery)));
+            builder = builder.keys(discovery);
         }
         builder = builder.revocations(Arc::new(revocations));
         let mut program = Program::new(target.command.clone()).on_stderr(server_says);

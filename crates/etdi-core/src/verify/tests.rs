@@ -408,3 +408,21 @@ fn claims_come_with_the_tool_as_claims() {
     });
     assert_eq!(world.refused(&endless, &peer), ("ATTESTATION_MALFORMED", Verdict::Wrong));
 }
+
+/// F30: what is remembered, for how long, and how often that was of use.
+#[test]
+fn the_memory_of_signatures_is_counted() {
+    let world = World::new();
+    let verifier = world.verifier.clone().remember_for(60);
+    let tool = world.attested(&statement(https()));
+    let (peer, at) = (Peer::new(https()), |seconds| NOW.plus(seconds));
+    for seconds in [0, 1, 2] {
+        verifier.verify(&tool, &peer, at(seconds)).unwrap();
+    }
+    let stats = verifier.statistics(at(2));
+    assert_eq!((stats.cached, stats.expired, stats.hits, stats.misses), (1, 0, 2, 1));
+    assert_eq!((stats.ttl, stats.verifiers, stats.capacity > 0), (Some(60), 1, true));
+    assert_eq!(verifier.statistics(at(61)).expired, 1);
+    verifier.verify(&tool, &peer, at(61)).unwrap();
+    assert_eq!((verifier.statistics(at(61)).expired, verifier.statistics(at(61)).misses), (0, 2));
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use etdi_core::change::Changes;
 use etdi_core::layer::Review;
-use etdi_core::verify::Claimed;
+use etdi_core::verify::{Claimed, VerificationStats};
 use serde::Serialize;
 
 use crate::VerificationStatus;
@@ -137,6 +137,8 @@ pub struct Stats {
     pub approved: usize,
     /// How many calls were answered by a server.
     pub calls: u64,
+    /// What is remembered of the signatures that were checked.
+    pub verification: VerificationStats,
     /// How many calls a check refused.
     pub refused: u64,
     /// How many calls failed otherwise.
