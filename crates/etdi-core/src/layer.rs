@@ -21,7 +21,8 @@ mod within;
 pub use guard::{CallKeys, Enforce, GuardLayer, GuardService};
 pub use sign::{Difference, SignLayer, SignService, StartError};
 pub use verify::{
-    AskWhen, FeatureKind, FeatureReview, FeatureStanding, Review, ReviewOutcome, VerifyLayer,
+    AskWhen, FeatureKind, FeatureReview, FeatureStanding, PeerCapability, Review, ReviewOutcome,
+    VerifyLayer,
     VerifyService, WriteOlder,
 };
 pub use within::{WithinLayer, WithinService};

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::identity::ProviderId;
-use crate::key::AllowList;
+use crate::key::{Algorithm, AllowList};
 use crate::permission::Permission;
 use crate::version::Version;
 
@@ -239,16 +239,21 @@ impl CallConstraints {
 pub struct Capability {
     /// The format, [`FORMAT`].
     pub v: u32,
+    /// Whether the peer goes on without ETDI on the other side: when it is `true`, it does not.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub required: bool,
     /// Which statements the peer knows: `definition`, `call`, `result`.
     #[serde(default)]
     pub profiles: Vec<String>,
-    /// The algorithms of its signatures.
+    /// The algorithms of signatures that the peer accepts: a server those of calls, a client those
+    /// of statements. Empty where it does not say.
     #[serde(default)]
     pub algs: Vec<String>,
     /// When calls must be signed: [`PER_TOOL`], or [`ALL_CALLS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
-    /// Where the keys of the publisher are, over HTTPS.
+    /// Where the keys of the publisher are said to be, over HTTPS. A server must not choose whom we
+    /// ask, so it is shown to hosts, and fetched by nobody here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
     /// Older ways of signing that the peer understands beside: `python-fork-1.0`.
@@ -265,11 +270,36 @@ pub const ALL_CALLS: &str = "required";
 /// The profile of a server that gives receipts.
 pub const RESULT_PROFILE: &str = "result";
 
+impl Capability {
+    /// What a server says that checks calls: with which algorithms they may be signed.
+    pub fn of_server() -> Self {
+        let accepted = Algorithm::ALL.into_iter().filter(|one| AllowList::REQUESTS.permits(*one));
+        Self { algs: accepted.map(|one| one.name().to_owned()).collect(), ..Self::default() }
+    }
+
+    /// What a client says that believes statements with these algorithms; all that publishers may
+    /// sign with when there is none.
+    pub fn of_client(algorithms: &[Algorithm]) -> Self {
+        let believed = |one: &Algorithm| {
+            AllowList::STATEMENTS.permits(*one)
+                && (algorithms.is_empty() || algorithms.contains(one))
+        };
+        let accepted = Algorithm::ALL.into_iter().filter(believed);
+        Self { algs: accepted.map(|one| one.name().to_owned()).collect(), ..Self::default() }
+    }
+
+    /// Whether the peer accepts signatures of an algorithm, as far as it says.
+    pub fn accepts(&self, algorithm: Algorithm) -> bool {
+        self.algs.is_empty() || self.algs.iter().any(|name| name == algorithm.name())
+    }
+}
+
 impl Default for Capability {
     fn default() -> Self {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Self {
             v: FORMAT,
+            required: false,
             profiles: list(&["definition", "call"]),
             algs: list(&["EdDSA", "ES256"]),
             call: Some(PER_TOOL.to_owned()),

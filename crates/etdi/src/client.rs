@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     older: Option<(Arc<dyn Signer>, WriteOlder)>,
     ask: AskWhen,
     lexicon: RiskLexicon,
+    algorithms: Vec<Algorithm>,
+    require_etdi: bool,
     info: Implementation,
     pub(crate) events: Events,
     pub(crate) options: ClientOptions,
@@ -79,6 +81,7 @@ impl EtdiClient {
             older: None,
             ask: AskWhen::default(),
             lexicon: RiskLexicon::default(),
+            require_etdi: false,
             info: Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
             revocations: None,
             kept_revocations: None,
@@ -178,7 +181,8 @@ impl EtdiClient {
         };
         let layer = VerifyLayer::new(verifier, approvals, peer.clone(), move || clock())
             .events(inner.events.clone())
-            .ask(inner.ask);
+            .ask(inner.ask)
+            .require_extension(inner.require_etdi);
         let layer = match &inner.caller {
             Some(caller) => {
                 let key = caller.clone();
@@ -237,7 +241,9 @@ impl EtdiClient {
     pub(crate) fn capabilities(&self) -> ClientCapabilities {
         let mut capabilities = ClientCapabilities::new();
         // A capability always has a JSON form; without it servers only know less of us.
-        if let Ok(capability) = RawText::of(&Capability::default()) {
+        let mut capability = Capability::of_client(&self.0.algorithms);
+        capability.required = self.0.require_etdi;
+        if let Ok(capability) = RawText::of(&capability) {
             let extensions = capabilities.extensions.get_or_insert_default();
             extensions.insert(EXTENSION.to_owned(), capability);
         }
@@ -266,6 +272,7 @@ pub struct EtdiClientBuilder {
     older: Option<(Arc<dyn Signer>, WriteOlder)>,
     ask: AskWhen,
     lexicon: RiskLexicon,
+    require_etdi: bool,
     info: Implementation,
     revocations: Option<Arc<Revocations>>,
     pub(crate) kept_revocations: Option<Revocations>,
@@ -330,6 +337,12 @@ impl EtdiClientBuilder {
     /// Warns whoever is asked of these scopes, where a tool asks for them beyond what was approved.
     pub fn risk_lexicon(mut self, lexicon: RiskLexicon) -> Self {
         self.lexicon = lexicon;
+        self
+    }
+
+    /// Refuses to connect to a server that does not speak ETDI, and tells it so beforehand.
+    pub fn require_etdi(mut self, required: bool) -> Self {
+        self.require_etdi = required;
         self
     }
 
@@ -487,8 +500,10 @@ impl EtdiClientBuilder {
         if let Some(known) = known {
             verifier = verifier.revocations(known, self.policy.revocation);
         }
-        if let Some((issuers, algorithms)) = self.accepted {
-            verifier = verifier.accept_only(issuers, algorithms);
+        let mut algorithms = Vec::new();
+        if let Some((issuers, accepted)) = self.accepted {
+            algorithms.clone_from(&accepted);
+            verifier = verifier.accept_only(issuers, accepted);
         }
         if let Some(seconds) = self.remember_for {
             verifier = verifier.remember_for(seconds);
@@ -506,6 +521,8 @@ impl EtdiClientBuilder {
             older: self.older,
             ask: self.ask,
             lexicon: self.lexicon,
+            algorithms,
+            require_etdi: self.require_etdi,
             info: self.info,
             events,
             options: self.options,

@@ -87,6 +87,8 @@ pub struct EtdiClientConfig {
     /// Whether every call is signed, and not only where the tool wants it; `false`. At strict it
     /// is so anyway.
     pub enable_request_signing: bool,
+    /// Whether a server that does not speak ETDI is refused when it is connected; `false`.
+    pub require_etdi: bool,
     /// Of which scopes whoever is asked is warned, where a tool asks for them beyond what was
     /// approved; words such as `admin`, as whole segments.
     pub risk_lexicon: RiskLexicon,
@@ -113,6 +115,7 @@ impl Default for EtdiClientConfig {
             allow_non_etdi_tools: true,
             show_unverified_tools: false,
             enable_request_signing: false,
+            require_etdi: false,
             risk_lexicon: RiskLexicon::default(),
             trust: TrustConfig::default(),
             local_rules: None,
@@ -356,6 +359,7 @@ impl EtdiClientConfig {
             .policy(policy.clone())
             .options(self.options.clone())
             .risk_lexicon(self.risk_lexicon.clone())
+            .require_etdi(self.require_etdi)
             .show_unverified(self.show_unverified_tools)
             .remember_signatures_for(self.verification_cache_ttl)
             .accept_only(self.trust.issuers()?, self.trust.algorithms()?)

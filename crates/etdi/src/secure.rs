@@ -349,7 +349,7 @@ async fn secure_for<S: ExchangeService>(
         (true, instance) => instance.clone(),
         (false, _) => None,
     };
-    let mut capability = Capability::default();
+    let mut capability = Capability::of_server();
     if receipts.is_some() {
         capability.profiles.push(RESULT_PROFILE.to_owned());
     }

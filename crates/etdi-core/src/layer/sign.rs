@@ -111,7 +111,7 @@ impl SignLayer {
             delegated: None,
             lock: None,
             on_unsigned: None,
-            capability: Capability::default(),
+            capability: Capability::of_server(),
             signed: Mutex::default(),
         }))
     }

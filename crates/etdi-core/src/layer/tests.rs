@@ -32,6 +32,7 @@ use crate::verify::{Binding, Peer, Verifier, VerifyError};
 use crate::wire;
 
 mod calls;
+mod capability;
 mod changes;
 mod levels;
 mod manifests;

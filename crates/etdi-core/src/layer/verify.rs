@@ -31,9 +31,10 @@ use crate::proof::{SignError, Signer};
 use crate::random;
 use crate::time::UnixTime;
 use crate::verify::{Peer, Verifier, VerifyError};
-use crate::wire::{self, Capability};
+use crate::wire;
 
 mod call;
+mod capability;
 mod feature;
 mod manifest;
 mod page;
@@ -41,6 +42,7 @@ mod review;
 mod signed;
 mod tell;
 
+pub use capability::PeerCapability;
 use feature::MAX_FEATURES;
 pub use feature::{FeatureKind, FeatureReview, FeatureStanding};
 pub use review::{Review, ReviewOutcome};
@@ -80,6 +82,7 @@ struct Verifying {
     ask: AskWhen,
     show_unapproved: bool,
     recheck_after: u64,
+    requires: bool,
     state: Mutex<State>,
 }
 
@@ -123,6 +126,8 @@ struct State {
     nonce: Option<String>,
     /// Calls that wait for answers, by the digest of their state, with their statements so far.
     waiting: VecDeque<(Digest, Vec<String>)>,
+    /// What the server says of ETDI.
+    capability: PeerCapability,
     /// Whether the server says that it gives receipts.
     gives_receipts: bool,
     /// Whether it says that it takes signed calls alone.
@@ -225,6 +230,7 @@ impl VerifyLayer {
             ask: AskWhen::default(),
             show_unapproved: false,
             recheck_after: 0,
+            requires: false,
             state: Mutex::default(),
         }))
     }
@@ -300,6 +306,18 @@ impl VerifyLayer {
     #[must_use]
     pub fn recheck_after(self, seconds: u64) -> Self {
         self.with(|verifying| verifying.recheck_after = seconds)
+    }
+
+    /// Refuses a server that does not say that it speaks ETDI in our format, before anything of it is
+    /// listed. Without this it is one whose tools nobody vouches for.
+    #[must_use]
+    pub fn require_extension(self, required: bool) -> Self {
+        self.with(|verifying| verifying.requires = required)
+    }
+
+    /// What the server says of ETDI, unsigned.
+    pub fn capability(&self) -> PeerCapability {
+        self.0.state().capability.clone()
     }
 
     /// What became of each tool that was listed last, by name.
@@ -444,6 +462,7 @@ impl Verifying {
             ask: self.ask,
             show_unapproved: self.show_unapproved,
             recheck_after: self.recheck_after,
+            requires: self.requires,
             state: Mutex::default(),
         }
     }
@@ -474,21 +493,16 @@ impl Verifying {
         if let Ok(Outcome::Complete(ServerResult::Discover(result))) = &mut outcome {
             self.keep_answer(result, &challenge);
             self.check_instructions(result).await;
+            self.state().greeted = true;
+            self.required()?;
         }
         self.state().greeted = true;
         outcome
     }
 
     fn keep_answer(&self, result: &DiscoverResult, challenge: &Challenge) {
-        let extensions = result.capabilities.extensions.as_ref();
-        let capability = extensions.and_then(|extensions| extensions.get(wire::EXTENSION));
-        let capability = capability.and_then(|text| text.parse::<Capability>().ok());
-        if let Some(Capability { profiles, legacy, call, .. }) = capability {
-            let has = |list: &[String], name: &str| list.iter().any(|one| one == name);
-            let mut state = self.state();
-            state.gives_receipts = has(&profiles, wire::RESULT_PROFILE);
-            state.wants_signed = call.as_deref() == Some(wire::ALL_CALLS);
-            state.takes_older = has(&legacy, wire::FORK_PROFILE);
+        if !self.keep_capability(result) {
+            return;
         }
         let answer = result.meta.as_ref().and_then(|meta| meta.get(wire::POSSESSION));
         let Some(answer) = answer else { return };

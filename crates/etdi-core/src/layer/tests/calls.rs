@@ -16,13 +16,13 @@ pub(super) fn guarded(world: &World, configure: impl FnOnce(GuardLayer) -> Guard
 pub(super) type Guarded = GuardService<SignService<Server>>;
 
 /// A service that keeps the exchanges of calls that pass, each as it was.
-fn recording<S: ExchangeService>(inner: S) -> (Recorder<S>, Arc<Mutex<Vec<Exchange>>>) {
+pub(super) fn recording<S: ExchangeService>(inner: S) -> (Recorder<S>, Arc<Mutex<Vec<Exchange>>>) {
     let seen = Arc::<Mutex<Vec<Exchange>>>::default();
     (Recorder { inner, seen: seen.clone() }, seen)
 }
 
 #[derive(Clone)]
-struct Recorder<S> {
+pub(super) struct Recorder<S> {
     inner: S,
     seen: Arc<Mutex<Vec<Exchange>>>,
 }

@@ -162,7 +162,7 @@ fn the_server_says_that_it_signs() {
     };
     let result = discover(exchange.clone());
     let capability = &result.capabilities.extensions.unwrap()[wire::EXTENSION];
-    assert_eq!(capability.parse::<wire::Capability>().unwrap(), wire::Capability::default());
+    assert_eq!(capability.parse::<wire::Capability>().unwrap(), wire::Capability::of_server());
     assert!(result.meta.is_none(), "nobody asked for a proof");
     exchange.context.meta.insert(wire::CHALLENGE, RawText::new("\"not a nonce\"").unwrap());
     let error = block_on(ask(&mut world.stack(), exchange)).unwrap_err();

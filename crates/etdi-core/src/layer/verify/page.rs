@@ -55,6 +55,7 @@ impl Verifying {
         page: &ListToolsResult,
         asking: Asking<'_>,
     ) -> Result<Vec<Arc<Review>>, ErrorObject> {
+        self.required_of(service, context).await?;
         let now = (self.clock)();
         let raws = self.read(page);
         let unread: Vec<RawTool> = raws.iter().flatten().cloned().collect();

@@ -12,7 +12,7 @@ use crate::definition::ToolDefinition;
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
 use crate::identity::ServerIdentity;
-use crate::key::KeyId;
+use crate::key::{Algorithm, KeyId};
 use crate::legacy::call;
 use crate::level::{self, CallAttestation};
 use crate::nonce;
@@ -48,6 +48,7 @@ impl Verifying {
             return Ok(None);
         }
         let caller = &self.caller_key()?;
+        self.accepted_by_server(caller.verifying_key().algorithm())?;
         let server = self.audience(review);
         let nonce = self.state().nonce.clone();
         let ClientRequest::CallTool(params) = &exchange.request else { return Ok(None) };
@@ -64,6 +65,20 @@ impl Verifying {
         self.sign_older(exchange)?;
         let earlier = self.rounds_of(exchange.context.request_state.as_deref());
         Ok(Some(Sent { server, caller: caller.verifying_key().id(), id, earlier }))
+    }
+
+    /// Refuses to send what the server says that it does not take.
+    fn accepted_by_server(&self, algorithm: Algorithm) -> Result<(), ErrorObject> {
+        let state = self.state();
+        if state.capability.known().is_none_or(|one| one.accepts(algorithm)) {
+            return Ok(());
+        }
+        let why = format!(
+            "the server does not take calls that are signed with {}, give the client another key, \
+             such as one for EdDSA",
+            algorithm.name()
+        );
+        Err(refused("SIGNATURE_REQUIRED", &why))
     }
 
     /// The key that signs calls, made now where it is made on need.

@@ -2,6 +2,7 @@
 
 use etdi_core::approval::Standing;
 
+use super::connected as connected_to;
 use super::*;
 
 /// `trust.trusted_providers.*.name`: whoever is asked sees it beside the id.
@@ -63,4 +64,23 @@ async fn of_which_scopes_a_person_is_warned() {
         assert_eq!(*told.0.lock().unwrap(), words, "{text}");
     }
     assert!(read(r#"{"risk_lexicon":{"dangerus":[]}}"#).is_err());
+}
+
+/// `require_etdi`: a server without ETDI is not even connected.
+#[tokio::test]
+async fn a_server_without_etdi_is_refused_where_it_is_required() {
+    for (required, expected) in [(false, None), (true, Some("EXTENSION_REQUIRED"))] {
+        let config = EtdiClientConfig { require_etdi: required, ..in_memory() };
+        let service = server!().tool::<plain>().build().unwrap();
+        let target = Target::service(service, Peer::new(notes()));
+        let connected = client(&config).connect_to_server(target, "notes").await;
+        assert_eq!(connected.err().map(|error| error.code()).as_deref(), expected);
+        let key = key();
+        let config = trusting(config, &key);
+        let service = signed(server!().tool::<greet>(), &key).await;
+        let client = connected_to(&config, service).await;
+        assert_eq!(greeted(&client).await, Ok(VerificationStatus::Verified));
+        let stats = client.get_stats().verification;
+        assert!(stats.cached > 0 && stats.ttl == Some(300), "{stats:?}");
+    }
 }
