@@ -407,8 +407,17 @@ fn what_a_publisher_claims_is_shown_as_its_claim() {
     assert!(user.run(&["keys", "new"]).status.success());
     let sign = |source: &str| {
         let words = [
-            "sign", "--out", &manifest, "--source", source, "--slsa", "https://acme.example/slsa",
-            "--contract", "openapi=api.yaml", "--contract-url", "https://acme.example/api.yaml",
+            "sign",
+            "--out",
+            &manifest,
+            "--source",
+            source,
+            "--slsa",
+            "https://acme.example/slsa",
+            "--contract",
+            "openapi=api.yaml",
+            "--contract-url",
+            "https://acme.example/api.yaml",
         ];
         let (exit, signed) = user.json(&[&words[..], &target].concat());
         assert_eq!((exit, &signed["data"]["contract"]["type"]), (0, &"openapi".into()), "{signed}");
@@ -419,8 +428,12 @@ fn what_a_publisher_claims_is_shown_as_its_claim() {
     assert_eq!((exit, &claimed["source"]), (0, &SOURCE.into()), "{verified}");
     assert_eq!(claimed["contract"]["url"], "https://acme.example/api.yaml");
     let text = String::from_utf8(user.run(&[&["verify"][..], &target].concat()).stdout).unwrap();
-    for claim in [&format!("source {SOURCE}"), "slsa https://acme.example/slsa", "contract openapi"] {
-        assert!(text.contains(&format!("says, and nobody has checked: {claim}")), "{claim}: {text}");
+    for claim in [&format!("source {SOURCE}"), "slsa https://acme.example/slsa", "contract openapi"]
+    {
+        assert!(
+            text.contains(&format!("says, and nobody has checked: {claim}")),
+            "{claim}: {text}"
+        );
     }
 
     assert_eq!(user.code(&[&["approve", "--yes"][..], &target].concat()).0, 0);

@@ -22,8 +22,7 @@ pub use guard::{CallKeys, Enforce, GuardLayer, GuardService};
 pub use sign::{Difference, SignLayer, SignService, StartError};
 pub use verify::{
     AskWhen, FeatureKind, FeatureReview, FeatureStanding, PeerCapability, Review, ReviewOutcome,
-    VerifyLayer,
-    VerifyService, WriteOlder,
+    VerifyLayer, VerifyService, WriteOlder,
 };
 pub use within::{WithinLayer, WithinService};
 

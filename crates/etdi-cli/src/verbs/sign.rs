@@ -93,16 +93,16 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
 
 /// The interface that `TYPE=FILE` names.
 fn contract(named: &str, url: Option<&str>) -> Result<Contract, Failure> {
-    let (kind, path) =
-        named.split_once('=').filter(|(kind, path)| !kind.is_empty() && !path.is_empty()).ok_or_else(
-            || {
-                let message = format!(
-                    "`{}` names no interface, write its type and its file, such as `openapi=api.yaml`",
-                    named.escape_debug()
-                );
-                Failure::usage(message, "etdi sign --help")
-            },
-        )?;
+    let (kind, path) = named
+        .split_once('=')
+        .filter(|(kind, path)| !kind.is_empty() && !path.is_empty())
+        .ok_or_else(|| {
+            let message = format!(
+                "`{}` names no interface, write its type and its file, such as `openapi=api.yaml`",
+                named.escape_debug()
+            );
+            Failure::usage(message, "etdi sign --help")
+        })?;
     let document = std::fs::read(path).map_err(|error| {
         let path = Path::new(path);
         let message = format!("cannot read `{}`: {error}", path.display());

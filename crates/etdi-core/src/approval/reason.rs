@@ -245,9 +245,7 @@ mod tests {
                 Some(E::Jws(_)) => E::Claims { member: "sub" },
                 Some(E::Claims { .. }) => E::MalformedClaims { message: text() },
                 Some(E::MalformedClaims { .. }) => E::WrongAudience { audience: text() },
-                Some(E::WrongAudience { .. }) => {
-                    E::DigestMismatch { attested: one, received: one }
-                }
+                Some(E::WrongAudience { .. }) => E::DigestMismatch { attested: one, received: one },
                 Some(E::DigestMismatch { .. }) => {
                     E::WrongTool { attested: text(), received: text() }
                 }
@@ -273,9 +271,7 @@ mod tests {
                 Some(E::ManifestRolledBack { .. }) => E::ManifestForked { issuer, seq: 1 },
                 Some(E::ManifestForked { .. }) => E::ManifestMissing,
                 Some(E::ManifestMissing) => E::ManifestsDiffer,
-                Some(E::ManifestsDiffer) => {
-                    E::DelegationExceeded { issuer, key, what: text() }
-                }
+                Some(E::ManifestsDiffer) => E::DelegationExceeded { issuer, key, what: text() },
                 Some(E::DelegationExceeded { .. }) => {
                     E::Definition(DefinitionError::Protocol(text()))
                 }

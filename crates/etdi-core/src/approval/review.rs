@@ -25,8 +25,8 @@ mod together;
 mod warn;
 
 use read::Read;
-use warn::Names;
 pub(crate) use together::{Owed, Step};
+use warn::Names;
 
 /// A value that a user accepted, with the approval that says so.
 ///

@@ -114,7 +114,8 @@ mod tests {
             (None, Gravity::Powerful),
         ];
         for (new, gravity) in table {
-            let changes = Changes::default().and_claims(&[word(Some(OLD), None)], &[word(new, None)]);
+            let changes =
+                Changes::default().and_claims(&[word(Some(OLD), None)], &[word(new, None)]);
             assert_eq!(changes.gravity(), Some(gravity), "{new:?}");
             assert!(changes.iter().all(|one| one.path == "prov.src"), "{changes}");
         }

@@ -120,9 +120,7 @@ mod tests {
             let keys = self.0.lock().unwrap();
             let found = keys.iter().find(|key| key.id().to_string() == kid);
             let answer = match (found, keys.is_empty()) {
-                (Some(key), _) => {
-                    Ok(FoundKey::new(key.verifying_key().clone(), Trust::Issuer))
-                }
+                (Some(key), _) => Ok(FoundKey::new(key.verifying_key().clone(), Trust::Issuer)),
                 (None, true) => {
                     let why = "it does not answer".to_owned();
                     Err(KeySourceError::Unavailable { issuer: issuer.clone(), why })

@@ -91,7 +91,8 @@ impl TryFrom<Either<WholePermission>> for ForkPermission {
             }
             Either::Short(text) => {
                 let Permission { scope, name, description, required } = permission_of(&text)?;
-                let (name, description) = (name.unwrap_or_default(), description.unwrap_or_default());
+                let (name, description) =
+                    (name.unwrap_or_default(), description.unwrap_or_default());
                 Self { name, description, scope: scope.to_string(), required }
             }
         })

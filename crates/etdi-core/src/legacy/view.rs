@@ -196,10 +196,9 @@ impl DefinitionView {
             .map_err(|_| unreadable("its version is no semantic version such as `1.0.0`"))?;
         let mut block = ToolBlock::new(version);
         let text = |name: &str| self.provider.get(name).and_then(Value::as_str);
-        block.provider = text("id").and_then(|id| id.parse().ok()).map(|id| Provider {
-            id,
-            name: text("name").map(str::to_owned),
-        });
+        block.provider = text("id")
+            .and_then(|id| id.parse().ok())
+            .map(|id| Provider { id, name: text("name").map(str::to_owned) });
         block.permissions.clone_from(&self.permissions);
         block.call = self.call_stack_constraints.clone().unwrap_or_default();
         if self.require_request_signing {
@@ -311,7 +310,10 @@ mod tests {
         let tool = view.to_tool().unwrap();
         let raw = RawTool::read(&serde_json::to_string(&tool).unwrap()).unwrap();
         let block = raw.definition().block().unwrap();
-        assert_eq!((raw.definition().name(), raw.definition().title()), ("get_weather", Some("Get Weather")));
+        assert_eq!(
+            (raw.definition().name(), raw.definition().title()),
+            ("get_weather", Some("Get Weather"))
+        );
         assert_eq!(block.provider.as_ref().unwrap().id.as_str(), "https://acme.example");
         assert_eq!(block.call.allowed_callees.as_deref(), Some(&[][..]), "it may call nothing");
         assert_eq!(block.request_signing, RequestSigning::Required);

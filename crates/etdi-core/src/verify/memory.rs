@@ -76,7 +76,8 @@ impl Verifier {
         let cached = cache.entries.len();
         VerificationStats {
             cached,
-            expired: cached.saturating_sub(cache.entries.iter().map(|(key, _)| key).filter(fresh).count()),
+            expired: cached
+                .saturating_sub(cache.entries.iter().map(|(key, _)| key).filter(fresh).count()),
             capacity: CACHE,
             ttl: self.remember_for,
             hits: cache.hits,

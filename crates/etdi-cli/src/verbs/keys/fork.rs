@@ -47,7 +47,8 @@ pub(super) fn import(
     let ended = key.expires_at.as_deref().map_or_else(String::new, |until| {
         format!(", it ended there at {} (a local time)", visible(until))
     });
-    let (public, algorithm) = (super::public(key.key.verifying_key())?, key.key.verifying_key().algorithm().name());
+    let (public, algorithm) =
+        (super::public(key.key.verifying_key())?, key.key.verifying_key().algorithm().name());
     let data = json!({
         "name": name, "id": key.key.id(), "algorithm": algorithm, "path": path,
         "encrypted": encrypted, "was": key.key_id, "created_at": key.created_at,

@@ -5,10 +5,7 @@ use super::*;
 use crate::wire::{ALL_CALLS, Capability};
 
 /// The honest server, which says this of itself.
-fn saying(
-    world: &World,
-    edit: impl Fn(&mut Capability),
-) -> GuardService<SignService<Server>> {
+fn saying(world: &World, edit: impl Fn(&mut Capability)) -> GuardService<SignService<Server>> {
     let mut capability = Capability::of_server();
     edit(&mut capability);
     let signed = world.signer().capability(capability).layer(world.server.clone());

@@ -102,7 +102,10 @@ impl Verifying {
             }
             _ => "the server does not speak ETDI, which is required here".to_owned(),
         };
-        Err(refused("EXTENSION_REQUIRED", &format!("{why}: use another server, or do not require it")))
+        Err(refused(
+            "EXTENSION_REQUIRED",
+            &format!("{why}: use another server, or do not require it"),
+        ))
     }
 
     /// The same before a listing, for a server that nobody asked what it speaks.
