@@ -12,7 +12,7 @@ use super::{
 };
 use crate::audit::{self, AuditError, Auditor};
 use crate::bounded::Bounded;
-use crate::change::{Changes, visible};
+use crate::change::Changes;
 use crate::definition::ToolDefinition;
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
@@ -304,22 +304,7 @@ impl Approvals {
         if let Err(error) = self.note(&self.event(kind, open, facts), now) {
             return Err(unnoted(facts, known, &error));
         }
-        let alike = match &known.approval {
-            None => self.alike(facts, now).await.map_err(|e| self.failed(facts, e, now))?,
-            Some(_) => Vec::new(),
-        };
-        if let Some(twin) = alike.iter().find(|twin| twin.tool != facts.tool()) {
-            let event = self.event(EventKind::SecurityViolation, open, facts);
-            let detail = format!(
-                "its name looks like that of `{}` of {}, which is approved",
-                visible(&twin.tool),
-                visible(&twin.server)
-            );
-            let event = event.severity(Severity::High).detail(&detail);
-            if let Err(error) = self.note(&event, now) {
-                return Err(unnoted(facts, known, &error));
-            }
-        }
+        let alike = self.alike(facts, known, open, now).await?;
         let risks = self.risks(facts, known);
         let previous = known.approval.as_ref().or(known.previous.as_ref());
         let question = Question {

@@ -7,6 +7,9 @@ use super::{ChangeKind, Changes, Gravity};
 use crate::verify::Claimed;
 use crate::wire::Contract;
 
+type Get = fn(&Claimed) -> Option<&String>;
+type Place = fn(&str) -> &str;
+
 /// Adds what differs between two sets of claims. Each signer's word is held against the same
 /// signer's.
 pub(super) fn compare(found: Changes, before: &[Claimed], after: &[Claimed]) -> Changes {
@@ -20,7 +23,7 @@ pub(super) fn compare(found: Changes, before: &[Claimed], after: &[Claimed]) -> 
         let text = |one: &Option<Claimed>, get: fn(&Claimed) -> Option<&String>| {
             one.as_ref().and_then(get).cloned()
         };
-        let members: [(&str, fn(&Claimed) -> Option<&String>, fn(&str) -> &str); 2] = [
+        let members: [(&str, Get, Place); 2] = [
             ("src", |one| one.source.as_ref(), repository),
             ("slsa", |one| one.slsa.as_ref(), origin),
         ];

@@ -308,18 +308,6 @@ impl VerifyLayer {
         self.with(|verifying| verifying.recheck_after = seconds)
     }
 
-    /// Refuses a server that does not say that it speaks ETDI in our format, before anything of it is
-    /// listed. Without this it is one whose tools nobody vouches for.
-    #[must_use]
-    pub fn require_extension(self, required: bool) -> Self {
-        self.with(|verifying| verifying.requires = required)
-    }
-
-    /// What the server says of ETDI, unsigned.
-    pub fn capability(&self) -> PeerCapability {
-        self.0.state().capability.clone()
-    }
-
     /// What became of each tool that was listed last, by name.
     pub fn reviews(&self) -> Vec<Arc<Review>> {
         let state = self.0.state();
@@ -490,13 +478,12 @@ impl Verifying {
         let nonce = RawText::of(challenge.nonce()).map_err(|error| internal(&error))?;
         exchange.context.meta.insert(wire::CHALLENGE, nonce);
         let mut outcome = ask(service, exchange).await;
+        self.state().greeted = true;
         if let Ok(Outcome::Complete(ServerResult::Discover(result))) = &mut outcome {
             self.keep_answer(result, &challenge);
             self.check_instructions(result).await;
-            self.state().greeted = true;
             self.required()?;
         }
-        self.state().greeted = true;
         outcome
     }
 

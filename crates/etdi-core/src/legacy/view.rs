@@ -204,14 +204,15 @@ impl DefinitionView {
         if self.require_request_signing {
             block.request_signing = RequestSigning::Required;
         }
-        let mut tool = json!({
-            "name": self.id, "description": self.description, "inputSchema": self.schema,
-            "_meta": { wire::TOOL: block },
-        });
+        let mut tool = Map::new();
+        tool.insert("name".to_owned(), json!(self.id));
+        tool.insert("description".to_owned(), json!(self.description));
+        tool.insert("inputSchema".to_owned(), self.schema.clone());
+        tool.insert("_meta".to_owned(), json!({ wire::TOOL: block }));
         if self.name != self.id {
-            tool["title"] = json!(self.name);
+            tool.insert("title".to_owned(), json!(self.name));
         }
-        let tool = tool.to_string();
+        let tool = Value::Object(tool).to_string();
         RawTool::read(&tool).map_err(|_| unreadable("it makes no tool"))?;
         serde_json::from_str(&tool).map_err(|_| unreadable("it makes no tool"))
     }

@@ -371,9 +371,11 @@ fn signing_refuses_what_could_not_be_verified() {
 fn claims_come_with_the_tool_as_claims() {
     use crate::wire::Contract;
     let world = World::new();
-    let mut provenance = Provenance::default();
-    provenance.src = Some("git+https://git.example/acme/notes@0a1b".into());
-    provenance.slsa = Some("https://acme.example/a.intoto.jsonl".into());
+    let provenance = Provenance {
+        src: Some("git+https://git.example/acme/notes@0a1b".into()),
+        slsa: Some("https://acme.example/a.intoto.jsonl".into()),
+        ..Provenance::default()
+    };
     let contract = Contract::of("openapi", b"openapi: 3.1.0").at("https://acme.example/api.yaml");
     let statement = statement(https()).provenance(provenance).contract(contract.clone());
     let check = |claimed: &[Claimed]| {

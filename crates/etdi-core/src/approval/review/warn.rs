@@ -5,9 +5,11 @@ use std::sync::{Arc, PoisonError};
 
 use unicode_security::confusable_detection::skeleton;
 
-use super::{Approvals, Stored};
-use crate::approval::{Approval, ApprovalKey, Facts, Granted, Reason, StoreError};
+use super::{Approvals, Stored, unnoted};
+use crate::approval::{Approval, ApprovalKey, Facts, Granted, Reason, Refusal, StoreError};
+use crate::change::visible;
 use crate::definition::RawTool;
+use crate::event::{EventKind, Severity};
 use crate::permission::{Risk, Scope};
 use crate::time::UnixTime;
 
@@ -19,9 +21,36 @@ pub(super) struct Names {
 }
 
 impl Approvals {
+    /// The approved tools that a new tool could be taken for. An event tells of one that has another
+    /// name.
+    pub(super) async fn alike(
+        &self,
+        facts: &Facts<'_>,
+        known: &Stored,
+        open: &Refusal,
+        now: UnixTime,
+    ) -> Result<Vec<ApprovalKey>, Box<Refusal>> {
+        if known.approval.is_some() {
+            return Ok(Vec::new());
+        }
+        let alike = self.approved_alike(facts, now).await;
+        let alike = alike.map_err(|error| self.failed(facts, error, now))?;
+        if let Some(twin) = alike.iter().find(|twin| twin.tool != facts.tool()) {
+            let detail = format!(
+                "its name looks like that of `{}` of {}, which is approved",
+                visible(&twin.tool),
+                visible(&twin.server)
+            );
+            let event = self.event(EventKind::SecurityViolation, open, facts);
+            let event = event.severity(Severity::High).detail(&detail);
+            self.note(&event, now).map_err(|error| unnoted(facts, known, &error))?;
+        }
+        Ok(alike)
+    }
+
     /// The approved tools of other servers, or of other names, with a name that a person could take
     /// for this one's: the same, or other only in case, in hyphens, or in letters that look alike.
-    pub(super) async fn alike(
+    async fn approved_alike(
         &self,
         facts: &Facts<'_>,
         now: UnixTime,
@@ -117,7 +146,6 @@ mod tests {
     use crate::approval::{Answer, Approver, MemoryStore, Question, Standing};
     use crate::audit::MemoryAuditor;
     use crate::definition::ToolDefinition;
-    use crate::event::{EventKind, Severity};
     use crate::level::Policy;
     use crate::permission::RiskLexicon;
 

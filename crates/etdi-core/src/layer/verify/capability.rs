@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mcp_types::{DiscoverResult, ErrorObject, ExchangeService, RequestContext, RequestParams};
 use serde::Deserialize;
 
-use super::{Verifying, refused};
+use super::{VerifyLayer, Verifying, refused};
 use crate::event::{Event, EventKind, Severity};
 use crate::layer::on_behalf;
 use crate::wire::{self, Capability};
@@ -56,6 +56,20 @@ impl PeerCapability {
             Self::Known(capability) => Some(capability),
             _ => None,
         }
+    }
+}
+
+impl VerifyLayer {
+    /// Refuses a server that does not say that it speaks ETDI in our format, before anything of it is
+    /// listed. Without this it is one whose tools nobody vouches for.
+    #[must_use]
+    pub fn require_extension(self, required: bool) -> Self {
+        self.with(|verifying| verifying.requires = required)
+    }
+
+    /// What the server says of ETDI, unsigned.
+    pub fn capability(&self) -> PeerCapability {
+        self.0.state().capability.clone()
     }
 }
 
