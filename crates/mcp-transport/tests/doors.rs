@@ -5,6 +5,7 @@
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{INITIALIZE, Tools, modern};
@@ -374,6 +375,112 @@ async fn our_client_falls_back_to_the_first_transport() {
     // The transport is the first one; the revision spoken over it is agreed on as ever.
     assert_eq!(client.version().unwrap().as_str(), "2025-11-25");
     client.close().await;
+}
+
+/// Says by which certificate, and as whom, the caller of a tool is known.
+#[derive(Clone)]
+struct WhoAsks;
+
+impl Service<Exchange> for WhoAsks {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut exchange: Exchange) -> ExchangeFuture {
+        let known = &exchange.context.extensions;
+        let certificate = known.get::<ClientCertificate>().map(|one| one.thumbprint.clone());
+        let principal = known.get::<Principal>().map(|who| who.subject.clone());
+        let text = format!("{certificate:?} {principal:?}");
+        if let ClientRequest::CallTool(params) = &mut exchange.request {
+            params.arguments = Some(RawText::of(&serde_json::json!({"message": text})).unwrap());
+        }
+        Tools.call(exchange)
+    }
+}
+
+/// RFC 8705: the thumbprint of the certificate is what a token's `cnf` is held against.
+#[tokio::test]
+async fn a_client_is_known_by_its_certificate() {
+    use base64::Engine;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+    use rustls::server::WebPkiClientVerifier;
+    let made = |name: &str| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let key = made.signing_key.serialize_der();
+        (made.cert.der().clone(), move || {
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.clone()))
+        })
+    };
+    let roots = |certificate: &CertificateDer<'static>| {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        roots
+    };
+    let ring = || std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let (ours, our_key) = made("localhost");
+    let (ada, ada_key) = made("ada");
+    let (eve, eve_key) = made("eve");
+
+    let serve = async |demanded: bool| {
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots(&ada).into(), ring());
+        let verifier = if demanded { verifier } else { verifier.allow_unauthenticated() };
+        let tls = rustls::ServerConfig::builder_with_provider(ring())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(vec![ours.clone()], our_key())
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/mcp", listener.local_addr().unwrap().port());
+        let server = HttpServer::new(WhoAsks);
+        tokio::spawn(serve_https(server, listener, tls, std::future::pending()));
+        url
+    };
+    let call =
+        async |url: &str, shown: Option<(&CertificateDer<'static>, PrivateKeyDer<'static>)>| {
+            let tls = rustls::ClientConfig::builder_with_provider(ring())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots(&ours));
+            let tls = match shown {
+                Some((certificate, key)) => {
+                    tls.with_client_auth_cert(vec![certificate.clone()], key).unwrap()
+                }
+                None => tls.with_no_client_auth(),
+            };
+            let mut options = HttpConnectOptions::new(us());
+            options.tls = Some(std::sync::Arc::new(tls));
+            let mut client = connect_http_with(url, options).unwrap();
+            let params = CallToolRequestParams::new("echo");
+            let answer = client.call(Exchange::new(ClientRequest::CallTool(params))).await;
+            client.close().await;
+            answer.map(|outcome| match outcome {
+                Outcome::Complete(ServerResult::CallTool(result)) => match &result.content[0] {
+                    ContentBlock::Text(text) => text.text.to_string(),
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            })
+        };
+    let digest = ring::digest::digest(&ring::digest::SHA256, &ada);
+    let thumbprint = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(digest);
+
+    let demanding = serve(true).await;
+    let said = call(&demanding, Some((&ada, ada_key()))).await.unwrap();
+    let expected = format!("Some({thumbprint:?}) Some({thumbprint:?})");
+    assert_eq!(said, expected);
+    assert!(call(&demanding, None).await.is_err());
+    assert!(call(&demanding, Some((&eve, eve_key()))).await.is_err());
+
+    // Where it is not demanded, nobody is known without one, and a false one is still refused.
+    let asking = serve(false).await;
+    let said = call(&asking, None).await.unwrap();
+    assert_eq!(said, "None None");
+    assert!(call(&asking, Some((&eve, eve_key()))).await.is_err());
 }
 
 #[tokio::test]

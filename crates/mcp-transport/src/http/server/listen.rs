@@ -7,6 +7,10 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+#[cfg(feature = "tls-server")]
+use base64::Engine;
+#[cfg(feature = "tls-server")]
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -14,6 +18,8 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use mcp_types::{BoxFuture, ErrorObject};
+#[cfg(feature = "tls-server")]
+use mcp_types::{ClientCertificate, Principal};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinSet;
 
@@ -62,6 +68,12 @@ pub async fn serve_http(
 /// A client has as long for its handshake as for the head of a request
 /// ([`HttpOptions::head_time`](super::HttpOptions::head_time)).
 ///
+/// Where `tls` asks for client certificates (`WebPkiClientVerifier` of rustls), the one that a client
+/// proved to hold is a [`ClientCertificate`] in the extensions of its HTTP requests, as an `Arc`, and
+/// of its exchanges, and its holder is their [`Principal`], until a layer names another: it owns
+/// sessions and tasks, and a rate is its own. Where `tls` demands one, a client without it gets no
+/// connection.
+///
 /// # Errors
 ///
 /// As [`serve_http`].
@@ -79,11 +91,31 @@ pub async fn serve_https(
         let handshake = tokio::time::timeout(patience, acceptor.accept(stream));
         Box::pin(async move {
             let Ok(Ok(stream)) = handshake.await else { return };
-            let connection = door.builder.serve_connection(TokioIo::new(stream), door.server);
+            let Door { builder, mut server } = door;
+            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            server.caller = shown.map(|certificate| Shown::new(certificate));
+            let connection = builder.serve_connection(TokioIo::new(stream), server);
             drop(watcher.watch(connection).await);
         })
     };
     accept(server, listener, shutdown, secret).await
+}
+
+/// The certificate that a connection was opened with, and who holds it.
+#[cfg(feature = "tls-server")]
+#[derive(Clone)]
+struct Shown {
+    certificate: std::sync::Arc<ClientCertificate>,
+    principal: Principal,
+}
+
+#[cfg(feature = "tls-server")]
+impl Shown {
+    fn new(der: &[u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, der);
+        let certificate = ClientCertificate::new(BASE64_URL_SAFE_NO_PAD.encode(digest));
+        Self { principal: certificate.principal(), certificate: certificate.into() }
+    }
 }
 
 /// What a connection is served with.
@@ -108,7 +140,7 @@ async fn accept(
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MOST_BUFFERED);
     builder.timer(TokioTimer::new()).header_read_timeout(server.0.options.head_time);
-    let door = AtPath(server);
+    let door = AtPath::new(server);
     loop {
         let accepted = poll_fn(|cx| {
             while let Poll::Ready(Some(_)) = connections.poll_join_next(cx) {}
@@ -135,7 +167,7 @@ async fn accept(
         connections.spawn(serve(Moving::new(stream, patience), with, graceful.watcher()));
     }
     drop(listener);
-    door.0.close_streams();
+    door.server.close_streams();
     let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
     Ok(())
 }
@@ -155,7 +187,21 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// The server under its path; there is nothing elsewhere.
 #[derive(Clone)]
-struct AtPath(HttpServer);
+struct AtPath {
+    server: HttpServer,
+    #[cfg(feature = "tls-server")]
+    caller: Option<Shown>,
+}
+
+impl AtPath {
+    fn new(server: HttpServer) -> Self {
+        Self {
+            server,
+            #[cfg(feature = "tls-server")]
+            caller: None,
+        }
+    }
+}
 
 impl Service<Request<Incoming>> for AtPath {
     type Response = Response<ResponseBody>;
@@ -163,11 +209,20 @@ impl Service<Request<Incoming>> for AtPath {
     type Future = ResponseFuture<Incoming>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let shared = &self.0.0;
+        #[cfg(feature = "tls-server")]
+        let request = {
+            let mut request = request;
+            if let Some(caller) = &self.caller {
+                request.extensions_mut().insert(caller.certificate.clone());
+                request.extensions_mut().insert(caller.principal.clone());
+            }
+            request
+        };
+        let shared = &self.server.0;
         if request.uri().path() == shared.options.path
             || shared.guard.check(request.uri(), request.headers()).is_err()
         {
-            return self.0.serve(request);
+            return self.server.serve(request);
         }
         let text = format!("there is nothing here, the endpoint is `{}`", shared.options.path);
         let error = ErrorObject::invalid_request(text);

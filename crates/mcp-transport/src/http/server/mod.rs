@@ -55,7 +55,7 @@
 //!
 //! # What it leaves out
 //!
-//! TLS, HTTP/2 and compression, which a proxy or a stack of your own has; sessions that several
+//! HTTP/2 and compression, which a proxy or a stack of your own has; sessions that several
 //! processes share.
 
 #![allow(clippy::result_large_err, reason = "a refusal is an answer, which is moved once")]

@@ -10,8 +10,8 @@ use mcp_types::jsonrpc::{Message, Request};
 use mcp_types::version::Era;
 use mcp_types::wire::{MODERN, ServerCodec};
 use mcp_types::{
-    ClientRequest, ErrorObject, Exchange, Extensions, Members, Principal, ProtocolVersion,
-    RequestId, keys,
+    ClientCertificate, ClientRequest, ErrorObject, Exchange, Extensions, Members, Principal,
+    ProtocolVersion, RequestId, keys,
 };
 use serde::Serialize;
 
@@ -90,10 +90,14 @@ fn start(
     })
 }
 
-/// What layers and tools may want to know of the request: its HTTP parts, and who sent it.
+/// What layers and tools may want to know of the request: its HTTP parts, who sent it, and by which
+/// certificate.
 pub(super) fn extend(extensions: &mut Extensions, parts: Arc<Parts>) {
     if let Some(principal) = parts.extensions.get::<Principal>() {
         extensions.insert(principal.clone());
+    }
+    if let Some(certificate) = parts.extensions.get::<Arc<ClientCertificate>>() {
+        extensions.insert_shared(certificate.clone());
     }
     extensions.insert_shared(parts);
 }
