@@ -63,7 +63,7 @@ async fn session(around: Around) -> Result<Session<impl ExchangeService>> {
     let key = Arc::new(SigningKey::generate(Algorithm::EdDsa)?);
     let mut anchors = TrustAnchors::new();
     anchors.trust_key(key.verifying_key().clone());
-    let mut config = EtdiServerConfig::new(identity.clone()).operator(key);
+    let mut config = EtdiServerConfig::new(identity.clone()).operator(key).calls_per_minute(0);
     let caller = Arc::new(SigningKey::generate(Algorithm::EdDsa)?);
     let mut client = EtdiClient::builder().trust(anchors).approver(Arc::new(Yes)).caller(caller);
     if let Some([servers, clients]) = around.auditors {

@@ -1,4 +1,4 @@
-//! The server's side in one call: guard over sign over server.
+//! The server's side in one call: rate over guard over sign over server.
 
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use etdi_core::proof::Signer;
 use etdi_core::request::ReplayStore;
 use etdi_core::time::UnixTime;
 use etdi_core::wire::{ALL_CALLS, Capability, FORK_PROFILE, RESULT_PROFILE, RequestSigning};
+use mcp_transport::{RateLayer, Rated};
 use mcp_types::ExchangeService;
 use tower_layer::Layer;
 
@@ -30,8 +31,8 @@ use crate::{Callers, SecureError, policing, system_time};
 /// with none, and therefore it answers listings alone: what would run a tool is refused.
 pub const AUTHORING: &str = "ETDI_AUTHORING";
 
-/// A server whose listings are signed and whose calls are guarded.
-pub type Secured<S> = GuardService<SignService<S>>;
+/// A server whose listings are signed and whose calls are guarded, and not too many.
+pub type Secured<S> = Rated<GuardService<SignService<S>>>;
 
 /// Hears the name of a tool and why nothing vouches for it.
 type UnsignedListener = Arc<dyn Fn(&str, &str) + Send + Sync>;
@@ -58,6 +59,7 @@ pub struct EtdiServerConfig {
     policy: Policy,
     enforce: Enforce,
     chains: Option<CallStack>,
+    calls_per_minute: Option<u32>,
     peers: Peers,
     legacy: Option<LegacyCalls>,
 }
@@ -87,6 +89,7 @@ impl EtdiServerConfig {
             policy: Policy::default(),
             enforce: Enforce::default(),
             chains: None,
+            calls_per_minute: None,
             peers: Peers::new(),
             legacy: None,
         }
@@ -103,6 +106,19 @@ impl EtdiServerConfig {
     /// called and refused.
     pub fn chains(mut self, chains: CallStack) -> Self {
         self.chains = Some(chains);
+        self
+    }
+
+    /// Lets each caller call each tool so often a minute from outside; 0 is no limit. By default
+    /// 100 at `enhanced` and `strict`, without limit at `basic`, as
+    /// [`CallStackPolicy::max_calls_per_minute`] has it for calls that tools make of each other.
+    ///
+    /// Callers are told apart by the [`Principal`](mcp_types::Principal) that a layer or a client
+    /// certificate names; all others share one allowance. What is too much is answered by an error
+    /// that says when to try again, before any signature is checked. See
+    /// [`RateLayer::per_tool`].
+    pub fn calls_per_minute(mut self, calls: u32) -> Self {
+        self.calls_per_minute = Some(calls);
         self
     }
 
@@ -304,6 +320,7 @@ async fn secure_for<S: ExchangeService>(
         policy: demanded,
         enforce,
         chains,
+        calls_per_minute,
         peers,
         legacy,
     } = config;
@@ -409,7 +426,13 @@ async fn secure_for<S: ExchangeService>(
     if let Some(replay) = replay {
         guard = guard.replay_store(replay);
     }
-    Ok(guard.layer(sign.layer(server)))
+    let calls = calls_per_minute.unwrap_or(CallStackPolicy::from(level).max_calls_per_minute);
+    let rate = match calls {
+        // What nobody reaches costs no more than to count.
+        0 => RateLayer::per_tool(f64::MAX, u32::MAX),
+        calls => RateLayer::per_tool(f64::from(calls) / 60.0, calls),
+    };
+    Ok(rate.layer(guard.layer(sign.layer(server))))
 }
 
 /// Says which tools can be called unsigned though they want signed calls.

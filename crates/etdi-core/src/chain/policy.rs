@@ -18,7 +18,8 @@ pub struct CallStackPolicy {
     /// How many tools may be under way at most, where no tool says less.
     pub max_call_depth: u32,
     /// How often a tool may be called by other tools within 60 seconds, by one user; 0 is no limit.
-    /// Calls from outside are the affair of limits before.
+    /// Calls from outside are counted before, by principal and tool: the setting `calls_per_minute` of
+    /// a server that `secure` of the crate `etdi` made, or a `RateLayer` of one's own.
     pub max_calls_per_minute: u32,
     /// Whether a tool may be called while it is running.
     pub allow_circular_calls: bool,

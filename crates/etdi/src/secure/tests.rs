@@ -8,7 +8,7 @@ use etdi_core::policy::LocalRules;
 use mcp_server::{Server, server, tool};
 use mcp_types::{
     CallToolRequestParams, ClientRequest, Exchange, GetPromptRequestParams, Origin,
-    PaginatedRequestParams,
+    PaginatedRequestParams, Principal,
 };
 use tower_service::Service;
 use tracing::field::{Field, Visit};
@@ -176,4 +176,42 @@ async fn a_setting_that_lets_unsigned_calls_through_warns() {
         assert!(of("always", level).await.is_empty());
     }
     assert!(of("strict-only", SecurityLevel::Strict).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_tool_is_called_so_often_a_minute_by_one_caller() {
+    let identity = ServerIdentity::package("pkg:cargo/notes").unwrap();
+    let started = async |config: EtdiServerConfig| {
+        let server = server!().tool::<signed>().tool::<other>().build().unwrap();
+        secure(server, config).await.unwrap()
+    };
+    let call = async |service: &mut Secured<Server>, who: Option<&str>, tool: &str| {
+        let request = ClientRequest::CallTool(CallToolRequestParams::new(tool));
+        let mut exchange = Exchange::new(request);
+        if let Some(who) = who {
+            let principal = Principal::new("https://issuer.example", who);
+            exchange.context.extensions.insert(principal);
+        }
+        service.call(exchange).await.map_err(|error| error.code)
+    };
+    let config = || EtdiServerConfig::new(identity.clone());
+    let mut two = started(config().calls_per_minute(2)).await;
+    for tool in ["signed", "other"] {
+        assert!(call(&mut two, Some("eve"), tool).await.is_ok());
+        assert!(call(&mut two, Some("eve"), tool).await.is_ok());
+        let refused = call(&mut two, Some("eve"), tool).await;
+        assert_eq!(refused.unwrap_err(), mcp_transport::TOO_MANY_REQUESTS);
+    }
+    assert!(call(&mut two, Some("ada"), "signed").await.is_ok());
+    let list = ClientRequest::ListTools(PaginatedRequestParams::new());
+    assert!(two.call(Exchange::new(list)).await.is_ok());
+
+    let mut by_default = started(config()).await;
+    let mut basic = started(config().level(SecurityLevel::Basic)).await;
+    for _ in 0..100 {
+        assert!(call(&mut by_default, None, "signed").await.is_ok());
+        assert!(call(&mut basic, None, "signed").await.is_ok());
+    }
+    assert!(call(&mut by_default, None, "signed").await.is_err());
+    assert!(call(&mut basic, None, "signed").await.is_ok());
 }
