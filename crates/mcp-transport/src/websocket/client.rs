@@ -1,6 +1,7 @@
 //! The client's end.
 
 use std::io;
+use std::time::Duration;
 
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderValue, Uri};
@@ -14,7 +15,10 @@ use super::{SUBPROTOCOL, stream};
 use crate::Io;
 use crate::framing::FrameLimits;
 
-/// Opens the WebSocket at a `ws://` URL; give the result to [`connect`](crate::connect).
+/// How long a server may take to connect and to upgrade.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Opens the WebSocket at a `ws://` URL within 30 seconds; give the result to [`connect`](crate::connect).
 ///
 /// `headers` go along with the upgrade request, such as an `Authorization`. For another scheme open
 /// the stream yourself and give it to [`over`].
@@ -30,9 +34,12 @@ pub async fn open(url: &str, headers: HeaderMap) -> io::Result<Io> {
         return Err(invalid(format!("`{url}` does not start with `ws://` and a host")));
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let socket = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
-    socket.set_nodelay(true)?;
-    over(socket, url, headers).await
+    let opening = async {
+        let socket = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
+        socket.set_nodelay(true)?;
+        over(socket, url, headers).await
+    };
+    tokio::time::timeout(PATIENCE, opening).await?
 }
 
 /// The same over a stream that is open already, such as one with TLS in it.
