@@ -103,9 +103,10 @@ pub struct DemoArguments {
 /// Which server, how it is named, and what it takes to be trusted.
 #[derive(Debug, Args)]
 pub struct Target {
-    /// How strict to be: basic, enhanced or strict.
-    #[arg(long, default_value_t, value_name = "LEVEL")]
-    pub level: SecurityLevel,
+    /// How strict to be: basic, enhanced or strict. Without it what `ETDI_SECURITY_LEVEL` says, then
+    /// the settings in the file that `ETDI_CONFIG_PATH` names, then enhanced.
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<SecurityLevel>,
     /// The server's name in attestations, such as `pkg:cargo/signed-notes`; without it the exact
     /// command line is its name.
     #[arg(long, value_name = "NAME")]

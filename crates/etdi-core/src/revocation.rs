@@ -40,7 +40,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use mcp_types::BoxFuture;
@@ -139,7 +139,7 @@ pub enum RevocationError {
 /// What was taken back, by issuers and by the operator of this host.
 pub struct Revocations {
     state: RwLock<State>,
-    source: Option<Arc<dyn RevocationSource>>,
+    source: OnceLock<Arc<dyn RevocationSource>>,
     without_list: BTreeSet<ProviderId>,
     authorities: BTreeSet<ProviderId>,
     disk: Option<Disk>,
@@ -167,7 +167,7 @@ impl Revocations {
     pub fn new() -> Self {
         Self {
             state: RwLock::new(State { v: 1, ..State::default() }),
-            source: None,
+            source: OnceLock::new(),
             without_list: BTreeSet::new(),
             authorities: BTreeSet::new(),
             disk: None,
@@ -194,8 +194,14 @@ impl Revocations {
     /// Asks a source for the lists of issuers.
     #[must_use]
     pub fn source(mut self, source: Arc<dyn RevocationSource>) -> Self {
-        self.source = Some(source);
+        self.source = OnceLock::from(source);
         self
+    }
+
+    /// Asks a source for the lists of issuers, where no other one was named. Says whether it is
+    /// asked.
+    pub fn source_if_none(&self, source: Arc<dyn RevocationSource>) -> bool {
+        self.source.set(source).is_ok()
     }
 
     /// Says of an issuer that it publishes no list, so that none is demanded: the operator learns of
@@ -312,7 +318,7 @@ impl Revocations {
 
     /// Whether there is anybody to ask.
     pub(crate) fn asks(&self) -> bool {
-        self.source.is_some()
+        self.source.get().is_some()
     }
 
     /// Fetches the lists that `demand` wants and that are not at hand, as far as they can be had.
@@ -324,7 +330,7 @@ impl Revocations {
         now: UnixTime,
     ) {
         self.read_again();
-        let Some(source) = &self.source else { return };
+        let Some(source) = self.source.get() else { return };
         let wanted = issuers.into_iter().chain(self.authorities.iter().cloned());
         let wanted: BTreeSet<ProviderId> =
             wanted.filter(|issuer| self.is_due(issuer, demand, now)).take(MAX_FETCHES).collect();
@@ -473,7 +479,7 @@ impl Revocations {
         let age = match demand {
             Revocation::BestEffort => return Ok(()),
             // Without a source there is nothing to be cached; what is revoked here counts.
-            Revocation::Cached { .. } if self.source.is_none() => return Ok(()),
+            Revocation::Cached { .. } if self.source.get().is_none() => return Ok(()),
             Revocation::Cached { max_age_seconds } => *max_age_seconds,
             Revocation::Fresh => FRESH,
         };
@@ -486,7 +492,7 @@ impl Revocations {
         if known.is_some_and(|known| known.is_younger(age, now)) {
             return Ok(());
         }
-        let why = match (&self.source, known.and_then(|known| known.failed.as_ref())) {
+        let why = match (self.source.get(), known.and_then(|known| known.failed.as_ref())) {
             (None, _) => NO_SOURCE.to_owned(),
             (_, Some((_, why))) => why.clone(),
             _ => "its list is too old".to_owned(),

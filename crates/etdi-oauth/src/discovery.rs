@@ -116,6 +116,11 @@ impl Discovery {
         self
     }
 
+    /// The identity providers that were named.
+    pub fn identity_providers(&self) -> impl Iterator<Item = &ProviderId> {
+        self.identity_providers.iter()
+    }
+
     /// Says that a server is dialled: its protected resource metadata may say where the keys of its
     /// origin are. Whatever is no HTTPS URL is left out.
     pub fn resource(&self, server: &ServerIdentity) {

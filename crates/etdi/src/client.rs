@@ -24,6 +24,8 @@ use etdi_core::time::UnixTime;
 use etdi_core::trust::TrustAnchors;
 use etdi_core::verify::{Peer, Verifier};
 use etdi_core::wire::{Capability, EXTENSION};
+#[cfg(feature = "discovery")]
+use etdi_oauth::Discovery;
 use mcp_transport::{ConnectOptions, Connection, TokioRuntime, connect_with};
 use mcp_types::{ClientCapabilities, ExchangeService, Implementation, RawText};
 
@@ -57,6 +59,8 @@ pub(crate) struct Inner {
     algorithms: Vec<Algorithm>,
     require_etdi: bool,
     info: Implementation,
+    #[cfg(feature = "discovery")]
+    discovery: Option<Discovery>,
     pub(crate) events: Events,
     pub(crate) options: ClientOptions,
     pub(crate) show_unverified: bool,
@@ -86,6 +90,8 @@ impl EtdiClient {
             revocations: None,
             kept_revocations: None,
             revocation_sources: Vec::new(),
+            #[cfg(feature = "discovery")]
+            discovery: None,
             events: None,
             options: ClientOptions::default(),
             names: BTreeMap::new(),
@@ -171,6 +177,10 @@ impl EtdiClient {
         peer: Peer,
     ) -> Result<Session<S>, Error> {
         let inner = &*self.0;
+        #[cfg(feature = "discovery")]
+        if let Some(discovery) = &inner.discovery {
+            discovery.resource(&peer.identity);
+        }
         let approvals = self.approvals_asking(inner.approver.clone());
         let clock = inner.clock.clone();
         let verifier = inner.verifier.clone();
@@ -277,6 +287,8 @@ pub struct EtdiClientBuilder {
     revocations: Option<Arc<Revocations>>,
     pub(crate) kept_revocations: Option<Revocations>,
     revocation_sources: Vec<Arc<dyn RevocationSource>>,
+    #[cfg(feature = "discovery")]
+    discovery: Option<Discovery>,
     events: Option<Events>,
     options: ClientOptions,
     show_unverified: bool,
@@ -432,6 +444,31 @@ impl EtdiClientBuilder {
         self
     }
 
+    /// Finds the keys of publishers at their own origins, after the trusted ones and all other
+    /// proofs: at the `jwks_uri` of the protected resource metadata of a server that is dialled, of
+    /// the metadata of an authorization server, of `/.well-known/etdi-configuration`. Nothing else
+    /// says where they are. Revocation lists are found by the `revocations_uri` of that last
+    /// document, unless [`revocations`](Self::revocations) names a source of its own.
+    ///
+    /// At `strict` the keys of configured publishers alone count, and a publisher whose list cannot
+    /// be fetched now vouches for nothing.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use etdi::EtdiClient;
+    /// use etdi::oauth::{Discovery, GuardedFetch, Rules};
+    ///
+    /// // HTTPS only, no private networks, no redirect to another origin, bounds of size and time.
+    /// let fetch = GuardedFetch::new(Rules::default());
+    /// let client = EtdiClient::builder().discovery(Discovery::new(Arc::new(fetch))).build();
+    /// ```
+    #[cfg(feature = "discovery")]
+    pub fn discovery(mut self, discovery: Discovery) -> Self {
+        self.discovery = Some(discovery);
+        self
+    }
+
     /// Tells these listeners; a client has a broadcast of its own by default.
     pub fn events(mut self, events: Events) -> Self {
         self.events = Some(events);
@@ -480,23 +517,39 @@ impl EtdiClientBuilder {
     /// Makes the client.
     pub fn build(self) -> EtdiClient {
         let events = self.events.unwrap_or_default();
-        let watched = |source| {
-            let watched = WatchedKeys::new(source, events.clone());
-            Arc::new(IssuerKeys::new(Arc::new(watched))) as Arc<dyn ProofVerifier>
+        let watched = |source: Arc<dyn KeySource>| {
+            IssuerKeys::new(Arc::new(WatchedKeys::new(source, events.clone())))
         };
-        let proofs = self.proofs.into_iter().chain(self.keys.into_iter().map(watched));
+        let keys =
+            self.keys.into_iter().map(|one| Arc::new(watched(one)) as Arc<dyn ProofVerifier>);
+        let (proofs, sources) = (self.proofs.into_iter().chain(keys), self.revocation_sources);
+        // What publishers say of themselves, after whatever the host says of them.
+        #[cfg(feature = "discovery")]
+        let (proofs, sources) = {
+            let (mut proofs, mut sources) = (proofs.collect::<Vec<_>>(), sources);
+            if let Some(discovery) = self.discovery.clone().map(Arc::new) {
+                let named = discovery.identity_providers().cloned();
+                let keys = named.fold(watched(discovery.clone()), IssuerKeys::identity_provider);
+                proofs.push(Arc::new(keys));
+                if let Some(known) = &self.revocations {
+                    known.source_if_none(discovery.clone());
+                }
+                sources.push(discovery);
+            }
+            (proofs, sources)
+        };
         let mut verifier = Verifier::with_all(proofs);
-        let known = self.revocations.or_else(|| {
-            let sources = self.revocation_sources;
-            match self.kept_revocations {
+        let known = match self.revocations {
+            Some(known) => Some(known),
+            None => match self.kept_revocations {
                 None if sources.is_empty() => None,
                 kept if sources.is_empty() => kept.map(Arc::new),
                 kept => {
                     let source = Arc::new(FirstOf::new(sources));
                     Some(Arc::new(kept.unwrap_or_default().source(source)))
                 }
-            }
-        });
+            },
+        };
         if let Some(known) = known {
             verifier = verifier.revocations(known, self.policy.revocation);
         }
@@ -524,6 +577,8 @@ impl EtdiClientBuilder {
             algorithms,
             require_etdi: self.require_etdi,
             info: self.info,
+            #[cfg(feature = "discovery")]
+            discovery: self.discovery,
             events,
             options: self.options,
             show_unverified: self.show_unverified,

@@ -5,7 +5,8 @@
 //! `${NAME:-otherwise}`; `$${` stands for itself. A key that is not known is refused, with the
 //! nearest that is. [`EtdiClientConfig::load`] also honours `ETDI_CONFIG_PATH`,
 //! `ETDI_SECURITY_LEVEL`, `ETDI_OAUTH_PROVIDER`, `ETDI_CLIENT_ID`, `ETDI_CLIENT_SECRET`,
-//! `ETDI_DOMAIN` and `ETDI_AUDIENCE`, which win over the file.
+//! `ETDI_DOMAIN` and `ETDI_AUDIENCE`, which win over the file; the level also over its `policy`. The
+//! command `etdi` honours the first two.
 //!
 //! ```
 //! use etdi::config::EtdiClientConfig;
@@ -36,6 +37,7 @@ use etdi_core::policy::LocalRules;
 use etdi_core::revocation::RevocationError;
 use etdi_core::secret::{Protection, ProtectionKind};
 pub use etdi_core::store::{StorageConfig, StorageType};
+use etdi_core::trust::TrustAnchors;
 use serde::{Deserialize, Serialize};
 
 use crate::{EtdiClient, EtdiClientBuilder};
@@ -243,7 +245,8 @@ impl EtdiClientConfig {
     ///
     /// As [`EtdiClientConfig::read`].
     pub fn load_from(environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut config = match environment("ETDI_CONFIG_PATH") {
+        let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+        let mut config = match set("ETDI_CONFIG_PATH") {
             Some(path) => {
                 let text = std::fs::read_to_string(&path)
                     .map_err(|source| ConfigError::Read { path, source })?;
@@ -251,7 +254,8 @@ impl EtdiClientConfig {
             }
             None => Self::default(),
         };
-        if let Some(level) = environment("ETDI_SECURITY_LEVEL") {
+        if let Some(level) = set("ETDI_SECURITY_LEVEL") {
+            config.policy = None;
             config.security_level = level.parse().map_err(|error| ConfigError::Value {
                 path: "ETDI_SECURITY_LEVEL".to_owned(),
                 message: format!("{error}"),
@@ -355,16 +359,7 @@ impl EtdiClientConfig {
             Some(protection) => Some(protection),
             None => approvals::found(storage, &home, environment)?,
         };
-        let mut builder = EtdiClient::builder()
-            .policy(policy.clone())
-            .options(self.options.clone())
-            .risk_lexicon(self.risk_lexicon.clone())
-            .require_etdi(self.require_etdi)
-            .show_unverified(self.show_unverified_tools)
-            .remember_signatures_for(self.verification_cache_ttl)
-            .accept_only(self.trust.issuers()?, self.trust.algorithms()?)
-            .trust(self.trust.anchors()?)
-            .publisher_names(self.trust.names()?);
+        let mut builder = self.apply(EtdiClient::builder(), TrustAnchors::new())?;
         let kept = match storage.storage_type {
             StorageType::File => {
                 home.path().is_ok().then(|| home.inside("revocations")).transpose()?
@@ -374,9 +369,6 @@ impl EtdiClientConfig {
         builder.kept_revocations = Some(self.trust.revocations(kept.as_deref())?);
         if let Some(lists) = self.trust.revocation_files()? {
             builder = builder.revocation_source(Arc::new(lists));
-        }
-        if let Some(rules) = &self.local_rules {
-            builder = builder.engine(Arc::new(rules.clone()));
         }
         let store = match given {
             Some(store) => store,
@@ -399,6 +391,35 @@ impl EtdiClientConfig {
             builder = builder.auditor(Arc::new(self.open_audit(&home, key)?));
         }
         Ok(builder)
+    }
+
+    /// Sets of a builder what these settings say of checks and of how servers are talked to, and
+    /// opens nothing: for hosts with approvals, keys and an audit trail of their own. The settings'
+    /// publishers are trusted beside those of `anchors`, and the keys that they revoke count for
+    /// nobody.
+    ///
+    /// # Errors
+    ///
+    /// When the settings name a publisher, a key or an algorithm that is none.
+    pub fn apply(
+        &self,
+        builder: EtdiClientBuilder,
+        anchors: TrustAnchors,
+    ) -> Result<EtdiClientBuilder, ConfigError> {
+        let builder = match &self.local_rules {
+            Some(rules) => builder.engine(Arc::new(rules.clone())),
+            None => builder,
+        };
+        Ok(builder
+            .policy(self.policy())
+            .options(self.options.clone())
+            .risk_lexicon(self.risk_lexicon.clone())
+            .require_etdi(self.require_etdi)
+            .show_unverified(self.show_unverified_tools)
+            .remember_signatures_for(self.verification_cache_ttl)
+            .accept_only(self.trust.issuers()?, self.trust.algorithms()?)
+            .trust(self.trust.added_to(anchors)?)
+            .publisher_names(self.trust.names()?))
     }
 
     fn open_audit(

@@ -6,7 +6,7 @@ use etdi_core::approval::{Pin, StoreError};
 use etdi_core::audit::AuditError;
 use etdi_core::binding::MeasureError;
 use etdi_core::change::visible;
-use etdi_core::identity::IdentityError;
+use etdi_core::identity::{IdentityError, ServerIdentity};
 use etdi_core::layer::StartError;
 use etdi_core::wire;
 use mcp_types::ErrorObject;
@@ -54,6 +54,15 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// What is behind a Unix socket was named by a URL.
+    #[error(
+        "`{identity}` names no server behind a Unix socket: name it by a package, such as \
+         `pkg:cargo/notes`, or by its instance key"
+    )]
+    SocketIdentity {
+        /// The name.
+        identity: Box<ServerIdentity>,
+    },
     /// A name that no server can be given.
     #[error("a server cannot be named `{}`: take a name that is free, not empty, and without `/`", visible(.name))]
     ServerName {
@@ -93,7 +102,7 @@ impl Error {
             Self::Store(_) => "STORE_FAILED".to_owned(),
             Self::Audit(_) => "AUDIT_FAILED".to_owned(),
             Self::Config(_) | Self::Header { .. } => "CONFIGURATION".to_owned(),
-            Self::Identity(_) => "NOT_A_SERVER".to_owned(),
+            Self::Identity(_) | Self::SocketIdentity { .. } => "NOT_A_SERVER".to_owned(),
             Self::ServerName { .. } => "SERVER_NAME".to_owned(),
             Self::NoSuchServer { .. } => "NO_SUCH_SERVER".to_owned(),
             Self::Approve(error) => error.code().to_owned(),
@@ -122,6 +131,7 @@ impl Error {
             | Self::Header { .. }
             | Self::ServerName { .. }
             | Self::Identity(_)
+            | Self::SocketIdentity { .. }
             | Self::NoSuchServer { .. } => ErrorKind::ConfigurationError,
             Self::NoSuchTool { .. } => ErrorKind::ToolNotFound,
             Self::Client(mcp_client::Error::Timeout(_)) => ErrorKind::VerificationTimeout,

@@ -15,12 +15,20 @@ pub struct HttpTarget {
     url: String,
     headers: Vec<(String, String)>,
     authorize: Option<Arc<dyn Authorize>>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl HttpTarget {
     /// A server at a URL.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), headers: Vec::new(), authorize: None }
+        Self {
+            url: url.into(),
+            headers: Vec::new(),
+            authorize: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
     /// Sends a header with each request, such as a key.
@@ -34,6 +42,16 @@ impl HttpTarget {
     #[must_use]
     pub fn authorize(mut self, authorize: Arc<dyn Authorize>) -> Self {
         self.authorize = Some(authorize);
+        self
+    }
+
+    /// Speaks TLS so: with roots of one's own, or with a client certificate
+    /// (`with_client_auth_cert` of rustls) for a server that knows its callers by them (RFC 8705).
+    /// By default the system's roots count, and no certificate is shown.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.tls = Some(config);
         self
     }
 
@@ -52,6 +70,10 @@ impl HttpTarget {
         options.connect_timeout = client.0.options.timeout();
         options.on_notification = Some(Arc::new(told));
         options.authorize = self.authorize;
+        #[cfg(feature = "tls")]
+        {
+            options.tls = self.tls;
+        }
         for (name, value) in self.headers {
             let bad = || Error::Header { name: name.clone() };
             let key: http::HeaderName = name.parse().map_err(|_| bad())?;

@@ -89,9 +89,13 @@ pub mod config;
 pub mod http;
 #[cfg(feature = "otel")]
 pub mod otel;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 pub use etdi_core as core;
 pub use etdi_core::verify::VerificationStatus;
+#[cfg(feature = "discovery")]
+pub use etdi_oauth as oauth;
 
 pub use caller_key::{CallerKeyError, caller_key, caller_key_in};
 pub use callers::Callers;

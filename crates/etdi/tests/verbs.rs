@@ -1,6 +1,6 @@
-//! Every verb of the client, over a server in this process and over HTTP.
+//! Every verb of the client, over a server in this process, HTTP, a WebSocket and a Unix socket;
+//! `verbs_stdio.rs` does the same over standard streams.
 
-#![cfg(feature = "http")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,164 +8,28 @@
     reason = "a test that cannot go on says so by a panic"
 )]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod common;
+
+#[cfg(any(feature = "http", feature = "websocket", feature = "unix"))]
 use std::sync::{Arc, Mutex};
 
-use etdi::core::approval::{Answer, Approver, Granted, Question, Reason};
-use etdi::core::attestation::Attestation;
-use etdi::core::event::EventKind;
-use etdi::core::identity::{ProviderId, ServerIdentity};
-use etdi::core::key::{Algorithm, SigningKey};
-use etdi::core::trust::TrustAnchors;
+use common::{all_verbs, signed};
+use etdi::Target;
+use etdi::core::identity::ServerIdentity;
 use etdi::core::verify::Peer;
-use etdi::{
-    Error, ErrorKind, EtdiClient, EtdiServerConfig, Secured, Target, ToolId, VerificationStatus,
-    secure, system_time,
-};
-use mcp_client::text_of;
-use mcp_server::{Server, server, tool};
+#[cfg(feature = "http")]
 use mcp_transport::http::server::{HttpServer, serve_http};
-use mcp_types::BoxFuture;
-use serde_json::json;
-
-/// Says hello.
-#[tool(etdi, version = "1.0.0", permissions = ["greetings:say"])]
-fn greet(name: String) -> String {
-    format!("Hello, {name}.")
-}
-
-mod next {
-    /// Says hello, and to whom else.
-    #[mcp_server::tool(etdi, version = "2.0.0", permissions = ["greetings:say", "people:read"])]
-    pub(crate) fn greet(name: String) -> String {
-        format!("Hello, {name}, and all.")
-    }
-}
-
-/// Answers as it is told, and keeps why it was asked.
-#[derive(Default)]
-struct Person {
-    declines: AtomicUsize,
-    asked: Mutex<Vec<Reason>>,
-}
-
-impl Approver for Person {
-    fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Answer> {
-        self.asked.lock().unwrap().push(question.reason);
-        let answer = match self.declines.load(Ordering::Relaxed) {
-            0 => Answer::approve(Granted::All, "ada"),
-            _ => Answer::Decline,
-        };
-        Box::pin(std::future::ready(answer))
-    }
-}
-
-fn acme() -> ProviderId {
-    "https://acme.example".parse().unwrap()
-}
-
-async fn signed(
-    server: Server,
-    identity: &ServerIdentity,
-    key: &Arc<SigningKey>,
-) -> Secured<Server> {
-    let statement = Attestation::new(acme(), identity.clone(), system_time());
-    let config = EtdiServerConfig::new(identity.clone())
-        .signing(statement, key.clone())
-        .instance_key(key.clone());
-    secure(server, config).await.unwrap()
-}
-
-/// What a user does with a server, from the first look to the end.
-async fn all_verbs(
-    identity: ServerIdentity,
-    reach: impl AsyncFn(Server, &ServerIdentity, &Arc<SigningKey>) -> Target,
-) {
-    let key = Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap());
-    let mut trust = TrustAnchors::new();
-    trust.trust(acme(), key.verifying_key().clone());
-    let person = Arc::new(Person::default());
-    let client = EtdiClient::builder().trust(trust).approver(person.clone()).user("ada").build();
-    let heard = Arc::new(AtomicUsize::new(0));
-    let counter = heard.clone();
-    let listener = client.on("tool_approved".parse().unwrap(), move |_| {
-        counter.fetch_add(1, Ordering::Relaxed);
-    });
-    client.initialize().await.unwrap();
-
-    let first = reach(server!().tool::<greet>().build().unwrap(), &identity, &key).await;
-    client.connect_to_server(first, "hello").await.unwrap();
-    let taken = reach(server!().tool::<greet>().build().unwrap(), &identity, &key).await;
-    let error = client.connect_to_server(taken, "hello").await.unwrap_err();
-    assert!(matches!(error, Error::ServerName { .. }));
-
-    let tools = client.discover_tools(None).await.unwrap();
-    assert_eq!(tools.len(), 1);
-    let id = ToolId::new("hello", "greet");
-    assert_eq!(tools[0].id(), &id);
-    assert_eq!(tools[0].verification_status(), VerificationStatus::Verified);
-    assert!(!client.is_tool_approved(&id).await.unwrap());
-    assert!(client.check_version_change(&id).await.unwrap().is_none());
-
-    // Some permissions, and then all.
-    let approved = client.approve_tool(&tools[0], Some(&[])).await;
-    assert_eq!(approved.unwrap_err().code(), "PERMISSION_DENIED");
-    assert!(!client.check_permission(&id, "greetings:say").await.unwrap());
-    let called = client.invoke_tool(&id, &json!({"name": "Ada"})).await.unwrap_err();
-    assert_eq!(
-        (called.code().as_str(), called.kind()),
-        ("PERMISSION_DENIED", ErrorKind::PermissionDenied)
-    );
-    client.request_reapproval(&id).await.unwrap();
-    assert!(client.check_permission(&id, "greetings:say").await.unwrap());
-    assert!(!client.check_permission(&id, "greetings:shout").await.unwrap());
-    let result = client.invoke_tool(&id, &json!({"name": "Ada"})).await.unwrap();
-    assert_eq!(text_of(&result), "Hello, Ada.");
-    assert_eq!(heard.load(Ordering::Relaxed), 2);
-    assert!(client.off(listener));
-
-    // The next version wants more.
-    assert!(client.disconnect("hello").await && !client.disconnect("hello").await);
-    let second = reach(server!().tool::<next::greet>().build().unwrap(), &identity, &key).await;
-    client.connect_to_server(second, "hello").await.unwrap();
-    let change = client.check_version_change(&id).await.unwrap().unwrap();
-    assert_eq!(
-        (change.approved.as_deref(), change.listed.as_deref()),
-        (Some("1.0.0"), Some("2.0.0"))
-    );
-    assert!(change.needs_approval && change.changes.adds_permissions());
-    person.declines.store(1, Ordering::Relaxed);
-    let refused = client.invoke_tool(&id, &json!({"name": "Ada"})).await.unwrap_err();
-    assert_eq!(refused.code(), "PERMISSIONS_CHANGED");
-    assert!(client.request_reapproval(&id).await.is_err());
-    person.declines.store(0, Ordering::Relaxed);
-    client.request_reapproval(&id).await.unwrap();
-    let result = client.invoke_tool(&id, &json!({"name": "Ada"})).await.unwrap();
-    assert_eq!(text_of(&result), "Hello, Ada, and all.");
-
-    let missing = client.invoke_tool(ToolId::new("hello", "wave"), &json!({})).await.unwrap_err();
-    assert_eq!(missing.kind(), ErrorKind::ToolNotFound);
-    let nowhere = client.discover_tools(Some(&["nowhere"])).await.unwrap_err();
-    assert!(matches!(nowhere, Error::NoSuchServer { .. }));
-    let stats = client.get_stats();
-    assert_eq!((stats.servers, stats.tools, stats.verified, stats.approved), (1, 1, 1, 1));
-    assert_eq!(stats.calls, 2);
-    client.cleanup().await;
-    assert_eq!(client.servers(), [""; 0]);
-    let stats = client.get_stats();
-    assert_eq!(stats.events[EventKind::ClientConnected.name()], 2);
-    assert_eq!(stats.events[EventKind::ClientDisconnected.name()], 2);
-}
 
 #[tokio::test]
 async fn over_a_server_in_this_process() {
     let identity = ServerIdentity::package("pkg:cargo/hello").unwrap();
-    all_verbs(identity, async |server, identity, key| {
-        Target::service(signed(server, identity, key).await, Peer::new(identity.clone()))
+    all_verbs(identity, async |version, identity, key| {
+        Target::service(signed(version, identity, key).await, Peer::new(identity.clone()))
     })
     .await;
 }
 
+#[cfg(feature = "http")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_http() {
     // One address for both servers: what is behind it changes, as it does when a server is updated.
@@ -177,18 +41,73 @@ async fn over_http() {
         let _ = serve_http(HttpServer::new(service), listener, std::future::pending()).await;
     });
     let identity = ServerIdentity::url(&url).unwrap();
-    all_verbs(identity, async |server, identity, key| {
-        let server = signed(server, identity, key).await;
+    all_verbs(identity, async |version, identity, key| {
+        let server = signed(version, identity, key).await;
         *behind.lock().unwrap() = Some(mcp_types::Caller::new(server));
         Target::url(identity.to_string())
     })
     .await;
 }
 
+#[cfg(feature = "websocket")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_a_websocket() {
+    use mcp_transport::websocket::WebSocketServer;
+
+    let behind: Arc<Mutex<Option<mcp_types::Caller>>> = Arc::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let door = WebSocketServer::new(Behind(behind.clone()));
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = hyper_util::service::TowerToHyperService::new(door.clone());
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
+                .with_upgrades();
+            tokio::spawn(connection);
+        }
+    });
+    let identity = ServerIdentity::url(&format!("http://{address}/mcp")).unwrap();
+    all_verbs(identity, async |version, identity, key| {
+        let server = signed(version, identity, key).await;
+        *behind.lock().unwrap() = Some(mcp_types::Caller::new(server));
+        Target::web_socket(format!("ws://{address}/mcp"))
+    })
+    .await;
+    let secret = Target::web_socket(format!("wss://{address}/mcp"));
+    let refused = etdi::EtdiClient::builder().build().connect_to_server(secret, "secret").await;
+    assert_eq!(refused.unwrap_err().code(), "NOT_A_SERVER");
+}
+
+#[cfg(feature = "unix")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_a_unix_socket() {
+    let behind: Arc<Mutex<Option<mcp_types::Caller>>> = Arc::default();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hello.sock");
+    let door = mcp_transport::unix::listen(&path).unwrap();
+    tokio::spawn(door.serve(Behind(behind.clone()), std::future::pending()));
+    let identity = ServerIdentity::package("pkg:cargo/hello").unwrap();
+    all_verbs(identity, async |version, identity, key| {
+        let server = signed(version, identity, key).await;
+        *behind.lock().unwrap() = Some(mcp_types::Caller::new(server));
+        Target::unix_socket(&path, identity.clone())
+    })
+    .await;
+    // Nobody has dialled this URL, and no certificate stands for it.
+    let url = ServerIdentity::url("https://acme.example/mcp").unwrap();
+    let client = etdi::EtdiClient::builder().build();
+    let refused = client.connect_to_server(Target::unix_socket(&path, url), "url").await;
+    assert_eq!(refused.unwrap_err().code(), "NOT_A_SERVER");
+}
+
 /// Whatever server is there now.
+#[cfg(any(feature = "http", feature = "websocket", feature = "unix"))]
 #[derive(Clone)]
 struct Behind(Arc<Mutex<Option<mcp_types::Caller>>>);
 
+#[cfg(any(feature = "http", feature = "websocket", feature = "unix"))]
 impl tower_service::Service<mcp_types::Exchange> for Behind {
     type Response = mcp_types::Outcome;
     type Error = mcp_types::ErrorObject;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use etdi::config::{ConfigError, EtdiClientConfig};
 use etdi::core::audit::{AuditFile, Durability};
 use etdi::core::change::visible;
 use etdi::core::key::KeyRing;
@@ -52,9 +53,11 @@ impl Opening<'_> {
     pub async fn open(self) -> Result<Session, Failure> {
         let Self { target, home, output, grants, ask, although_changed, policy } = self;
         no_url(&target.command)?;
-        let mut builder = EtdiClient::builder()
-            .level(target.level)
-            .trust(anchors(target, home)?)
+        let (settings, anchors) = (settings(target)?, anchors(target, home)?);
+        let level = settings.policy().level;
+        let mut builder = settings
+            .apply(EtdiClient::builder(), anchors)
+            .map_err(|error| unfit(&error))?
             .approvals(Arc::new(locked::approvals(home)?))
             .auditor(Arc::new(audit(home)?))
             .approver(Arc::new(grants))
@@ -69,19 +72,16 @@ impl Opening<'_> {
                 }
             }
             // Who types the command is whom a policy would speak for.
-            None if target.level == SecurityLevel::Strict => {
+            None if level == SecurityLevel::Strict => {
                 builder = builder.engine(Arc::new(LocalRules::of_approvals()));
             }
             None => {}
         }
-        let mut revocations = keys::revocations(home)?;
+        builder = builder.revocations(Arc::new(keys::revocations(home)?));
         if target.online {
-            let fetch = Arc::new(GuardedFetch::new(Rules::default()));
-            let discovery = Arc::new(Discovery::new(fetch));
-            revocations = revocations.source(discovery.clone());
-            builder = builder.keys(discovery);
+            let fetch = GuardedFetch::new(Rules::default());
+            builder = builder.discovery(Discovery::new(Arc::new(fetch)));
         }
-        builder = builder.revocations(Arc::new(revocations));
         let mut program = Program::new(target.command.clone()).on_stderr(server_says);
         if let Some(name) = &target.server {
             program = program.named(server_name(name)?);
@@ -94,6 +94,21 @@ impl Opening<'_> {
         session
             .map_err(|error| ended::before_it_answered(failure(&error, "", target), &error, target))
     }
+}
+
+/// The settings that the environment names, under what the options say. Of a file's settings those
+/// about checks and timing hold here; approvals, keys and the audit trail are the command's own.
+fn settings(target: &Target) -> Result<EtdiClientConfig, Failure> {
+    let mut settings = EtdiClientConfig::load().map_err(|error| unfit(&error))?;
+    if let Some(level) = target.level {
+        (settings.security_level, settings.policy) = (level, None);
+    }
+    Ok(settings)
+}
+
+/// Settings that cannot be used.
+fn unfit(error: &ConfigError) -> Failure {
+    Failure::usage(error.to_string(), "env | grep ^ETDI_").with_code("CONFIGURATION")
 }
 
 /// The audit trail of the user.
@@ -281,8 +296,8 @@ pub fn shown_command(target: &Target) -> String {
 /// about another server, or trust nobody.
 pub fn shown_target(target: &Target) -> String {
     let mut options = String::new();
-    if target.level != SecurityLevel::default() {
-        options.push_str(&format!("--level {} ", target.level));
+    if let Some(level) = target.level {
+        options.push_str(&format!("--level {level} "));
     }
     if let Some(server) = &target.server {
         options.push_str(&format!("--server {} ", quoted(server)));
@@ -359,7 +374,7 @@ mod tests {
     #[test]
     fn a_suggestion_is_about_the_same_target() {
         let mut target = Target {
-            level: Default::default(),
+            level: None,
             server: None,
             online: false,
             trust: Vec::new(),

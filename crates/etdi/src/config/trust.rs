@@ -48,9 +48,8 @@ pub struct TrustedProvider {
 }
 
 impl TrustConfig {
-    /// The publishers as the checks take them.
-    pub(super) fn anchors(&self) -> Result<TrustAnchors, ConfigError> {
-        let mut anchors = TrustAnchors::new();
+    /// The publishers as the checks take them, beside others.
+    pub(super) fn added_to(&self, mut anchors: TrustAnchors) -> Result<TrustAnchors, ConfigError> {
         for (id, provider) in &self.trusted_providers {
             let path = format!("trust.trusted_providers.{id}");
             let provider_id: ProviderId = id.parse().map_err(|error| unfit(&path, error))?;

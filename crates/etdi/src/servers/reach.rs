@@ -28,7 +28,7 @@ impl EtdiClient {
                 let mut options = self.options();
                 options.on_notification = Some(Arc::new(told));
                 let (connection, peer) = self.start(program, options).await?;
-                Ok((Caller::new(connection.clone()), peer, Ending::Process(connection)))
+                Ok((Caller::new(connection.clone()), peer, Ending::Stream(connection)))
             }
             #[cfg(feature = "http")]
             Kind::Url(target) => {
@@ -37,7 +37,35 @@ impl EtdiClient {
                 let ending = Ending::Http(connection.clone());
                 Ok((Caller::new(connection), Peer::new(identity), ending))
             }
+            #[cfg(feature = "websocket")]
+            Kind::WebSocket(target) => {
+                let (io, identity) = target.open().await?;
+                Ok(self.stream(io, identity, told))
+            }
+            #[cfg(feature = "unix")]
+            Kind::Unix(path, identity) => {
+                if !identity.is_stdio() {
+                    return Err(Error::SocketIdentity { identity });
+                }
+                let io = mcp_transport::unix::open(&path).await;
+                let io = io.map_err(mcp_transport::Error::from)?;
+                Ok(self.stream(io, *identity, told))
+            }
         }
+    }
+
+    /// A connection over bytes that go both ways.
+    #[cfg(any(feature = "unix", feature = "websocket"))]
+    fn stream(
+        &self,
+        io: mcp_transport::Io,
+        identity: etdi_core::identity::ServerIdentity,
+        told: impl Fn(ServerNotification) + Send + Sync + 'static,
+    ) -> (Caller, Peer, Ending) {
+        let mut options = self.options();
+        options.on_notification = Some(Arc::new(told));
+        let connection = mcp_transport::connect_with(io, options);
+        (Caller::new(connection.clone()), Peer::new(identity), Ending::Stream(connection))
     }
 
     /// A service with the time that a server may take, and with a cache before it.

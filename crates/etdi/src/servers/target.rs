@@ -1,14 +1,19 @@
 //! Where a server is, and what is closed with it.
 
 use std::fmt;
+#[cfg(feature = "unix")]
+use std::path::PathBuf;
 
+#[cfg(feature = "unix")]
+use etdi_core::identity::ServerIdentity;
 use etdi_core::verify::Peer;
 use mcp_transport::Connection;
 use mcp_types::{Caller, ExchangeService};
 
 use crate::Program;
 
-/// Where a server is: a program to start, a URL to dial, or a service that is there already.
+/// Where a server is: a program to start, a URL to dial, a socket to open, or a service that is there
+/// already.
 ///
 /// ```
 /// use etdi::Target;
@@ -22,6 +27,10 @@ pub(super) enum Kind {
     Program(Program),
     #[cfg(feature = "http")]
     Url(Box<crate::http::HttpTarget>),
+    #[cfg(feature = "websocket")]
+    WebSocket(Box<crate::websocket::WebSocketTarget>),
+    #[cfg(feature = "unix")]
+    Unix(PathBuf, Box<ServerIdentity>),
     Service(Caller, Box<Peer>),
 }
 
@@ -43,7 +52,31 @@ impl Target {
         Self(Kind::Url(Box::new(target)))
     }
 
-    /// Any service: a server in this process, a WebSocket, a Unix socket. `peer` is what this side
+    /// A server behind a WebSocket, by its `ws://` URL.
+    #[cfg(feature = "websocket")]
+    pub fn web_socket(target: impl Into<crate::websocket::WebSocketTarget>) -> Self {
+        Self(Kind::WebSocket(Box::new(target.into())))
+    }
+
+    /// A server behind a Unix socket, and how its attestations name it: as a package or by its
+    /// instance key, like a program's. A URL is refused when it is connected to, because nothing
+    /// was dialled and no TLS stands behind it.
+    ///
+    /// ```
+    /// use etdi::Target;
+    /// use etdi::core::identity::ServerIdentity;
+    ///
+    /// let notes = ServerIdentity::package("pkg:cargo/notes")?;
+    /// let target = Target::unix_socket("/run/user/1000/notes.sock", notes);
+    /// assert_eq!(format!("{target:?}"), "Target(\"/run/user/1000/notes.sock\")");
+    /// # Ok::<(), etdi::core::identity::IdentityError>(())
+    /// ```
+    #[cfg(feature = "unix")]
+    pub fn unix_socket(path: impl Into<PathBuf>, identity: ServerIdentity) -> Self {
+        Self(Kind::Unix(path.into(), Box::new(identity)))
+    }
+
+    /// Any service: a server in this process, or a connection of one's own. `peer` is what this side
     /// knows of it by itself.
     pub fn service(service: impl ExchangeService, peer: Peer) -> Self {
         Self(Kind::Service(Caller::new(service), Box::new(peer)))
@@ -76,6 +109,10 @@ impl fmt::Debug for Target {
             Kind::Program(program) => program.argv().join(" "),
             #[cfg(feature = "http")]
             Kind::Url(target) => target.url().to_owned(),
+            #[cfg(feature = "websocket")]
+            Kind::WebSocket(target) => target.url().to_owned(),
+            #[cfg(feature = "unix")]
+            Kind::Unix(path, _) => path.display().to_string(),
             Kind::Service(_, peer) => peer.identity.to_string(),
         };
         f.debug_tuple("Target").field(&shown).finish()
@@ -85,7 +122,8 @@ impl fmt::Debug for Target {
 /// What is behind a session, to be closed with it.
 #[derive(Clone)]
 pub(crate) enum Ending {
-    Process(Connection),
+    /// Bytes: with a program it ends the program too.
+    Stream(Connection),
     #[cfg(feature = "http")]
     Http(mcp_transport::http::HttpConnection),
     None,
@@ -94,7 +132,7 @@ pub(crate) enum Ending {
 impl Ending {
     pub(super) async fn close(&self) {
         match self {
-            Self::Process(connection) => connection.close().await,
+            Self::Stream(connection) => connection.close().await,
             #[cfg(feature = "http")]
             Self::Http(connection) => connection.close().await,
             Self::None => {}
