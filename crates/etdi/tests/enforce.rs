@@ -14,7 +14,7 @@ use etdi::core::identity::ServerIdentity;
 use etdi::core::layer::Enforce;
 use etdi::core::level::SecurityLevel;
 use etdi::core::policy::LocalRules;
-use etdi::{EtdiServerConfig, secure};
+use etdi::{Callers, EtdiServerConfig, secure};
 use mcp_server::{server, tool};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -76,12 +76,14 @@ async fn start(config: EtdiServerConfig) -> Vec<String> {
 
 #[tokio::test]
 async fn strict_only_warns_at_start_of_each_tool_that_anybody_can_call() {
+    let home = tempfile::tempdir().unwrap();
     let config = |enforce: Enforce, level: SecurityLevel| {
         let identity = ServerIdentity::package("pkg:cargo/bank").unwrap();
         EtdiServerConfig::new(identity)
             .on_unsigned(|_, _| ())
             .auditor(Arc::new(MemoryAuditor::default()))
             .engine(Arc::new(LocalRules::of(level)))
+            .callers(Callers::at(home.path().join("clients")))
             .enforce(enforce)
             .level(level)
     };
