@@ -21,10 +21,13 @@ use serde::Serialize;
 use crate::{Error, EtdiClient, Session, VerificationStatus};
 
 mod listed;
+mod observed;
 mod reach;
 mod target;
 
 pub use listed::{DiscoveredTool, InvalidToolId, Stats, ToolId, VersionChange};
+use observed::Observations;
+pub use observed::Observed;
 use target::Ending;
 pub use target::Target;
 
@@ -35,6 +38,7 @@ pub(crate) struct Servers {
     calls: AtomicU64,
     refused: AtomicU64,
     failed: AtomicU64,
+    observed: Observations,
 }
 
 #[derive(Clone)]
@@ -271,6 +275,7 @@ impl EtdiClient {
                 Err(_) => &servers.failed,
             };
             count.fetch_add(1, Ordering::Relaxed);
+            servers.observed.note(&id, &result, self.now());
         }
         result
     }

@@ -85,5 +85,12 @@ async fn what_is_counted() {
         assert_eq!(counted, if enable { (1, 1, 0, 1, 1) } else { (0, 0, 0, 0, 0) });
         let invoked = stats.events.get(EventKind::ToolInvoked.name());
         assert_eq!(invoked, enable.then_some(&1));
+        let observed = client.observed();
+        let of = |tool: &str| observed.get(&crate::ToolId::new("notes", tool));
+        let plain = of("plain").map(|seen| (seen.answered, seen.errors, seen.refused, seen.failed));
+        assert_eq!(plain, enable.then_some((1, 0, 0, 0)));
+        let nothing = of("nothing").map(|seen| (seen.answered, seen.refused, seen.failed));
+        assert_eq!(nothing, enable.then_some((0, 1, 0)));
+        assert!(of("plain").is_none_or(|seen| seen.last.0 > 0));
     }
 }
