@@ -36,7 +36,7 @@ pub use memory::MemoryStore;
 pub use reason::Reason;
 pub use refusal::Refusal;
 pub use review::{Approvals, Approved};
-pub(crate) use review::{Owed, Step};
+pub(crate) use review::{Owed, Step, looks};
 pub(crate) use store::is_back;
 pub use store::{ApprovalStore, CLOCK_TOLERANCE, Listing, Seen, StoreError};
 

@@ -178,6 +178,9 @@ pub enum ClientKeyError {
     /// There is no room for more clients.
     #[error("{0} clients were taken on first use already, remove some with `etdi keys revoke`")]
     Full(usize),
+    /// There is no room for another key in the file.
+    #[error("the list of known clients is full, remove some with `etdi keys revoke`")]
+    Crowded,
     /// What is kept cannot be read or written.
     #[error("the list of known clients cannot be used: {0}")]
     Store(String),

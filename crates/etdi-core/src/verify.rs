@@ -297,16 +297,18 @@ impl Verifier {
         if self.revocations.is_none() && !self.proofs.iter().any(|one| one.prepares()) {
             return;
         }
-        let asked = Box::pin(self.ask_issuers(tools, manifest, now));
-        _ = within(asked, self.runtime.as_deref(), self.deadline).await;
-    }
-
-    async fn ask_issuers(&self, tools: &[RawTool], manifest: &[String], now: UnixTime) {
         let tools = tools.iter().flat_map(|tool| tool.attestations()).map(String::as_str);
         let tools = tools.map(|text| (StatementType::Tool, text));
         let manifest = manifest.iter().take(MAX_SIGNERS);
         let all = tools.chain(manifest.map(|text| (StatementType::Manifest, text.as_str())));
         let all: Vec<(StatementType, &str)> = all.collect();
+        // Each has its own time: hosts that stall over keys must not keep what was revoked from us.
+        let (runtime, time) = (self.runtime.as_deref(), self.deadline);
+        _ = within(Box::pin(self.ask_for_keys(&all, now)), runtime, time).await;
+        _ = within(Box::pin(self.ask_what_is_revoked(&all, now)), runtime, time).await;
+    }
+
+    async fn ask_for_keys(&self, all: &[(StatementType, &str)], now: UnixTime) {
         let epoch = self.epoch();
         // What was checked and still counts needs no key.
         let unknown = all.iter().filter(|(kind, text)| {
@@ -319,14 +321,15 @@ impl Verifier {
                 verifier.prepare(&proofs, now).await;
             }
         }
-        if let Some(revocations) = &self.revocations {
-            // Only of issuers who verifiably said something: a server must not choose whom we ask.
-            let asked = all.iter().filter(|_| revocations.asks());
-            let issuers = asked.filter_map(|(kind, text)| {
-                Some(self.known_evidence(text, *kind, now).ok()?.issuer)
-            });
-            revocations.refresh(issuers.collect(), &self.freshness, &self.proofs, now).await;
-        }
+    }
+
+    async fn ask_what_is_revoked(&self, all: &[(StatementType, &str)], now: UnixTime) {
+        let Some(revocations) = &self.revocations else { return };
+        // Only of issuers who verifiably said something: a server must not choose whom we ask.
+        let asked = all.iter().filter(|_| revocations.asks());
+        let issuers = asked
+            .filter_map(|(kind, text)| Some(self.known_evidence(text, *kind, now).ok()?.issuer));
+        revocations.refresh(issuers.collect(), &self.freshness, &self.proofs, now).await;
     }
 
     /// Refuses a statement that was taken back.

@@ -27,6 +27,7 @@ mod warn;
 use read::Read;
 pub(crate) use together::{Owed, Step};
 use warn::Names;
+pub(crate) use warn::looks;
 
 /// A value that a user accepted, with the approval that says so.
 ///

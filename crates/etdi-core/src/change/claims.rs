@@ -25,7 +25,7 @@ pub(super) fn compare(found: Changes, before: &[Claimed], after: &[Claimed]) -> 
         };
         let members: [(&str, Get, Place); 2] = [
             ("src", |one| one.source.as_ref(), repository),
-            ("slsa", |one| one.slsa.as_ref(), origin),
+            ("slsa", |one| one.slsa.as_ref(), folder),
         ];
         for (member, get, place) in members {
             let (old, new) = (text(&old, get), text(&new, get));
@@ -86,6 +86,16 @@ fn repository(source: &str) -> &str {
     }
 }
 
+/// A URL without its last segment, which every build changes: who shares a host with others is told
+/// from them by the rest.
+fn folder(url: &str) -> &str {
+    let plain = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "._-+".contains(c));
+    match url.rsplit_once('/') {
+        Some((before, last)) if before.len() > origin(url).len() && plain(last) => before,
+        _ => url,
+    }
+}
+
 /// Scheme and authority of a URL; all of a text that is none.
 fn origin(url: &str) -> &str {
     let Some((scheme, rest)) = url.split_once("://") else { return url };
@@ -128,6 +138,26 @@ mod tests {
         let machine = |at: &str| [word(Some(&format!("git+ssh://git@{at}")), None)];
         let changes = Changes::default().and_claims(&machine("acme"), &machine("evil"));
         assert_eq!(changes.gravity(), Some(Gravity::Powerful));
+    }
+
+    #[test]
+    fn another_build_is_an_update_and_another_project_is_not() {
+        let proof = |url: &str| {
+            let mut claimed = Claimed::new("https://acme.example".parse().unwrap());
+            claimed.slsa = Some(url.to_owned());
+            [claimed]
+        };
+        let old = proof("https://git.example/acme/notes/1.0.intoto.jsonl");
+        for (new, gravity) in [
+            ("https://git.example/acme/notes/1.1.intoto.jsonl", Gravity::Cosmetic),
+            ("https://git.example/evil/notes/1.0.intoto.jsonl", Gravity::Powerful),
+            ("https://git.example/acme/notes/x?y=/1.0.intoto.jsonl", Gravity::Powerful),
+            ("https://git.evil/acme/notes/1.0.intoto.jsonl", Gravity::Powerful),
+            ("https://git.example/1.0.intoto.jsonl", Gravity::Powerful),
+        ] {
+            let changes = Changes::default().and_claims(&old, &proof(new));
+            assert_eq!(changes.gravity(), Some(gravity), "{new}");
+        }
     }
 
     #[test]

@@ -15,6 +15,10 @@ use crate::time::UnixTime;
 
 const NAME: &str = "clients.json";
 
+/// How long keys that were taken on first use may make the file: room is left for those whom an
+/// operator names or removes.
+const FIRST_USE_LENGTH: usize = MAX_LENGTH / 4 * 3;
+
 /// [`KnownClients`] that several processes share by a file: an operator adds and removes keys while
 /// servers run, which look at the file at most once a second. While it cannot be read, nobody is
 /// known.
@@ -60,7 +64,7 @@ impl FileClients {
         key: &VerifyingKey,
         now: UnixTime,
     ) -> Result<(), ClientKeyError> {
-        self.change(|clients| clients.trust(name, key.clone(), now))
+        self.change(MAX_LENGTH, |clients| clients.trust(name, key.clone(), now))
     }
 
     /// Forgets a key. Says whether it was known.
@@ -69,7 +73,7 @@ impl FileClients {
     ///
     /// When the file cannot be read or written.
     pub fn remove(&self, key: KeyId) -> Result<bool, ClientKeyError> {
-        self.change(|clients| Ok(clients.remove(key)))
+        self.change(MAX_LENGTH, |clients| Ok(clients.remove(key)))
     }
 
     /// All that are known.
@@ -91,15 +95,21 @@ impl FileClients {
         Ok(clients)
     }
 
-    /// Reads, changes and writes under the lock of the directory.
-    fn change<T>(
+    /// Reads, changes and writes under the lock of the directory; what would be longer than `most`
+    /// bytes, and so could not be read again, is not written.
+    pub(super) fn change<T>(
         &self,
+        most: usize,
         change: impl FnOnce(&KnownClients) -> Result<T, ClientKeyError>,
     ) -> Result<T, ClientKeyError> {
         let _lock = self.disk.lock().map_err(store)?;
         let clients = self.load()?;
         let result = change(&clients)?;
-        self.disk.write(NAME, clients.to_json().as_bytes()).map_err(store)?;
+        let text = clients.to_json();
+        if text.len() > most {
+            return Err(ClientKeyError::Crowded);
+        }
+        self.disk.write(NAME, text.as_bytes()).map_err(store)?;
         let mut state = self.state();
         state.clients = Arc::new(clients);
         (state.looked, state.version, state.broken) = (None, self.version(), None);
@@ -156,7 +166,8 @@ impl ClientKeys for FileClients {
     ) -> BoxFuture<'a, Result<(), ClientKeyError>> {
         Box::pin(async move {
             if self.current(now)?.keep(client)? {
-                self.change(|clients| clients.keep(client))?;
+                // Strangers leave room for those whom the operator names or removes.
+                self.change(FIRST_USE_LENGTH, |clients| clients.keep(client))?;
             }
             Ok(())
         })

@@ -147,6 +147,39 @@ fn a_damaged_list_knows_nobody() {
 }
 
 #[test]
+fn strangers_leave_room_in_the_file() {
+    let directory =
+        std::env::temp_dir().join(format!("etdi-clients-{}", crate::random::id().unwrap()));
+    let server = FileClients::open(&directory, || KnownClients::new().taking_first_use()).unwrap();
+    // Keys of other algorithms are long, so that the bound of their number comes too late.
+    let crowd = |clients: &KnownClients| {
+        while clients.to_json().len() < MAX_LENGTH / 4 * 3 - 2_000 {
+            for _ in 0..8 {
+                let one = key();
+                let key = one.verifying_key().clone();
+                let name = "x".repeat(64);
+                let one = Client { name, key, trust: ClientTrust::FirstUse, since: NOW };
+                clients.write().insert(one.key.id(), Arc::new(one));
+            }
+        }
+        Ok(())
+    };
+    server.change(MAX_LENGTH, crowd).unwrap();
+    let full = (0..20).find_map(|_| {
+        let one = key();
+        let caller = Introduction::new(one.id()).bringing(one.verifying_key());
+        let found = block_on(server.find(caller, NOW)).unwrap();
+        block_on(server.seen(&found, NOW)).err()
+    });
+    assert_eq!(full, Some(ClientKeyError::Crowded));
+    let alice = key();
+    server.trust("alice", alice.verifying_key(), NOW).unwrap();
+    assert_eq!(server.known(alice.id(), NOW.plus(1)).unwrap().name, "alice");
+    assert!(server.list().unwrap().len() < MAX_FIRST_USE);
+    let _ = std::fs::remove_dir_all(&directory);
+}
+
+#[test]
 fn processes_share_a_file() {
     let directory =
         std::env::temp_dir().join(format!("etdi-clients-{}", crate::random::id().unwrap()));

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::ForkError;
 use crate::definition::{RawTool, ToolDefinition};
+use crate::ijson::{Document, Limits};
 use crate::permission::{Permission, Scope};
 use crate::wire::{self, CallConstraints, Provider, RequestSigning, ToolBlock};
 
@@ -122,6 +123,9 @@ impl DefinitionView {
     /// spellings, or a permission is none.
     pub fn read(text: &str) -> Result<Self, ForkError> {
         let refused = |why| Err(unreadable(why));
+        if Document::parse(text, Limits::STATEMENT).is_err() {
+            return refused("it is no JSON that has one meaning: a member may stand there twice");
+        }
         let mut members: Map<String, Value> = match serde_json::from_str(text) {
             Ok(members) => members,
             Err(_) => return refused("it is no JSON object"),
@@ -303,6 +307,15 @@ mod tests {
 
     fn value(text: &str) -> Value {
         serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_refused() {
+        let twice = WHOLE.replace(
+            "\"require_request_signing\":true",
+            "\"require_request_signing\":true,\"require_request_signing\":false",
+        );
+        assert!(DefinitionView::read(&twice).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::RevocationError;
-use super::list::{Revoked, things};
+use super::list::{Revoked, outruns, things};
 use crate::identity::ProviderId;
 use crate::ijson::{Document, Limits};
 use crate::time::UnixTime;
@@ -61,8 +61,12 @@ impl State {
         }
         state.revoked_here = things(&state.here).map_err(damaged)?;
         for known in state.issuers.values_mut() {
-            if let Some(list) = &known.list {
+            if let Some(list) = &mut known.list {
                 known.revoked = things(&list.revoked).map_err(damaged)?;
+                // Kept before numbers had a bound: it would silence its issuer for good.
+                if outruns(list.seq, list.iat) {
+                    list.seq = list.iat;
+                }
             }
         }
         Ok(state)

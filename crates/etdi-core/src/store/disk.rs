@@ -80,13 +80,25 @@ impl Disk {
     }
 
     /// Whose directory it is: a directory of somebody else is open to them whatever its mode. What
-    /// this process makes says who it is; where it can make nothing, it has nothing to lose either.
+    /// this process makes says who it is; where it may make nothing, it has nothing to lose either.
     #[cfg(unix)]
     fn owned(&self, metadata: &std::fs::Metadata) -> Result<(), StoreError> {
         use std::os::unix::fs::MetadataExt;
-        let probe = self.path(&format!("owner.{}", std::process::id()));
+        // A name that whoever owns the directory cannot have taken beforehand.
+        let probe = self.path(&format!("owner.{}", super::vault::new_id()?));
         let made = private().create_new(true).open(&probe).and_then(|file| file.metadata());
-        let Ok(ours) = made else { return Ok(()) };
+        let ours = match made {
+            Ok(ours) => ours,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                return Ok(());
+            }
+            Err(error) => return Err(failed("look at", &probe)(error)),
+        };
         let _ = std::fs::remove_file(&probe);
         if ours.uid() == metadata.uid() {
             return Ok(());

@@ -568,7 +568,7 @@ fn is_record(name: &str) -> bool {
             && [super::APPROVAL, super::SERVER, SEVERAL].iter().any(|one| name.starts_with(one))
 }
 
-fn new_id() -> Result<String, ProtectionError> {
+pub(super) fn new_id() -> Result<String, ProtectionError> {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).map_err(|_| ProtectionError::Random)?;
     Ok(base64url::encode(&bytes))

@@ -41,7 +41,7 @@ pub(super) fn names(home: &Home) -> Result<Vec<String>, Failure> {
 /// Whether there is a key of a name.
 pub(super) fn exists(home: &Home, name: &str) -> bool {
     let there = |suffix| home.path().join("keys").join(format!("{name}.{suffix}")).exists();
-    there("pem") || there("jwks")
+    there("pem") || there("jwks") || there("keyring")
 }
 
 /// Whether the private half is sealed.

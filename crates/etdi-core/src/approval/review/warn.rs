@@ -115,7 +115,7 @@ fn approved_scopes(approval: &Approval) -> Vec<Scope> {
 
 /// What a name looks like, by the skeletons of UTS 39, section 4, of letters and digits alone: once
 /// of the name in lower case and once as it stands, since `I` looks like `l` and `i` does not.
-fn looks(name: &str) -> Vec<String> {
+pub(crate) fn looks(name: &str) -> Vec<String> {
     let look = |text: &str| -> String {
         let seen: String = skeleton(text).filter(|c| c.is_alphanumeric()).collect();
         seen.to_lowercase()

@@ -210,3 +210,24 @@ fn an_answer_that_grants_too_little_is_stored_and_not_enough() {
     assert_eq!(listed, ["a", "b"]);
     assert_eq!(place.tools(), ["a", "b", "c"]);
 }
+
+#[test]
+fn a_twin_in_the_same_listing_is_told_of() {
+    let place = Place::new("twin");
+    let named = TOOLS.into_iter().chain(["transfer", "Transfer"]);
+    place.world.server.set(named.map(|name| tool(name, Some(SEARCH))));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let telling = told.clone();
+    place.list(
+        || NOW,
+        move |question, store| {
+            let alike = question.alike.iter().map(|key| key.tool.clone());
+            telling.lock().unwrap().push((question.facts.tool().to_owned(), alike.collect()));
+            yes(question, store)
+        },
+    );
+    let told: std::collections::BTreeMap<String, Vec<String>> =
+        told.lock().unwrap().drain(..).collect();
+    assert_eq!(told["transfer"], [""; 0]);
+    assert_eq!(told["Transfer"], ["transfer"]);
+}

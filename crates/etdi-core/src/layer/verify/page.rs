@@ -1,6 +1,6 @@
 //! What a page of a listing is worth: read, verified, compared, decided, kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mcp_types::{
@@ -13,7 +13,7 @@ use super::{
     Asking, Correlation, Entry, MAX_TOOLS, Review, ReviewOutcome, SOURCE, Verifying, store_failed,
     tell,
 };
-use crate::approval::{Approvals, Facts, Owed, Standing, Step};
+use crate::approval::{Approvals, Facts, Owed, Standing, Step, looks};
 use crate::definition::{DefinitionError, RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::layer::on_behalf;
@@ -101,6 +101,8 @@ impl Verifying {
         let mut begun = Vec::with_capacity(page.tools.len());
         let tools = page.tools.iter().zip(&raws).zip(checked).zip(&standings).zip(twice);
         let mut owed = Vec::new();
+        // What the names look like that are approved and not stored yet.
+        let mut fresh = HashSet::new();
         let mut failure = None;
         let mut since = now;
         let mut now_stored = self.generation().await?;
@@ -117,10 +119,20 @@ impl Verifying {
                     match self.unchanged(listed, standing, generation, asking, now) {
                         Some(review) => Stage::Done(review),
                         None => {
+                            let looks = looks(&listed.name);
+                            if looks.iter().any(|look| fresh.contains(look)) {
+                                // So that whoever is asked is told of its twin.
+                                let owed = std::mem::take(&mut owed);
+                                failure = failure.or(approvals.store_all(owed, now).await.err());
+                            }
                             let facts = self.facts(raw, standing);
+                            let before = owed.len();
                             let stage = self
                                 .begin(&approvals, facts, checked, asking, now, &mut owed)
                                 .await;
+                            if owed.len() > before {
+                                fresh.extend(looks);
+                            }
                             now_stored = self.generation().await?;
                             stage
                         }
