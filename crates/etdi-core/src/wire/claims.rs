@@ -104,7 +104,7 @@ pub struct ToolClaims {
     pub iss: ProviderId,
     /// The server and, behind `#`, the tool.
     pub sub: String,
-    /// [`DEFINITION_AUDIENCE`].
+    /// [`DEFINITION_AUDIENCE`](crate::wire::DEFINITION_AUDIENCE).
     pub aud: String,
     /// When it was said.
     pub iat: u64,
@@ -181,7 +181,7 @@ pub struct ManifestClaims {
     pub iss: ProviderId,
     /// The server.
     pub sub: String,
-    /// [`DEFINITION_AUDIENCE`].
+    /// [`DEFINITION_AUDIENCE`](crate::wire::DEFINITION_AUDIENCE).
     pub aud: String,
     /// When it was said.
     pub iat: u64,
@@ -209,7 +209,7 @@ pub struct ManifestClaims {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CallClaims {
-    /// The caller: [`KEY_ISSUER`] and the thumbprint of its key.
+    /// The caller: [`KEY_ISSUER`](crate::wire::KEY_ISSUER) and the thumbprint of its key.
     pub iss: String,
     /// The user or agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -249,7 +249,7 @@ pub struct CallClaims {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ChainClaims {
-    /// Who made it: [`KEY_ISSUER`] and the thumbprint of the calling server's instance key.
+    /// Who made it: [`KEY_ISSUER`](crate::wire::KEY_ISSUER) and the thumbprint of the calling server's instance key.
     pub iss: String,
     /// The calling server, as it names itself.
     pub srv: String,
@@ -303,11 +303,11 @@ pub struct Ancestor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReceiptClaims {
-    /// The server: [`KEY_ISSUER`] and the thumbprint of its instance key.
+    /// The server: [`KEY_ISSUER`](crate::wire::KEY_ISSUER) and the thumbprint of its instance key.
     pub iss: String,
     /// The server as its attestations name it.
     pub sub: String,
-    /// The caller: [`KEY_ISSUER`] and the thumbprint of the key that signed the call.
+    /// The caller: [`KEY_ISSUER`](crate::wire::KEY_ISSUER) and the thumbprint of the key that signed the call.
     pub aud: String,
     /// When it was said.
     pub iat: u64,
@@ -329,7 +329,7 @@ pub struct ReceiptClaims {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PossessionClaims {
-    /// The server: [`KEY_ISSUER`] and the thumbprint of its instance key.
+    /// The server: [`KEY_ISSUER`](crate::wire::KEY_ISSUER) and the thumbprint of its instance key.
     pub iss: String,
     /// The server as its attestations name it.
     pub aud: String,
@@ -352,7 +352,7 @@ pub struct PossessionClaims {
 pub struct RotationClaims {
     /// Whose keys.
     pub iss: ProviderId,
-    /// [`KEYS_AUDIENCE`].
+    /// [`KEYS_AUDIENCE`](crate::wire::KEYS_AUDIENCE).
     pub aud: String,
     /// When it was said.
     pub iat: u64,
@@ -372,7 +372,7 @@ pub struct RotationClaims {
 pub struct RevocationsClaims {
     /// Whose list.
     pub iss: ProviderId,
-    /// [`KEYS_AUDIENCE`].
+    /// [`KEYS_AUDIENCE`](crate::wire::KEYS_AUDIENCE).
     pub aud: String,
     /// When it was said.
     pub iat: u64,
