@@ -21,8 +21,8 @@ impl Form {
     /// The most instructions that an echo may take; with its envelope a call is twice as long.
     pub fn instructions(self) -> f64 {
         match self {
-            Self::Handshake => 18_000.0,
-            Self::Envelope => 25_000.0,
+            Self::Handshake => 16_000.0,
+            Self::Envelope => 20_000.0,
         }
     }
 }

@@ -31,7 +31,7 @@ impl WebForm {
         match self {
             Self::Stateless => 30.0,
             Self::Session => 40.0,
-            Self::Envelope => 38.0,
+            Self::Envelope => 25.0,
         }
     }
 
@@ -40,7 +40,7 @@ impl WebForm {
         match self {
             Self::Stateless => 40_000.0,
             Self::Session => 55_000.0,
-            Self::Envelope => 50_000.0,
+            Self::Envelope => 38_000.0,
         }
     }
 }
