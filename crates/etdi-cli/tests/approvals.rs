@@ -292,7 +292,7 @@ const TOKEN: &str = "gAAAAABpVzWlAAECAwQFBgcICQoLDA0OD5CusMx1Zf26_iLNx61aC0W0baT
 /// What a program of the user's does with settings that name no place, for the test below, which
 /// runs it in a user's environment.
 #[test]
-#[ignore = "needs a user's environment"]
+#[ignore = "run by the test below, in a user's environment"]
 fn a_program_with_settings() {
     use etdi::core::secret::Protection;
     let passphrase = std::env::var("ETDI_PASSPHRASE").ok();

@@ -181,10 +181,7 @@ struct Of<S>(S);
 
 impl<S: ExchangeService> Behind for Of<S> {
     fn start(&self, exchange: Exchange, cx: &mut Context<'_>) -> ExchangeFuture {
-        // Taken from here by the guarded call, because what a guard is given is moved once more.
-        let mut exchange = Some(exchange);
         let begin = || -> ExchangeFuture {
-            let Some(exchange) = exchange.take() else { return Box::pin(std::future::pending()) };
             let mut service = self.0.clone();
             match service.poll_ready(cx) {
                 Poll::Ready(Ok(())) => Box::pin(service.call(exchange)),
