@@ -18,7 +18,7 @@ use mcp_transport::http::{HttpConnectOptions, connect_http, connect_http_with};
 use mcp_transport::websocket::{self, WebSocketServer};
 use mcp_transport::{RateLayer, connect, unix};
 use mcp_types::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_tungstenite::client_async;
@@ -279,7 +279,11 @@ async fn routed(router: axum::Router) -> std::net::SocketAddr {
 }
 
 /// A stream of HTTP+SSE, read line by line.
-struct Events(tokio::io::BufReader<TcpStream>);
+struct Events {
+    stream: tokio::io::BufReader<TcpStream>,
+    /// What came in chunks and was not looked at yet.
+    text: Vec<u8>,
+}
 
 impl Events {
     async fn open(address: std::net::SocketAddr, path: &str) -> Self {
@@ -287,19 +291,40 @@ impl Events {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
-        Self(tokio::io::BufReader::new(stream))
+        let mut events = Self { stream: tokio::io::BufReader::new(stream), text: Vec::new() };
+        while events.head().await != "" {}
+        events
+    }
+
+    /// A line of the head, or before a chunk.
+    async fn head(&mut self) -> String {
+        let mut line = String::new();
+        let count = self.stream.read_line(&mut line).await.unwrap();
+        assert!(count > 0, "the stream ended");
+        line.trim().to_owned()
+    }
+
+    /// One line of the events, which may come in several chunks.
+    async fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.text.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.text.drain(..=end).collect();
+                return String::from_utf8(line).unwrap().trim().to_owned();
+            }
+            let size = usize::from_str_radix(&self.head().await, 16).unwrap();
+            let mut chunk = vec![0; size + 2];
+            self.stream.read_exact(&mut chunk).await.unwrap();
+            self.text.extend_from_slice(&chunk[..size]);
+        }
     }
 
     /// The data of the next event of this kind.
     async fn next(&mut self, event: &str) -> String {
         let mut here = false;
         loop {
-            let mut line = String::new();
-            let read = tokio::io::AsyncBufReadExt::read_line(&mut self.0, &mut line);
-            let count = tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
-            assert!(count > 0, "the stream ended");
-            here |= line.trim() == format!("event: {event}");
-            if let Some(data) = line.trim().strip_prefix("data: ").filter(|_| here) {
+            let line = tokio::time::timeout(Duration::from_secs(10), self.line()).await.unwrap();
+            here |= line == format!("event: {event}");
+            if let Some(data) = line.strip_prefix("data: ").filter(|_| here) {
                 return data.to_owned();
             }
         }

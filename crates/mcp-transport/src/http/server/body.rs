@@ -22,7 +22,21 @@ use super::sse_2024::Lines;
 /// slows its own call down and nothing is heaped up, and a body that is dropped cancels the call
 /// (revisions without a handshake).
 #[must_use = "a body does nothing unless it is read"]
-pub struct ResponseBody(pub(super) Kind);
+pub struct ResponseBody {
+    kind: Kind,
+    /// Of what came last, what did not go into its frame.
+    rest: Bytes,
+}
+
+/// Bytes in a frame at most. A connection writes frames through a buffer of its own (one plain write
+/// for head and body is cheaper than a gathered one), and what that grew to it keeps.
+const MOST_IN_FRAME: usize = 64 << 10;
+
+impl ResponseBody {
+    fn new(kind: Kind) -> Self {
+        Self { kind, rest: Bytes::new() }
+    }
+}
 
 pub(super) enum Kind {
     Whole(Option<Bytes>),
@@ -41,7 +55,12 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = match &mut self.0 {
+        let this = &mut *self;
+        if !this.rest.is_empty() {
+            let part = this.rest.split_to(this.rest.len().min(MOST_IN_FRAME));
+            return Poll::Ready(Some(Ok(Frame::data(part))));
+        }
+        let bytes = match &mut this.kind {
             Kind::Whole(bytes) => bytes.take(),
             Kind::Call(stream) => std::task::ready!(stream.poll_next(cx)),
             Kind::Post(stream) => std::task::ready!(stream.poll_next(cx)),
@@ -49,17 +68,23 @@ impl Body for ResponseBody {
             #[cfg(feature = "sse")]
             Kind::Lines(stream) => std::task::ready!(stream.poll_next(cx)),
         };
-        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+        Poll::Ready(bytes.map(|mut bytes| {
+            if bytes.len() > MOST_IN_FRAME {
+                this.rest = bytes.split_off(MOST_IN_FRAME);
+            }
+            Ok(Frame::data(bytes))
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, Kind::Whole(None))
+        matches!(self.kind, Kind::Whole(None)) && self.rest.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Whole(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+                let next = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact((self.rest.len() + next) as u64)
             }
             _ => SizeHint::default(),
         }
@@ -68,7 +93,7 @@ impl Body for ResponseBody {
 
 impl std::fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.kind {
             Kind::Whole(_) => "ResponseBody(whole)",
             _ => "ResponseBody(stream)",
         })
@@ -89,14 +114,14 @@ pub(super) fn events(text: Vec<u8>) -> Answer {
 
 /// A stream.
 pub(super) fn stream(kind: Kind) -> Answer {
-    let mut answer = Response::new(ResponseBody(kind));
+    let mut answer = Response::new(ResponseBody::new(kind));
     answer.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
     as_stream(answer)
 }
 
 /// An answer that says nothing but its status.
 pub(super) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(ResponseBody(Kind::Whole(None)));
+    let mut answer = Response::new(ResponseBody::new(Kind::Whole(None)));
     *answer.status_mut() = status;
     answer
 }
@@ -118,7 +143,7 @@ pub(super) fn unavailable(id: Option<&RequestId>, why: &ErrorObject) -> Answer {
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 fn whole(status: StatusCode, media: HeaderValue, text: Bytes) -> Answer {
-    let mut answer = Response::new(ResponseBody(Kind::Whole(Some(text))));
+    let mut answer = Response::new(ResponseBody::new(Kind::Whole(Some(text))));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, media);
     answer
@@ -130,4 +155,25 @@ fn as_stream(mut answer: Answer) -> Answer {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_answer_comes_in_parts_and_whole() {
+        let text: Vec<u8> = (0..200_000u32).map(|at| (at % 251) as u8).collect();
+        let mut body = json(StatusCode::OK, text.clone()).into_body();
+        assert_eq!(body.size_hint().exact(), Some(200_000));
+        let (mut seen, mut cx) = (Vec::new(), Context::from_waker(std::task::Waker::noop()));
+        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut cx) {
+            let part = frame.into_data().unwrap();
+            assert!(part.len() <= MOST_IN_FRAME, "{}", part.len());
+            seen.extend_from_slice(&part);
+            assert_eq!(body.size_hint().exact(), Some(200_000 - seen.len() as u64));
+            assert_eq!(body.is_end_stream(), seen.len() == text.len());
+        }
+        assert_eq!(seen, text);
+    }
 }

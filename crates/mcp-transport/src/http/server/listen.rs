@@ -138,7 +138,7 @@ async fn accept(
     // Dropped with this future, and all that they serve with them.
     let mut connections = JoinSet::new();
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(MOST_BUFFERED);
+    builder.max_buf_size(MOST_BUFFERED).writev(false);
     builder.timer(TokioTimer::new()).header_read_timeout(server.0.options.head_time);
     let door = AtPath::new(server);
     loop {
