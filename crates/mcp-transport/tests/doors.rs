@@ -292,7 +292,7 @@ impl Events {
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut events = Self { stream: tokio::io::BufReader::new(stream), text: Vec::new() };
-        while events.head().await != "" {}
+        while !events.head().await.is_empty() {}
         events
     }
 
