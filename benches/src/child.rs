@@ -75,10 +75,12 @@ pub fn flood(mut command: Command, calls: u32) -> anyhow::Result<u64> {
                 r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{{"message":"flood"}}}}}}"#
             );
             if input.write_all(format!("{call}\n").as_bytes()).is_err() {
-                return;
+                break;
             }
             counter.fetch_add(1, Ordering::Relaxed);
         }
+        // Kept open: a server that has ended tells no memory.
+        input
     });
     // Until the server has not taken a call for a while: nobody reads its answers.
     let mut before = u32::MAX;
@@ -100,7 +102,7 @@ pub fn flood(mut command: Command, calls: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse().ok());
-    let _ = writer.join();
+    drop(writer.join());
     child.wait()?;
     peak.context("the system does not tell a process's memory")
 }
