@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use mcp_types::{ErrorObject, RequestId, wire};
@@ -104,8 +106,24 @@ pub(super) type Answer = Response<ResponseBody>;
 
 /// A JSON text as the whole answer.
 pub(super) fn json(status: StatusCode, text: impl Into<Bytes>) -> Answer {
-    whole(status, HeaderValue::from_static("application/json"), text.into())
+    whole(status, JSON, text.into())
 }
+
+/// The same to a request that nobody looks at any more, in the room that its headers had: the
+/// connection reads the next request's headers into it again, and none is made anew for a call.
+pub(super) fn json_for(asked: &mut Asked, status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(ResponseBody::new(Kind::Whole(Some(text.into()))));
+    *answer.status_mut() = status;
+    if let Some(parts) = asked.take().as_mut().and_then(Arc::get_mut) {
+        parts.headers.clear();
+        std::mem::swap(answer.headers_mut(), &mut parts.headers);
+    }
+    answer.headers_mut().insert(CONTENT_TYPE, JSON);
+    answer
+}
+
+/// The request that is answered, but for its body.
+pub(super) type Asked = Option<Arc<Parts>>;
 
 /// All events of a stream that has ended already.
 pub(super) fn events(text: Vec<u8>) -> Answer {
@@ -140,6 +158,7 @@ pub(super) fn unavailable(id: Option<&RequestId>, why: &ErrorObject) -> Answer {
     answer
 }
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 fn whole(status: StatusCode, media: HeaderValue, text: Bytes) -> Answer {

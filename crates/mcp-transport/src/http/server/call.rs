@@ -21,7 +21,7 @@ use mcp_types::{
 };
 use tokio::time::Sleep;
 
-use super::body::{self, Answer, Kind};
+use super::body::{self, Answer, Asked, Kind};
 use super::shared::{Place, Shared};
 use super::sink::Sink;
 use crate::driver::guarded;
@@ -73,7 +73,11 @@ impl Call {
     }
 
     /// Polls for the answer's head; a call that became a stream is taken out of its place.
-    pub(super) fn poll_answer(place: &mut Option<Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+    pub(super) fn poll_answer(
+        place: &mut Option<Self>,
+        asked: &mut Asked,
+        cx: &mut Context<'_>,
+    ) -> Poll<Answer> {
         let Some(call) = place else { return Poll::Pending };
         let mut out = Vec::new();
         match call.poll_outcome(cx) {
@@ -84,7 +88,7 @@ impl Call {
                     out.reserve(USUAL);
                     let pause = outcome.as_ref().err().and_then(retry_after);
                     call.write_outcome(outcome, &mut out);
-                    let mut answer = body::json(status, out);
+                    let mut answer = body::json_for(asked, status, out);
                     if let Some(seconds) = pause {
                         answer.headers_mut().insert(RETRY_AFTER, seconds.into());
                     }

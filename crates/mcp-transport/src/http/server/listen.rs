@@ -227,6 +227,6 @@ impl Service<Request<Incoming>> for AtPath {
         let text = format!("there is nothing here, the endpoint is `{}`", shared.options.path);
         let error = ErrorObject::invalid_request(text);
         let answer = body::error(StatusCode::NOT_FOUND, None, &error);
-        ResponseFuture { body: None, state: State::answered(answer), page: None }
+        ResponseFuture { body: None, state: State::answered(answer), asked: None, page: None }
     }
 }

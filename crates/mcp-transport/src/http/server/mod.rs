@@ -88,7 +88,7 @@ pub use self::rest::RestServer;
 #[cfg(feature = "sse")]
 pub use self::sse_2024::SseServer;
 
-use self::body::Answer;
+use self::body::{Answer, Asked};
 use self::call::Call;
 use self::classify::{Door, Named, Said, classify};
 use self::legacy::Opening;
@@ -165,7 +165,7 @@ impl HttpServer {
         let page = origin.filter(|origin| self.0.guard.invites(origin)).cloned();
         // From here on it is handed from one to the next, and ends in the exchange's extensions.
         let state = self.0.admit(Arc::new(parts), page.as_ref()).unwrap_or_else(State::answered);
-        ResponseFuture { body: Some(body), state, page }
+        ResponseFuture { body: Some(body), state, asked: None, page }
     }
 }
 
@@ -206,6 +206,8 @@ pin_project! {
         #[pin]
         body: Option<B>,
         state: State,
+        // Kept for its room.
+        asked: Asked,
         // The web page that gets the answer, if it is of another host.
         page: Option<HeaderValue>,
     }
@@ -242,13 +244,14 @@ impl<B: Body> Future for ResponseFuture<B> {
                     let read = ready!(gathered.poll(body, shared.bodies(), cx));
                     let Some(parts) = parts.take() else { return Poll::Pending };
                     this.body.set(None);
+                    *this.asked = Some(parts.clone());
                     *this.state = match read {
                         Ok(bytes) => shared.post(parts, bytes, cx),
                         Err(why) => State::answered(unread(why, most)),
                     };
                 }
-                State::Calling { call } => break ready!(Call::poll_answer(call, cx)),
-                State::Posting { post } => break ready!(post.poll_answer(cx)),
+                State::Calling { call } => break ready!(Call::poll_answer(call, this.asked, cx)),
+                State::Posting { post } => break ready!(post.poll_answer(this.asked, cx)),
                 State::Opening { opening } => break ready!(opening.poll(cx)),
             }
         };

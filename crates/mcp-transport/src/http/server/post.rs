@@ -19,7 +19,7 @@ use mcp_types::{
 };
 use tokio::time::Sleep;
 
-use super::body::{self, Answer, Kind};
+use super::body::{self, Answer, Asked, Kind};
 use super::event_store::{EventPlace, EventStore, Storing};
 use super::outlet::{Leave, Outlet};
 use super::session::{Busy, Session, Worked};
@@ -338,10 +338,10 @@ impl Post {
     }
 
     /// The answer when all of it is there at once.
-    fn whole_answer(&self) -> Answer {
+    fn whole_answer(&self, asked: &mut Asked) -> Answer {
         let mut messages = std::iter::from_fn(|| self.outlet.next_message());
         match (messages.next(), messages.next()) {
-            (Some(only), None) if !self.cancelled => body::json(StatusCode::OK, only),
+            (Some(only), None) if !self.cancelled => body::json_for(asked, StatusCode::OK, only),
             // A batch that wants no answer.
             (None, _) if !self.cancelled => body::empty(StatusCode::ACCEPTED),
             (first, second) => {
@@ -369,12 +369,12 @@ pub(super) struct Held(pub(super) Option<Box<Post>>);
 
 impl Held {
     /// Polls for the answer's head; a POST that became a stream is taken out of its place.
-    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
+    pub(super) fn poll_answer(&mut self, asked: &mut Asked, cx: &mut Context<'_>) -> Poll<Answer> {
         let Some(post) = &mut self.0 else { return Poll::Pending };
         let handshake = matches!(post.of, Of::Handshake);
         let may_stream = !handshake && !post.shared.options.json_only;
         if post.poll_drive(if may_stream { 1 } else { usize::MAX }, cx) {
-            let answer = post.whole_answer();
+            let answer = post.whole_answer(asked);
             return Poll::Ready(match handshake {
                 true => post.shared.welcome(&post.session, answer),
                 false => answer,
