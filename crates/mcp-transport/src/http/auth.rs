@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use mcp_types::{BoxFuture, ErrorObject};
 
 /// Gives a client's HTTP requests what the server wants to see before it serves them.
@@ -90,6 +90,9 @@ pub struct Challenge<'a> {
     pub status: StatusCode,
     /// All headers of the answer, `WWW-Authenticate` among them.
     pub headers: &'a HeaderMap,
+    /// The `Authorization` header that the request bore: what was refused, which may be what another
+    /// request replaced meanwhile.
+    pub authorization: Option<&'a HeaderValue>,
     /// How many times this request was tried before, from 0; after the third try nobody is asked.
     pub attempt: u32,
 }

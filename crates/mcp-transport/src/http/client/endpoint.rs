@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -141,6 +141,7 @@ impl Endpoint {
             *request.method_mut() = method.clone();
             *request.uri_mut() = uri.clone();
             *request.headers_mut() = headers;
+            let authorization = request.headers().get(AUTHORIZATION).cloned();
             let answered = async { Some(self.http.request(request).await) };
             let answered = match patience {
                 Some(patience) => tokio::time::timeout(patience, answered).await.unwrap_or(None),
@@ -161,7 +162,8 @@ impl Endpoint {
                 return Ok(response);
             }
             let headers = response.headers();
-            let challenge = Challenge { target, status, headers, attempt };
+            let authorization = authorization.as_ref();
+            let challenge = Challenge { target, status, headers, authorization, attempt };
             match authorize.challenged(challenge).await? {
                 Reaction::TryAgain => {}
                 Reaction::GiveUp => return Ok(response),
