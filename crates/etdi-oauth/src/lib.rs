@@ -15,7 +15,10 @@
 //! that anybody can copy; the statement that is signed here holds a digest instead, and is useless
 //! as a token.
 //!
-//! What it leaves out so far: tokens, flows, the resource server's side.
+//! A client that is to be let in by a server has an `OAuthClient` behind the feature `client`: it is
+//! asked for headers and told of refusals, and does what lies between by itself.
+//!
+//! What it leaves out so far: the resource server's side.
 //!
 //! ```
 //! use etdi_oauth::AccessToken;
@@ -24,18 +27,47 @@
 //! assert_eq!(format!("{token:?}"), "AccessToken(…)", "a token does not get into logs");
 //! ```
 
+#[cfg(feature = "client")]
+mod client;
+mod clock;
 mod discovery;
+#[cfg(feature = "client")]
+mod dpop;
 mod fetch;
+#[cfg(feature = "client")]
+mod flow;
+#[cfg(feature = "client")]
+mod issuer;
 mod jwks;
 #[cfg(test)]
 mod scripted;
+mod secret;
 mod shelf;
 mod token;
+#[cfg(feature = "client")]
+mod web;
 
+#[cfg(feature = "client")]
+pub use client::{
+    AskWith, AssertionFile, AssertionSource, DpopUse, Interaction, InteractionError, Loopback,
+    MemoryTokens, OAuthClient, OAuthClientBuilder, Paste, Redirection, SealedTokens, TokenStore,
+    open_browser, token_store_contract,
+};
+pub use clock::Clock;
 pub use discovery::Discovery;
+#[cfg(feature = "client")]
+pub use dpop::DpopKey;
 pub use fetch::{
     Fetch, FetchError, FetchRequest, FetchResponse, GuardedFetch, Method, Resolve, Rules,
     SystemResolver,
 };
+#[cfg(feature = "client")]
+pub use flow::{
+    ApplicationType, AuthChallenge, AuthorizationRequest, AuthorizationUrl, ClientAuthentication,
+    ClientMetadata, DeviceCode, Exchange, OAuthError, RegisteredClient, TokenEndpoint, TokenType,
+};
+#[cfg(feature = "client")]
+pub use issuer::{ResourceMetadata, ServerMetadata};
 pub use jwks::{CachedKey, JwksCache, JwksError, JwksSettings};
-pub use token::{AccessToken, TokenError, TokenSource};
+pub use secret::SecretText;
+pub use token::{AccessToken, TokenError, TokenScheme, TokenSource, Tokens};

@@ -4,7 +4,7 @@ use etdi_core::time::UnixTime;
 use mcp_types::BoxFuture;
 use zeroize::Zeroizing;
 
-use crate::FetchError;
+use crate::{FetchError, SecretText};
 
 /// An access token. It does not show itself and is wiped when it is dropped.
 #[derive(Clone)]
@@ -27,6 +27,60 @@ impl std::fmt::Debug for AccessToken {
         f.write_str("AccessToken(…)")
     }
 }
+
+/// How a token is shown: as the scheme of the `Authorization` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenScheme {
+    /// By itself (RFC 6750).
+    Bearer,
+    /// With a proof of the key to which it is bound (RFC 9449).
+    DPoP,
+}
+
+impl TokenScheme {
+    /// Its name, as a header has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::DPoP => "DPoP",
+        }
+    }
+}
+
+/// What a token endpoint gave.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Tokens {
+    /// The access token.
+    pub access: AccessToken,
+    /// How it is shown.
+    pub scheme: TokenScheme,
+    /// When it was given.
+    pub issued: UnixTime,
+    /// When it ends, if the issuer says so.
+    pub expires: Option<UnixTime>,
+    /// What gives the next one.
+    pub refresh: Option<SecretText>,
+    /// The scopes that it has: those that the issuer names, else those that were asked for.
+    pub scopes: Vec<String>,
+    /// Who logged in, for a client that may want to know. Nothing here reads it.
+    pub id_token: Option<SecretText>,
+}
+
+impl Tokens {
+    /// Whether the access token holds at `now` and for a while: half a minute, or a quarter of its
+    /// life where that is shorter.
+    pub fn holds(&self, now: UnixTime) -> bool {
+        self.expires.is_none_or(|expires| {
+            let life = expires.seconds().saturating_sub(self.issued.seconds());
+            now.plus(SKEW.min(life / 4)) < expires
+        })
+    }
+}
+
+/// For how many seconds before its end a token is not used any more.
+const SKEW: u64 = 30;
 
 /// Gives tokens for a resource, and renews them before they end.
 pub trait TokenSource: Send + Sync {
