@@ -4,8 +4,9 @@
 //! (`MCP_CONFORMANCE_SCENARIO`, `_PROTOCOL_VERSION`, `_CONTEXT`).
 
 use std::env;
+use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use mcp_client::types::{
     ClientCapabilitiesElicitation, ExchangeService, Implementation, JsonSchema, RawText,
 };
@@ -14,13 +15,12 @@ use mcp_transport::Era;
 use mcp_transport::http::{HttpConnectOptions, connect_http_with};
 use serde::{Deserialize, Serialize};
 
+mod login;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let url = env::args().next_back().context("say where the server is")?;
     let scenario = env::var("MCP_CONFORMANCE_SCENARIO").unwrap_or_default();
-    if scenario.starts_with("auth/") {
-        bail!("authorization is not there yet");
-    }
     let mut options = HttpConnectOptions::new(Implementation::new(
         "conformance_client",
         env!("CARGO_PKG_VERSION"),
@@ -29,6 +29,9 @@ async fn main() -> anyhow::Result<()> {
     if env::var("MCP_CONFORMANCE_PROTOCOL_VERSION").is_ok_and(|version| version.starts_with("2025"))
     {
         options.config.era = Some(Era::Legacy);
+    }
+    if scenario.starts_with("auth/") {
+        options.authorize = Some(Arc::new(login::client(&url, &scenario).await?));
     }
     options.config.client_capabilities.elicitation = Some(ClientCapabilitiesElicitation::new());
     let connection = connect_http_with(&url, options)?;
@@ -91,6 +94,12 @@ async fn play<S: ExchangeService>(scenario: &str, client: &Client<S>) -> anyhow:
             let tool = tools.iter().find(|tool| tool.name == "json_schema_2020_12_tool");
             let schema = tool.context("the tool is not listed")?.input_schema.clone();
             client.call_tool("json_schema_echo", &Echo { schema }).await?;
+        }
+        "auth/scope-step-up"
+        | "auth/authorization-server-migration"
+        | "auth/dpop"
+        | "auth/dpop-nonce" => {
+            client.call_tool("test-tool", &nothing).await?;
         }
         // Each tool that is listed, and was not left out, is called.
         "elicitation-sep1034-client-defaults"
