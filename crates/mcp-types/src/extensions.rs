@@ -31,6 +31,16 @@ impl Extensions {
         }
     }
 
+    /// Puts all values of `other` in, in place of earlier ones of their types; both share them.
+    pub fn merge(&mut self, other: &Self) {
+        for (id, value) in &other.0 {
+            match self.0.iter_mut().find(|(known, _)| known == id) {
+                Some((_, place)) => *place = value.clone(),
+                None => self.0.push((*id, value.clone())),
+            }
+        }
+    }
+
     /// Takes the value of type `T` out; whether there was one.
     pub fn remove<T: Send + Sync + 'static>(&mut self) -> bool {
         let (id, before) = (TypeId::of::<T>(), self.0.len());

@@ -131,7 +131,7 @@ pub use listed::{BadItem, Items, Listed};
 pub use members::{Members, Meta, keys};
 pub use mirrored::{MirroredParams, Unreadable};
 pub use notifier::{Closed, NotificationSink, Notifier};
-pub use principal::{ClientCertificate, Principal};
+pub use principal::{ClientCertificate, Principal, TokenClaims};
 pub use runtime::{BoxFuture, Busy, Runtime};
 pub use schema::JsonSchema;
 pub use text::RawText;

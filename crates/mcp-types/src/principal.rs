@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::RawText;
+
 /// A caller whose identity a verifying layer has established.
 ///
 /// Plain data that lives in an exchange's extensions. It has no `Deserialize`: no message can
@@ -46,6 +48,37 @@ impl ClientCertificate {
     /// thumbprint. Another certificate of the same name is another principal.
     pub fn principal(&self) -> Principal {
         Principal::new(Self::ISSUER, &*self.thumbprint)
+    }
+}
+
+/// What a verified access token says beside the [`Principal`]: its claims, as the text of one JSON
+/// object.
+///
+/// The layer that verified the token puts it into the exchange's extensions; a handler reads it as a
+/// type of its own. Like [`Principal`] it cannot be read from a message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenClaims(RawText);
+
+impl TokenClaims {
+    /// The claims of a token, which whoever calls this has verified.
+    pub fn new(text: RawText) -> Self {
+        Self(text)
+    }
+
+    /// The claims as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// When they are no `T`; the error names the claim that does not fit.
+    pub fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, crate::DecodeError> {
+        self.0.parse()
+    }
+}
+
+impl std::fmt::Debug for TokenClaims {
+    /// Claims are about a person, and are not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenClaims(…)")
     }
 }
 
