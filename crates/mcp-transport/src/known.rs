@@ -2,14 +2,14 @@
 
 use std::task::{Context, Poll};
 
-use mcp_types::{Exchange, ExchangeService, Principal};
+use mcp_types::{Exchange, ExchangeService, Extensions};
 use tower_service::Service;
 
-/// Puts the principal of a connection on each of its exchanges.
+/// Puts what is known of a connection, who opened it first of all, on each of its exchanges.
 #[derive(Clone)]
 pub(crate) struct Known<S> {
     pub(crate) service: S,
-    pub(crate) principal: Option<Principal>,
+    pub(crate) known: Extensions,
 }
 
 impl<S: ExchangeService> Service<Exchange> for Known<S> {
@@ -22,9 +22,7 @@ impl<S: ExchangeService> Service<Exchange> for Known<S> {
     }
 
     fn call(&mut self, mut exchange: Exchange) -> S::Future {
-        if let Some(principal) = &self.principal {
-            exchange.context.extensions.insert(principal.clone());
-        }
+        exchange.context.extensions.merge(&self.known);
         self.service.call(exchange)
     }
 }

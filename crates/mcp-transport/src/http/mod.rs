@@ -23,6 +23,8 @@
 mod auth;
 #[cfg(feature = "http-client")]
 mod client;
+#[cfg(feature = "http-server")]
+mod gate;
 mod headers;
 #[cfg(feature = "http-server")]
 pub mod server;
@@ -33,4 +35,8 @@ pub use auth::{Authorize, Challenge, Reaction, Target};
 #[cfg(feature = "http-client")]
 pub use client::{
     HttpConnectOptions, HttpConnection, connect_http, connect_http_with, http_status,
+};
+#[cfg(feature = "http-server")]
+pub use gate::{
+    Admission, Document, Gate, INSUFFICIENT_SCOPE, Refused, insufficient_scope, required_scopes,
 };

@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
-use mcp_types::{ExchangeService, Principal};
+use mcp_types::{ExchangeService, Extensions, Principal};
 use tokio::sync::Semaphore;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -91,9 +91,12 @@ impl<S: ExchangeService> WebSocketServer<S> {
         let Ok(place) = self.shared.room.clone().try_acquire_owned() else {
             return Err((StatusCode::SERVICE_UNAVAILABLE, "too many connections, try again later"));
         };
-        let principal = request.extensions().get::<Principal>().cloned();
+        let mut known = Extensions::new();
+        if let Some(principal) = request.extensions().get::<Principal>() {
+            known.insert(principal.clone());
+        }
         let upgrade = hyper::upgrade::on(&mut request);
-        let service = Known { service: self.service.clone(), principal };
+        let service = Known { service: self.service.clone(), known };
         let options = self.shared.options.clone();
         tokio::spawn(async move {
             let _place = place;

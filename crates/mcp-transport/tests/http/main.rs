@@ -7,6 +7,7 @@
 mod anything;
 #[path = "../common/mod.rs"]
 mod common;
+mod gate;
 mod guard;
 mod modern;
 mod raw;

@@ -26,6 +26,7 @@ use super::shared::{Place, Shared};
 use super::sink::Sink;
 use crate::driver::guarded;
 use crate::http::sse;
+use crate::http::{INSUFFICIENT_SCOPE, required_scopes};
 use crate::proto::server::{ended, served, stamped};
 use crate::rate::{TOO_MANY_REQUESTS, retry_after};
 
@@ -86,11 +87,16 @@ impl Call {
                 let status = call.status(&outcome);
                 if out.is_empty() {
                     out.reserve(USUAL);
-                    let pause = outcome.as_ref().err().and_then(retry_after);
+                    let error = outcome.as_ref().err();
+                    let (pause, scopes) =
+                        (error.and_then(retry_after), error.and_then(required_scopes));
                     call.write_outcome(outcome, &mut out);
                     let mut answer = body::json_for(asked, status, out);
                     if let Some(seconds) = pause {
                         answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+                    }
+                    if let Some(scopes) = scopes {
+                        call.shared.challenge(&mut answer, &scopes);
                     }
                     return Poll::Ready(answer);
                 }
@@ -216,6 +222,8 @@ impl Call {
     fn status(&self, outcome: &Result<Outcome, ErrorObject>) -> StatusCode {
         match (outcome, self.era) {
             (Err(error), Era::Modern) => status_of(error.code),
+            // Authorization has its statuses in every revision (RFC 6750, section 3.1).
+            (Err(error), _) if error.code == INSUFFICIENT_SCOPE => StatusCode::FORBIDDEN,
             // Revisions with a handshake have one status for whatever a method answers.
             _ => StatusCode::OK,
         }
@@ -240,6 +248,9 @@ impl Drop for Call {
 pub(super) fn status_of(code: i64) -> StatusCode {
     if code == TOO_MANY_REQUESTS {
         return StatusCode::TOO_MANY_REQUESTS;
+    }
+    if code == INSUFFICIENT_SCOPE {
+        return StatusCode::FORBIDDEN;
     }
     let known = mcp_types::error::CODES.iter().find(|row| row.code == code && row.modern);
     known.and_then(|row| StatusCode::from_u16(row.http_status).ok()).unwrap_or(StatusCode::OK)

@@ -18,7 +18,7 @@ use super::call::Call;
 use super::event_store::{EventPlace, EventStoreError};
 use super::get::{GetStream, Source};
 use super::guard::{self, Refusal};
-use super::modern::extend;
+use super::modern::{extend, sender};
 use super::post::{Held, Of, Post};
 use super::session::{Busy, Session, fresh_id};
 use super::shared::Shared;
@@ -34,7 +34,7 @@ pub(super) fn in_session(
     message: Message,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
-    let busy = find(shared, &parts.headers, parts.extensions.get())?;
+    let busy = find(shared, &parts.headers, sender(&parts))?;
     let Message::Request(request) = &message else {
         return tell(shared, parts, busy, message, cx);
     };
@@ -51,7 +51,7 @@ pub(super) fn batch_in_session(
     text: &ByteString,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
-    let busy = find(shared, &parts.headers, parts.extensions.get())?;
+    let busy = find(shared, &parts.headers, sender(&parts))?;
     Ok(post(shared, parts, busy, cx, |conn, now| conn.handle(now, text)))
 }
 
@@ -106,7 +106,7 @@ pub(super) fn handshake(
     }
     let conn = ServerConn::new(shared.options.limits);
     // What is kept of it is kept in two forms.
-    let session = Session::new(id, parts.extensions.get(), kept * 2, conn);
+    let session = Session::new(id, sender(&parts), kept * 2, conn);
     let message = Message::Request(request);
     let act = |conn: &mut ServerConn, now| conn.handle_parsed(now, message);
     let post = Post::start(shared, session, Of::Handshake, extensions(parts), cx, act);
@@ -246,7 +246,7 @@ fn refuse_taken(session: &Session, id: &RequestId) -> Result<(), Answer> {
 
 /// Ends a session for its client.
 pub(super) fn delete(shared: &Arc<Shared>, parts: &Parts) -> Answer {
-    match find(shared, &parts.headers, parts.extensions.get()) {
+    match find(shared, &parts.headers, sender(&parts)) {
         Err(answer) => answer,
         Ok(busy) => {
             if shared.sessions.remove(&busy.0.id).is_some() {
@@ -273,10 +273,10 @@ pub(super) fn get(shared: &Arc<Shared>, parts: &Parts) -> Result<State, Answer> 
         let error = ErrorObject::invalid_request(Refusal::Accept.text());
         return Err(body::error(StatusCode::NOT_ACCEPTABLE, None, &error));
     }
-    let busy = find(shared, &parts.headers, parts.extensions.get())?;
+    let busy = find(shared, &parts.headers, sender(&parts))?;
     let Some(last) = parts.headers.get(headers::LAST_EVENT_ID) else {
         let source = enter(shared, &busy)?;
-        let (source, who) = (Some(source), parts.extensions.get().cloned());
+        let (source, who) = (Some(source), sender(parts).cloned());
         let stream = GetStream::new(shared, busy, standalone::NUMBER, source, Vec::new(), who);
         return Err(opened(stream?));
     };
@@ -291,7 +291,7 @@ pub(super) fn get(shared: &Arc<Shared>, parts: &Parts) -> Result<State, Answer> 
         _ => busy.0.take_over(stream).map(|(outlet, name)| Source::Outlet { outlet, name }),
     };
     let missed = store.replay(EventPlace::new(busy.0.id.clone(), stream, event));
-    let (shared, who) = (shared.clone(), parts.extensions.get().cloned());
+    let (shared, who) = (shared.clone(), sender(parts).cloned());
     let opening = Opening { shared, busy: Some(busy), stream, missed, live, who };
     Ok(State::Opening { opening: Box::new(opening) })
 }

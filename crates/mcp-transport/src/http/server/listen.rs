@@ -219,7 +219,9 @@ impl Service<Request<Incoming>> for AtPath {
             request
         };
         let shared = &self.server.0;
-        if request.uri().path() == shared.options.path
+        let path = request.uri().path();
+        if path == shared.options.path
+            || shared.is_document(path)
             || shared.guard.check(request.uri(), request.headers()).is_err()
         {
             return self.server.serve(request);

@@ -34,7 +34,8 @@
 //!
 //! # Who asks
 //!
-//! That is a layer's business. What it puts into the extensions of the HTTP request travels with the
+//! That is a [`Gate`](super::Gate)'s business, or a layer's in front. A gate stands inside, behind the
+//! checks of host and origin: `etdi-oauth` has one for access tokens and API keys. What a layer puts into the extensions of the HTTP request travels with the
 //! exchange, as the request's parts do, and a [`Principal`](mcp_types::Principal) there owns the
 //! session that it begins:
 //!
@@ -66,7 +67,6 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
@@ -102,6 +102,7 @@ use crate::proto::server::has_envelope;
 mod body;
 mod call;
 mod classify;
+mod entry;
 mod event_store;
 mod get;
 pub(crate) mod guard;
@@ -149,7 +150,15 @@ impl HttpServer {
     #[cfg(feature = "axum")]
     pub fn into_router(self) -> axum::Router {
         let path = self.0.options.path.clone();
-        axum::Router::new().route_service(&path, self)
+        self.documents_router().route_service(&path, self)
+    }
+
+    /// A router with what the gate lets everybody read, for a server that is mounted by
+    /// `nest_service`: its paths are at the root of the host ([`Gate::documents`](super::Gate)).
+    #[cfg(feature = "axum")]
+    pub fn documents_router(&self) -> axum::Router {
+        let paths = self.0.documents.iter().map(|document| document.path.clone());
+        paths.fold(axum::Router::new(), |router, path| router.route_service(&path, self.clone()))
     }
 
     /// Ends all streams that would last, as [`serve_http`] does when it is shut down:
@@ -164,7 +173,7 @@ impl HttpServer {
         let origin = parts.headers.get(header::ORIGIN);
         let page = origin.filter(|origin| self.0.guard.invites(origin)).cloned();
         // From here on it is handed from one to the next, and ends in the exchange's extensions.
-        let state = self.0.admit(Arc::new(parts), page.as_ref()).unwrap_or_else(State::answered);
+        let state = self.0.enter(parts, page.as_ref()).unwrap_or_else(State::answered);
         ResponseFuture { body: Some(body), state, asked: None, page }
     }
 }
@@ -214,6 +223,7 @@ pin_project! {
 }
 
 enum State {
+    Entering { shared: Arc<Shared>, parts: Option<Parts>, asking: entry::Asking },
     Answered { answer: Option<Answer> },
     Reading { shared: Arc<Shared>, parts: Option<Arc<Parts>>, gathered: Gathered },
     Calling { call: Option<Call> },
@@ -238,6 +248,15 @@ impl<B: Body> Future for ResponseFuture<B> {
                     Some(answer) => break answer,
                     None => return Poll::Pending,
                 },
+                State::Entering { shared, parts, asking } => {
+                    let found = ready!(asking.as_mut().poll(cx));
+                    let Some(mut parts) = parts.take() else { return Poll::Pending };
+                    let entered = found.map_err(entry::told).and_then(|found| {
+                        parts.extensions.insert(found);
+                        shared.admit(Arc::new(parts), this.page.as_ref())
+                    });
+                    *this.state = entered.unwrap_or_else(State::answered);
+                }
                 State::Reading { shared, parts, gathered } => {
                     let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Pending };
                     let most = shared.options.frame.line;
@@ -269,22 +288,12 @@ impl<B> std::fmt::Debug for ResponseFuture<B> {
 }
 
 impl Shared {
-    /// Refuses a request before its body is read, or answers it if it has none.
+    /// Looks at the head of a request that may be served, and answers it if it has no body.
     fn admit(
         self: &Arc<Self>,
         parts: Arc<Parts>,
         page: Option<&HeaderValue>,
     ) -> Result<State, Answer> {
-        let refuse = |refusal: guard::Refusal| {
-            let error = ErrorObject::invalid_request(refusal.text());
-            body::error(refusal.status(), None, &error)
-        };
-        self.guard.check(&parts.uri, &parts.headers).map_err(|refusal| {
-            let (host, origin) = (parts.headers.get(HOST), parts.headers.get(ORIGIN));
-            // Escaped by `Debug`: both come from outside.
-            tracing::warn!(?host, ?origin, "a request is refused: {}", refusal.text());
-            refuse(refusal)
-        })?;
         if parts.method != Method::POST {
             if let Some(answer) = page.and_then(|_| page::asked_beforehand(&parts)) {
                 return Err(answer);
@@ -297,7 +306,7 @@ impl Shared {
                 _ => Err(wrong_method(sessions)),
             };
         }
-        guard::check_media(&parts.headers, !self.options.json_only).map_err(refuse)?;
+        guard::check_media(&parts.headers, !self.options.json_only).map_err(entry::refused)?;
         let gathered = Gathered::default();
         Ok(State::Reading { shared: self.clone(), parts: Some(parts), gathered })
     }

@@ -90,8 +90,8 @@ fn start(
     })
 }
 
-/// What layers and tools may want to know of the request: its HTTP parts, who sent it, and by which
-/// certificate.
+/// What layers and tools may want to know of the request: its HTTP parts, who sent it, by which
+/// certificate, and what a gate found.
 pub(super) fn extend(extensions: &mut Extensions, parts: Arc<Parts>) {
     if let Some(principal) = parts.extensions.get::<Principal>() {
         extensions.insert(principal.clone());
@@ -99,7 +99,16 @@ pub(super) fn extend(extensions: &mut Extensions, parts: Arc<Parts>) {
     if let Some(certificate) = parts.extensions.get::<Arc<ClientCertificate>>() {
         extensions.insert_shared(certificate.clone());
     }
+    if let Some(found) = parts.extensions.get::<Extensions>() {
+        extensions.merge(found);
+    }
     extensions.insert_shared(parts);
+}
+
+/// Who sent the request: whom a gate found, or else whom a layer in front did.
+pub(super) fn sender(parts: &Parts) -> Option<&Principal> {
+    let found = parts.extensions.get::<Extensions>().and_then(Extensions::get);
+    found.or_else(|| parts.extensions.get())
 }
 
 /// The answer to a message of a revision that nobody knows.

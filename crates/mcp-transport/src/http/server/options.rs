@@ -8,6 +8,7 @@ use mcp_types::Runtime;
 use super::event_store::{EventStore, MemoryEventStore};
 use super::guard::Guard;
 use crate::framing::FrameLimits;
+use crate::http::Gate;
 use crate::proto::server::ServerLimits;
 
 /// How an [`HttpServer`](super::HttpServer) serves. The defaults are safe for peers that nobody
@@ -58,6 +59,8 @@ pub struct HttpOptions {
     /// Keeps events of sessions for clients that come back; in memory by default, `None` for a
     /// server whose broken streams are lost.
     pub event_store: Option<Arc<dyn EventStore>>,
+    /// Says who is served, before a body is read; everybody without one, the default.
+    pub gate: Option<Arc<dyn Gate>>,
     /// Timers, tasks and threads for the exchanges; tokio's by default.
     pub runtime: Option<Arc<dyn Runtime>>,
     hosts: Vec<String>,
@@ -86,6 +89,7 @@ impl Default for HttpOptions {
             streams: 1024,
             streams_per_session: 4,
             event_store: Some(Arc::new(MemoryEventStore::default())),
+            gate: None,
             runtime: None,
             hosts: Vec::new(),
             origins: Vec::new(),
@@ -159,6 +163,7 @@ impl std::fmt::Debug for HttpOptions {
             .field("limits", &self.limits)
             .field("streams", &self.streams)
             .field("streams_per_session", &self.streams_per_session)
+            .field("gate", &self.gate.is_some())
             .field("hosts", &self.hosts)
             .field("origins", &self.origins)
             .field("any_host", &self.any_host)

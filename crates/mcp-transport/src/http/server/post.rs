@@ -25,7 +25,7 @@ use super::outlet::{Leave, Outlet};
 use super::session::{Busy, Session, Worked};
 use super::shared::Shared;
 use crate::driver::guarded;
-use crate::http::sse;
+use crate::http::{required_scopes, sse};
 use crate::proto::server::ServerConn;
 
 /// How many messages are gathered before they are written.
@@ -50,6 +50,8 @@ pub(super) struct Post {
     deadline: Option<Pin<Box<Sleep>>>,
     silence: Option<Pin<Box<Sleep>>>,
     numbers: Option<Numbers>,
+    /// What the sender lacks, where a call was refused for that.
+    lacking: Option<Vec<String>>,
     cancelled: bool,
     done: bool,
 }
@@ -126,6 +128,7 @@ impl Post {
             deadline: None,
             silence: None,
             numbers: None,
+            lacking: None,
             cancelled: false,
             done: false,
         })
@@ -230,6 +233,8 @@ impl Post {
         finished: Vec<Finished>,
         cx: &mut Context<'_>,
     ) {
+        let errors = finished.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
+        self.lacking = errors.filter_map(required_scopes).next().or_else(|| self.lacking.take());
         self.work(cx, |conn, now| {
             for (exchange, notification) in said {
                 conn.notify(exchange, notification);
@@ -341,7 +346,15 @@ impl Post {
     fn whole_answer(&self, asked: &mut Asked) -> Answer {
         let mut messages = std::iter::from_fn(|| self.outlet.next_message());
         match (messages.next(), messages.next()) {
-            (Some(only), None) if !self.cancelled => body::json_for(asked, StatusCode::OK, only),
+            (Some(only), None) if !self.cancelled => match &self.lacking {
+                // Authorization has its statuses in every revision (RFC 6750, section 3.1).
+                Some(scopes) => {
+                    let mut answer = body::json_for(asked, StatusCode::FORBIDDEN, only);
+                    self.shared.challenge(&mut answer, scopes);
+                    answer
+                }
+                None => body::json_for(asked, StatusCode::OK, only),
+            },
             // A batch that wants no answer.
             (None, _) if !self.cancelled => body::empty(StatusCode::ACCEPTED),
             (first, second) => {

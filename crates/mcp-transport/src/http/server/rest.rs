@@ -30,10 +30,12 @@ use tower_service::Service;
 
 use super::body::{self, Answer, ResponseBody};
 use super::call::status_of;
+use super::entry;
 use super::guard;
 use super::options::HttpOptions;
 use super::read::{Gathered, Unread};
 use super::shared::Shared;
+use crate::http::required_scopes;
 
 /// Pages of a listing that are joined at most.
 const MOST_PAGES: usize = 1000;
@@ -77,7 +79,17 @@ impl<B: Body<Data: Send> + Send + 'static> Service<Request<B>> for RestServer {
         let shared = self.0.clone();
         Box::pin(async move {
             let (parts, body) = request.into_parts();
-            Ok(shared.rest(parts, body).await.unwrap_or_else(Problem::answer))
+            Ok(match shared.clone().rest(parts, body).await {
+                Ok(answer) => answer,
+                Err(problem) => {
+                    let lacking = problem.lacking.clone();
+                    let mut answer = problem.answer();
+                    if let Some(scopes) = lacking {
+                        shared.challenge(&mut answer, &scopes);
+                    }
+                    answer
+                }
+            })
         })
     }
 }
@@ -90,11 +102,14 @@ struct Problem {
     code: Option<i64>,
     allow: Option<&'static str>,
     retry_after: Option<u64>,
+    /// The scopes that the sender lacks, where that is why.
+    lacking: Option<Vec<String>>,
 }
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), code: None, allow: None, retry_after: None }
+        let (detail, code, allow, retry_after, lacking) = (detail.into(), None, None, None, None);
+        Self { status, detail, code, allow, retry_after, lacking }
     }
 
     fn of(error: &ErrorObject) -> Self {
@@ -104,7 +119,8 @@ impl Problem {
             status => status,
         };
         let (code, retry_after) = (Some(error.code), crate::rate::retry_after(error));
-        Self { code, retry_after, ..Self::new(status, &*error.message) }
+        let lacking = required_scopes(error);
+        Self { code, retry_after, lacking, ..Self::new(status, &*error.message) }
     }
 
     fn answer(self) -> Answer {
@@ -139,10 +155,13 @@ fn written(status: StatusCode, value: &impl Serialize) -> Answer {
 }
 
 impl Shared {
-    async fn rest<B: Body>(self: Arc<Self>, parts: Parts, body: B) -> Result<Answer, Problem> {
+    async fn rest<B: Body>(self: Arc<Self>, mut parts: Parts, body: B) -> Result<Answer, Problem> {
         self.guard
             .check(&parts.uri, &parts.headers)
             .map_err(|refusal: guard::Refusal| Problem::new(refusal.status(), refusal.text()))?;
+        if let Err(answer) = entry::pass(self.options.gate.as_deref(), &mut parts).await {
+            return Ok(answer);
+        }
         let path = parts.uri.path().trim_end_matches('/').to_owned();
         let (allow, name) = match (&*path, path.strip_prefix("/tools/")) {
             ("/health" | "/tools", _) => ("GET", None),

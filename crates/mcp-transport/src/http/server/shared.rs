@@ -19,6 +19,7 @@ use super::options::HttpOptions;
 use super::read::Unfinished;
 use super::session::Sessions;
 use crate::driver::guarded;
+use crate::http::Document;
 use crate::runtime::TokioRuntime;
 
 pub(super) struct Shared {
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub(super) sessions: Sessions,
     unfinished: Arc<Unfinished>,
     unmirrored: Arc<MirroredParams>,
+    /// What everybody may read.
+    pub(super) documents: Vec<Document>,
     /// Streams that last, of which there is a bound.
     streams: AtomicUsize,
     closing: watch::Sender<bool>,
@@ -43,6 +46,7 @@ impl Shared {
         Self {
             service: Box::new(Of(service)),
             guard: options.guard(),
+            documents: options.gate.as_ref().map_or_else(Vec::new, |gate| gate.documents()),
             options,
             stamp: OnceLock::new(),
             runtime: OnceLock::new(),

@@ -17,14 +17,16 @@ use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
-use mcp_types::{BoxFuture, ErrorObject, ExchangeService, Principal};
+use mcp_types::{BoxFuture, ErrorObject, ExchangeService, Extensions, Principal};
 use tokio::io::{AsyncRead, ReadBuf, ReadHalf, SimplexStream};
 use tokio::time::Sleep;
 use tower_service::Service;
 
 use super::body::{self, Answer, Kind, ResponseBody, unavailable};
+use super::entry;
 use super::guard::{self, Guard};
 use super::inbox::Inbox;
+use super::modern::sender;
 use super::options::HttpOptions;
 use super::read::{Gathered, Unfinished};
 use super::session::fresh_id;
@@ -59,7 +61,7 @@ struct Shared {
     closing: Arc<AtomicBool>,
 }
 
-type Open = dyn Fn(Io, ServeOptions, Option<Principal>) -> Serving + Send + Sync;
+type Open = dyn Fn(Io, ServeOptions, Extensions) -> Serving + Send + Sync;
 type Serving = BoxFuture<'static, Result<(), Error>>;
 type Sessions = Mutex<HashMap<Arc<str>, Arc<Inbox>>>;
 
@@ -71,8 +73,8 @@ impl SseServer {
 
     /// Puts `service` behind HTTP+SSE.
     pub fn with(service: impl ExchangeService, options: HttpOptions) -> Self {
-        let open = move |io, options, principal| -> Serving {
-            Box::pin(serve_with(Known { service: service.clone(), principal }, io, options))
+        let open = move |io, options, known| -> Serving {
+            Box::pin(serve_with(Known { service: service.clone(), known }, io, options))
         };
         Self(Arc::new(Shared {
             open: Arc::new(open),
@@ -158,9 +160,14 @@ fn refused(status: StatusCode, text: impl Into<String>) -> Box<Answer> {
 }
 
 impl Shared {
-    async fn serve<B: Body>(self: Arc<Self>, parts: Parts, body: B) -> Result<Answer, Box<Answer>> {
+    async fn serve<B: Body>(
+        self: Arc<Self>,
+        mut parts: Parts,
+        body: B,
+    ) -> Result<Answer, Box<Answer>> {
         let turned_away = |refusal: guard::Refusal| refused(refusal.status(), refusal.text());
         self.guard.check(&parts.uri, &parts.headers).map_err(turned_away)?;
+        entry::pass(self.options.gate.as_deref(), &mut parts).await.map_err(Box::new)?;
         let path = parts.uri.path().trim_end_matches('/');
         let streams = path.ends_with(&self.stream_path);
         let allow = match (&parts.method, streams, path.ends_with(&self.message_path)) {
@@ -192,8 +199,7 @@ impl Shared {
         }
         let busy = |text: &str| Box::new(unavailable(None, &ErrorObject::internal(text)));
         let id = fresh_id().ok_or_else(|| busy("the system gives no random numbers"))?;
-        let principal = parts.extensions.get::<Principal>().cloned();
-        let inbox = Inbox::new(principal.clone(), self.options.frame.line);
+        let inbox = Inbox::new(sender(parts).cloned(), self.options.frame.line);
         {
             let mut sessions = self.lock();
             if sessions.len() >= self.options.streams {
@@ -216,7 +222,7 @@ impl Shared {
         let mut first = Vec::new();
         let event = Some("endpoint");
         sse::write(&mut first, &sse::Fields { event, data: &endpoint, ..sse::Fields::default() });
-        let serving = (self.open)(Io::new(inbox.reader(), writer), options, principal);
+        let serving = (self.open)(Io::new(inbox.reader(), writer), options, known(parts));
         let stream = Lines {
             first: Some(first.into()),
             serving: Some(serving),
@@ -233,7 +239,7 @@ impl Shared {
         if let Some(outer) = &self.outer_path {
             return outer.clone();
         }
-        let full = full_path(parts).trim_end_matches('/');
+        let full = entry::full_path(parts).trim_end_matches('/');
         full.strip_suffix(&*self.stream_path).unwrap_or_default().to_owned()
     }
 
@@ -246,7 +252,7 @@ impl Shared {
             return Err(refused(StatusCode::BAD_REQUEST, text));
         };
         let inbox = self.lock().get(id).cloned();
-        let who = parts.extensions.get::<Principal>();
+        let who = sender(parts);
         // To others a session is as unknown as one that is gone.
         let Some(inbox) = inbox.filter(|inbox| inbox.belongs_to(who)) else {
             let text = "there is no such session, open a new stream";
@@ -270,17 +276,16 @@ impl Shared {
     }
 }
 
-/// The path as the client wrote it, although a router in front took a prefix off.
-#[cfg(feature = "axum")]
-fn full_path(parts: &Parts) -> &str {
-    let original = parts.extensions.get::<axum::extract::OriginalUri>();
-    original.map_or_else(|| parts.uri.path(), |uri| uri.0.path())
-}
-
-/// The path.
-#[cfg(not(feature = "axum"))]
-fn full_path(parts: &Parts) -> &str {
-    parts.uri.path()
+/// What a gate or a layer in front knows of who opens a stream.
+fn known(parts: &Parts) -> Extensions {
+    let mut known = Extensions::new();
+    if let Some(principal) = parts.extensions.get::<Principal>() {
+        known.insert(principal.clone());
+    }
+    if let Some(found) = parts.extensions.get::<Extensions>() {
+        known.merge(found);
+    }
+    known
 }
 
 /// A session; it ends with this value.
