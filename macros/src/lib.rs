@@ -23,7 +23,7 @@ use proc_macro::TokenStream;
 ///
 /// The function stays as it is; beside it stands a type of the same name, to be registered with
 /// `.tool::<name>()`. The doc comment is what the model reads. Parameters are arguments, except
-/// those whose type is a `Context`, `State` or `Extension`, or that carry `#[from_context]`.
+/// those whose type is a `Context`, `State`, `Claims` or `Extension`, or that carry `#[from_context]`.
 ///
 /// | attribute | meaning |
 /// |---|---|

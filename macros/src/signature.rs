@@ -127,7 +127,7 @@ fn read(parameter: &mut PatType, object: Option<&Type>, ctxt: &Ctxt) -> Option<P
 fn is_extracted(ty: &Type) -> bool {
     let Type::Path(path) = ty else { return false };
     let last = path.path.segments.last().map(|segment| segment.ident.to_string());
-    matches!(last.as_deref(), Some("Context" | "State" | "Extension"))
+    matches!(last.as_deref(), Some("Context" | "State" | "Claims" | "Extension"))
 }
 
 fn is_bare_context(ty: &Type) -> bool {

@@ -3,14 +3,15 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use mcp_types::ErrorObject;
+use mcp_types::{ErrorObject, TokenClaims};
+use serde::de::DeserializeOwned;
 
 use crate::Context;
 
 /// A parameter that is taken from the exchange of a server with state `S`.
 ///
-/// `#[tool]` takes a parameter this way when the last segment of its type is `Context`, `State` or
-/// `Extension`, or when it carries `#[from_context]`; all others are arguments.
+/// `#[tool]` takes a parameter this way when the last segment of its type is `Context`, `State`,
+/// `Claims` or `Extension`, or when it carries `#[from_context]`; all others are arguments.
 ///
 /// ```
 /// use mcp_server::{Context, FromContext, types::ErrorObject, tool};
@@ -90,6 +91,53 @@ impl<S, T: Send + Sync + 'static> FromContext<S> for Extension<T> {
             tracing::error!(tool = cx.tool(), missing, "no layer put the extension in");
             ErrorObject::internal("the server lacks a layer that this tool needs")
         })
+    }
+}
+
+/// The claims of the caller's access token, read as a type of the tool's own.
+///
+/// They are those of a token that a layer in front has verified: its issuer, audience and times hold
+/// already, and what is read here is what an organisation adds. A call that reaches the tool without
+/// a verified token, or with one whose claims are no `T`, is refused, and the tool does not run.
+/// `Option<…>` in a field says that a claim may be missing.
+///
+/// ```
+/// use mcp_server::{Claims, tool};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Employee {
+///     department: String,
+/// }
+///
+/// /// Says where the caller works.
+/// #[tool]
+/// async fn desk(claims: Claims<Employee>) -> String {
+///     format!("in {}", claims.department)
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Claims<T>(pub T);
+
+impl<S, T: DeserializeOwned> FromContext<S> for Claims<T> {
+    fn from_context(cx: &Context<S>) -> Result<Self, ErrorObject> {
+        let Some(claims) = cx.request().extensions.get::<TokenClaims>() else {
+            return Err(ErrorObject::invalid_request(
+                "the tool wants to know who calls it, and the call came without an access token",
+            ));
+        };
+        claims.read().map(Self).map_err(|error| {
+            // Which claims an organisation uses is its own affair.
+            tracing::warn!(tool = cx.tool(), %error, "the claims of a token do not fit the tool");
+            ErrorObject::invalid_request("the access token lacks claims that this tool needs")
+        })
+    }
+}
+
+impl<T> Deref for Claims<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
     }
 }
 

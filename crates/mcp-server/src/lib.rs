@@ -246,7 +246,7 @@ pub use catalog::Editor;
 pub use completion::{Complete, Completing, CompletionFuture, IntoCompletion};
 pub use context::{CallError, Context, Elicited, FormError, Questions, requested_schema};
 pub use error::{BuildError, Suspended, ToolError};
-pub use extract::{Extension, FromContext, State};
+pub use extract::{Claims, Extension, FromContext, State};
 pub use listing::{CacheHint, Listing, Offer};
 pub use prompt::{IntoPromptResult, Prompt, PromptArguments, PromptFuture};
 #[cfg(feature = "sealed-state")]
