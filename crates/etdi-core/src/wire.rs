@@ -21,6 +21,9 @@ pub const EXTENSION: &str = "dev.etdi/etdi";
 /// Key of the block in a tool's `_meta`.
 pub const TOOL: &str = "dev.etdi/etdi";
 
+/// Key of the OAuth scopes that a caller needs, in a tool's `_meta`: a list of texts.
+pub const SCOPES: &str = "dev.etdi/scopes";
+
 /// The member of the block that holds the proofs; the only thing outside the digest.
 pub const ATTESTATIONS: &str = "attestations";
 

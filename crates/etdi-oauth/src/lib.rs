@@ -1,4 +1,4 @@
-//! Issuers, their keys, tokens and MCP authorization: so far the keys, and seams for the rest.
+//! Issuers, their keys, tokens and MCP authorization.
 //!
 //! OAuth answers two questions for ETDI. *Who published this tool?* An identity provider can sign
 //! the statement about a definition in the publisher's place; whoever checks its keys implements
@@ -16,9 +16,9 @@
 //! as a token.
 //!
 //! A client that is to be let in by a server has an `OAuthClient` behind the feature `client`: it is
-//! asked for headers and told of refusals, and does what lies between by itself.
-//!
-//! What it leaves out so far: the resource server's side.
+//! asked for headers and told of refusals, and does what lies between by itself. A server is protected
+//! by `resource` behind the feature `server`: who shows an access token that a [`VerifyToken`]
+//! verifies, or an [API key](ApiKeys), is let in and known to every layer within.
 //!
 //! ```
 //! use etdi_oauth::AccessToken;
@@ -27,9 +27,11 @@
 //! assert_eq!(format!("{token:?}"), "AccessToken(…)", "a token does not get into logs");
 //! ```
 
+mod api_key;
 #[cfg(feature = "client")]
 mod client;
 mod clock;
+pub mod crypto;
 mod discovery;
 #[cfg(feature = "client")]
 mod dpop;
@@ -39,14 +41,19 @@ mod flow;
 #[cfg(feature = "client")]
 mod issuer;
 mod jwks;
+pub mod provider;
+#[cfg(feature = "server")]
+pub mod resource;
 #[cfg(test)]
 mod scripted;
 mod secret;
 mod shelf;
 mod token;
+mod verify;
 #[cfg(feature = "client")]
 mod web;
 
+pub use api_key::{ApiKey, ApiKeyError, ApiKeys};
 #[cfg(feature = "client")]
 pub use client::{
     AskWith, AssertionFile, AssertionSource, DpopUse, Interaction, InteractionError, Loopback,
@@ -71,3 +78,7 @@ pub use issuer::{ResourceMetadata, ServerMetadata};
 pub use jwks::{CachedKey, JwksCache, JwksError, JwksSettings};
 pub use secret::SecretText;
 pub use token::{AccessToken, TokenError, TokenScheme, TokenSource, Tokens};
+pub use verify::{
+    Confirmation, Introspection, IntrospectionAuth, Issuer, Issuers, JwtVerifier, TokenRefusal,
+    VerifiedToken, VerifierError, VerifyToken,
+};

@@ -1,0 +1,146 @@
+//! Microsoft Entra ID, formerly Azure AD.
+//!
+//! A tenant issues tokens in two forms, and an API's registration says which it gets: version 1 is
+//! from `https://sts.windows.net/<tenant>/`, has the client in `appid` and is meant for the
+//! App ID URI (`api://…`); version 2 is from `https://login.microsoftonline.com/<tenant>/v2.0`, has
+//! it in `azp` and is meant for the client id of the API. Both hold what a user granted in the text
+//! `scp` (delegated), or what the application itself was granted in the list `roles`; a tenant is a
+//! GUID in tokens, whatever its domain is.
+//!
+//! See Microsoft, "Access token claims reference",
+//! <https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference>, and "Secure
+//! applications and APIs by validating claims",
+//! <https://learn.microsoft.com/entra/identity-platform/claims-validation>.
+
+use std::collections::BTreeSet;
+
+use super::{ClaimShape, host, list};
+use crate::{Issuer, Issuers};
+
+/// Where a tenant logs in, and the issuer of its version 1 tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cloud {
+    /// The host that serves keys and is the issuer of version 2.
+    pub authority: String,
+    /// The host that is the issuer of version 1.
+    pub version_1: String,
+}
+
+impl Default for Cloud {
+    /// The public cloud.
+    fn default() -> Self {
+        Self::new("login.microsoftonline.com", "sts.windows.net")
+    }
+}
+
+impl Cloud {
+    /// A cloud of its own, such as that of a government.
+    pub fn new(authority: &str, version_1: &str) -> Self {
+        Self { authority: host(authority).to_owned(), version_1: host(version_1).to_owned() }
+    }
+}
+
+/// Why no issuer can be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EntraError {
+    /// A tenant is not named by its GUID, as its tokens name it.
+    #[error(
+        "`{}` is no tenant id, use the GUID that the tenant's overview page shows", .0.escape_debug()
+    )]
+    Tenant(String),
+    /// No tenant is named.
+    #[error("no tenant is named, and nobody would be served")]
+    NoTenant,
+}
+
+/// The tenant with this id, a GUID, for the API with the client id `application`.
+///
+/// Tokens of both versions count: meant for `application`, for `api://application` or for what
+/// [`Issuer::audience`] adds. A registration with several tenants takes [`tenants`].
+///
+/// # Errors
+///
+/// When `tenant` is no GUID.
+pub fn tenant(tenant: &str, application: &str) -> Result<Issuers, EntraError> {
+    tenants([tenant], application, &Cloud::default())
+}
+
+/// Several tenants, by an allow-list: a registration with several tenants is one that *any* tenant
+/// can get a token for, so that it says nothing about who is served here.
+///
+/// # Errors
+///
+/// When no tenant is named, or one by something else than its GUID.
+pub fn tenants<'a>(
+    tenants: impl IntoIterator<Item = &'a str>,
+    application: &str,
+    cloud: &Cloud,
+) -> Result<Issuers, EntraError> {
+    let ids: Result<BTreeSet<String>, _> = tenants.into_iter().map(guid).collect();
+    let issuers = ids?.into_iter().flat_map(|id| both(&id, application, cloud));
+    issuers.map(Issuers::from).reduce(Issuers::and).ok_or(EntraError::NoTenant)
+}
+
+fn both(tenant: &str, application: &str, cloud: &Cloud) -> [Issuer; 2] {
+    let Cloud { authority, version_1 } = cloud;
+    let of = |issuer: String, keys: String| {
+        Issuer::new(issuer, application)
+            .audience(format!("api://{application}"))
+            .jwks_uri(keys)
+            .shape(shape())
+            .only_tenants([tenant])
+    };
+    [
+        of(
+            format!("https://{authority}/{tenant}/v2.0"),
+            format!("https://{authority}/{tenant}/discovery/v2.0/keys"),
+        ),
+        of(
+            format!("https://{version_1}/{tenant}/"),
+            format!("https://{authority}/{tenant}/discovery/keys"),
+        ),
+    ]
+}
+
+/// A policy of Azure AD B2C, for the API with the client id `application`: the tenant's name and id,
+/// and the policy by which its users log in.
+///
+/// # Errors
+///
+/// When `id` is no GUID.
+pub fn b2c(name: &str, id: &str, policy: &str, application: &str) -> Result<Issuers, EntraError> {
+    let (id, host) = (guid(id)?, format!("{name}.b2clogin.com"));
+    let keys = format!("https://{host}/{name}.onmicrosoft.com/{policy}/discovery/v2.0/keys");
+    let mut shape = shape();
+    shape.tenant = None;
+    Ok(Issuer::new(format!("https://{host}/{id}/v2.0/"), application)
+        .jwks_uri(keys)
+        .shape(shape)
+        .into())
+}
+
+/// How Entra writes tokens.
+pub fn shape() -> ClaimShape {
+    ClaimShape {
+        types: list(&["jwt", "at+jwt"]),
+        client: list(&["azp", "appid"]),
+        scopes: list(&["scp"]),
+        application_scopes: list(&["roles"]),
+        roles: list(&["roles"]),
+        tenant: Some("tid".to_owned()),
+        // An ID token for the same registration has the same audience, and names no client.
+        client_required: true,
+    }
+}
+
+/// A GUID in lower case, as tokens have it.
+fn guid(text: &str) -> Result<String, EntraError> {
+    let groups: Vec<usize> = text.split('-').map(str::len).collect();
+    let digits = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    match groups == [8, 4, 4, 4, 12] && digits {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(EntraError::Tenant(text.to_owned())),
+    }
+}

@@ -1,0 +1,171 @@
+//! Signed access tokens (RFC 7519, RFC 9068), read as RFC 8725 wants it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use etdi_core::key::AllowList;
+use etdi_core::time::UnixTime;
+use mcp_types::BoxFuture;
+
+use super::claims::{Claims, Source};
+use super::header::{Unverified, shown};
+use super::{Issuer, Issuers, TokenRefusal, VerifiedToken, VerifyToken};
+use crate::crypto::{self, CryptoError};
+use crate::{Fetch, JwksCache, JwksError};
+
+/// By how much clocks may differ, in seconds.
+const LEEWAY: u64 = 60;
+
+/// The most by which one may say that they differ.
+const MAX_LEEWAY: u64 = 300;
+
+/// Why there is no verifier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifierError {
+    /// What is said of an issuer cannot be.
+    #[error("the issuer `{}` cannot be taken: {what}", .issuer.escape_debug())]
+    Issuer {
+        /// Its name.
+        issuer: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Two issuers have one name.
+    #[error("the issuer `{}` is named twice, join its audiences", .0.escape_debug())]
+    Twice(String),
+    /// An issuer's keys have no address.
+    #[error("where the keys of `{}` are is not said, add `jwks_uri`", .0.escape_debug())]
+    NoKeys(String),
+    /// What this process verifies signatures with does not work.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// Verifies access tokens that are signed by the keys that an issuer publishes.
+///
+/// It cannot be made without an issuer, nor an issuer without an audience. Which algorithm counts
+/// follows from the key, never from the token; a header that brings a key, fetches one or demands an
+/// extension is refused; `exp` has to be there, and every time is a number. Keys are kept by a
+/// [`JwksCache`], so that a rotation is noticed with the first token of a new key, and made-up names
+/// of keys cost at most one fetch a minute. Cheap to clone.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use etdi_oauth::{GuardedFetch, Issuer, JwtVerifier, Rules, provider};
+///
+/// let fetch = Arc::new(GuardedFetch::new(Rules::default()));
+/// let verifier = JwtVerifier::new(
+///     provider::auth0::issuer("example.eu.auth0.com", "https://mcp.example.com/mcp"),
+///     fetch.clone(),
+/// )?;
+/// # drop(verifier);
+///
+/// // Without anybody for whom tokens are meant there is none.
+/// assert!(JwtVerifier::new(Issuer::new("https://login.example.com", ""), fetch).is_err());
+/// # Ok::<(), etdi_oauth::VerifierError>(())
+/// ```
+#[derive(Clone)]
+pub struct JwtVerifier(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    issuers: HashMap<String, Issuer>,
+    /// In the order in which they were named.
+    names: Vec<String>,
+    keys: JwksCache,
+    leeway: u64,
+}
+
+impl JwtVerifier {
+    /// Takes tokens of these issuers, whose keys come through `fetch`.
+    ///
+    /// # Errors
+    ///
+    /// When an issuer has no https URL, no audience, no place of its keys, or stands twice; when
+    /// signatures cannot be verified in this process ([`crypto::install`]).
+    pub fn new(issuers: impl Into<Issuers>, fetch: Arc<dyn Fetch>) -> Result<Self, VerifierError> {
+        crypto::install()?;
+        let (mut known, mut names) = (HashMap::new(), Vec::new());
+        for issuer in issuers.into().0 {
+            issuer.check()?;
+            if issuer.jwks_uri.is_none() {
+                return Err(VerifierError::NoKeys(issuer.issuer));
+            }
+            names.push(issuer.issuer.clone());
+            if let Some(twice) = known.insert(issuer.issuer.clone(), issuer) {
+                return Err(VerifierError::Twice(twice.issuer));
+            }
+        }
+        let keys = JwksCache::new(fetch);
+        Ok(Self(Arc::new(Inner { issuers: known, names, keys, leeway: LEEWAY })))
+    }
+
+    /// Keeps keys elsewhere, such as in a cache that others use too.
+    #[must_use]
+    pub fn keys(self, keys: JwksCache) -> Self {
+        Self(Arc::new(Inner { keys, ..Inner::clone(&self.0) }))
+    }
+
+    /// By how many seconds the clocks of issuers may differ from ours: 60 by default, 300 at most.
+    #[must_use]
+    pub fn leeway(self, seconds: u64) -> Self {
+        let leeway = seconds.min(MAX_LEEWAY);
+        Self(Arc::new(Inner { leeway, ..Inner::clone(&self.0) }))
+    }
+}
+
+impl Inner {
+    async fn verify(&self, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenRefusal> {
+        let token = Unverified::read(token)?;
+        let claims = Claims::parse(&token.claims)?;
+        let named = claims.issuer()?;
+        let issuer = self.issuers.get(named).ok_or_else(|| TokenRefusal::Issuer(shown(named)))?;
+        if !issuer.shape.types.contains(&token.kind) {
+            let expected = issuer.shape.types.join("` or `");
+            return Err(TokenRefusal::Type {
+                found: token.kind,
+                expected: format!("`{expected}`"),
+            });
+        }
+        let algorithm = token.algorithm;
+        if issuer.algorithms.as_ref().is_some_and(|allowed| !allowed.contains(&algorithm)) {
+            return Err(TokenRefusal::Algorithm(algorithm.name().to_owned()));
+        }
+        let url = issuer.jwks_uri.as_deref().unwrap_or_default();
+        let key = self.keys.key(url, &token.kid, AllowList::IDENTITY_PROVIDER, now).await;
+        let key = key.map_err(|error| match error {
+            JwksError::Unknown(kid) => TokenRefusal::UnknownKey(shown(&kid)),
+            JwksError::Unavailable(why) => TokenRefusal::Unavailable(why),
+        })?;
+        if key.key.algorithm() != algorithm {
+            let key = shown(&token.kid);
+            return Err(TokenRefusal::OtherAlgorithm { key, named: algorithm.name() });
+        }
+        if !crypto::verify(&key.key, token.signed, token.signature) {
+            return Err(TokenRefusal::Signature);
+        }
+        claims.judge(&token.claims, issuer, Source::Token, now, self.leeway)
+    }
+}
+
+impl VerifyToken for JwtVerifier {
+    fn verify<'a>(
+        &'a self,
+        token: &'a str,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<VerifiedToken, TokenRefusal>> {
+        Box::pin(self.0.verify(token, now))
+    }
+
+    fn issuers(&self) -> Vec<String> {
+        self.0.names.clone()
+    }
+}
+
+impl std::fmt::Debug for JwtVerifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JwtVerifier").field("issuers", &self.0.names).finish_non_exhaustive()
+    }
+}
