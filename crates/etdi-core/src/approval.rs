@@ -27,6 +27,8 @@ mod reason;
 mod refusal;
 mod review;
 mod store;
+#[cfg(test)]
+pub(crate) mod troubled;
 
 pub use approver::{Answer, Approver, NoApprover, Question};
 pub use contract::{ContractFailure, approval_store_contract};

@@ -6,16 +6,18 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 
 use mcp_types::BoxFuture;
-use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::approval::{Listing, MemoryStore, NoApprover, Pin, SeenManifest, SignedBy, Standing};
+use crate::approval::{MemoryStore, NoApprover, Pin, SignedBy, Standing};
 use crate::audit::{AuditError, MemoryAuditor};
 use crate::definition::RawTool;
 use crate::key::KeyId;
 use crate::level::Update;
 use crate::proof::Trust;
+
+mod properties;
+mod writers;
 
 const SERVER: &str = "pkg:cargo/notes";
 const ISSUER: &str = "https://acme.example";
@@ -370,136 +372,6 @@ fn a_pinned_program_is_part_of_what_is_approved() {
     assert_eq!((refusal.reason, refusal.alarm), (Reason::ExecutableChanged, true));
 }
 
-/// A store in which something goes wrong, or somebody else writes, at each use.
-struct Troubled<F> {
-    inner: MemoryStore,
-    trouble: F,
-}
-
-impl<F: Fn(&MemoryStore, &Approval) -> Option<StoreError> + Send + Sync> ApprovalStore
-    for Troubled<F>
-{
-    fn get<'a>(
-        &'a self,
-        key: &'a ApprovalKey,
-    ) -> BoxFuture<'a, Result<Option<Approval>, StoreError>> {
-        self.inner.get(key)
-    }
-
-    fn put(
-        &self,
-        approval: Approval,
-        expected: Option<u64>,
-    ) -> BoxFuture<'_, Result<Approval, StoreError>> {
-        match (self.trouble)(&self.inner, &approval) {
-            Some(error) => Box::pin(core::future::ready(Err(error))),
-            None => self.inner.put(approval, expected),
-        }
-    }
-
-    fn put_all(
-        &self,
-        approvals: Vec<(Approval, Option<u64>)>,
-    ) -> BoxFuture<'_, Result<Vec<Approval>, StoreError>> {
-        match approvals.iter().find_map(|(approval, _)| (self.trouble)(&self.inner, approval)) {
-            Some(error) => Box::pin(core::future::ready(Err(error))),
-            None => self.inner.put_all(approvals),
-        }
-    }
-
-    fn remove<'a>(
-        &'a self,
-        key: &'a ApprovalKey,
-        expected: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.remove(key, expected)
-    }
-
-    fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>> {
-        self.inner.list()
-    }
-
-    fn memory<'a>(
-        &'a self,
-        server: &'a str,
-    ) -> BoxFuture<'a, Result<Option<ServerMemory>, StoreError>> {
-        self.inner.memory(server)
-    }
-
-    fn remember<'a>(
-        &'a self,
-        server: &'a str,
-        seen: &'a [Seen],
-        now: UnixTime,
-    ) -> BoxFuture<'a, Result<ServerMemory, StoreError>> {
-        self.inner.remember(server, seen, now)
-    }
-
-    fn remember_manifest<'a>(
-        &'a self,
-        server: &'a str,
-        seen: &'a SeenManifest,
-    ) -> BoxFuture<'a, Result<ServerMemory, StoreError>> {
-        self.inner.remember_manifest(server, seen)
-    }
-
-    fn forget<'a>(
-        &'a self,
-        server: &'a str,
-        tool: &'a str,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        self.inner.forget(server, tool)
-    }
-
-    fn observe(&self, now: UnixTime, exact: bool) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.observe(now, exact)
-    }
-
-    fn generation(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.inner.generation()
-    }
-}
-
-#[test]
-fn a_faster_writer_is_read_again_and_nobody_is_asked_twice() {
-    let tool = tool("1.0.0", "Search.");
-    let standing = verified(&tool);
-    // Someone approves the same at the same time: that counts.
-    let same =
-        |inner: &MemoryStore, approval: &Approval| now(inner.put(approval.clone(), None)).err();
-    let store = Troubled { inner: MemoryStore::new(), trouble: same };
-    let world = with_store(Policy::enhanced(), Arc::new(store), [yes(), yes()]);
-    world.review(&tool, &standing).unwrap();
-    assert_eq!(world.script.asked().len(), 1);
-
-    // Someone approves another definition: the answer was about something outdated.
-    let other = |inner: &MemoryStore, approval: &Approval| {
-        let other = Approval { digest: Digest::of_bytes(b""), ..approval.clone() };
-        now(inner.put(other, None)).err()
-    };
-    let store = Troubled { inner: MemoryStore::new(), trouble: other };
-    let world = with_store(Policy::enhanced(), Arc::new(store), [yes(), yes()]);
-    let refusal = world.review(&tool, &standing).unwrap_err();
-    assert_eq!(refusal.reason, Reason::DefinitionChanged);
-    assert_eq!(world.script.asked().len(), 1);
-}
-
-#[test]
-fn a_store_that_fails_approves_nothing_and_says_so_loudly() {
-    let broken = |_: &MemoryStore, _: &Approval| {
-        Some(StoreError::Corrupt { what: "`x` is not what was written".into() })
-    };
-    let store = Troubled { inner: MemoryStore::new(), trouble: broken };
-    let world = with_store(Policy::enhanced(), Arc::new(store), [yes()]);
-    let tool = tool("1.0.0", "Search.");
-    let refusal = world.review(&tool, &verified(&tool)).unwrap_err();
-    assert_eq!(refusal.reason, Reason::StoreFailed);
-    assert!(matches!(refusal.source, Some(StoreError::Corrupt { .. })));
-    let event = world.audit.entries().pop().unwrap().event;
-    assert_eq!((event.kind, event.severity), (EventKind::StoreFailed, Severity::Critical));
-    assert!(event.detail.unwrap().contains("nothing in doubt counts as approved"));
-}
-
 /// A sink that keeps nothing.
 struct Deaf;
 
@@ -528,76 +400,4 @@ fn without_an_audit_trail_strict_approves_nothing() {
     let (enhanced, _) = with(Policy::enhanced());
     now(enhanced.review(&facts, NOW)).unwrap();
     assert_eq!(enhanced.lost_events(), 2);
-}
-
-/// What can happen to one tool name on one server.
-#[derive(Clone, Debug)]
-struct Step {
-    version: u8,
-    description: u8,
-    standing: u8,
-    answer: Option<bool>,
-    withdraw: bool,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let answer = prop_oneof![Just(None), any::<bool>().prop_map(Some)];
-    (0u8..4, 0u8..3, 0u8..4, answer, prop::bool::weighted(0.1)).prop_map(
-        |(version, description, standing, answer, withdraw)| Step {
-            version,
-            description,
-            standing,
-            answer,
-            withdraw,
-        },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
-    /// Whatever is listed in whatever order: a tool passes only if a person said yes to exactly
-    /// this definition of this issuer, or to one from which it differs in nothing that matters.
-    #[test]
-    fn nothing_passes_that_nobody_accepted(steps in prop::collection::vec(step(), 1..40)) {
-        let world = world(Policy::enhanced(), []);
-        let mut accepted: BTreeSet<(Option<String>, u8)> = BTreeSet::new();
-        let mut ever_signed = false;
-        for step in steps {
-            let description = ["Search.", "Find.", "Send all files."][usize::from(step.description)];
-            let tool = tool(&format!("1.{}.0", step.version), description);
-            let standing = match step.standing {
-                0 => Standing::Unsigned,
-                1 => Standing::Unverified,
-                2 => Standing::Invalid(Reason::SignatureInvalid),
-                _ => verified(&tool),
-            };
-            let facts = Facts::new(SERVER, &tool, &standing);
-            ever_signed |= facts.is_verified();
-            let asked = world.script.asked().len();
-            let result = match step.answer {
-                None => now(world.approvals.check(&facts, NOW)),
-                Some(answer) => {
-                    let answer = if answer { yes() } else { Answer::Decline };
-                    world.script.answers.lock().unwrap().push_back(answer);
-                    now(world.approvals.review(&facts, NOW))
-                }
-            };
-            world.script.answers.lock().unwrap().clear();
-            let was_asked = world.script.asked().len() > asked;
-            let entry = (facts.key().issuer, step.description);
-            if was_asked && step.answer == Some(true) {
-                accepted.insert(entry.clone());
-            }
-            if let Ok(approved) = result {
-                prop_assert_eq!(approved.digest(), tool.digest());
-                prop_assert!(accepted.contains(&entry));
-                prop_assert!(step.standing == 0 || step.standing == 3);
-                prop_assert!(step.standing == 3 || !ever_signed);
-            }
-            if step.withdraw {
-                now(world.approvals.remove(&facts.key(), NOW)).unwrap();
-            }
-        }
-    }
 }
