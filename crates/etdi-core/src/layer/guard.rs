@@ -337,6 +337,9 @@ impl<S: ExchangeService> Service<Exchange> for GuardService<S> {
                             }
                         },
                     };
+                    if known.is_none() && (statement.is_some() || tokens.is_some()) {
+                        return Err(guarding.nothing_to_hold_to(&name));
+                    }
                     let signed = match (&known, &statement) {
                         (Some(known), Some(statement)) => {
                             Some(guarding.check(statement, &exchange, known).await?)

@@ -34,6 +34,7 @@ use crate::wire;
 mod calls;
 mod capability;
 mod changes;
+mod hidden;
 mod levels;
 mod manifests;
 mod notes;

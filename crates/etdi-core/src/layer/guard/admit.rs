@@ -12,17 +12,18 @@ use super::{CallKeys, Guarding, Known};
 use crate::audit;
 use crate::chain::token::TokenCheck;
 use crate::chain::{ChainError, Frame, Member};
-use crate::definition::ToolDefinition;
+use crate::definition::{RawTool, ToolDefinition};
 use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
 use crate::identity::qualified;
 use crate::key::{KeyId, KeyRing};
 use crate::legacy::call::{self, LegacyCalls, LegacySignedCall};
 use crate::level::{KeyTrust, SecurityLevel};
+use crate::permission::Scope;
 use crate::policy::{Obligation, Request, Resource, Side, Status};
 use crate::receipt::Receipt;
 use crate::request::{Call, CallRefusal, Check, SignedCall};
-use crate::wire::{self, RequestSigning};
+use crate::wire::{self, CallConstraints, RequestSigning};
 
 /// A call that was let in.
 pub(super) struct Admitted {
@@ -112,10 +113,9 @@ impl Guarding {
     ) -> Result<(), ErrorObject> {
         exchange.context.extensions.remove::<LegacySignedCall>();
         let ClientRequest::CallTool(params) = &exchange.request else { return Ok(()) };
-        let (Some(known), Some(calls)) = (known, self.older(params, statement.as_ref())) else {
-            return Ok(());
-        };
-        let definition = self.definition(known)?;
+        let Some(calls) = self.older(params, statement.as_ref()) else { return Ok(()) };
+        // It names no definition, so it can be held against any tool.
+        let definition = known.map(|known| self.definition(known)).transpose()?;
         let checked = match exchange.attempt() {
             0 => calls.check(params, &*self.replay, (self.clock)()).await,
             _ => calls.again(params),
@@ -123,7 +123,13 @@ impl Guarding {
         match checked {
             Ok(Some(signed)) => exchange.context.extensions.insert(signed),
             Ok(None) => {}
-            Err(error) => return Err(self.refuse(definition, CallRefusal::Legacy(error))),
+            Err(error) => {
+                let refusal = CallRefusal::Legacy(error);
+                return Err(match definition {
+                    Some(definition) => self.refuse(definition, refusal),
+                    None => self.refuse_as(&params.name, None, refusal),
+                });
+            }
         }
         Ok(())
     }
@@ -144,7 +150,10 @@ impl Guarding {
         signed: Option<SignedCall>,
         from: Option<Frame>,
     ) -> Result<Option<Admitted>, ErrorObject> {
-        let Some(known) = known else { return self.unlisted(exchange) };
+        let Some(known) = known else {
+            self.enter_unlisted(exchange)?;
+            return Ok(None);
+        };
         let definition = self.definition(known)?;
         let refuse = |refusal| self.refuse(definition, refusal);
         let older = exchange.context.extensions.get::<LegacySignedCall>();
@@ -158,30 +167,7 @@ impl Guarding {
         }
         let caller = from.or_else(|| self.caller_of(&exchange.context));
         let member = known.member(&self.name, definition);
-        let session = session(&exchange.context);
-        let now = (self.clock)();
-        let mut noted = Vec::new();
-        let frame = match exchange.attempt() {
-            0 => {
-                let note = |error| noted.push(error);
-                self.chains.enter_noting(caller.as_ref(), member, &session, now, false, note)
-            }
-            // It was counted before.
-            _ => self.chains.enter_again(caller.as_ref(), member),
-        };
-        let chained = |error: &ChainError| {
-            let event = Event::new(error.kind().event()).severity(error.kind().severity());
-            let mut event = self.of_chain(event, caller.as_ref(), definition.name(), &session);
-            event.digest = Some(definition.digest());
-            event
-        };
-        for error in &noted {
-            self.note(&chained(error).detail(&format_args!("noted, not refused: {error}")))?;
-        }
-        let frame = frame.map_err(|error| {
-            let event = chained(&error);
-            self.refuse_with(event, CallRefusal::ChainDenied(error))
-        })?;
+        let frame = self.frame(exchange, caller.as_ref(), member, Some(definition.digest()))?;
         let frame = frame.minting(self.minter.as_ref());
         let caller_is_a_tool = frame.caller().is_some();
         let extensions = &mut exchange.context.extensions;
@@ -195,18 +181,92 @@ impl Guarding {
         Ok(Some(Admitted { definition: definition.clone(), signed, against_rule }))
     }
 
-    /// A tool that is not listed to who calls it: nothing says what is called, so nobody could sign
-    /// it.
-    fn unlisted(&self, exchange: &Exchange) -> Result<Option<Admitted>, ErrorObject> {
-        let ClientRequest::CallTool(params) = &exchange.request else { return Ok(None) };
-        if !self.always_signed() {
-            return Ok(None);
+    /// The frame of a tool that is entered: judged and counted, the first time; what is only noted is
+    /// noted.
+    fn frame(
+        &self,
+        exchange: &Exchange,
+        caller: Option<&Frame>,
+        member: &Member,
+        digest: Option<Digest>,
+    ) -> Result<Frame, ErrorObject> {
+        let session = session(&exchange.context);
+        let now = (self.clock)();
+        let mut noted = Vec::new();
+        let frame = match exchange.attempt() {
+            0 => {
+                let note = |error| noted.push(error);
+                self.chains.enter_noting(caller, member, &session, now, false, note)
+            }
+            // It was counted before.
+            _ => self.chains.enter_again(caller, member),
+        };
+        let chained = |error: &ChainError| {
+            let event = Event::new(error.kind().event()).severity(error.kind().severity());
+            let mut event = self.of_chain(event, caller, member.tool(), &session);
+            event.digest = digest;
+            event
+        };
+        for error in &noted {
+            self.note(&chained(error).detail(&format_args!("noted, not refused: {error}")))?;
         }
-        let why = "the tool is not listed to who calls it, and only signed calls are taken";
-        self.note_refused(&params.name, &why);
-        let name = params.name.escape_debug();
-        let message = format!("there is no tool `{name}`, list the tools that there are");
-        Err(ErrorObject::invalid_params(message))
+        frame.map_err(|error| {
+            let event = chained(&error);
+            self.refuse_with(event, CallRefusal::ChainDenied(error))
+        })
+    }
+
+    /// Enters a tool that is not listed to who calls it. Nothing says what it declares, so nobody
+    /// could sign its call; a tool that calls it is held to what that one declares, and so is what
+    /// the hidden one calls in turn.
+    fn enter_unlisted(&self, exchange: &mut Exchange) -> Result<(), ErrorObject> {
+        let ClientRequest::CallTool(params) = &exchange.request else { return Ok(()) };
+        let name = &params.name;
+        if self.always_signed() {
+            let why = "the tool is not listed to who calls it, and only signed calls are taken";
+            return Err(self.no_tool(name, &why));
+        }
+        let caller = self.caller_of(&exchange.context);
+        let frame = match &caller {
+            // Whoever is outside chooses the name, which must not be remembered.
+            None => Frame::anew(None, &self.undeclared(name, Vec::new()), self.chains.policy()),
+            Some(_) if name.len() > RawTool::MAX_NAME => {
+                let why = "the name is longer than that of a tool can be";
+                return Err(self.no_tool(name, &why));
+            }
+            // It may be meant for more, of which nothing is known here: what called it is the bound.
+            Some(caller) => {
+                let member = self.undeclared(name, caller.member().scopes().to_vec());
+                self.frame(exchange, Some(caller), &member, None)?
+            }
+        };
+        let frame = frame.minting(self.minter.as_ref());
+        let extensions = &mut exchange.context.extensions;
+        extensions.insert(frame);
+        // If something was signed, then the call of the tool that calls this one.
+        extensions.remove::<SignedCall>();
+        Ok(())
+    }
+
+    /// A tool of which nothing is known but its name, and what it may do at most.
+    fn undeclared(&self, name: &str, scopes: Vec<Scope>) -> Member {
+        Member::new(&self.name, name, Digest::of_bytes(b""), CallConstraints::default(), scopes)
+    }
+
+    /// Refuses what a call of a tool brings that nobody lists: neither a statement nor tokens can be
+    /// held against a definition that is not known.
+    pub(super) fn nothing_to_hold_to(&self, name: &str) -> ErrorObject {
+        let why = "the tool is not listed to who calls it, so nothing shows what the call was \
+                   signed for";
+        self.no_tool(name, &why)
+    }
+
+    fn no_tool(&self, name: &str, why: &impl fmt::Display) -> ErrorObject {
+        self.note_refused(name, why);
+        let name = name.escape_debug();
+        ErrorObject::invalid_params(format!(
+            "there is no tool `{name}`, list the tools that there are"
+        ))
     }
 
     /// Whether a tool of this very server calls, which was called with a signature itself.
@@ -228,7 +288,7 @@ impl Guarding {
             None => Resource::new(&self.name, name),
         };
         let extensions = &exchange.context.extensions;
-        let caller = extensions.get::<Frame>().filter(|_| known.is_some()).and_then(Frame::caller);
+        let caller = extensions.get::<Frame>().and_then(Frame::caller);
         let mut request = Request::of(exchange, resource, (self.clock)());
         request = request.called_by(caller, &self.name);
         request.context.side = Side::Server;
@@ -264,9 +324,7 @@ impl Guarding {
         let tool = known.as_ref().and_then(|known| Some((known, known.definition()?)));
         let member = match tool {
             Some((known, definition)) => known.member(&self.name, definition).clone(),
-            None => {
-                Member::new(&self.name, name, Digest::of_bytes(b""), Default::default(), vec![])
-            }
+            None => self.undeclared(name, Vec::new()),
         };
         Some(Frame::anew(None, &member, self.chains.policy()))
     }
@@ -332,7 +390,8 @@ impl Guarding {
         let event = Event::new(EventKind::ToolInvoked).severity(Severity::Low);
         let Some(admitted) = admitted else {
             let why = "the tool is not listed to who calls it, so no declaration was held to";
-            return self.note(&event.on(&self.name, name).severity(Severity::Medium).detail(&why));
+            let event = event.on(&self.name, name).severity(Severity::Medium).detail(&why);
+            return self.note(&self.called_within(event, exchange, name));
         };
         let mut event = event.on(&self.name, admitted.definition.name());
         event.digest = Some(admitted.definition.digest());
@@ -349,11 +408,16 @@ impl Guarding {
             let why = "the tool wants signed calls, and this server takes unsigned ones";
             event = event.severity(Severity::High).detail(&why);
         }
+        self.note(&self.called_within(event, exchange, name))
+    }
+
+    /// The same event with the tool that called, if one did.
+    fn called_within(&self, event: Event, exchange: &Exchange, name: &str) -> Event {
         let context = &exchange.context;
-        if let Some(caller) = context.extensions.get::<Frame>().and_then(Frame::caller) {
-            event = self.of_chain(event, Some(caller), name, &session(context));
+        match context.extensions.get::<Frame>().and_then(Frame::caller) {
+            Some(caller) => self.of_chain(event, Some(caller), name, &session(context)),
+            None => event,
         }
-        self.note(&event)
     }
 
     /// Notes an event before something is done.
@@ -393,6 +457,10 @@ impl Guarding {
 
     /// Notes a call that is refused, and gives its error.
     fn refuse(&self, definition: &ToolDefinition, refusal: CallRefusal) -> ErrorObject {
+        self.refuse_as(definition.name(), Some(definition.digest()), refusal)
+    }
+
+    fn refuse_as(&self, tool: &str, digest: Option<Digest>, refusal: CallRefusal) -> ErrorObject {
         let (kind, severity) = match &refusal {
             CallRefusal::NonceRequired { .. } => (EventKind::ToolRefused, Severity::Low),
             CallRefusal::SignatureRequired { .. } | CallRefusal::Stale { .. } => {
@@ -401,8 +469,8 @@ impl Guarding {
             CallRefusal::ChainDenied(error) => (error.kind().event(), error.kind().severity()),
             _ => (EventKind::SignatureFailed, Severity::High),
         };
-        let mut event = Event::new(kind).severity(severity).on(&self.name, definition.name());
-        event.digest = Some(definition.digest());
+        let mut event = Event::new(kind).severity(severity).on(&self.name, tool);
+        event.digest = digest;
         self.refuse_with(event, refusal)
     }
 
