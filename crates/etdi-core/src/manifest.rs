@@ -66,6 +66,11 @@ pub const MAX_TOOLS: usize = 16_384;
 /// The most statements about one list.
 pub const MAX_SIGNERS: usize = 16;
 
+/// How far a counter may be ahead of the time, both in seconds: a year. Counters start at 1 or at the
+/// time, so none needs it; and whoever steals a key can number no list so high that none of the
+/// publisher's own can follow.
+pub const MAX_AHEAD: u64 = 366 * 86_400;
+
 /// The most keys that one manifest delegates to.
 pub const MAX_DELEGATIONS: usize = 64;
 
@@ -83,12 +88,16 @@ impl ManifestContents {
     ///
     /// # Errors
     ///
-    /// When the signer cannot sign.
+    /// [`ManifestError::Counter`] when clients would not take the counter, and when the signer cannot
+    /// sign.
     pub fn sign(
         &self,
         statement: &Attestation,
         signer: &dyn Signer,
     ) -> Result<String, ManifestError> {
+        if outruns(self.seq, statement.issued) {
+            return Err(ManifestError::Counter(self.seq));
+        }
         let claims = ManifestClaims {
             iss: statement.issuer.clone(),
             sub: statement.server.to_string(),
@@ -226,6 +235,11 @@ impl ManifestBuilder {
     pub fn build(self) -> ManifestContents {
         self.contents
     }
+}
+
+/// Whether a counter is too far ahead of the time.
+pub(crate) fn outruns(seq: u64, now: UnixTime) -> bool {
+    seq > now.plus(MAX_AHEAD).0
 }
 
 fn add(
@@ -370,6 +384,12 @@ pub enum ManifestError {
     /// More than [`MAX_TOOLS`] of one kind, or than [`MAX_DELEGATIONS`].
     #[error("more than 16384 entries or 64 delegations, split the server")]
     TooMany,
+    /// No list could follow.
+    #[error(
+        "the counter {0} is more than a year of seconds ahead of the time, take one that is just \
+         higher than that of the list before"
+    )]
+    Counter(u64),
     /// A key would be delegated every name.
     #[error("a delegation without a prefix is one of every name, give it a prefix such as `user_`")]
     NoPrefix,

@@ -14,7 +14,14 @@ pub(crate) struct Troubled<F> {
     pub(crate) trouble: F,
 }
 
-impl<F: Fn(&MemoryStore, &Approval) -> Option<StoreError> + Send + Sync> ApprovalStore
+/// What is about to be written.
+#[derive(Clone, Copy)]
+pub(crate) enum Use<'a> {
+    Approval(&'a Approval),
+    Manifest(&'a str, &'a SeenManifest),
+}
+
+impl<F: Fn(&MemoryStore, Use<'_>) -> Option<StoreError> + Send + Sync> ApprovalStore
     for Troubled<F>
 {
     fn get<'a>(
@@ -29,7 +36,7 @@ impl<F: Fn(&MemoryStore, &Approval) -> Option<StoreError> + Send + Sync> Approva
         approval: Approval,
         expected: Option<u64>,
     ) -> BoxFuture<'_, Result<Approval, StoreError>> {
-        match (self.trouble)(&self.inner, &approval) {
+        match (self.trouble)(&self.inner, Use::Approval(&approval)) {
             Some(error) => Box::pin(core::future::ready(Err(error))),
             None => self.inner.put(approval, expected),
         }
@@ -39,7 +46,8 @@ impl<F: Fn(&MemoryStore, &Approval) -> Option<StoreError> + Send + Sync> Approva
         &self,
         approvals: Vec<(Approval, Option<u64>)>,
     ) -> BoxFuture<'_, Result<Vec<Approval>, StoreError>> {
-        match approvals.iter().find_map(|(approval, _)| (self.trouble)(&self.inner, approval)) {
+        let trouble = |approval| (self.trouble)(&self.inner, Use::Approval(approval));
+        match approvals.iter().find_map(|(approval, _)| trouble(approval)) {
             Some(error) => Box::pin(core::future::ready(Err(error))),
             None => self.inner.put_all(approvals),
         }
@@ -78,7 +86,10 @@ impl<F: Fn(&MemoryStore, &Approval) -> Option<StoreError> + Send + Sync> Approva
         server: &'a str,
         seen: &'a SeenManifest,
     ) -> BoxFuture<'a, Result<ServerMemory, StoreError>> {
-        self.inner.remember_manifest(server, seen)
+        match (self.trouble)(&self.inner, Use::Manifest(server, seen)) {
+            Some(error) => Box::pin(core::future::ready(Err(error))),
+            None => self.inner.remember_manifest(server, seen),
+        }
     }
 
     fn forget<'a>(

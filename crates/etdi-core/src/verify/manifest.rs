@@ -10,8 +10,8 @@ use super::{Claimed, Peer, Verdict, Verifier, VerifyError, Vouched, curable, vou
 use crate::binding::Possession;
 use crate::digest::Digest;
 use crate::identity::ProviderId;
-use crate::key::VerifyingKey;
-use crate::manifest::{MAX_DELEGATIONS, MAX_SIGNERS};
+use crate::key::{KeyId, VerifyingKey};
+use crate::manifest::{MAX_DELEGATIONS, MAX_SIGNERS, outruns};
 use crate::proof::{Evidence, Trust};
 use crate::time::UnixTime;
 use crate::wire::{Delegation, ManifestClaims, ManifestContents, StatementType};
@@ -29,7 +29,7 @@ pub struct VerifiedManifest {
     pub(super) digest: Digest,
     pub(super) delegated: Arc<[(VerifyingKey, Delegation)]>,
     pub(super) vouched: Arc<Vouched>,
-    pub(super) others: Vec<ProviderId>,
+    pub(super) others: Vec<(ProviderId, Trust)>,
 }
 
 impl VerifiedManifest {
@@ -55,7 +55,18 @@ impl VerifiedManifest {
 
     /// All who verifiably signed it.
     pub fn issuers(&self) -> impl Iterator<Item = &ProviderId> {
-        core::iter::once(&self.vouched.issuer).chain(&self.others)
+        self.signers().map(|(issuer, _)| issuer)
+    }
+
+    /// The same, each with how its key was found.
+    pub(crate) fn signers(&self) -> impl Iterator<Item = (&ProviderId, Trust)> {
+        let first = (&self.vouched.issuer, self.vouched.trust);
+        core::iter::once(first).chain(self.others.iter().map(|(issuer, trust)| (issuer, *trust)))
+    }
+
+    /// The key that signed; that of the first of several signers.
+    pub fn key(&self) -> KeyId {
+        self.vouched.key
     }
 
     /// How the key was found.
@@ -105,6 +116,10 @@ impl Verifier {
         let Parsed { claims, contents, delegated } = self.parsed(&evidence, digest)?;
         check_audience(&claims.aud)?;
         check_times(claims.nbf, claims.exp, now)?;
+        if outruns(claims.contents.seq, now) {
+            let message = "its counter is more than a year of seconds ahead".to_owned();
+            return Err(VerifyError::MalformedClaims { message });
+        }
         self.check_revoked(&evidence.issuer, evidence.key, &claims.jti, None, now)?;
         let bound = bind(&claims.sub, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
         let listed = peer.possession.as_ref().and_then(Possession::manifest);
@@ -146,7 +161,7 @@ impl Verifier {
                     vouched.attestations.extend(one.attestations());
                     vouched.claimed.extend(one.claimed().iter().cloned());
                     vouched.expires = vouched.expires.min(one.expires());
-                    first.others.push(one.issuer().clone());
+                    first.others.push((one.issuer().clone(), one.trust()));
                 }
                 (Ok(_), Some(_)) => return Err(VerifyError::ManifestsDiffer),
                 (Err(error), _) if error.verdict() == Verdict::Wrong => return Err(error),

@@ -36,7 +36,7 @@ fn approvals_suffice() -> Gate {
 }
 
 /// A verifier of a host that knows that the publisher has no revocation list.
-fn without_list(proofs: impl ProofVerifier + 'static) -> Verifier {
+pub(super) fn without_list(proofs: impl ProofVerifier + 'static) -> Verifier {
     let known = Arc::new(Revocations::new().without_list(acme()));
     Verifier::new(proofs).revocations(known, Revocation::BestEffort)
 }
@@ -206,23 +206,24 @@ fn a_key_that_nobody_knows() {
     });
 }
 
+/// Takes the keys for such as their issuers publish, and the configuration does not name.
+pub(super) struct Published(pub(super) TrustAnchors);
+
+impl ProofVerifier for Published {
+    fn verify_proof(
+        &self,
+        proof: &str,
+        kind: StatementType,
+        now: UnixTime,
+    ) -> Result<Evidence, VerifyError> {
+        let found = self.0.verify_proof(proof, kind, now)?;
+        Ok(Evidence::new(found.issuer, found.key, Trust::Issuer, found.claims))
+    }
+}
+
 /// A key that its issuer publishes, and the configuration does not name.
 #[test]
 fn a_key_that_its_issuer_publishes() {
-    struct Published(TrustAnchors);
-
-    impl ProofVerifier for Published {
-        fn verify_proof(
-            &self,
-            proof: &str,
-            kind: StatementType,
-            now: UnixTime,
-        ) -> Result<Evidence, VerifyError> {
-            let found = self.0.verify_proof(proof, kind, now)?;
-            Ok(Evidence::new(found.issuer, found.key, Trust::Issuer, found.claims))
-        }
-    }
-
     row(["called", "called", "KEY_UNTRUSTED"].map(str::to_owned), |policy| {
         let world = World::new([tool("search", Some(SEARCH))]);
         let mut anchors = TrustAnchors::new();

@@ -2,9 +2,12 @@
 
 use mcp_types::{GetPromptRequestParams, ListPromptsResult, Prompt};
 
+use super::levels::{Published, without_list};
 use super::*;
-use crate::approval::ApprovalStore;
+use crate::approval::troubled::{Troubled, Use};
+use crate::approval::{ApprovalStore, SeenManifest};
 use crate::definition::RawTool;
+use crate::digest::Digest;
 use crate::layer::FeatureStanding;
 use crate::manifest::ManifestBuilder;
 use crate::wire::ManifestContents;
@@ -206,6 +209,99 @@ fn prompts_and_instructions_are_what_was_signed_or_are_not_shown() {
         assert_eq!(client.instructions().is_some(), shown == 1);
         let found = client.layer.feature_reviews();
         assert!(found.iter().all(|one| one.standing == FeatureStanding::Unattested));
+    }
+}
+
+/// A stranger who publishes a key of its own vouches for its tools, which `strict` does not take; nor
+/// may it then talk to the model by prompts and instructions.
+#[test]
+fn who_is_not_trusted_for_tools_says_nothing_to_the_model_either() {
+    let shown = |policy: Policy, published: bool| {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        let talking = Talking::new(&world);
+        let prompt = Listed::new(talking.prompts.lock().unwrap()[0].clone()).unwrap();
+        let more = ManifestBuilder::new(1).prompt(&prompt).unwrap().instructions("Be brief.");
+        let (mut signed, more) = (contents(&world, 1), more.unwrap().build());
+        (signed.prompts, signed.instructions) = (more.prompts, more.instructions);
+        let server = shipped(&world, &signed).layer(talking);
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme(), world.publisher.verifying_key().clone());
+        let verifier = match published {
+            true => without_list(Published(anchors)),
+            false => without_list(anchors),
+        };
+        let approvals =
+            Approvals::new(policy, world.store.clone(), world.yes.clone(), world.audit.clone());
+        let peer = Peer::new(ServerIdentity::command(&["notes"]));
+        let layer = VerifyLayer::new(verifier, approvals, peer, || NOW);
+        let mut client = Client { service: layer.layer(server), layer };
+        (client.instructions().is_some(), client.prompts(), client.prompt().is_ok())
+    };
+    for policy in [Policy::basic(), Policy::enhanced()] {
+        assert_eq!(shown(policy, true), (true, 1, true));
+    }
+    assert_eq!(shown(Policy::strict(), false), (true, 1, true));
+    assert_eq!(shown(Policy::strict(), true), (false, 0, false));
+}
+
+/// Whoever answers to a server's name first, with a key that nobody knows, does not take it from
+/// the server; once somebody has approved a tool by that key, its lists are remembered.
+#[test]
+fn a_list_by_a_key_from_nowhere_binds_nobody() {
+    let by_itself = |world: &World, seq: u64| {
+        let key = world.instance.clone();
+        let statement = Attestation::new(ProviderId::of_key(key.id()), notes(), NOW);
+        let jws = contents(world, seq).sign(&statement.instance_key(key.id()), &*key).unwrap();
+        let layer = SignLayer::new(notes(), || NOW).instance_key(key);
+        layer.manifest(&jws).unwrap().layer(world.server.clone())
+    };
+    let world = World::new([tool("search", Some(SEARCH))]);
+    let impostor = World::new([tool("search", Some(SEARCH))]);
+    world.connect(Policy::enhanced(), by_itself(&impostor, 9)).list();
+    world.connect(Policy::enhanced(), world.stack()).call("search").unwrap();
+
+    let world = World::new([tool("search", Some(SEARCH))]);
+    for seq in [1, 2] {
+        world.connect(Policy::enhanced(), by_itself(&world, seq)).call("search").unwrap();
+    }
+    let mut client = world.connect(Policy::enhanced(), by_itself(&world, 1));
+    assert_eq!(client.refused("search").1, Some("MANIFEST_ROLLED_BACK"));
+}
+
+/// Two programs of one user list at the same time: each sees the same new list first.
+#[test]
+fn another_process_that_sees_the_same_list_is_no_attacker() {
+    for (theirs, refused) in [
+        (Some((1, "the same")), None),
+        (Some((1, "another")), Some("MANIFEST_FORKED")),
+        (Some((2, "newer")), Some("MANIFEST_ROLLED_BACK")),
+        (None, None),
+    ] {
+        let world = World::new([tool("search", Some(SEARCH))]);
+        let trouble = move |inner: &MemoryStore, what: Use<'_>| {
+            let (Use::Manifest(server, ours), Some((seq, what))) = (what, theirs) else {
+                return None;
+            };
+            let digest = match what {
+                "the same" => ours.digest,
+                other => Digest::of_bytes(other.as_bytes()),
+            };
+            let seen = SeenManifest::new(&ours.issuer, seq, digest, NOW.minus(1));
+            super::together::done(inner.remember_manifest(server, &seen)).err()
+        };
+        let store = Arc::new(Troubled { inner: MemoryStore::new(), trouble });
+        let mut anchors = TrustAnchors::new();
+        anchors.trust(acme(), world.publisher.verifying_key().clone());
+        let approvals =
+            Approvals::new(Policy::enhanced(), store, world.yes.clone(), world.audit.clone());
+        let peer = Peer::new(ServerIdentity::command(&["notes"]));
+        let layer = VerifyLayer::new(without_list(anchors), approvals, peer, || NOW);
+        let server = shipped(&world, &contents(&world, 1)).layer(world.server.clone());
+        let mut client = Client { service: layer.layer(server), layer };
+        match refused {
+            None => drop(client.call("search").unwrap()),
+            Some(_) => assert_eq!(client.refused("search").1, refused),
+        }
     }
 }
 

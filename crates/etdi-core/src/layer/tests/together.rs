@@ -89,7 +89,7 @@ impl Drop for Place {
 }
 
 /// The futures of a file store are done when they are polled; an executor inside another is none.
-fn done<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn done<T>(future: impl Future<Output = T>) -> T {
     match std::pin::pin!(future).poll(&mut Context::from_waker(std::task::Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("a file store has nothing to wait for"),

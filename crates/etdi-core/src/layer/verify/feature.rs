@@ -16,7 +16,7 @@ use crate::digest::Digest;
 use crate::event::{Event, EventKind, Severity};
 use crate::identity::ProviderId;
 use crate::layer::{MAX_PAGES, ask, on_behalf};
-use crate::level::Handling;
+use crate::level::{Handling, KeyTrust};
 use crate::manifest::{instructions_digest, prompt_digest, template_digest};
 use crate::verify::{Verdict, VerifyError};
 
@@ -184,11 +184,11 @@ impl Verifying {
         name: &str,
         digest: Result<Digest, DefinitionError>,
     ) -> bool {
+        let policy = self.approvals.policy();
         let standing = match digest {
-            Ok(digest) => standing(shown, kind, name, digest),
+            Ok(digest) => standing(shown, policy.key_trust, kind, name, digest),
             Err(error) => FeatureStanding::Refused(error.into()),
         };
-        let policy = self.approvals.policy();
         let passed = match &standing {
             FeatureStanding::Attested { .. } => true,
             FeatureStanding::Unattested => policy.unsigned != Handling::Refuse,
@@ -220,6 +220,7 @@ impl Verifying {
 
 fn standing(
     shown: Option<&Shown>,
+    trust: KeyTrust,
     kind: FeatureKind,
     name: &str,
     digest: Digest,
@@ -230,6 +231,11 @@ fn standing(
             return FeatureStanding::Refused(error.clone());
         }
         Some(Err(error)) => return FeatureStanding::Unverified(error.clone()),
+        // Who vouches for tools without being trusted vouches for nothing else either.
+        Some(Ok(manifest)) if manifest.trust() < trust.least() => {
+            let (issuer, key) = (manifest.issuer().clone(), manifest.key());
+            return FeatureStanding::Unverified(VerifyError::IssuerUntrusted { issuer, key });
+        }
         Some(Ok(manifest)) => manifest,
     };
     let contents = manifest.contents();

@@ -8,6 +8,8 @@ use mcp_types::{ErrorObject, Meta};
 use super::{Verifying, store_failed};
 use crate::approval::{SeenManifest, ServerMemory};
 use crate::event::{Event, EventKind, Severity};
+use crate::identity::ProviderId;
+use crate::proof::Trust;
 use crate::time::UnixTime;
 use crate::verify::{Peer, Verdict, VerifiedManifest, VerifyError};
 use crate::wire::{self, OneOrMany};
@@ -92,7 +94,7 @@ impl Verifying {
         }
         let memory = self.memory().await?;
         let contents = manifest.contents();
-        for issuer in manifest.issuers() {
+        for (issuer, trust) in manifest.signers() {
             let known = memory.as_ref().and_then(|known| known.manifests.get(issuer.as_str()));
             match known {
                 Some(known) if contents.seq < known.seq => {
@@ -116,17 +118,24 @@ impl Verifying {
                     let (issuer, seq) = (issuer.clone(), known.seq);
                     return Ok(Err(VerifyError::ManifestForked { issuer, seq }));
                 }
+                // Whoever answers to a name for the first time must not bind it to a key that comes
+                // from nowhere; one that was approved has signed a tool here.
+                None if trust == Trust::FirstUse && !has_signed(memory.as_deref(), issuer) => {}
                 _ => {
                     let (issuer, digest) = (issuer.as_str(), manifest.digest());
                     let seen = SeenManifest::new(issuer, contents.seq, digest, now);
                     let stored =
                         self.approvals.store().remember_manifest(&self.server, &seen).await;
                     let stored = stored.map_err(|error| store_failed(&error))?;
-                    // Somebody else may have seen a newer one meanwhile.
-                    if let Some(newest) = stored.manifests.get(issuer).filter(|one| **one != seen) {
+                    // Somebody else may have seen another one meanwhile, or the same.
+                    let newest = stored.manifests.get(issuer).filter(|one| one.digest != digest);
+                    if let Some(newest) = newest {
                         let (issuer, seen) = (manifest.issuer().clone(), newest.seq);
                         let received = contents.seq;
-                        return Ok(Err(VerifyError::ManifestRolledBack { issuer, seen, received }));
+                        return Ok(Err(match seen == received {
+                            true => VerifyError::ManifestForked { issuer, seq: seen },
+                            false => VerifyError::ManifestRolledBack { issuer, seen, received },
+                        }));
                     }
                 }
             }
@@ -163,4 +172,10 @@ impl Verifying {
         // Nothing is called because of it, so nothing has to wait for the note.
         _ = self.note(&event.severity(Severity::Critical).detail(error), now);
     }
+}
+
+/// Whether an issuer is remembered for a tool of the server, as one that somebody approved is.
+fn has_signed(memory: Option<&ServerMemory>, issuer: &ProviderId) -> bool {
+    let mut tools = memory.into_iter().flat_map(|memory| memory.tools.values());
+    tools.any(|issuers| issuers.contains_key(issuer.as_str()))
 }

@@ -255,7 +255,8 @@ impl Verifying {
         });
         let twice: Vec<bool> = twice.collect();
         for tool in page.tools.iter() {
-            if state.pages.len() < MAX_TOOLS {
+            // A longer one is no name, wherever it stands, and a server could send mebibytes of each.
+            if state.pages.len() < MAX_TOOLS && tool.name.len() <= RawTool::MAX_NAME {
                 state.pages.entry(tool.name.clone()).or_insert(cursor);
             }
         }
@@ -401,7 +402,47 @@ impl Verifying {
 mod tests {
     use std::collections::HashMap;
 
-    use super::super::State;
+    use mcp_types::{Items, JsonSchema};
+
+    use super::super::{State, VerifyLayer};
+    use super::*;
+    use crate::approval::{MemoryStore, NoApprover};
+    use crate::audit::MemoryAuditor;
+    use crate::identity::ServerIdentity;
+    use crate::level::Policy;
+    use crate::trust::TrustAnchors;
+    use crate::verify::Verifier;
+
+    fn page(names: impl IntoIterator<Item = String>) -> ListToolsResult {
+        let tool = |name| Tool::new(name, JsonSchema::empty_object());
+        let listed = names.into_iter().map(|name| Arc::new(Listed::new(tool(name)).unwrap()));
+        ListToolsResult::new(Items::from(listed.collect::<Vec<_>>()))
+    }
+
+    /// A server whose names are mebibytes long has none of them kept, however many pages it has; none
+    /// of them can be read as a tool's either.
+    #[test]
+    fn only_what_can_be_a_name_is_kept() {
+        let approvals = Approvals::new(
+            Policy::basic(),
+            Arc::new(MemoryStore::new()),
+            Arc::new(NoApprover),
+            Arc::new(MemoryAuditor::default()),
+        );
+        let peer = Peer::new(ServerIdentity::command(&["notes"]));
+        let verifier = Verifier::new(TrustAnchors::new());
+        let VerifyLayer(verifying) = VerifyLayer::new(verifier, approvals, peer, || UnixTime(1));
+        assert_eq!(verifying.twice(&page(["search".to_owned()]), None), [false]);
+        for number in 0..16 {
+            let long = (0..4).map(|at| format!("{number} {at} {}", "x".repeat(1 << 16)));
+            let page = page(long.chain(["search".to_owned()]));
+            let twice = verifying.twice(&page, Some(number.to_string()));
+            assert!(twice[4], "what can be a name is remembered");
+            assert!(verifying.read(&page)[..4].iter().all(Result::is_err));
+        }
+        let kept: usize = verifying.state().pages.keys().map(String::len).sum();
+        assert_eq!(kept, "search".len());
+    }
 
     /// A server that gives a cursor of mebibytes and then thousands of names must not have it kept
     /// once a name.
