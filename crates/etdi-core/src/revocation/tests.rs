@@ -1,8 +1,10 @@
 //! Each level's demand, each kind of entry, rollback, forks, thieves, restarts.
 
 use std::sync::Mutex;
+use std::task::Poll;
 
 use futures_executor::block_on;
+use mcp_types::{Busy, Runtime};
 
 use super::*;
 use crate::attestation::Attestation;
@@ -354,4 +356,118 @@ fn a_restart_forgets_nothing() {
     std::fs::write(directory.join(FILE), r#"{"v":1,"here":[{}]}"#).unwrap();
     assert!(matches!(Revocations::open(&directory), Err(RevocationError::Store(_))));
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// A number that ran ahead, in a file from before numbers had a bound: what its list took back stays
+/// taken back, and the issuer is heard again.
+#[test]
+fn a_number_that_an_old_file_keeps_silences_nobody() {
+    let world = World::new();
+    let name = format!("etdi-revocations-{}", crate::random::id().unwrap());
+    let directory = std::env::temp_dir().join(name);
+    let stolen = world.list(5, NOW).revoke(Revoked::Statement("x".to_owned()));
+    let stolen = stolen.sign(&world.second).unwrap();
+    Revocations::open(&directory).unwrap().accept(&stolen, &acme(), &world.anchors, NOW).unwrap();
+    let (path, issuer) = (directory.join(FILE), acme());
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let ahead = kept.replace("\"seq\":5", "\"seq\":9007199254740991");
+    assert_ne!(ahead, kept);
+    std::fs::write(&path, ahead).unwrap();
+
+    let again = Revocations::open(&directory).unwrap();
+    let taken_back = |revocations: &Revocations| {
+        let statement =
+            Statement { issuer: &issuer, key: world.key.id(), id: "x", definition: None };
+        revocations.check(statement, &Revocation::BestEffort, NOW).is_err()
+    };
+    assert!(taken_back(&again));
+    // It is as new as its time says, and no older list takes its place.
+    let older = world.list(NOW.0 - 1, NOW).sign(&world.key).unwrap();
+    let refused = again.accept(&older, &issuer, &world.anchors, NOW).unwrap_err();
+    assert_eq!(refused, RevocationError::Rollback { found: NOW.0 - 1, seen: NOW.0 });
+    let later = NOW.plus(60);
+    let answer = world.list(later.0, later).revoke(Revoked::Key(world.second.id()));
+    let answer = answer.sign(&world.key).unwrap();
+    again.accept(&answer, &issuer, &world.anchors, later).unwrap();
+    let after = Revocations::open(&directory).unwrap();
+    assert_eq!(after.list_of(&issuer).unwrap().seq, later.0);
+    assert!(!taken_back(&after), "the newest list is what counts");
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// A clock on which any time has passed at the second look.
+struct Hurried;
+
+impl Runtime for Hurried {
+    fn spawn(&self, _: BoxFuture<'static, ()>) {}
+
+    fn blocking(&self, _: Box<dyn FnOnce() + Send>) -> Result<(), Busy> {
+        Err(Busy)
+    }
+
+    fn sleep_until(&self, _: std::time::Instant) -> BoxFuture<'static, ()> {
+        let mut looked = false;
+        Box::pin(std::future::poll_fn(move |cx| {
+            cx.waker().wake_by_ref();
+            if std::mem::replace(&mut looked, true) { Poll::Ready(()) } else { Poll::Pending }
+        }))
+    }
+
+    fn now(&self) -> std::time::Instant {
+        std::time::Instant::now()
+    }
+}
+
+/// Somewhere keys are looked for, and no answer ever comes.
+struct NoAnswer;
+
+impl ProofVerifier for NoAnswer {
+    fn verify_proof(
+        &self,
+        _: &str,
+        _: StatementType,
+        _: UnixTime,
+    ) -> Result<Evidence, VerifyError> {
+        Err(VerifyError::NobodyToAsk)
+    }
+
+    fn prepares(&self) -> bool {
+        true
+    }
+
+    fn prepare<'a>(&'a self, _: &'a [&'a str], _: UnixTime) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+impl RevocationSource for NoAnswer {
+    fn list<'a>(&'a self, _: &'a ProviderId, _: UnixTime) -> BoxFuture<'a, Answer> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// A server lists a tool beside the stolen one whose issuer it keeps silent: waiting for that one's
+/// keys must not cost the time in which it is told what was taken back.
+#[test]
+fn who_stalls_over_keys_keeps_nothing_back_of_what_was_revoked() {
+    let world = World::new();
+    let stolen = world.list(1, NOW).revoke(Revoked::Key(world.key.id()));
+    world.source.says(Ok(Some(stolen.sign(&world.second).unwrap())));
+    let demands =
+        [Policy::basic().revocation, Policy::enhanced().revocation, Policy::strict().revocation];
+    for demand in &demands {
+        let proofs: [Arc<dyn ProofVerifier>; 2] =
+            [Arc::new(world.anchors.clone()), Arc::new(NoAnswer)];
+        let known = Arc::new(Revocations::new().source(world.source.clone()));
+        let verifier = Verifier::with_all(proofs).runtime(Arc::new(Hurried));
+        let verifier = verifier.revocations(known, demand.clone());
+        assert_eq!(world.code(&verifier, NOW), "KEY_REVOKED", "{demand:?}");
+    }
+    // And who stalls over revocations ends no listing, and is no proof that nothing was revoked.
+    let unknown = "REVOCATION_UNKNOWN";
+    for (demand, code) in demands.into_iter().zip(["VERIFIED", unknown, unknown]) {
+        let known = Arc::new(Revocations::new().source(Arc::new(NoAnswer)));
+        let verifier = Verifier::new(world.anchors.clone()).runtime(Arc::new(Hurried));
+        assert_eq!(world.code(&verifier.revocations(known, demand), NOW), code);
+    }
 }

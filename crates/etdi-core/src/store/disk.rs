@@ -99,7 +99,7 @@ impl Disk {
             }
             Err(error) => return Err(failed("look at", &probe)(error)),
         };
-        let _ = std::fs::remove_file(&probe);
+        let _ = fault("remove probe").and_then(|()| std::fs::remove_file(&probe));
         if ours.uid() == metadata.uid() {
             return Ok(());
         }

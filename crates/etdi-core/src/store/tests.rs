@@ -501,3 +501,19 @@ fn too_much_is_refused() {
     fs::write(&record, vec![b' '; MAX_RECORD_BYTES + 1]).unwrap();
     assert!(matches!(now(store.get(&key("search"))), Err(StoreError::Corrupt { .. })));
 }
+
+/// Whoever owns the directory and knew the name of the file by which this process learns who it is
+/// could put one of their own there.
+#[test]
+fn nobody_knows_by_which_file_an_owner_is_known() {
+    let scratch = Scratch::new();
+    for opened in 1..=3 {
+        // It is left behind, so that its name is known afterwards.
+        disk::FAULT.set(Some(0));
+        let disk = disk::Disk::open(&scratch.0);
+        disk::FAULT.set(None);
+        disk.unwrap();
+        let probes = scratch.records("owner.");
+        assert_eq!(probes.len(), opened, "and it is another one each time: {probes:?}");
+    }
+}

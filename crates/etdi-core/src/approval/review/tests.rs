@@ -256,6 +256,9 @@ fn a_withdrawn_approval_is_remembered_and_asked_about() {
         }
         let stored = now(world.approvals.store().get(&key)).unwrap().unwrap();
         assert_eq!(stored.withdrawn, Some(withdrawn));
+        // Nor is what was withdrawn moved on to the update, as if somebody stood by it.
+        assert_eq!(stored.digest, old.digest());
+        assert!(!world.events().iter().any(|event| event.starts_with("tool_updated")));
         world.review(&old, &verified(&old)).unwrap();
         world.check(&old, &verified(&old)).unwrap();
     }

@@ -97,6 +97,38 @@ fn nonces_are_wanted_without_a_word() {
     assert_eq!(end(send(&server, signed(&world, "search", &alice, Some(nonce)))), "called");
 }
 
+/// What a call is signed with as the Python SDK does it names no server, definition or answers: it
+/// counts below `strict`, and nowhere where every call has to be signed.
+#[cfg(feature = "rsa-keys")]
+#[test]
+fn an_older_signature_is_none_at_strict() {
+    use crate::legacy::call::{self, LegacyCalls};
+    let rsa = SigningKey::generate_rsa(Algorithm::Rs256, 2048).unwrap();
+    let at = |policy: Policy| {
+        let world = World::new([tool("pay", Some(PAY))]);
+        let calls = LegacyCalls::new().key("laptop", rsa.verifying_key().clone());
+        let known = [rsa.verifying_key().clone()].into_iter().collect();
+        let guard = GuardLayer::new(notes(), || NOW).keys(CallKeys::Known(known));
+        let server = guard.policy(policy).legacy(calls).layer(world.server.clone());
+        let mut exchange = call_of("pay");
+        let ClientRequest::CallTool(params) = &mut exchange.request else { panic!("a call") };
+        call::sign(params, &rsa, NOW).unwrap();
+        let end = end(send(&server, exchange));
+        assert_eq!(end == "called", world.server.calls() == 1);
+        end
+    };
+    let required = "SIGNATURE_REQUIRED";
+    assert_eq!([Policy::basic(), Policy::enhanced()].map(at), ["called"; 2]);
+    assert_eq!(at(Policy::strict()), required);
+    // Each of the two demands alone, where a host writes its policy itself.
+    let mut by_level = Policy::strict();
+    by_level.call_attestation = CallAttestation::WhenAsked;
+    assert_eq!(at(by_level), required);
+    let mut always = Policy::enhanced();
+    always.call_attestation = CallAttestation::Always;
+    assert_eq!(at(always), required);
+}
+
 /// A tool that is hidden from whoever calls it can be called by nobody, since nobody can sign it.
 #[test]
 fn what_is_not_listed_is_not_called() {

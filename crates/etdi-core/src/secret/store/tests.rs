@@ -132,3 +132,39 @@ fn a_keyring_holds_the_key_and_notices_an_old_copy() {
     fs::remove_dir_all(&scratch.0).unwrap();
     assert!(matches!(open(), Err(StoreError::RolledBack { found: 0, .. })));
 }
+
+/// Neither whoever can write the directory nor another program that has the key can put one secret
+/// in the place of another: a token of one server must not be sent to the next.
+#[test]
+fn a_secret_counts_under_its_own_name_alone() {
+    let scratch = Scratch::new("named");
+    let store = SecretStore::open(&scratch.0, host()).unwrap();
+    store.put("bank", &Secret::from("for the bank")).unwrap();
+    store.put("mail", &Secret::from("for the mail")).unwrap();
+    let is_sealed = |path: &PathBuf| path.extension().is_some_and(|end| end == "sealed");
+    let files = fs::read_dir(&scratch.0).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> = files.filter(is_sealed).collect();
+    let [one, two] = files.as_slice() else { panic!("{files:?}") };
+    let swap = || {
+        let (first, second) = (fs::read(one).unwrap(), fs::read(two).unwrap());
+        fs::write(one, second).unwrap();
+        fs::write(two, first).unwrap();
+    };
+    swap();
+    for name in ["bank", "mail"] {
+        assert!(matches!(store.get(name), Err(StoreError::Corrupt { .. })), "{name}");
+    }
+    swap();
+    // Sealed anew, with all that the key and the head can give it.
+    let (_, bank) = store.vault.record(&record_name("bank")).unwrap().unwrap();
+    let write = |_, draft: &mut crate::store::vault::Draft| {
+        draft.put(record_name("mail"), bank.reveal().to_vec());
+        Ok(())
+    };
+    store.vault.write(write).unwrap();
+    for store in [store, SecretStore::open(&scratch.0, host()).unwrap()] {
+        assert!(matches!(store.get("mail"), Err(StoreError::Corrupt { .. })));
+        assert_eq!(store.get("bank").unwrap().unwrap().reveal(), b"for the bank");
+        assert!(store.list().is_err(), "what cannot be read for certain is no absence");
+    }
+}
