@@ -5,6 +5,7 @@
 //! is asked has the schema of [`schema_of`](crate::schema_of), so that the same policies can stand in
 //! a folder and in a policy store. What is not a clear answer in time is a denial.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -13,7 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use cedar_policy::Entities;
-use etdi_core::policy::{Decision, PolicyEngine, Request};
+use etdi_core::policy::{Decision, Obligation, PolicyEngine, Request};
 use etdi_oauth::{Fetch, FetchError, FetchRequest, GuardedFetch, Method, Rules};
 use mcp_types::{BoxFuture, Runtime};
 
@@ -44,8 +45,9 @@ pub use settings::{AvpError, AvpSettings};
 /// It is asked over HTTPS by a [`GuardedFetch`], which keeps no connection. Requests are dated by
 /// the time of the call that is decided about ([`Context::now`](etdi_core::policy::Context::now)).
 ///
-/// What it does not have is what the service does not tell: the annotations of policies, so neither
-/// `@reason` nor `@obligation`. A policy's id is the one that the store gave it.
+/// The service does not tell the annotations of policies: neither `@reason` nor `@obligation`. What
+/// a policy asks for is said in the settings ([`AvpSettings::obligations`]), by the id that the store
+/// gave it.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -63,6 +65,7 @@ pub use settings::{AvpError, AvpSettings};
 pub struct AvpEngine {
     settings: AvpSettings,
     endpoint: Endpoint,
+    obligations: BTreeMap<String, Vec<Obligation>>,
     deadline: Duration,
     credentials: Arc<dyn CredentialSource>,
     runtime: Arc<dyn Runtime>,
@@ -99,6 +102,7 @@ impl AvpEngine {
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self, AvpError> {
         let (endpoint, deadline) = (settings.checked_endpoint()?, settings.deadline()?);
+        let obligations = settings.obligations()?;
         let mut rules = Rules::default();
         // Behind the engine's own deadline, which is the one that counts.
         let behind = deadline + Duration::from_secs(1);
@@ -109,7 +113,7 @@ impl AvpEngine {
         rules.private_hosts.insert(endpoint.host.clone());
         let fetch = Arc::new(GuardedFetch::new(rules));
         let others = Entities::empty();
-        Ok(Self { settings, endpoint, deadline, credentials, runtime, fetch, others })
+        Ok(Self { settings, endpoint, obligations, deadline, credentials, runtime, fetch, others })
     }
 
     /// Sends requests in another way, such as over connections that are kept. Whoever sends must
@@ -154,7 +158,16 @@ impl AvpEngine {
             let (url, most) = (self.endpoint.url.clone(), answer::MAX_ANSWER);
             return Err(FetchError::TooLong { url, most }.into());
         }
-        Ok(answer::read(answer.status, &answer.body)?)
+        Ok(self.obliged(answer::read(answer.status, &answer.body)?))
+    }
+
+    /// The same decision with what its policies ask for where they permit.
+    fn obliged(&self, mut decision: Decision) -> Decision {
+        if decision.allow {
+            let asked = decision.policies.iter().filter_map(|id| self.obligations.get(id));
+            decision.obligations.extend(asked.flatten().cloned());
+        }
+        decision
     }
 
     fn signed(&self, body: Vec<u8>, moment: &str, credentials: &AwsCredentials) -> FetchRequest {

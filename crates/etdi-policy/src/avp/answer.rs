@@ -58,9 +58,13 @@ pub(super) fn read(status: u16, body: &[u8]) -> Result<Decision, Unclear> {
 }
 
 fn policy(one: Value<'_>) -> Option<&str> {
-    let id = one.get("policyId")?.as_str()?;
+    one.get("policyId")?.as_str().filter(|id| is_policy(id))
+}
+
+/// Whether the service can have given this id to a policy.
+pub(super) fn is_policy(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/');
-    ((1..=200).contains(&id.len()) && id.bytes().all(plain)).then_some(id)
+    (1..=200).contains(&id.len()) && id.bytes().all(plain)
 }
 
 /// The name of an exception, such as `AccessDeniedException`, without the namespace before it.

@@ -1,7 +1,9 @@
 //! Where Verified Permissions is asked, and for how long.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use etdi_core::policy::Obligation;
 use serde::Deserialize;
 
 use crate::Problem;
@@ -39,6 +41,11 @@ pub struct AvpSettings {
     /// What is not decided by then is denied. The gate's own deadline counts as well.
     #[serde(default = "deadline_ms")]
     pub deadline_ms: u64,
+    /// What must be done where a policy permits, by the id that the store gave it. The service tells
+    /// no annotations, so what stands there as `@obligation` asks for nothing until it is said here,
+    /// in the same words: `{"SPEXAMPLEabcdefg111111": ["sign"]}`.
+    #[serde(default)]
+    pub obligations: BTreeMap<String, Vec<String>>,
 }
 
 /// Why an engine cannot be made.
@@ -60,6 +67,16 @@ pub enum AvpError {
     /// The deadline is none.
     #[error("`deadline_ms` is not from 1 to 60000")]
     Deadline,
+    /// What a policy asks for is nothing, or nothing that can be met.
+    #[error(
+        "`obligations` of `{policy}` cannot be met: {why}; write words such as `sign` or `alert`"
+    )]
+    Obligation {
+        /// The policy.
+        policy: String,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// The file with users, agents and groups is wrong.
     #[error("{0}")]
     Entities(Problem),
@@ -78,7 +95,28 @@ impl AvpSettings {
             endpoint: None,
             loopback: false,
             deadline_ms: deadline_ms(),
+            obligations: BTreeMap::new(),
         }
+    }
+
+    /// The obligations of each policy. What would never be met, or never be asked for, is refused
+    /// here, and not at the first call.
+    pub(super) fn obligations(&self) -> Result<BTreeMap<String, Vec<Obligation>>, AvpError> {
+        let read = |(policy, words): (&String, &Vec<String>)| {
+            let wrong = |why| Err(AvpError::Obligation { policy: policy.clone(), why });
+            if !super::answer::is_policy(policy) {
+                return wrong("that is no id of a policy");
+            }
+            let words: Vec<Obligation> = words.iter().filter_map(|one| one.parse().ok()).collect();
+            if words.is_empty() {
+                return wrong("it is empty");
+            }
+            match words.iter().any(|one| matches!(one, Obligation::Other(_))) {
+                true => wrong("nobody knows how to do it"),
+                false => Ok((policy.clone(), words)),
+            }
+        };
+        self.obligations.iter().map(read).collect()
     }
 
     pub(super) fn deadline(&self) -> Result<Duration, AvpError> {
@@ -253,6 +291,29 @@ mod tests {
             ("avp.corp.example", false),
         ] {
             assert!(matches!(of(url, loopback), Err(AvpError::Endpoint(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_obligation_is_one_that_can_be_met() {
+        let of = |policy: &str, words: &[&str]| {
+            let mut settings = AvpSettings::new("a", "us-east-1");
+            let words = words.iter().map(|one| (*one).to_owned()).collect();
+            settings.obligations.insert(policy.to_owned(), words);
+            settings.obligations()
+        };
+        let found = of("SPone-1", &["sign", "alert"]).unwrap();
+        assert_eq!(found["SPone-1"], [Obligation::Sign, Obligation::Alert]);
+        for (policy, words) in [
+            ("SPone-1", &[][..]),
+            ("SPone-1", &["sing"]),
+            ("SPone-1", &["sign alert"]),
+            ("SPone-1", &[""]),
+            ("", &["sign"]),
+            ("SP one", &["sign"]),
+        ] {
+            let refused = of(policy, words);
+            assert!(matches!(refused, Err(AvpError::Obligation { .. })), "{policy} {words:?}");
         }
     }
 

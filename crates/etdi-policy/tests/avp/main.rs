@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use etdi_core::audit::MemoryAuditor;
 use etdi_core::definition::RawTool;
-use etdi_core::policy::{Decision, Gate, PolicyEngine, Request, Resource, Status};
+use etdi_core::policy::{Decision, Gate, Obligation, PolicyEngine, Request, Resource, Status};
 use etdi_core::time::UnixTime;
 use etdi_policy::{AvpEngine, AvpSettings, AwsCredentials, CredentialError, CredentialSource};
 use mcp_types::{BoxFuture, Busy, Runtime};
@@ -83,6 +83,30 @@ async fn ask(engine: &impl PolicyEngine, user: &str, arguments: &str) -> Decisio
 }
 
 const FEW: &str = r#"{"to":"Bob","cents":5}"#;
+
+/// The service tells no annotation. What the settings say of the policy that permits is asked for;
+/// of a policy that took no part, or where nothing is permitted, it is not.
+#[tokio::test]
+async fn what_a_policy_asks_for_is_said_in_the_settings() {
+    const DENY: &str =
+        r#"{"decision":"DENY","determiningPolicies":[{"policyId":"SPone-1"}],"errors":[]}"#;
+    for (answer, policy, expected) in [
+        (ALLOW, "SPone-1", vec![Obligation::Sign]),
+        (ALLOW, "SPtwo-2", vec![]),
+        (DENY, "SPone-1", vec![]),
+    ] {
+        let fake = Fake::always(200, answer);
+        let mut settings = AvpSettings::new("PSEXAMPLEabcdefg111111", "eu-central-1");
+        settings.endpoint = Some(fake.endpoint.clone());
+        (settings.loopback, settings.deadline_ms) = (true, 5_000);
+        settings.obligations.insert(policy.to_owned(), vec!["sign".to_owned()]);
+        let made = AvpEngine::new(settings.clone(), Arc::new(key()), Arc::new(Timers));
+        let decision = ask(&made.unwrap(), "ada", FEW).await;
+        assert_eq!((decision.allow, decision.obligations), (answer == ALLOW, expected));
+        settings.obligations.insert("SPthree-3".to_owned(), vec!["call-my-boss".to_owned()]);
+        assert!(AvpEngine::new(settings, Arc::new(key()), Arc::new(Timers)).is_err());
+    }
+}
 
 #[tokio::test]
 async fn a_decision_is_one_signed_request_in_the_words_of_the_protocol() {
