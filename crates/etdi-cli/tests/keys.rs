@@ -236,11 +236,10 @@ case "$1" in
 esac
 "#;
 
+/// Runs the command on a system with that keyring, and gives the directory in which it keeps things.
 #[cfg(unix)]
-#[test]
-fn a_key_in_the_keyring_lies_in_no_file() {
+fn with_keyring(user: &User) -> (impl Fn(&[&str]) -> (i32, Value) + '_, PathBuf) {
     use std::os::unix::fs::PermissionsExt;
-    let user = User::new();
     let (bin, keyring) = (user.0.path().join("bin"), user.0.path().join("keyring"));
     for directory in [&bin, &keyring] {
         std::fs::create_dir(directory).unwrap();
@@ -249,12 +248,37 @@ fn a_key_in_the_keyring_lies_in_no_file() {
     let mode = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(bin.join("secret-tool"), mode).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let run = |words: &[&str]| {
+    let kept = keyring.clone();
+    let run = move |words: &[&str]| {
         let mut command = user.command(words);
-        envelope(
-            command.arg("--json").env("PATH", &path).env("KEYRING", &keyring).output().unwrap(),
-        )
+        envelope(command.arg("--json").env("PATH", &path).env("KEYRING", &kept).output().unwrap())
     };
+    (run, keyring)
+}
+
+/// The command ended between its writes: the private half is in the keyring, the public one nowhere.
+/// No other key takes the name by which it is known.
+#[cfg(unix)]
+#[test]
+fn half_a_key_in_the_keyring_is_not_replaced() {
+    let user = User::new();
+    let (run, keyring) = with_keyring(&user);
+    let (exit, made) = run(&["keys", "generate", "--keyring", "publisher"]);
+    assert_eq!(exit, 0, "{made}");
+    std::fs::remove_file(user.home().join("keys/publisher.jwks")).unwrap();
+    let (exit, refused) = run(&["keys", "generate", "publisher"]);
+    assert!(exit == 1 && refused.to_string().contains("there is a key"), "{refused}");
+    assert!(!user.home().join("keys/publisher.pem").exists());
+    let (exit, kept) = run(&["keys", "export", "publisher"]);
+    assert_eq!((exit, &kept["data"]["id"]), (0, &made["data"]["id"]), "{kept}");
+    assert_eq!(std::fs::read_dir(&keyring).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_in_the_keyring_lies_in_no_file() {
+    let user = User::new();
+    let (run, keyring) = with_keyring(&user);
     assert_eq!(user.json(&["keys", "generate", "--keyring", "none"]).0, 1, "no such program");
     let (exit, made) = run(&["keys", "generate", "--keyring", "publisher"]);
     assert_eq!(exit, 0, "{made}");
