@@ -1,14 +1,16 @@
-//! T8, T9, T11, T12: old lists, lists that end, other lists for other people, a swap after signing, a
-//! key that signs more than it may, a list on another server, and orders in instructions and prompts.
+//! T8, T9, T11, T12: old lists, lists that end, other lists for other people, histories that part and
+//! join, a swap after signing, a key that signs more than it may, a list on another server, and
+//! orders in instructions and prompts.
 
 use std::sync::Arc;
 
-use etdi::core::identity::ServerIdentity;
+use etdi::core::identity::{ProviderId, ServerIdentity};
+use etdi::core::jws;
 use etdi::core::key::SigningKey;
 use etdi::core::layer::SignLayer;
 use etdi::core::manifest::{self, ManifestBuilder};
 use etdi::core::verify::Peer;
-use etdi::core::wire::MANIFEST;
+use etdi::core::wire::{MANIFEST, ManifestContents, StatementType};
 use etdi_cli::demo::attacks::TOOL;
 use etdi_cli::demo::listing::{Listing, Publisher};
 use etdi_cli::demo::meet::found;
@@ -52,6 +54,69 @@ async fn two_lists_under_one_counter_are_two_histories() {
     let other = Listing::new(tools.collect(), meta).signed_by(&world.publisher()).unwrap();
     let (code, found) = world.stopped(&world.gone_bad(&other)).await;
     assert_eq!((&*code, &*found), ("ATTESTATION_INVALID", "MANIFEST_FORKED"));
+}
+
+/// For a day somebody shows one victim another list than everybody else, under the same number: the
+/// publisher's server, or a thief of its key. The day after all are shown the same again, so that no
+/// two who compare their newest lists would notice. The list says which one it replaces, and that is
+/// not the one that the victim saw.
+#[tokio::test]
+async fn two_histories_cannot_be_joined_again() {
+    for joined in [false, true] {
+        let world = World::new(Bound::Key).await;
+        let victims = manifest::read(&manifest_of(&world.honest)).unwrap().contents;
+        let everybodys = ManifestBuilder::new(victims.seq).instructions("Search first.").unwrap();
+        let mut everybodys = everybodys.build();
+        everybodys.tools.clone_from(&victims.tools);
+        let before = if joined { &everybodys } else { &victims };
+        let mut next = ManifestBuilder::new(victims.seq + 1).replacing(before).build();
+        next.tools.clone_from(&victims.tools);
+        let shown = under(&world, &next);
+        let script = world.gone_bad(&shown);
+        if joined {
+            let (code, found) = world.stopped(&script).await;
+            assert_eq!((&*code, &*found), ("ATTESTATION_INVALID", "MANIFEST_FORKED"));
+            continue;
+        }
+        // The honest history goes on.
+        let session = world.session(attacker(&script).0, honest_peer()).await;
+        session.invoke_tool(TOOL, &json!({"query": "milk"})).await.unwrap();
+    }
+}
+
+/// A thief of the publisher's key numbers a list so high that nothing of the publisher's can follow,
+/// also after the key was replaced.
+#[tokio::test]
+async fn a_thief_does_not_number_the_last_list() {
+    let world = World::new(Bound::Key).await;
+    let honest = manifest_of(&world.honest);
+    let mut last = manifest::read(&honest).unwrap().contents;
+    last.seq = (1 << 53) - 1;
+    assert!(
+        last.sign(&world.statement, &world.keys.publisher).is_err(),
+        "nobody does so by mistake"
+    );
+
+    let publisher = &world.keys.publisher;
+    let shown = |seq: u64| {
+        let claims = json!({
+            "iss": ProviderId::of_key(publisher.id()), "sub": identity().to_string(),
+            "aud": "etdi:definition", "iat": NOW.0, "nbf": NOW.0, "exp": NOW.plus(86_400).0,
+            "jti": "stolen", "cnf": {"jkt": world.keys.instance.id()},
+            "seq": seq, "tools": last.tools,
+        });
+        let jws = jws::sign(StatementType::Manifest, &claims.to_string(), publisher).unwrap();
+        world.gone_bad(&beside(&world, &jws))
+    };
+    let script = shown(last.seq);
+    assert!(fools_plain_client(&script).await);
+    let session = world.session(attacker(&script).0, honest_peer()).await;
+    session.discover_tools().await.unwrap();
+    assert_eq!(found(&session.review(TOOL).unwrap()).0, "ATTESTATION_MALFORMED");
+
+    // What the publisher lists next is heard.
+    let session = world.session(attacker(&shown(NOW.0 + 1)).0, honest_peer()).await;
+    session.invoke_tool(TOOL, &json!({"query": "milk"})).await.unwrap();
 }
 
 #[tokio::test]
@@ -159,6 +224,20 @@ async fn a_delegated_key_vouches_for_no_more_than_it_was_given() {
     ] {
         assert_eq!(found(&session.review(tool).unwrap()).0, expected, "{tool}");
     }
+}
+
+/// The honest tools under another list that the publisher's key signs.
+fn under(world: &World, contents: &ManifestContents) -> Listing {
+    beside(world, &contents.sign(&world.statement, &world.keys.publisher).unwrap())
+}
+
+/// The honest tools beside a manifest.
+fn beside(world: &World, jws: &str) -> Listing {
+    let listing = json_of(&world.honest);
+    let tools = listing["tools"].as_array().unwrap().iter().map(Value::to_string);
+    let mut meta = listing["_meta"].as_object().unwrap().clone();
+    meta.insert(MANIFEST.to_owned(), json!(jws));
+    Listing::new(tools.collect(), meta)
 }
 
 /// A listing as the members of a result.
