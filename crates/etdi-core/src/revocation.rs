@@ -11,7 +11,8 @@
 //! [`Verifier`](crate::verify::Verifier), which demands as much freshness as the
 //! [`Policy`](crate::level::Policy) says. An issuer that is known by its key alone has no place to
 //! publish a list: what is taken back of it stands in the configuration. A source need not be a
-//! network: [`FileLists`] reads what an operator keeps in files.
+//! network: [`FileLists`] reads what an operator keeps in files. Several sources are one by [`AllOf`]: the
+//! newest list counts, and what any of them revokes.
 //!
 //! ```
 //! use etdi_core::key::{Algorithm, SigningKey};
@@ -50,21 +51,21 @@ use crate::digest::Digest;
 use crate::identity::ProviderId;
 use crate::key::KeyId;
 use crate::level::Revocation;
-use crate::proof::{Evidence, ProofVerifier};
+use crate::proof::ProofVerifier;
 use crate::store::disk::{Disk, Files};
 use crate::time::UnixTime;
 use crate::together::each;
-use crate::verify::{CLOCK_SKEW, VerifyError};
-use crate::wire::{KEYS_AUDIENCE, RevocationEntry, RevocationsClaims, StatementType};
+use crate::verify::VerifyError;
+use crate::wire::{RevocationEntry, RevocationsClaims, StatementType};
 
 mod file;
+mod heard;
 mod known;
 mod list;
 
-pub use file::{FileLists, FirstOf};
+pub use file::{AllOf, FileLists};
 use known::{FILE, MAX_FILE, State};
 pub use list::{RevocationList, Revoked};
-use list::{outruns, things};
 
 /// How old a list may be that counts as fetched now, in seconds.
 pub const FRESH: u64 = 60;
@@ -100,6 +101,18 @@ pub trait RevocationSource: Send + Sync {
         issuer: &'a ProviderId,
         now: UnixTime,
     ) -> BoxFuture<'a, Result<Option<String>, String>>;
+
+    /// What each place says that this source asks, none where it has nothing to say of the issuer.
+    /// One that asks a single place, as most do, needs not write this.
+    ///
+    /// The newest list counts, and what any of them revokes is revoked.
+    fn lists<'a>(
+        &'a self,
+        issuer: &'a ProviderId,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Vec<Result<Option<String>, String>>> {
+        Box::pin(async move { vec![self.list(issuer, now).await] })
+    }
 }
 
 /// Why a list is not taken over.
@@ -266,56 +279,6 @@ impl Revocations {
         self.take_over(evidence, issuer, now)
     }
 
-    fn take_over(
-        &self,
-        evidence: Evidence,
-        issuer: &ProviderId,
-        now: UnixTime,
-    ) -> Result<(), RevocationError> {
-        if evidence.issuer != *issuer {
-            return Err(RevocationError::Issuer(evidence.issuer));
-        }
-        // A thief who signs with what was revoked could take the revocation back.
-        self.find(Statement { issuer, key: evidence.key, id: "", definition: None })?;
-        let claims: RevocationsClaims = serde_json::from_str(&evidence.claims)
-            .map_err(|error| RevocationError::Claims(error.to_string()))?;
-        let wrong = |why: &str| Err(RevocationError::Claims(why.to_owned()));
-        if claims.aud != KEYS_AUDIENCE {
-            return wrong("it is meant for something else");
-        }
-        if UnixTime(claims.iat) > now.plus(CLOCK_SKEW) {
-            return wrong("it is from the future");
-        }
-        if outruns(claims.seq, claims.iat) {
-            return wrong(
-                "its number is higher than its time in seconds, so that none could follow",
-            );
-        }
-        if claims.revoked.len() > MAX_ENTRIES {
-            return wrong("it has more than 4096 entries");
-        }
-        let revoked = things(&claims.revoked).map_err(RevocationError::Claims)?;
-        let mut state = self.write();
-        let room = state.issuers.len() < MAX_ISSUERS;
-        let known = match state.issuers.get_mut(issuer) {
-            Some(known) => known,
-            None if room => state.issuers.entry(issuer.clone()).or_default(),
-            None => return Err(RevocationError::Full),
-        };
-        match &known.list {
-            Some(seen) if claims.seq < seen.seq => {
-                return Err(RevocationError::Rollback { found: claims.seq, seen: seen.seq });
-            }
-            Some(seen) if claims.seq == seen.seq && claims != *seen => {
-                return Err(RevocationError::Fork(claims.seq));
-            }
-            _ => {}
-        }
-        (known.list, known.revoked) = (Some(claims), revoked);
-        (known.answered, known.failed) = (Some(now), None);
-        self.save(&state)
-    }
-
     /// Whether there is anybody to ask.
     pub(crate) fn asks(&self) -> bool {
         self.source.get().is_some()
@@ -336,35 +299,13 @@ impl Revocations {
             wanted.filter(|issuer| self.is_due(issuer, demand, now)).take(MAX_FETCHES).collect();
         let ask = |issuer: ProviderId| -> BoxFuture<'_, ()> {
             Box::pin(async move {
-                let failed = match source.list(&issuer, now).await {
-                    Ok(Some(text)) => self.check_all(&text, &issuer, proofs, now).await.err(),
-                    Ok(None) => self.has_none(&issuer, now).err(),
-                    Err(why) => return self.note_failure(&issuer, why, now),
-                };
-                if let Some(error) = failed {
-                    self.note_failure(&issuer, error.to_string(), now);
+                let answers = source.lists(&issuer, now).await;
+                if let Err(why) = self.hear(answers, &issuer, proofs, now).await {
+                    self.note_failure(&issuer, why, now);
                 }
             })
         };
         each(wanted.into_iter().map(ask), AT_ONCE).await;
-    }
-
-    async fn check_all(
-        &self,
-        text: &str,
-        issuer: &ProviderId,
-        proofs: &[Arc<dyn ProofVerifier>],
-        now: UnixTime,
-    ) -> Result<(), RevocationError> {
-        let mut refusal = VerifyError::NobodyToAsk;
-        for verifier in proofs {
-            verifier.prepare(&[text], now).await;
-            match verifier.verify_proof(text, StatementType::Revocations, now) {
-                Ok(evidence) => return self.take_over(evidence, issuer, now),
-                Err(error) => refusal = error,
-            }
-        }
-        Err(refusal.into())
     }
 
     /// Learns what another process has written, such as an operator's command. What cannot be read

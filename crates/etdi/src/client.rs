@@ -19,7 +19,7 @@ use etdi_core::level::{Policy, SecurityLevel};
 use etdi_core::permission::RiskLexicon;
 use etdi_core::policy::{Gate, PolicyEngine};
 use etdi_core::proof::{ProofVerifier, SignError, Signer};
-use etdi_core::revocation::{FirstOf, RevocationSource, Revocations};
+use etdi_core::revocation::{AllOf, RevocationSource, Revocations};
 use etdi_core::time::UnixTime;
 use etdi_core::trust::TrustAnchors;
 use etdi_core::verify::{Peer, Verifier};
@@ -429,7 +429,7 @@ impl EtdiClientBuilder {
         self
     }
 
-    /// Asks here, after the sources that were given before, what issuers have revoked, such as
+    /// Asks here as well, beside the sources that were given before, what issuers have revoked, such as
     /// `Discovery` of `etdi-oauth`. How fresh that knowledge has to be, the policy says: at `strict` an
     /// issuer of which nobody can tell is refused. Keys that speak for themselves have no lists.
     /// Where [`revocations`](Self::revocations) are given, their own source is the one that is asked.
@@ -545,7 +545,7 @@ impl EtdiClientBuilder {
                 None if sources.is_empty() => None,
                 kept if sources.is_empty() => kept.map(Arc::new),
                 kept => {
-                    let source = Arc::new(FirstOf::new(sources));
+                    let source = Arc::new(AllOf::new(sources));
                     Some(Arc::new(kept.unwrap_or_default().source(source)))
                 }
             },

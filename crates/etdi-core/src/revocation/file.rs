@@ -53,6 +53,16 @@ impl RevocationSource for FileLists {
         };
         Box::pin(std::future::ready(list))
     }
+
+    /// Of an issuer whose list is in no file there is nothing to say, which is no failure.
+    fn lists<'a>(
+        &'a self,
+        issuer: &'a ProviderId,
+        _: UnixTime,
+    ) -> BoxFuture<'a, Vec<Result<Option<String>, String>>> {
+        let lists = self.0.get(issuer).map(|path| read(path).map(Some)).into_iter().collect();
+        Box::pin(std::future::ready(lists))
+    }
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -64,38 +74,62 @@ fn read(path: &Path) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
-/// Several sources, asked in order until one answers. When none does, the last failure counts.
+/// Several sources as one: all are asked, and what any of them knows to be revoked is.
+///
+/// So a file that has become old hides nothing that its issuer publishes since, and the other way
+/// round. Where one of them cannot be asked, what the others say counts, and does not pass for all
+/// that is known now.
 #[derive(Clone)]
-pub struct FirstOf(Vec<Arc<dyn RevocationSource>>);
+pub struct AllOf(Vec<Arc<dyn RevocationSource>>);
 
-impl FirstOf {
-    /// Asks these in their order.
+impl AllOf {
+    /// Asks all of these.
     pub fn new(sources: impl IntoIterator<Item = Arc<dyn RevocationSource>>) -> Self {
         Self(sources.into_iter().collect())
     }
 }
 
-impl RevocationSource for FirstOf {
+impl RevocationSource for AllOf {
+    /// The first answer with a list, for who wants but one.
     fn list<'a>(
         &'a self,
         issuer: &'a ProviderId,
         now: UnixTime,
     ) -> BoxFuture<'a, Result<Option<String>, String>> {
         Box::pin(async move {
-            let mut failure = format!("nobody can tell what {issuer} has revoked, add a source");
-            for source in &self.0 {
-                match source.list(issuer, now).await {
-                    Ok(list) => return Ok(list),
-                    Err(why) => failure = why,
+            let mut answer = Err(nobody(issuer));
+            for one in self.lists(issuer, now).await {
+                match one {
+                    Ok(Some(list)) => return Ok(Some(list)),
+                    one => answer = one,
                 }
             }
-            Err(failure)
+            answer
+        })
+    }
+
+    fn lists<'a>(
+        &'a self,
+        issuer: &'a ProviderId,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Vec<Result<Option<String>, String>>> {
+        Box::pin(async move {
+            let mut answers = Vec::new();
+            for source in &self.0 {
+                answers.extend(source.lists(issuer, now).await);
+            }
+            answers
         })
     }
 }
 
-impl std::fmt::Debug for FirstOf {
+/// What is to be done where no source has anything to say.
+pub(super) fn nobody(issuer: &ProviderId) -> String {
+    format!("nobody can tell what {issuer} has revoked, add a source")
+}
+
+impl std::fmt::Debug for AllOf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("FirstOf").field(&self.0.len()).finish()
+        f.debug_tuple("AllOf").field(&self.0.len()).finish()
     }
 }

@@ -24,12 +24,15 @@ pub(super) struct Known {
     /// The newest list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) list: Option<RevocationsClaims>,
+    /// What other lists of the issuer revoke beside it, where several places keep one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) also: Vec<RevocationEntry>,
     /// When the issuer last answered: with this list, or that it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) answered: Option<UnixTime>,
     #[serde(skip)]
     pub(super) failed: Option<(UnixTime, String)>,
-    /// What the list revokes, for looking up.
+    /// What all of them revoke, for looking up.
     #[serde(skip)]
     pub(super) revoked: BTreeSet<Revoked>,
 }
@@ -61,8 +64,9 @@ impl State {
         }
         state.revoked_here = things(&state.here).map_err(damaged)?;
         for known in state.issuers.values_mut() {
+            known.revoked = things(&known.also).map_err(damaged)?;
             if let Some(list) = &mut known.list {
-                known.revoked = things(&list.revoked).map_err(damaged)?;
+                known.revoked.extend(things(&list.revoked).map_err(damaged)?);
                 // Kept before numbers had a bound: it would silence its issuer for good.
                 if outruns(list.seq, list.iat) {
                     list.seq = list.iat;

@@ -14,6 +14,7 @@ use crate::jws;
 use crate::key::{Algorithm, SigningKey};
 use crate::level::Policy;
 use crate::manifest;
+use crate::proof::Evidence;
 use crate::trust::TrustAnchors;
 use crate::verify::{Peer, Verdict, Verifier};
 
@@ -470,4 +471,102 @@ fn who_stalls_over_keys_keeps_nothing_back_of_what_was_revoked() {
         let verifier = Verifier::new(world.anchors.clone()).runtime(Arc::new(Hurried));
         assert_eq!(world.code(&verifier.revocations(known, demand), NOW), code);
     }
+}
+
+/// The attack: an old list, kept in a file or put back there, beside which the issuer publishes a
+/// newer one; and the other way round.
+#[test]
+fn no_place_hides_what_another_says_is_revoked() {
+    let world = World::new();
+    let file: Arc<Published> = Arc::default();
+    let places = || {
+        let both: [Arc<dyn RevocationSource>; 2] = [file.clone(), world.source.clone()];
+        AllOf::new(both)
+    };
+    let verifier = |demand| {
+        let revocations = Arc::new(Revocations::new().source(Arc::new(places())));
+        Verifier::new(world.anchors.clone()).revocations(revocations, demand)
+    };
+    let stolen = Revoked::Key(world.key.id());
+    let says = |seq, revoked: Option<&Revoked>| {
+        let list = world.list(seq, NOW);
+        let list = revoked.map_or(list.clone(), |one| list.revoke(one.clone()));
+        Ok(Some(list.sign(&world.second).unwrap()))
+    };
+    for demand in [Revocation::Fresh, Policy::enhanced().revocation, Revocation::BestEffort] {
+        let code = || world.code(&verifier(demand.clone()), NOW);
+        for (old, new) in
+            [(says(1, None), says(2, Some(&stolen))), (says(1, Some(&stolen)), says(2, None))]
+        {
+            file.says(old.clone());
+            world.source.says(new.clone());
+            assert_eq!(code(), "KEY_REVOKED", "{demand:?}");
+            file.says(new);
+            world.source.says(old);
+            assert_eq!(code(), "KEY_REVOKED", "{demand:?}");
+        }
+        file.says(says(2, None));
+        world.source.says(says(2, None));
+        assert_eq!(code(), "VERIFIED");
+        // Two of one number: whatever either revokes is revoked, and neither is the last word.
+        file.says(says(2, Some(&Revoked::Statement("x".to_owned()))));
+        assert_eq!(code() == "VERIFIED", demand == Revocation::BestEffort);
+        file.says(says(2, Some(&stolen)));
+        assert_eq!(code(), "KEY_REVOKED");
+    }
+
+    // Whoever keeps the issuer's own list away is not helped by the file.
+    let verifier = verifier(Revocation::Fresh);
+    file.says(says(1, None));
+    world.source.says(Err("no route".to_owned()));
+    assert_eq!(world.code(&verifier, NOW), "REVOCATION_UNKNOWN");
+    world.source.says(Ok(None));
+    assert_eq!(world.code(&verifier, NOW), "VERIFIED", "who publishes none is told of by the file");
+    world.source.says(says(3, None));
+    assert_eq!(world.code(&verifier, NOW.plus(FRESH + 1)), "VERIFIED");
+}
+
+#[test]
+fn what_an_older_list_revokes_outlives_a_restart() {
+    let world = World::new();
+    let name = format!("etdi-revocations-{}", crate::random::id().unwrap());
+    let directory = std::env::temp_dir().join(name);
+    let file: Arc<Published> = Arc::default();
+    let open = || Revocations::open(&directory).unwrap();
+    let both: [Arc<dyn RevocationSource>; 2] = [file.clone(), world.source.clone()];
+    let revocations = open().source(Arc::new(AllOf::new(both)));
+    let lost = Revoked::Statement("x".to_owned());
+    file.says(Ok(Some(world.list(1, NOW).revoke(lost).sign(&world.key).unwrap())));
+    world.source.says(Ok(Some(world.list(2, NOW).sign(&world.key).unwrap())));
+    let proofs: [Arc<dyn ProofVerifier>; 1] = [Arc::new(world.anchors.clone())];
+    let ask = || {
+        let issuers = BTreeSet::from([acme()]);
+        block_on(revocations.refresh(issuers, &Revocation::Fresh, &proofs, NOW));
+    };
+    ask();
+    let issuer = acme();
+    let statement = Statement { issuer: &issuer, key: world.key.id(), id: "x", definition: None };
+    let counts = |of: &Revocations| of.check(statement, &Revocation::BestEffort, NOW).is_ok();
+    assert!(!counts(&revocations) && !counts(&open()));
+    assert_eq!(open().list_of(&issuer).unwrap().seq, 2);
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn a_thief_whose_key_another_list_takes_back_does_not_silence_it() {
+    let world = World::new();
+    let thief: Arc<Published> = Arc::default();
+    let both: [Arc<dyn RevocationSource>; 2] = [thief.clone(), world.source.clone()];
+    let revocations = Revocations::new().source(Arc::new(AllOf::new(both)));
+    let verifier =
+        Verifier::new(world.anchors.clone()).revocations(Arc::new(revocations), Revocation::Fresh);
+    thief.says(Ok(Some(world.list(9, NOW).sign(&world.second).unwrap())));
+    let taken_back = world.list(3, NOW).revoke(Revoked::Key(world.second.id()));
+    world.source.says(Ok(Some(taken_back.sign(&world.key).unwrap())));
+    assert_eq!(world.code(&verifier, NOW), "VERIFIED");
+    // The thief's word is no list from then on; the issuer's next one is.
+    let next = world.list(4, NOW).revoke(Revoked::Key(world.second.id()));
+    world.source.says(Ok(Some(next.sign(&world.key).unwrap())));
+    thief.says(Ok(None));
+    assert_eq!(world.code(&verifier, NOW.plus(FRESH + 1)), "VERIFIED");
 }

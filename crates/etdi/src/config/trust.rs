@@ -28,7 +28,8 @@ pub struct TrustConfig {
     /// The file with the signed revocation list of a publisher, by the publisher's id. It is read
     /// anew whenever the list is wanted; put a new one in its place before the old one ends. What an
     /// issuer publishes is fetched by [`EtdiClientBuilder::revocation_source`](
-    /// crate::EtdiClientBuilder::revocation_source).
+    /// crate::EtdiClientBuilder::revocation_source); where both are there, what either revokes is
+    /// revoked, and both have to answer where that is to be known.
     pub revocation_lists: BTreeMap<String, PathBuf>,
     /// Publishers of whom no revocation list is demanded, because they publish none. At strict all
     /// others whose id is no key need a list, or a source that fetches it.

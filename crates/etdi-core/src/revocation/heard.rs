@@ -1,0 +1,191 @@
+//! What the places say that are asked for an issuer's list, and what is believed of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::file::nobody;
+use super::list::{Revoked, outruns, things};
+use super::{MAX_ENTRIES, MAX_ISSUERS, RevocationError, Revocations, Statement};
+use crate::identity::ProviderId;
+use crate::key::KeyId;
+use crate::proof::{Evidence, ProofVerifier};
+use crate::time::UnixTime;
+use crate::verify::{CLOCK_SKEW, VerifyError};
+use crate::wire::{KEYS_AUDIENCE, RevocationsClaims, StatementType};
+
+/// A list whose signature and claims are right, and who signed it.
+struct Heard {
+    key: KeyId,
+    claims: RevocationsClaims,
+    revoked: BTreeSet<Revoked>,
+}
+
+impl Heard {
+    fn revokes(&self, other: &Self) -> bool {
+        self.claims != other.claims && self.revoked.contains(&Revoked::Key(other.key))
+    }
+}
+
+/// Which places have answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Places {
+    /// One alone, beside which there may be others.
+    One,
+    /// Some, and others could not be asked.
+    Some,
+    /// All that there are.
+    All,
+}
+
+impl Revocations {
+    pub(super) fn take_over(
+        &self,
+        evidence: Evidence,
+        issuer: &ProviderId,
+        now: UnixTime,
+    ) -> Result<(), RevocationError> {
+        let list = self.heard(evidence, issuer, now)?;
+        self.take_over_all(vec![list], issuer, Places::One, now)
+    }
+
+    /// A list that is the issuer's and says what it must.
+    fn heard(
+        &self,
+        evidence: Evidence,
+        issuer: &ProviderId,
+        now: UnixTime,
+    ) -> Result<Heard, RevocationError> {
+        if evidence.issuer != *issuer {
+            return Err(RevocationError::Issuer(evidence.issuer));
+        }
+        // A thief who signs with what was revoked could take the revocation back.
+        self.find(Statement { issuer, key: evidence.key, id: "", definition: None })?;
+        let claims: RevocationsClaims = serde_json::from_str(&evidence.claims)
+            .map_err(|error| RevocationError::Claims(error.to_string()))?;
+        let wrong = |why: &str| Err(RevocationError::Claims(why.to_owned()));
+        if claims.aud != KEYS_AUDIENCE {
+            return wrong("it is meant for something else");
+        }
+        if UnixTime(claims.iat) > now.plus(CLOCK_SKEW) {
+            return wrong("it is from the future");
+        }
+        if outruns(claims.seq, claims.iat) {
+            return wrong(
+                "its number is higher than its time in seconds, so that none could follow",
+            );
+        }
+        if claims.revoked.len() > MAX_ENTRIES {
+            return wrong("it has more than 4096 entries");
+        }
+        let revoked = things(&claims.revoked).map_err(RevocationError::Claims)?;
+        Ok(Heard { key: evidence.key, claims, revoked })
+    }
+
+    /// Takes over what several places say of one issuer: the newest list, and what any revokes.
+    fn take_over_all(
+        &self,
+        mut lists: Vec<Heard>,
+        issuer: &ProviderId,
+        places: Places,
+        now: UnixTime,
+    ) -> Result<(), RevocationError> {
+        lists.sort_by_key(|list| list.claims.seq);
+        // The word of a key that another list takes back makes nothing fresh; what it revokes counts.
+        let believed = lists.iter().rposition(|list| !lists.iter().any(|one| one.revokes(list)));
+        let newest = match believed {
+            Some(place) => Some(lists.remove(place)),
+            None => lists.pop(),
+        };
+        let Some(Heard { key, claims, revoked }) = newest else { return Ok(()) };
+        let number = claims.seq;
+        let forked = lists.iter().any(|one| one.claims.seq == number && one.claims != claims);
+        let mut state = self.write();
+        let room = state.issuers.len() < MAX_ISSUERS;
+        let known = match state.issuers.get_mut(issuer) {
+            Some(known) => known,
+            None if room => state.issuers.entry(issuer.clone()).or_default(),
+            None => return Err(RevocationError::Full),
+        };
+        match &known.list {
+            Some(seen) if number < seen.seq => {
+                return Err(RevocationError::Rollback { found: number, seen: seen.seq });
+            }
+            Some(seen) if number == seen.seq && claims != *seen => {
+                return Err(RevocationError::Fork(number));
+            }
+            _ => {}
+        }
+        if places == Places::All {
+            known.also.clear();
+        }
+        known.revoked = revoked;
+        // What is kept of before may be what a place said that cannot be asked now.
+        let others = lists.into_iter().flat_map(|list| list.claims.revoked);
+        for entry in std::mem::take(&mut known.also).into_iter().chain(others) {
+            if entry.revoked().is_some_and(|one| known.revoked.insert(one)) {
+                known.also.push(entry);
+            }
+        }
+        known.list = Some(claims);
+        let failed = match believed {
+            _ if forked => Some(RevocationError::Fork(number)),
+            None => Some(VerifyError::Revoked { key }.into()),
+            Some(_) => None,
+        };
+        if failed.is_none() && places != Places::Some {
+            (known.answered, known.failed) = (Some(now), None);
+        }
+        self.save(&state)?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Takes in what all places said of an issuer, as far as it is right.
+    pub(super) async fn hear(
+        &self,
+        answers: Vec<Result<Option<String>, String>>,
+        issuer: &ProviderId,
+        proofs: &[Arc<dyn ProofVerifier>],
+        now: UnixTime,
+    ) -> Result<(), String> {
+        let mut failed = answers.is_empty().then(|| nobody(issuer));
+        let (mut lists, mut says_none) = (Vec::new(), false);
+        for answer in answers {
+            match answer {
+                Ok(Some(text)) => match self.check_all(&text, issuer, proofs, now).await {
+                    Ok(list) => lists.push(list),
+                    Err(error) => failed = Some(error.to_string()),
+                },
+                Ok(None) => says_none = true,
+                Err(why) => failed = Some(why),
+            }
+        }
+        let taken = match lists.is_empty() {
+            false => {
+                let places = if failed.is_none() { Places::All } else { Places::Some };
+                self.take_over_all(lists, issuer, places, now)
+            }
+            true if says_none && failed.is_none() => self.has_none(issuer, now),
+            true => Ok(()),
+        };
+        let taken = taken.map_err(|error| error.to_string());
+        failed.map_or(taken, Err)
+    }
+
+    async fn check_all(
+        &self,
+        text: &str,
+        issuer: &ProviderId,
+        proofs: &[Arc<dyn ProofVerifier>],
+        now: UnixTime,
+    ) -> Result<Heard, RevocationError> {
+        let mut refusal = VerifyError::NobodyToAsk;
+        for verifier in proofs {
+            verifier.prepare(&[text], now).await;
+            match verifier.verify_proof(text, StatementType::Revocations, now) {
+                Ok(evidence) => return self.heard(evidence, issuer, now),
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal.into())
+    }
+}
