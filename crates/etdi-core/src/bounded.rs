@@ -1,18 +1,30 @@
-//! A map that forgets what has been in it longest, rather than everything at once.
+//! A map that forgets what nobody looked up for longest, rather than everything at once.
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Keeps at most `MOST` values. A value that is put in again is the newest. Only for what can be
-/// had again: a place that must not be lost is refused to others instead.
+/// Keeps at most `MOST` values. Only for what can be had again: a place that must not be lost is
+/// refused to others instead.
+///
+/// Which one was used least recently is known roughly, as by the hand of a clock: who is looked up is
+/// passed over once when its turn to go comes, and stands behind all others then. So a flood of new
+/// values takes none away that is in use, and looking one up costs a mark and no room.
 #[derive(Debug)]
 pub(crate) struct Bounded<K, V, const MOST: usize> {
-    kept: HashMap<K, (u64, V)>,
-    /// What was put in, oldest first; what was put in again or taken out stands here without a
+    kept: HashMap<K, Kept<V>>,
+    /// Whose turn it is to go, next first; what was put in again or taken out stands here without a
     /// value of its number.
     order: VecDeque<(u64, K)>,
     next: u64,
+}
+
+#[derive(Debug)]
+struct Kept<V> {
+    number: u64,
+    used: AtomicBool,
+    value: V,
 }
 
 impl<K, V, const MOST: usize> Default for Bounded<K, V, MOST> {
@@ -26,9 +38,14 @@ impl<K: Clone + Eq + Hash, V, const MOST: usize> Bounded<K, V, MOST> {
     where
         K: Borrow<Q>,
     {
-        self.kept.get(key).map(|(_, value)| value)
+        let kept = self.kept.get(key)?;
+        if !kept.used.load(Ordering::Relaxed) {
+            kept.used.store(true, Ordering::Relaxed);
+        }
+        Some(&kept.value)
     }
 
+    /// Whether it is there; that is no use of it.
     pub(crate) fn contains_key<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -41,25 +58,26 @@ impl<K: Clone + Eq + Hash, V, const MOST: usize> Bounded<K, V, MOST> {
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.kept.values().map(|(_, value)| value)
+        self.kept.values().map(|kept| &kept.value)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.kept.iter().map(|(key, (_, value))| (key, value))
+        self.kept.iter().map(|(key, kept)| (key, &kept.value))
     }
 
     /// Puts a value in, and gives that which had to go for it.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
         let gone = match self.kept.len() >= MOST && !self.kept.contains_key(&key) {
-            true => self.pop_oldest(),
+            true => self.pop_unused(),
             false => None,
         };
         self.next += 1;
         self.order.push_back((self.next, key.clone()));
-        self.kept.insert(key, (self.next, value));
+        self.kept.insert(key, Kept { number: self.next, used: AtomicBool::new(false), value });
         if self.order.len() > 2 * self.kept.len() + 16 {
             let kept = &self.kept;
-            self.order.retain(|(number, key)| kept.get(key).is_some_and(|(own, _)| own == number));
+            self.order
+                .retain(|(number, key)| kept.get(key).is_some_and(|own| own.number == *number));
         }
         gone
     }
@@ -68,15 +86,21 @@ impl<K: Clone + Eq + Hash, V, const MOST: usize> Bounded<K, V, MOST> {
     where
         K: Borrow<Q>,
     {
-        self.kept.remove(key).map(|(_, value)| value)
+        self.kept.remove(key).map(|kept| kept.value)
     }
 
-    /// Takes out what has been in longest.
-    pub(crate) fn pop_oldest(&mut self) -> Option<(K, V)> {
+    /// Takes out what was not looked up for longest.
+    pub(crate) fn pop_unused(&mut self) -> Option<(K, V)> {
+        // A mark is taken away by the first look at it, so that the second one ends this.
         while let Some((number, key)) = self.order.pop_front() {
-            if self.kept.get(&key).is_some_and(|(own, _)| *own == number) {
-                return self.kept.remove(&key).map(|(_, value)| (key, value));
+            let Some(kept) = self.kept.get_mut(&key).filter(|kept| kept.number == number) else {
+                continue;
+            };
+            if std::mem::take(kept.used.get_mut()) {
+                self.order.push_back((number, key));
+                continue;
             }
+            return self.kept.remove(&key).map(|kept| (key, kept.value));
         }
         None
     }
@@ -106,7 +130,27 @@ mod tests {
         left.sort_unstable();
         assert_eq!(left, ['d', 'e', 'f']);
         map.clear();
-        assert_eq!((map.len(), map.pop_oldest()), (0, None));
+        assert_eq!((map.len(), map.pop_unused()), (0, None));
+    }
+
+    /// The attack: a flood of new values, to have what is in use forgotten.
+    #[test]
+    fn what_is_used_outlives_a_flood() {
+        let mut map = Bounded::<u32, char, 4>::default();
+        map.insert(0, 'a');
+        map.insert(1, 'b');
+        for key in 2..1_000 {
+            assert_eq!(map.get(&0), Some(&'a'), "{key}");
+            map.insert(key, 'x');
+            assert!(map.len() <= 4 && map.order.len() <= 2 * 4 + 17);
+        }
+        assert!(!map.contains_key(&1), "nobody looked for it");
+        // Where all are in use, one goes all the same.
+        for key in [0, 997, 998, 999] {
+            assert!(map.get(&key).is_some(), "{key}");
+        }
+        assert!(map.insert(1_000, 'y').is_some());
+        assert_eq!(map.len(), 4);
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl State {
         let size = name.len() + entry.listed.get().len();
         self.forget(&name);
         while self.kept.saturating_add(size) > MAX_KEPT
-            && let Some((name, oldest)) = self.tools.pop_oldest()
+            && let Some((name, oldest)) = self.tools.pop_unused()
         {
             self.no_longer(&name, &oldest);
         }

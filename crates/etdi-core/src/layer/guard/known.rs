@@ -158,7 +158,7 @@ impl Seen {
         self.entries = self.entries.saturating_sub(own.len());
         put(&mut own, known);
         while self.entries.saturating_add(own.len()) > MAX_ENTRIES
-            && let Some((_, oldest)) = self.principals.pop_oldest()
+            && let Some((_, oldest)) = self.principals.pop_unused()
         {
             self.entries = self.entries.saturating_sub(oldest.len());
         }

@@ -38,7 +38,7 @@ impl Place {
     fn new(name: &str) -> Self {
         let directory =
             std::env::temp_dir().join(format!("etdi-together-{name}-{}", std::process::id()));
-        let store = Arc::new(FileStore::open(&directory).unwrap());
+        let store = Arc::new(FileStore::in_the_clear(&directory).unwrap());
         let world = World::new(TOOLS.map(|name| tool(name, Some(SEARCH))));
         Self { directory, store, world }
     }
