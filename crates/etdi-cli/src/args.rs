@@ -181,9 +181,30 @@ pub struct ContentsArguments {
     pub out: PathBuf,
 }
 
+/// What a publisher claims beside what a server lists; users are shown it as a claim.
+#[derive(Debug, Args)]
+pub struct ClaimArguments {
+    /// Where the source is, such as `git+https://…@COMMIT`: a claim that users are shown.
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<String>,
+    /// Where a SLSA attestation of the build is: a claim that users are shown.
+    #[arg(long, value_name = "URL")]
+    pub slsa: Option<String>,
+    /// The interface behind the tools, such as `openapi=api.yaml`: what it is, and its document as
+    /// it is published. Users are shown the digest as a claim.
+    #[arg(long, value_name = "TYPE=FILE")]
+    pub contract: Option<String>,
+    /// Where that document is.
+    #[arg(long, value_name = "URL", requires = "contract")]
+    pub contract_url: Option<String>,
+}
+
 /// Options of `etdi manifest`.
 #[derive(Debug, Args)]
 pub struct ManifestArguments {
+    /// What is claimed beside what is in it.
+    #[command(flatten)]
+    pub claims: ClaimArguments,
     /// What is in it.
     #[command(flatten)]
     pub contents: ContentsArguments,
@@ -240,19 +261,9 @@ pub struct SignArguments {
     /// For how many days the signatures hold.
     #[arg(long, value_name = "DAYS", default_value_t = 182)]
     pub days: u64,
-    /// Where the source is, such as `git+https://…@COMMIT`: a claim that users are shown.
-    #[arg(long, value_name = "SOURCE")]
-    pub source: Option<String>,
-    /// Where a SLSA attestation of the build is: a claim that users are shown.
-    #[arg(long, value_name = "URL")]
-    pub slsa: Option<String>,
-    /// The interface behind the tools, such as `openapi=api.yaml`: what it is, and its document as
-    /// it is published. Users are shown the digest as a claim.
-    #[arg(long, value_name = "TYPE=FILE")]
-    pub contract: Option<String>,
-    /// Where that document is.
-    #[arg(long, value_name = "URL", requires = "contract")]
-    pub contract_url: Option<String>,
+    /// What is claimed beside it, in place of what those contents claim.
+    #[command(flatten)]
+    pub claims: ClaimArguments,
     /// The contents that `etdi manifest` printed, instead of a server that is started here.
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub contents: Option<PathBuf>,

@@ -2,7 +2,6 @@
 
 use etdi::core::approval::Granted;
 use etdi::core::change::visible;
-use etdi::core::layer::AskWhen;
 use etdi::system_time;
 use serde_json::json;
 
@@ -41,16 +40,7 @@ pub fn approve(
     let expires_at = arguments.days.map(|days| system_time().plus(u64::from(days) * 86_400));
     let grants = Grants { asker, granted: granted.clone(), expires_at };
     block_on(async {
-        let opening = Opening {
-            target,
-            home,
-            output,
-            grants,
-            ask: AskWhen::Never,
-            although_changed: true,
-            policy: None,
-        };
-        let session = opening.open().await?;
+        let session = Opening::to_look(target, home, output, grants).open().await?;
         let reviews = session.discover_tools().await;
         let reviews = reviews.map_err(|error| failure(&error, "", target))?;
         for name in &arguments.tools {

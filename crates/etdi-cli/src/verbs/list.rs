@@ -1,6 +1,5 @@
 //! `etdi list` and `etdi verify`: the tools of a server, and what is known of them.
 
-use etdi::core::layer::AskWhen;
 use serde_json::json;
 
 use crate::args::Target;
@@ -79,16 +78,7 @@ fn reviews(
 ) -> Result<(Vec<std::sync::Arc<etdi::core::layer::Review>>, String), Failure> {
     block_on(async {
         let grants = Grants::all(Asker::Nobody);
-        let opening = Opening {
-            target,
-            home,
-            output,
-            grants,
-            ask: AskWhen::Never,
-            although_changed: true,
-            policy: None,
-        };
-        let session = opening.open().await?;
+        let session = Opening::to_look(target, home, output, grants).open().await?;
         let reviews = session.discover_tools().await;
         let server = session.peer().identity.to_string();
         session.close().await;

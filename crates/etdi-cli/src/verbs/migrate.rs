@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::args::{ContentsArguments, MigrateArguments};
 use crate::exit::Failure;
 use crate::output::{Output, Report};
-use crate::verbs::manifest::written;
+use crate::verbs::manifest::{Unsigned, written};
 use crate::verbs::offered::Offered;
 use crate::verbs::target::block_on;
 
@@ -39,7 +39,7 @@ pub fn run(arguments: &MigrateArguments, output: Output) -> Result<Report, Failu
     let text = format!(
         "// Drafts: each permission is a guess, take out what the tool does not need.\n{lines}\n\
          # The manifest as of now; declare first, then run `etdi lock` and `etdi sign`.\n{}",
-        written(&contents)?
+        written(&Unsigned { contents: contents.clone(), claims: None })?
     );
     let drafts: Vec<Value> = drafts.iter().map(Draft::data).collect();
     Ok(Report::new(json!({ "tools": drafts, "manifest": contents }), text))

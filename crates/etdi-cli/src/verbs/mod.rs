@@ -4,6 +4,7 @@ pub mod approvals;
 pub mod approve;
 pub mod audit;
 pub mod call;
+pub mod claims;
 pub mod ended;
 pub mod keys;
 pub mod list;

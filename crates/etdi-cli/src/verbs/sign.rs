@@ -6,7 +6,7 @@ use etdi::core::attestation::Attestation;
 use etdi::core::binding::{Measurement, runs_other_code};
 use etdi::core::identity::{ProviderId, ServerIdentity};
 use etdi::core::manifest;
-use etdi::core::wire::{Contract, ManifestContents, Provenance};
+use etdi::core::wire::{ManifestContents, Provenance};
 use etdi::{Program, system_time};
 use serde_json::json;
 
@@ -14,6 +14,8 @@ use crate::args::SignArguments;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, table};
+use crate::verbs::claims::Claims;
+use crate::verbs::manifest::Unsigned;
 use crate::verbs::offered::{Offered, known};
 use crate::verbs::target::{block_on, quoted, server_name, shown_path};
 use crate::verbs::{keys, signer};
@@ -40,20 +42,19 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
     for name in &arguments.instance_key {
         statement = statement.instance_key(keys::load(home, name)?.id());
     }
-    let (contents, provenance) = match &arguments.contents {
-        Some(path) => (read_contents(path)?, Provenance::default()),
-        None => started(arguments, server, output)?,
+    let claims = Claims::of(&arguments.claims)?;
+    let (contents, provenance, claims) = match &arguments.contents {
+        Some(path) => {
+            let Unsigned { contents, claims: listed } = read_contents(path)?;
+            (contents, Provenance::default(), claims.or(listed.unwrap_or_default()))
+        }
+        None => {
+            let (contents, provenance) = started(arguments, server, output)?;
+            (contents, provenance, claims)
+        }
     };
-    let mut provenance = provenance;
-    provenance.src.clone_from(&arguments.source);
-    provenance.slsa.clone_from(&arguments.slsa);
     let bound = !provenance.bin.is_empty() || !arguments.instance_key.is_empty();
-    if provenance != Provenance::default() {
-        statement = statement.provenance(provenance);
-    }
-    if let Some(named) = &arguments.contract {
-        statement = statement.contract(contract(named, arguments.contract_url.as_deref())?);
-    }
+    statement = claims.put(statement, provenance);
     if !bound {
         output.warn(
             "nothing binds the manifest to a server over stdio, so clients take it for a copy; \
@@ -78,7 +79,7 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         "instructions": contents.instructions.is_some(),
         "executable": statement.provenance.as_ref().map(|one| &one.bin),
         "instance_keys": statement.instance_keys,
-        "source": arguments.source, "slsa": arguments.slsa, "contract": statement.contract,
+        "source": claims.source, "slsa": claims.slsa, "contract": claims.contract,
     });
     let rows = contents.tools.iter().map(|(name, digest)| [name.clone(), digest.to_string()]);
     let text = format!(
@@ -89,30 +90,6 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         out.display()
     );
     Ok(Report::new(data, text))
-}
-
-/// The interface that `TYPE=FILE` names.
-fn contract(named: &str, url: Option<&str>) -> Result<Contract, Failure> {
-    let (kind, path) = named
-        .split_once('=')
-        .filter(|(kind, path)| !kind.is_empty() && !path.is_empty())
-        .ok_or_else(|| {
-            let message = format!(
-                "`{}` names no interface, write its type and its file, such as `openapi=api.yaml`",
-                named.escape_debug()
-            );
-            Failure::usage(message, "etdi sign --help")
-        })?;
-    let document = std::fs::read(path).map_err(|error| {
-        let path = Path::new(path);
-        let message = format!("cannot read `{}`: {error}", path.display());
-        Failure::usage(message, format!("ls -l {}", shown_path(path)))
-    })?;
-    let contract = Contract::of(kind, &document);
-    Ok(match url {
-        Some(url) => contract.at(url),
-        None => contract,
-    })
 }
 
 /// What a server that is started here offers, and the program behind it.
@@ -152,7 +129,7 @@ fn has_built_in(executable: &Path, manifest: &Path) -> bool {
     std::fs::read(executable).is_ok_and(|bytes| bytes.windows(end.len()).any(|part| part == end))
 }
 
-fn read_contents(path: &Path) -> Result<ManifestContents, Failure> {
+fn read_contents(path: &Path) -> Result<Unsigned, Failure> {
     let unfit = |why: String| {
         let message = format!("`{}` is no list of `etdi manifest`: {why}", path.display());
         Failure::usage(message, format!("cat {}", shown_path(path)))

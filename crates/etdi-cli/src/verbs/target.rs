@@ -44,7 +44,14 @@ pub struct Opening<'a> {
     pub policy: Option<(CedarEngine, Option<&'a str>)>,
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    /// A session in which tools are looked at and nothing is called: whoever looks is not asked, and a
+    /// program that is not the pinned one is started all the same.
+    pub fn to_look(target: &'a Target, home: &'a Home, output: Output, grants: Grants) -> Self {
+        let (ask, although_changed, policy) = (AskWhen::Never, true, None);
+        Self { target, home, output, grants, ask, although_changed, policy }
+    }
+
     /// Starts the server and opens a session with it.
     ///
     /// # Errors
