@@ -3,8 +3,9 @@
 //! `careful_client [--trust KEYS] [--server NAME] [--approvals FOLDER] TOOL JSON -- COMMAND ARGS...`
 //!
 //! `KEYS` is a set of public keys (JWK set) whose signatures count, as `etdi keys export` prints
-//! it, and `NAME` the server's name in attestations, such as `pkg:cargo/signed-notes`. Approvals are kept in `FOLDER`, by default `approvals` in the current folder. Run it twice,
-//! change the server in between, and it refuses or asks again.
+//! it, and `NAME` the server's name in attestations, such as `pkg:cargo/signed-notes`. Approvals are
+//! kept in `FOLDER`, by default `approvals` in the current folder, sealed with a key in `FOLDER.key`.
+//! Run it twice, change the server in between, and it refuses or asks again.
 
 use std::io::{BufRead as _, Write as _, stderr, stdin};
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use etdi::core::approval::{Answer, Approver, Granted, Question, Standing};
 use etdi::core::change::visible;
 use etdi::core::identity::ServerIdentity;
 use etdi::core::key::KeyRing;
+use etdi::core::secret::{KeyFile, Protection};
 use etdi::core::store::FileStore;
 use etdi::core::trust::TrustAnchors;
 use etdi::{EtdiClient, Program};
@@ -24,9 +26,11 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
     let Arguments { trust, approvals, tool, arguments, program } = Arguments::read()?;
+    // Beside the directory, not in it: a copy of the approvals says and does nothing without its key.
+    let key = KeyFile::open(format!("{approvals}.key"), "approvals")?.key_or_new()?;
     let client = EtdiClient::builder()
         .trust(trust)
-        .approvals(Arc::new(FileStore::open(&approvals)?))
+        .approvals(Arc::new(FileStore::open(&approvals, Protection::key(key))?))
         .approver(Arc::new(Terminal))
         .build();
     let session = client.connect(program).await?;

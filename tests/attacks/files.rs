@@ -34,7 +34,7 @@ impl Home {
 
     /// The store as a new process opens it.
     fn open(&self, sealed: bool, anchored: bool) -> Result<FileStore, StoreError> {
-        let mut options = FileStore::options();
+        let mut options = FileStore::options().in_the_clear();
         if sealed {
             options = options.protection(Protection::key(SealingKey::from_bytes(self.key)));
         }

@@ -116,7 +116,7 @@ async fn main() -> Result<()> {
     for (name, key) in [("file", None), ("sealed", Some(SealingKey::generate()?))] {
         let directory =
             std::env::temp_dir().join(format!("etdi-thousand-{name}-{}", std::process::id()));
-        let mut options = FileStore::options();
+        let mut options = FileStore::options().in_the_clear();
         if let Some(key) = key {
             options = options.protection(Protection::key(key));
         }

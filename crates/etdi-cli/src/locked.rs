@@ -1,28 +1,19 @@
 //! The user's approval store, opened with what protects it.
 
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 
+use etdi::config::ConfigError;
+use etdi::config::place::{ApprovalPlace, Sealed, Taken};
 use etdi_core::approval::StoreError;
 use etdi_core::secret::{Protection, ProtectionKind};
-use etdi_core::store::{Anchor, FileAnchor, FileStore, FileStoreOptions, KeychainAnchor};
+use etdi_core::store::FileStore;
 
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
-use crate::keyring;
 use crate::passphrase;
 
-/// How the store is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// As its mark says.
-    Checked,
-    /// As it is, because the user says so.
-    AsItIs,
-}
-
-/// The approvals of the user: encrypted where they are, or where a passphrase or key was chosen
-/// before the first.
+/// The approvals of the user, sealed: by what the user chose, else by the keyring or a key file.
 ///
 /// # Errors
 ///
@@ -37,84 +28,64 @@ pub fn approvals(home: &Home) -> Result<FileStore, Failure> {
 ///
 /// As [`approvals`].
 pub fn open(home: &Home, taken: Taken) -> Result<FileStore, Failure> {
-    let directory = home.directory("approvals")?;
-    let protection = match FileStore::open(&directory) {
-        Err(StoreError::Encrypted { by: ProtectionKind::Keyring, .. }) => keyring::protection()?,
-        Err(StoreError::Encrypted { .. }) => passphrase::needed("the approval store")?,
-        opened => match passphrase::chosen()? {
-            Some(chosen) => chosen,
-            None => return unencrypted(home, taken, opened.map_err(failed)?),
-        },
-    };
-    let options = options(home, taken, &protection)?.protection(protection.clone());
-    match options.clone().open(&directory) {
-        // There is nothing in it that anybody could have put there.
-        Err(StoreError::NotEncrypted { .. })
-            if FileStore::open(&directory).and_then(|plain| plain.is_empty()).unwrap_or(false) =>
-        {
-            let plain = FileStore::open(&directory).map_err(failed)?;
-            plain.encrypt(protection).map_err(failed)?;
-            options.open(&directory).map_err(failed)
-        }
-        opened => opened.map_err(failed),
+    let place = place(home)?;
+    let sealed = place.seal(chosen(&place)?, taken).map_err(unfit)?;
+    if let Some(count) = sealed.taken_over {
+        // On standard error: it is no part of what was asked for.
+        _ = writeln!(
+            std::io::stderr(),
+            "etdi: sealed {count} approvals that lay in the clear; whoever could write them before \
+             may have made some, so look at them with `etdi approvals list`"
+        );
     }
+    sealed.options(taken).open(place.directory()).map_err(failed)
 }
 
-/// A store in the clear, unless it stands where an encrypted one was: whoever could write the
-/// directory could have put it there, and nobody would be asked for a passphrase.
-fn unencrypted(home: &Home, taken: Taken, store: FileStore) -> Result<FileStore, Failure> {
-    let mark = state(home)?.join(format!("{NAME}.anchor"));
-    if !mark.try_exists().unwrap_or(true) {
-        return Ok(store);
-    }
-    let removed = match taken {
-        Taken::Checked => None,
-        Taken::AsItIs => std::fs::remove_file(&mark).ok(),
-    };
-    removed.map(|()| store).ok_or_else(|| {
-        let message = "the approval store was encrypted and is not any more, so nothing in it \
-                       counts: someone put another in its place; put the encrypted one back, or \
-                       accept this one as it is";
-        Failure::new(Exit::Refused, message, "etdi approvals accept-restored")
-            .with_code("STORE_FAILED")
-    })
-}
-
-/// The name of the mark.
-const NAME: &str = "approvals";
-
-/// Options with the mark against old copies: in the keyring where the key is.
+/// Where the approvals are.
 ///
 /// # Errors
 ///
-/// When there is no place for it.
-pub fn options(
-    home: &Home,
-    taken: Taken,
-    protection: &Protection,
-) -> Result<FileStoreOptions, Failure> {
-    let file = FileAnchor::open(state(home)?, NAME).map_err(failed)?;
-    let anchor: Arc<dyn Anchor> = match protection.kind() {
-        ProtectionKind::Keyring => {
-            // That there is a file says that the store is encrypted, see `unencrypted`.
-            if file.read().map_err(failed)?.is_none() {
-                file.write("the mark is in the keyring").map_err(failed)?;
-            }
-            let name = format!("approvals in {}", home.path().display());
-            Arc::new(KeychainAnchor::new(keyring::keychain()?, &name))
-        }
-        _ => Arc::new(file),
+/// When there is no place for them.
+pub fn place(home: &Home) -> Result<ApprovalPlace, Failure> {
+    home.directory("approvals")?;
+    let place = ApprovalPlace::of_command(home.path(), Some(state(home)?));
+    Ok(place.prefer_keyring(home.is_standard()))
+}
+
+/// What the user chose, or types where the store wants a passphrase.
+fn chosen(place: &ApprovalPlace) -> Result<Option<Protection>, Failure> {
+    match place.sealed_by().map_err(unfit)? {
+        Some(ProtectionKind::Passphrase) => passphrase::needed("the approval store").map(Some),
+        _ => passphrase::chosen(),
+    }
+}
+
+/// What protects the store now, and whether the user chose it.
+///
+/// # Errors
+///
+/// When it does not open.
+pub fn present(place: &ApprovalPlace, by: ProtectionKind) -> Result<(Sealed, bool), Failure> {
+    let sealed = |protection| place.seal(Some(protection), Taken::Checked).map_err(unfit);
+    let opens = |sealed: &Sealed| sealed.options(Taken::Checked).open(place.directory());
+    let chosen = chosen(place)?.filter(|chosen| chosen.kind() == by);
+    let Some(chosen) = chosen else {
+        return Ok((sealed(place.own(by).map_err(unfit)?)?, false));
     };
-    let options = FileStore::options().anchor(anchor);
-    Ok(match taken {
-        Taken::Checked => options,
-        Taken::AsItIs => options.accept_restored(),
-    })
+    let chosen = sealed(chosen)?;
+    match opens(&chosen) {
+        // The key that was chosen may be the one that it is to have from now on.
+        Err(_) if by == ProtectionKind::HostKey => match place.own(by) {
+            Ok(own) => Ok((sealed(own)?, false)),
+            Err(_) => Ok((chosen, true)),
+        },
+        _ => Ok((chosen, true)),
+    }
 }
 
 /// The directory for state, which is not where the data is, because backups seldom go there:
 /// `$ETDI_STATE`, else beside a home that was set by hand, else `etdi` in the XDG state directory.
-fn state(home: &Home) -> Result<PathBuf, Failure> {
+pub fn state(home: &Home) -> Result<PathBuf, Failure> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(chosen) = set("ETDI_STATE") {
         return Ok(chosen);
@@ -126,6 +97,20 @@ fn state(home: &Home) -> Result<PathBuf, Failure> {
     match standard().filter(|_| home.is_standard()) {
         Some(path) => Ok(path),
         None => home.directory("state"),
+    }
+}
+
+/// What it means at the terminal that there is nothing to open the store with, or the wrong thing.
+pub fn unfit(error: ConfigError) -> Failure {
+    let next = match &error {
+        ConfigError::Replaced { .. } => "etdi approvals accept-restored".to_owned(),
+        ConfigError::OtherwiseSealed { .. } => "etdi approvals encrypt".to_owned(),
+        ConfigError::KeyGone { key, .. } => format!("ls -l {key}"),
+        _ => "etdi approvals list".to_owned(),
+    };
+    match error {
+        ConfigError::Store(error) => failed(error),
+        error => Failure::new(Exit::Refused, error.to_string(), next).with_code("STORE_FAILED"),
     }
 }
 

@@ -80,15 +80,50 @@ fn copy(from: &Path, to: &Path) {
     assert!(status.success());
 }
 
+/// All that lies in a directory and below, as one text.
+fn all_of(directory: &Path) -> String {
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    let text = |path: std::path::PathBuf| match path.is_dir() {
+        true => all_of(&path),
+        false => String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned(),
+    };
+    files.map(text).collect()
+}
+
 #[test]
-fn the_store_is_encrypted_on_purpose_and_opens_with_its_passphrase_alone() {
+fn the_store_is_sealed_where_nobody_chose_anything() {
+    let user = User::new();
+    user.approve();
+    assert_eq!(user.json(&["approvals", "list"]).1["data"]["encrypted"], true);
+    let (home, store) = (user.home.path().join("etdi"), user.home.path().join("etdi/approvals"));
+    assert!(!all_of(&store).contains("weather"));
+    // The attack: the store is taken away, to be read or to have another made for it.
+    let key = home.join("state/store.key");
+    let kept = user.home.path().join("kept.key");
+    std::fs::rename(&key, &kept).unwrap();
+    assert_eq!(user.call(), (6, "STORE_FAILED".to_owned()));
+    let (_, envelope) = user.json(&["approvals", "list"]);
+    assert!(envelope["error"]["message"].as_str().unwrap().contains("store.key` is gone"));
+    assert!(!key.exists(), "no other is made in its place");
+    std::fs::rename(&kept, &key).unwrap();
+    assert_eq!(user.call().0, 0);
+
+    // An old copy is found out without anything chosen.
+    let old = user.home.path().join("old");
+    copy(&store, &old);
+    assert_eq!(user.json(&["approvals", "revoke", "weather_today"]).0, 0);
+    copy(&old, &store);
+    assert_eq!(user.call(), (6, "STORE_FAILED".to_owned()));
+}
+
+#[test]
+fn the_store_opens_with_its_passphrase_alone_once_there_is_one() {
     let mut user = User::new();
     user.approve();
-    assert_eq!(user.json(&["approvals", "list"]).1["data"]["encrypted"], false);
     assert_eq!(user.code(&["approvals", "encrypt"]).0, 1, "nobody said a passphrase");
     user.passphrase = Some("correct horse");
     let (exit, code) = user.code(&["approvals", "list"]);
-    assert_eq!((exit, code.as_str()), (6, "STORE_FAILED"), "a plain store is not believed");
+    assert_eq!((exit, code.as_str()), (6, "STORE_FAILED"), "it is not what protects the store");
     let (exit, done) = user.json(&["approvals", "encrypt"]);
     assert_eq!((exit, &done["data"]["approvals"]), (0, &Value::from(1)));
     assert_eq!(user.json(&["approvals", "list"]).1["data"]["encrypted"], true);
@@ -112,6 +147,43 @@ fn the_store_is_encrypted_on_purpose_and_opens_with_its_passphrase_alone() {
     user.passphrase = Some("new");
     assert_eq!(user.json(&["approvals", "rotate-key"]).0, 0);
     assert_eq!(user.call().0, 0);
+
+    // And back to the key file, for programs without a terminal.
+    assert_eq!(user.json(&["approvals", "encrypt", "--key-file"]).0, 0);
+    user.passphrase = None;
+    assert_eq!(user.call().0, 0);
+}
+
+/// What is in the store, as stores were before they were sealed.
+fn in_the_clear(user: &User, directory: &Path) {
+    let file = user.path("all.plain");
+    let _ = std::fs::remove_file(&file);
+    assert_eq!(user.json(&["approvals", "export", "--plain", &file]).0, 0);
+    let bundle = etdi_core::store::Bundle::from_bytes(&std::fs::read(file).unwrap(), None);
+    let _ = std::fs::remove_dir_all(directory);
+    let store = etdi_core::store::FileStore::in_the_clear(directory).unwrap();
+    store.import(&bundle.unwrap()).unwrap();
+}
+
+/// A store from before stores were sealed is taken over once, and said to be.
+#[test]
+fn a_store_in_the_clear_is_taken_over_once() {
+    let (one, mut user) = (User::new(), User::new());
+    one.approve();
+    std::fs::create_dir(user.home.path().join("etdi")).unwrap();
+    let store = user.home.path().join("etdi/approvals");
+    in_the_clear(&one, &store);
+    user.passphrase = Some("p");
+    let (exit, code) = user.code(&["approvals", "list"]);
+    assert_eq!((exit, code.as_str()), (6, "STORE_FAILED"), "whoever has a passphrase looks first");
+    user.passphrase = None;
+    let output = user.run(&["approvals", "list"]);
+    let (said, warned) = (output.stdout, output.stderr);
+    assert!(String::from_utf8(said).unwrap().contains("weather_today"));
+    let warned = String::from_utf8(warned).unwrap();
+    assert!(warned.contains("sealed 1 approvals that lay in the clear"), "{warned}");
+    assert!(!all_of(&store).contains("weather"));
+    assert_eq!(user.run(&["approvals", "list"]).stderr, b"");
 }
 
 #[test]
@@ -252,10 +324,15 @@ fn a_store_in_the_clear_is_not_taken_for_the_encrypted_one() {
     let mut user = User::new();
     user.approve();
     let (store, clear) = (user.home.path().join("etdi/approvals"), user.home.path().join("clear"));
-    copy(&store, &clear);
+    in_the_clear(&user, &clear);
+    assert_eq!(user.json(&["approvals", "revoke", "weather_today"]).0, 0);
+    let sealed = user.home.path().join("sealed");
+    copy(&store, &sealed);
+    copy(&clear, &store);
+    assert_eq!(user.call(), (6, "STORE_FAILED".to_owned()), "by a key file that nobody chose");
+    copy(&sealed, &store);
     user.passphrase = Some("p");
     assert_eq!(user.json(&["approvals", "encrypt"]).0, 0);
-    assert_eq!(user.json(&["approvals", "revoke", "weather_today"]).0, 0);
     copy(&clear, &store);
     user.passphrase = None;
     assert_eq!(user.call(), (6, "STORE_FAILED".to_owned()));
@@ -297,7 +374,7 @@ fn a_program_with_settings() {
     use etdi::core::secret::Protection;
     let passphrase = std::env::var("ETDI_PASSPHRASE").ok();
     let mut config = etdi::config::EtdiClientConfig::default();
-    config.storage_config.encryption_enabled = passphrase.is_some();
+    config.storage_config.encryption_enabled = std::env::var_os("IN_THE_CLEAR").is_none();
     let builder = config.builder(passphrase.map(|text| Protection::passphrase(text.as_str())));
     let client = builder.unwrap_or_else(|error| panic!("{error}")).build();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -313,15 +390,23 @@ fn a_program_with_settings() {
 /// notices an old copy as the command does.
 #[test]
 fn the_command_and_programs_share_the_approvals() {
-    let program = |user: &User| {
+    let with = |user: &User, variable: Option<&str>| {
         let mut command = user.command(std::env::current_exe().unwrap().to_str().unwrap());
+        command.envs(variable.map(|name| (name, "1")));
         let words = ["--exact", "a_program_with_settings", "--ignored", "--nocapture"];
         let output = command.args(words).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() { Ok(()) } else { Err(said) }
     };
+    let program = |user: &User| with(user, None);
+    // Without anything chosen they share the key as well.
+    let user = User::new();
+    assert!(program(&user).unwrap_err().contains("has not been approved"));
+    user.approve();
+    program(&user).unwrap();
+
     let mut user = User::new();
-    // Looking makes a store in the clear, with nothing in it.
+    // Looking makes a store that is sealed by a key file, with nothing in it.
     assert_eq!(user.json(&with_weather(&["list"])).0, 0);
     user.passphrase = Some("p");
     assert!(program(&user).unwrap_err().contains("has not been approved"));
@@ -340,7 +425,7 @@ fn the_command_and_programs_share_the_approvals() {
     // Nor are approvals in the clear believed where encrypted ones were.
     std::fs::remove_dir_all(&store).unwrap();
     user.passphrase = None;
-    assert!(program(&user).unwrap_err().contains("encryption_enabled"));
+    assert!(with(&user, Some("IN_THE_CLEAR")).unwrap_err().contains("encryption_enabled"));
 }
 
 /// Settings and the command open the same store by the same key, and each refuses an old copy that
@@ -435,6 +520,27 @@ fn what_a_publisher_claims_is_shown_as_its_claim() {
             "{claim}: {text}"
         );
     }
+
+    // The same claims, signed elsewhere, from the list that `etdi manifest` printed.
+    let claims = ["--source", SOURCE, "--slsa", "https://acme.example/slsa"];
+    let words = ["manifest", "--contract", "openapi=api.yaml", "--out", &manifest];
+    let listed = user.run(&[&words[..], &claims, &target[2..]].concat()).stdout;
+    std::fs::write(user.path("contents.json"), &listed).unwrap();
+    let elsewhere = |more: &[&str]| {
+        let words = ["sign", "--contents", "contents.json", "--out", "elsewhere.jws"];
+        let (exit, signed) = user.json(&[&words[..], &target[..2], more].concat());
+        assert_eq!(exit, 0, "{signed}");
+        signed["data"].clone()
+    };
+    let signed = elsewhere(&[]);
+    assert_eq!(
+        (&signed["source"], &signed["contract"]["type"]),
+        (&SOURCE.into(), &"openapi".into())
+    );
+    assert_eq!(signed["slsa"], "https://acme.example/slsa");
+    let signed = elsewhere(&["--source", OTHER]);
+    assert_eq!(signed["source"], OTHER, "who signs has the last word");
+    assert_eq!(signed["slsa"], "https://acme.example/slsa");
 
     assert_eq!(user.code(&[&["approve", "--yes"][..], &target].concat()).0, 0);
     sign(SOURCE.replace("0a1b", "4e5f").as_str());

@@ -15,7 +15,8 @@ use crate::time::UnixTime;
 use crate::verify::VerifyError;
 use crate::wire::StatementType;
 
-/// Something that signs with one key.
+/// Something that signs with one key: a [`SigningKey`], or what stands for one that no file holds, in a
+/// security module or at a cloud's key management. It is called in place and may block.
 pub trait Signer: Send + Sync {
     /// The public half of the key.
     fn verifying_key(&self) -> &VerifyingKey;

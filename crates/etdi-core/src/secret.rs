@@ -8,9 +8,9 @@
 //! are swapped, or one that is put back from before, do not open.
 //!
 //! The data key itself lies in the directory, wrapped by what [`Protection`] names: a key that the
-//! host keeps, a passphrase (Argon2id), or a key in the system's keyring ([`Keychain`]). There is
-//! no key file beside the data. Whoever loses the protection has lost the records: they are
-//! errors then, never absent.
+//! host keeps, a passphrase (Argon2id), or a key in the system's keyring ([`Keychain`]). A host
+//! that has none of these keeps one in a [`KeyFile`], away from the data. Whoever loses the
+//! protection has lost the records: they are errors then, never absent.
 //!
 //! ```
 //! # let directory = std::env::temp_dir().join(format!("etdi-secret-doc-{}", std::process::id()));
@@ -34,6 +34,7 @@
 
 mod bytes;
 mod error;
+mod key_file;
 mod keychain;
 mod passphrase;
 mod protection;
@@ -42,6 +43,7 @@ mod store;
 
 pub use bytes::{SealingKey, Secret};
 pub use error::ProtectionError;
+pub use key_file::KeyFile;
 pub use keychain::{Keychain, KeychainError, MemoryKeychain};
 pub use passphrase::PassphraseCost;
 pub(crate) use protection::{KEY_MAX_BYTES, WrappedKey};

@@ -8,10 +8,10 @@
 //!
 //! # Encrypted, and not
 //!
-//! With a [`Protection`] the head, every record and the names of the files are sealed as
+//! Under a [`Protection`] the head, every record and the names of the files are sealed as
 //! [`crate::secret`] says, so whoever can write the directory and has not the key can neither read
-//! nor make an approval. [`FileStore::open`] without one keeps them in the clear, open to their
-//! owner only: who may write the whole directory can then also write a matching head. A plain
+//! nor make an approval. [`FileStore::in_the_clear`] does without, open to their owner only: who may
+//! write the whole directory can then also write a matching head. A plain
 //! store is never taken for an encrypted one; [`FileStore::encrypt`] turns it into one on purpose.
 //!
 //! # Old copies
@@ -35,7 +35,7 @@ use crate::approval::{
     Approval, ApprovalKey, ApprovalStore, Listing, Seen, SeenManifest, ServerMemory, StoreError,
     tagged,
 };
-use crate::secret::Protection;
+use crate::secret::{Protection, ProtectionKind};
 use crate::time::UnixTime;
 
 mod anchor;
@@ -73,12 +73,12 @@ use vault::{Draft, Options, Vault};
 /// use etdi_core::store::FileStore;
 ///
 /// let protection = Protection::key(SealingKey::generate()?);
-/// let store = FileStore::options().protection(protection).open(&directory)?;
+/// let store = FileStore::open(&directory, protection)?;
 /// let key = ApprovalKey::new("https://mcp.acme.example/mcp", None, "search");
 /// assert_eq!(now(store.get(&key))?, None);
 ///
 /// // Nobody opens it without the key, and a head that someone touched approves nothing.
-/// assert!(FileStore::open(&directory).is_err());
+/// assert!(FileStore::in_the_clear(&directory).is_err());
 /// std::fs::write(directory.join("head"), "nothing is approved")?;
 /// assert!(now(store.get(&key)).is_err());
 /// # std::fs::remove_dir_all(&directory)?;
@@ -92,26 +92,47 @@ pub struct FileStore {
 /// How a [`FileStore`] is opened.
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing is opened yet"]
-pub struct FileStoreOptions(Options);
+pub struct FileStoreOptions {
+    options: Options,
+    in_the_clear: bool,
+}
+
+/// What a directory holds, as far as can be seen without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreState {
+    /// No store yet.
+    Absent,
+    /// A store in the clear, which anybody who writes the directory could have made.
+    Clear,
+    /// A sealed store. What opens it, it says itself; nobody vouches for that before it is open.
+    Sealed(ProtectionKind),
+}
 
 impl FileStoreOptions {
     /// Encrypts the store, or opens one that was encrypted so.
     pub fn protection(mut self, protection: Protection) -> Self {
-        self.0.protection = Some(protection);
+        self.options.protection = Some(protection);
+        self
+    }
+
+    /// Keeps the store in the clear: whoever can write its directory decides what is approved.
+    pub fn in_the_clear(mut self) -> Self {
+        (self.in_the_clear, self.options.protection) = (true, None);
         self
     }
 
     /// Keeps a mark of the newest generation outside the directory, so that an old copy of all of
     /// it is found out. From then on the store does not open without it.
     pub fn anchor(mut self, anchor: Arc<dyn Anchor>) -> Self {
-        self.0.anchor = Some(anchor);
+        self.options.anchor = Some(anchor);
         self
     }
 
     /// Takes the store as it is, also when it is older than its mark says or the mark is gone: an
     /// operator's act, after a backup was put back on purpose.
     pub fn accept_restored(mut self) -> Self {
-        self.0.accept_restored = true;
+        self.options.accept_restored = true;
         self
     }
 
@@ -120,13 +141,18 @@ impl FileStoreOptions {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Exposed`] when others may enter the directory, [`StoreError::Corrupt`] when
-    /// it holds records without a valid head, [`StoreError::Encrypted`],
+    /// [`StoreError::Setting`] when nothing was said about encryption, [`StoreError::Exposed`] when
+    /// others may enter the directory, [`StoreError::Corrupt`] when it holds records without a valid head, [`StoreError::Encrypted`],
     /// [`StoreError::NotEncrypted`] or [`StoreError::Protection`] when it is not encrypted as was
     /// said, [`StoreError::RolledBack`] or [`StoreError::Anchor`] when it is not what its mark
     /// says. Nothing in it counts then, and it is left as it is.
     pub fn open(self, directory: impl AsRef<Path>) -> Result<FileStore, StoreError> {
-        let vault = Vault::open(directory.as_ref(), Kind::Approvals, self.0)?;
+        if self.options.protection.is_none() && !self.in_the_clear {
+            return Err(StoreError::Setting {
+                what: "a store is sealed: give its options a `Protection`, or say `in_the_clear`",
+            });
+        }
+        let vault = Vault::open(directory.as_ref(), Kind::Approvals, self.options)?;
         Ok(FileStore { vault })
     }
 }
@@ -171,14 +197,41 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 impl FileStore {
-    /// Opens a store that is not encrypted, which is created, open to its owner only, when it is
-    /// not there.
+    /// Opens a sealed store, which is created, open to its owner only, when it is not there.
     ///
     /// # Errors
     ///
     /// As [`FileStoreOptions::open`].
-    pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::options().open(directory)
+    pub fn open(directory: impl AsRef<Path>, protection: Protection) -> Result<Self, StoreError> {
+        Self::options().protection(protection).open(directory)
+    }
+
+    /// Opens a store that is not encrypted, which is created when it is not there. Whoever can write
+    /// its directory decides what is approved, so this is for tests and for directories that are out
+    /// of everybody's reach.
+    ///
+    /// # Errors
+    ///
+    /// As [`FileStoreOptions::open`].
+    pub fn in_the_clear(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::options().in_the_clear().open(directory)
+    }
+
+    /// What is in a directory; nothing is made.
+    ///
+    /// # Errors
+    ///
+    /// When others may enter it, or what is there is no whole store.
+    pub fn state_of(directory: impl AsRef<Path>) -> Result<StoreState, StoreError> {
+        let directory = directory.as_ref();
+        if !directory.exists() || !Vault::is_in(directory)? {
+            return Ok(StoreState::Absent);
+        }
+        match Self::in_the_clear(directory) {
+            Ok(_) => Ok(StoreState::Clear),
+            Err(StoreError::Encrypted { by, .. }) => Ok(StoreState::Sealed(by)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens a store with a protection, an anchor, or both.

@@ -28,14 +28,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use etdi_core::approval::{ApprovalStore, StoreError};
-use etdi_core::audit::{AuditError, AuditFile, Durability};
-use etdi_core::key::{KeyError, SigningKey};
+use etdi_core::approval::ApprovalStore;
+use etdi_core::audit::{AuditFile, Durability};
+use etdi_core::key::SigningKey;
 use etdi_core::level::{CallAttestation, Handling, Policy, SecurityLevel};
 pub use etdi_core::permission::RiskLexicon;
 use etdi_core::policy::LocalRules;
-use etdi_core::revocation::RevocationError;
-use etdi_core::secret::{Protection, ProtectionKind};
+use etdi_core::secret::Protection;
 pub use etdi_core::store::{StorageConfig, StorageType};
 use etdi_core::trust::TrustAnchors;
 use serde::{Deserialize, Serialize};
@@ -43,13 +42,16 @@ use serde::{Deserialize, Serialize};
 use crate::{EtdiClient, EtdiClientBuilder};
 
 mod approvals;
+mod error;
 pub(crate) mod home;
 mod key;
 mod oauth;
+pub mod place;
 mod read;
 mod trust;
 pub mod unlock;
 
+pub use error::ConfigError;
 use home::Home;
 pub use key::KeyConfig;
 pub use oauth::{ClientSecret, OAuthConfig};
@@ -284,7 +286,7 @@ impl EtdiClientConfig {
     /// `protection` seals approvals and the generated key at rest. Where it is `None`, and
     /// encrypted files are wanted, it is what the user chose for the command `etdi`: the key file
     /// of `ETDI_KEY_FILE`, the passphrase of `ETDI_PASSPHRASE_FD` or of `ETDI_PASSPHRASE`; see
-    /// [`unlock`]. Where `storage_config.storage_path` is not set, the store is that of the
+    /// [`unlock`]. Where nobody chose, it is the system's keyring or a key file; see [`place`]. Where `storage_config.storage_path` is not set, the store is that of the
     /// command, with the same mark outside of it by which an old copy is found out; another path
     /// has a mark of its own beside that.
     ///
@@ -355,10 +357,6 @@ impl EtdiClientConfig {
             }
             _ => {}
         }
-        let protection = match protection {
-            Some(protection) => Some(protection),
-            None => approvals::found(storage, &home, environment)?,
-        };
         let mut builder = self.apply(EtdiClient::builder(), TrustAnchors::new())?;
         let kept = match storage.storage_type {
             StorageType::File => {
@@ -370,9 +368,9 @@ impl EtdiClientConfig {
         if let Some(lists) = self.trust.revocation_files()? {
             builder = builder.revocation_source(Arc::new(lists));
         }
-        let store = match given {
-            Some(store) => store,
-            None => approvals::open(storage, &home, protection.clone())?,
+        let (store, protection) = match given {
+            Some(store) => (store, protection),
+            None => approvals::open(storage, &home, protection, environment)?,
         };
         builder = builder.approvals(store);
         let sealing = protection.filter(|_| storage.encryption_enabled);
@@ -446,129 +444,6 @@ impl EtdiClientConfig {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-/// What to set so that encrypted files open.
-fn locked(path: &str, by: Option<ProtectionKind>) -> String {
-    let set = "set `ETDI_PASSPHRASE`, `ETDI_PASSPHRASE_FD` or `ETDI_KEY_FILE`, or give the builder \
-               a `Protection`";
-    match by {
-        Some(ProtectionKind::Keyring) => format!(
-            "`{path}` is encrypted by the system's keyring: give the builder a \
-             `Protection::keychain` of it, or protect the store by a passphrase with `etdi approvals \
-             encrypt`"
-        ),
-        Some(by) => format!("`{path}` is encrypted by {by}: {set}"),
-        None => format!(
-            "`storage_config.encryption_enabled` wants a key for `{path}`: {set}, or set it to \
-             `false`"
-        ),
-    }
-}
-
-/// Why settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the settings `{path}`: {source}")]
-    Read {
-        /// The file.
-        path: String,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The text is no JSON.
-    #[error("the settings are no JSON: {0}")]
-    Json(#[source] serde_json::Error),
-    /// A key that is not known.
-    #[error("`{path}` is no setting{}", .nearest.as_ref().map_or_else(String::new, |near| format!(", did you mean `{near}`?")))]
-    Unknown {
-        /// Where it stands.
-        path: String,
-        /// What is nearest to it.
-        nearest: Option<String>,
-    },
-    /// A value that does not fit.
-    #[error("`{path}`: {message}")]
-    Value {
-        /// The setting.
-        path: String,
-        /// What is wrong with it, and what is right.
-        message: String,
-    },
-    /// A variable that is not set.
-    #[error(
-        "`{path}` wants `${{{name}}}`, which is not set, set it or write `${{{name}:-otherwise}}`"
-    )]
-    Unset {
-        /// The setting.
-        path: String,
-        /// The variable.
-        name: String,
-    },
-    /// A placeholder without its end.
-    #[error("`{path}` has `${{` without `}}`, write `$${{` for the characters themselves")]
-    Placeholder {
-        /// The setting.
-        path: String,
-    },
-    /// Another version of this form.
-    #[error("`config_version` {0} is not known here, use 1")]
-    Version(u32),
-    /// There is no place for what needs one.
-    #[error(
-        "neither `ETDI_HOME` nor `HOME` is set, so name `storage_config.storage_path`, `key_config.private_key_path` and `audit.path`"
-    )]
-    Homeless,
-    /// Encrypted files are wanted, and nothing is given that opens or encrypts them.
-    #[error("{}", locked(path, *by))]
-    Locked {
-        /// The store.
-        path: String,
-        /// What it is encrypted by; none when it is not, or not there.
-        by: Option<ProtectionKind>,
-    },
-    /// A store in the clear is wanted, and stands where an encrypted one was.
-    #[error(
-        "`{path}` was encrypted, so nothing in the clear counts there: set \
-         `storage_config.encryption_enabled` to `true`, or accept the store as it is with `etdi \
-         approvals accept-restored`"
-    )]
-    WasEncrypted {
-        /// The store.
-        path: String,
-    },
-    /// A file or directory cannot be made.
-    #[error("cannot make `{path}`: {source}")]
-    Write {
-        /// Which.
-        path: String,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The key cannot be used.
-    #[error("the key `{path}` cannot be used: {message}")]
-    Key {
-        /// The key.
-        path: String,
-        /// Why, and what to do.
-        message: String,
-    },
-    /// A key cannot be read or made.
-    #[error(transparent)]
-    Signing(#[from] KeyError),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What was revoked cannot be read.
-    #[error(transparent)]
-    Revocations(#[from] RevocationError),
-    /// The audit trail cannot be opened.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
 }
 
 #[cfg(test)]

@@ -87,6 +87,7 @@ mod tools;
 pub mod config;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod keyring;
 #[cfg(feature = "otel")]
 pub mod otel;
 #[cfg(feature = "websocket")]
@@ -115,3 +116,8 @@ pub type SecureSession<S = mcp_transport::Connection> = Session<S>;
 #[cfg(all(doctest, feature = "http", feature = "server"))]
 #[doc = include_str!("../../../docs/from-python.md")]
 mod from_python {}
+
+/// So are those of the page about approvals.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/approvals.md")]
+mod approvals_page {}

@@ -16,6 +16,10 @@ use tokio::process::{Child, ChildStderr};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+mod brief;
+
+pub use brief::ask;
+
 use crate::io::Attached;
 use crate::{Error, Io};
 

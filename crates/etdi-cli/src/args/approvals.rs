@@ -48,11 +48,15 @@ pub enum ApprovalsCommand {
         #[arg(long)]
         plain: bool,
     },
-    /// Encrypt the approval store, or protect it by another passphrase.
+    /// Protect the approval store by a passphrase, by another one, or by what these options say.
     Encrypt {
         /// Keep the key in the system's keyring instead of asking for a passphrase.
         #[arg(long)]
         keyring: bool,
+        /// Keep the key in a file of the state directory, so that programs without a terminal open
+        /// the store.
+        #[arg(long, conflicts_with = "keyring")]
+        key_file: bool,
     },
     /// Make a new key for the encrypted store and encrypt everything anew.
     RotateKey,

@@ -10,6 +10,7 @@ use etdi::core::identity::{IdentityError, ProviderId, ServerIdentity};
 use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
 use etdi::core::manifest;
+use etdi::core::secret::{Protection, SealingKey};
 use etdi::core::store::FileStore;
 use etdi::core::time::UnixTime;
 use etdi::core::trust::TrustAnchors;
@@ -51,6 +52,8 @@ pub struct World {
     directory: tempfile::TempDir,
     /// The keys.
     pub keys: Keys,
+    /// What seals the user's approvals.
+    seal: SealingKey,
     made: std::cell::Cell<u32>,
     /// When the publisher signs: both installations show one list, and its counter is this time.
     signed_at: UnixTime,
@@ -73,7 +76,8 @@ impl World {
     pub fn new() -> Result<Self, Failed> {
         let directory = tempfile::Builder::new().prefix("etdi-demo-").tempdir()?;
         let (made, signed_at) = (std::cell::Cell::new(0), system_time());
-        Ok(Self { keys: Keys::generate()?, directory, made, signed_at })
+        let seal = SealingKey::generate()?;
+        Ok(Self { keys: Keys::generate()?, seal, directory, made, signed_at })
     }
 
     /// The directory.
@@ -220,7 +224,7 @@ impl World {
     ///
     /// When the approvals cannot be opened.
     pub fn client(&self, level: SecurityLevel, asker: Asker) -> Result<EtdiClient, Failed> {
-        let store = FileStore::open(self.path().join("approvals"))?;
+        let store = self.approvals(&self.path().join("approvals"))?;
         Ok(self.client_on(store).level(level).approver(Arc::new(Grants::all(asker))).build())
     }
 
@@ -237,7 +241,11 @@ impl World {
             let entry = entry?;
             std::fs::copy(entry.path(), copy.join(entry.file_name()))?;
         }
-        Ok(self.client_on(FileStore::open(copy)?).ask(AskWhen::Never).build())
+        Ok(self.client_on(self.approvals(&copy)?).ask(AskWhen::Never).build())
+    }
+
+    fn approvals(&self, directory: &Path) -> Result<FileStore, Failed> {
+        Ok(FileStore::open(directory, Protection::key(self.seal.clone()))?)
     }
 
     fn client_on(&self, store: FileStore) -> EtdiClientBuilder {

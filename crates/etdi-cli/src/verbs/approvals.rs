@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use etdi::config::place::{ApprovalPlace, Taken};
 use etdi::core::approval::{
     Approval, ApprovalStore, Approvals, Granted, NoApprover, Reason, StoreError, Withdrawn,
 };
@@ -11,6 +12,7 @@ use etdi::core::level::Policy;
 use etdi::core::time::UnixTime;
 use etdi::system_time;
 use etdi_core::legacy::ForkApprovals;
+use etdi_core::secret::{Protection, ProtectionKind, SecretStore};
 use etdi_core::store::{Bundle, FileStore};
 use serde_json::json;
 
@@ -19,7 +21,7 @@ use crate::ask::user;
 use crate::exit::{Exit, Failure};
 use crate::home::{Home, write_private};
 use crate::keyring;
-use crate::locked::{self, Taken, failed};
+use crate::locked::{self, failed, unfit};
 use crate::output::{Output, Report, table};
 use crate::passphrase;
 use crate::verbs::target::{audit, block_on, shown_path};
@@ -45,7 +47,11 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
             (Source::PythonFork, Some(server)) => import_fork(path, server, home),
             _ => import(path, *plain, home),
         },
-        ApprovalsCommand::Encrypt { keyring } => encrypt(home, *keyring),
+        ApprovalsCommand::Encrypt { keyring, key_file } => match (keyring, key_file) {
+            (true, _) => encrypt(home, By::Keyring),
+            (false, true) => encrypt(home, By::KeyFile),
+            (false, false) => encrypt(home, By::Passphrase),
+        },
         ApprovalsCommand::RotateKey => {
             locked::approvals(home)?.rotate_key().map_err(failed)?;
             Ok(Report::new(json!({ "rotated": true }), "everything is encrypted with a new key"))
@@ -89,9 +95,6 @@ fn list(store: &FileStore) -> Result<Report, Failure> {
     };
     for fault in &faults {
         text.push_str(&format!("\nnot approved: {fault}"));
-    }
-    if !store.is_encrypted() {
-        text.push_str("\nnot encrypted, `etdi approvals encrypt` does that");
     }
     let encrypted = store.is_encrypted();
     let data = json!({ "approvals": listing.approvals, "faults": faults, "encrypted": encrypted });
@@ -254,7 +257,7 @@ fn import(file: &Path, plain: bool, home: &Home) -> Result<Report, Failure> {
     })?;
     let store = locked::approvals(home)?;
     let protection = match Bundle::is_sealed(&bytes) {
-        true => Some(passphrase::needed("the file")?),
+        true => Some(opens(&bytes, home)?),
         // Anybody could have put it in place of the one that was exported.
         false if store.is_encrypted() && !plain => {
             let message = format!("`{}` is not encrypted, and the store is", file.display());
@@ -271,6 +274,20 @@ fn import(file: &Path, plain: bool, home: &Home) -> Result<Report, Failure> {
         imported.added, imported.kept
     );
     Ok(Report::new(data, text))
+}
+
+/// What opens a sealed file: for one of the daily backups what protects the store.
+fn opens(bytes: &[u8], home: &Home) -> Result<Protection, Failure> {
+    match Bundle::from_bytes(bytes, None) {
+        Err(StoreError::Encrypted { by: ProtectionKind::Keyring, .. }) => keyring::protection(),
+        Err(StoreError::Encrypted { by: by @ ProtectionKind::HostKey, .. }) => {
+            match passphrase::chosen()?.filter(|chosen| chosen.kind() == by) {
+                Some(chosen) => Ok(chosen),
+                None => locked::place(home)?.own(by).map_err(unfit),
+            }
+        }
+        _ => passphrase::needed("the file"),
+    }
 }
 
 fn import_fork(directory: &Path, server: &str, home: &Home) -> Result<Report, Failure> {
@@ -311,37 +328,51 @@ fn import_fork(directory: &Path, server: &str, home: &Home) -> Result<Report, Fa
     Ok(Report::new(data, lines.join("\n")))
 }
 
-fn encrypt(home: &Home, in_keyring: bool) -> Result<Report, Failure> {
-    let wanted = |variable| match in_keyring {
-        true => keyring::protection(),
-        false => passphrase::wanted(variable),
+/// What is to protect the store.
+#[derive(Clone, Copy)]
+enum By {
+    Passphrase,
+    Keyring,
+    KeyFile,
+}
+
+fn encrypt(home: &Home, by: By) -> Result<Report, Failure> {
+    let place = locked::place(home)?;
+    let wanted = |variable| match by {
+        By::Keyring => keyring::protection(),
+        By::KeyFile => place.by_key_file().map_err(unfit),
+        By::Passphrase => passphrase::wanted(variable),
     };
-    let directory = home.directory("approvals")?;
-    let (store, again) = match FileStore::open(&directory) {
-        Ok(store) => (store, false),
-        Err(StoreError::Encrypted { .. }) => (locked::approvals(home)?, true),
-        Err(error) => return Err(failed(error)),
+    let directory = place.directory();
+    let Some(present) = place.sealed_by().map_err(unfit)? else {
+        let wanted = wanted(passphrase::PASSPHRASE)?;
+        // Being told to is what it takes to believe what lies there in the clear.
+        let sealed = place.seal(Some(wanted), Taken::AsItIs).map_err(unfit)?;
+        let store = sealed.options(Taken::AsItIs).open(directory).map_err(failed)?;
+        let count = listed(&store)?.len();
+        let text = format!(
+            "encrypted {count} approvals; whoever could write them before may have made some, so \
+             look at them with `etdi approvals list`"
+        );
+        let data = json!({ "encrypted": true, "changed": false, "approvals": count });
+        return Ok(Report::new(data, text));
     };
-    if again {
-        let wanted = wanted(passphrase::NEW_PASSPHRASE)?;
-        store.protect(wanted.clone()).map_err(failed)?;
-        // The mark may have another place from now on.
-        drop(store);
-        let options = locked::options(home, Taken::AsItIs, &wanted)?;
-        options.protection(wanted.clone()).open(&directory).map_err(failed)?;
-        let data = json!({ "encrypted": true, "changed": true });
-        return Ok(Report::new(data, format!("the store is protected by {}", wanted.kind())));
+    let (present, is_chosen) = locked::present(&place, present)?;
+    let variable = if is_chosen { passphrase::NEW_PASSPHRASE } else { passphrase::PASSPHRASE };
+    let wanted = wanted(variable)?;
+    // The keys of programs lie beside it under the same protection.
+    let secrets = home.path().join("secrets");
+    let secrets = secrets.exists().then(|| SecretStore::open(secrets, present.protection.clone()));
+    place.protect(&present, wanted.clone()).map_err(unfit)?;
+    if let Some(Ok(secrets)) = secrets {
+        secrets.protect(wanted.clone()).map_err(failed)?;
     }
-    let wanted = wanted(passphrase::PASSPHRASE)?;
-    store.encrypt(wanted.clone()).map_err(failed)?;
-    // From now on an old copy is found out.
-    drop(store);
-    let options = locked::options(home, Taken::AsItIs, &wanted)?;
-    let store = options.protection(wanted).open(&directory).map_err(failed)?;
-    let count = listed(&store)?.len();
-    let text = format!(
-        "encrypted {count} approvals; whoever could write them before may have made some, so look \
-         at them with `etdi approvals list`"
-    );
-    Ok(Report::new(json!({ "encrypted": true, "changed": false, "approvals": count }), text))
+    let count = listed(&locked_by(&place, &wanted)?)?.len();
+    let data = json!({ "encrypted": true, "changed": true, "approvals": count });
+    Ok(Report::new(data, format!("the store is protected by {}", wanted.kind())))
+}
+
+fn locked_by(place: &ApprovalPlace, protection: &Protection) -> Result<FileStore, Failure> {
+    let sealed = place.seal(Some(protection.clone()), Taken::Checked).map_err(unfit)?;
+    sealed.options(Taken::Checked).open(place.directory()).map_err(failed)
 }

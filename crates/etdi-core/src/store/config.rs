@@ -128,16 +128,18 @@ impl StorageConfig {
                 sealing = Some(protection.clone());
                 options = options.protection(protection);
             }
-            (false, _) => {}
+            (false, _) => options = options.in_the_clear(),
         }
         if let Some(anchor) = anchor {
             options = options.anchor(anchor);
         }
         let store = match options.clone().open(path) {
             // There is nothing in it that anybody could have put there.
-            Err(StoreError::NotEncrypted { .. }) if FileStore::open(path)?.is_empty()? => {
+            Err(StoreError::NotEncrypted { .. })
+                if FileStore::in_the_clear(path)?.is_empty()? =>
+            {
                 if let Some(protection) = sealing {
-                    FileStore::open(path)?.encrypt(protection)?;
+                    FileStore::in_the_clear(path)?.encrypt(protection)?;
                 }
                 options.open(path)?
             }

@@ -36,7 +36,7 @@ impl Scratch {
     }
 
     fn open(&self) -> FileStore {
-        FileStore::open(&self.0).unwrap()
+        FileStore::in_the_clear(&self.0).unwrap()
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -152,7 +152,7 @@ fn a_file_cut_or_flipped_anywhere_approves_nothing() {
     put(&store, "other", None);
     let name = approval_name(&key("search"));
     let record = scratch.records(&name).remove(0);
-    let refused = |what: &str| match FileStore::open(&scratch.0) {
+    let refused = |what: &str| match FileStore::in_the_clear(&scratch.0) {
         Err(StoreError::Corrupt { .. }) => {}
         Err(error) => panic!("{what}: {error}"),
         Ok(store) => {
@@ -333,7 +333,7 @@ fn a_record_must_be_an_ordinary_file_of_the_owner() {
     assert!(now(store.get(&key("search"))).unwrap().is_some());
 
     fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o750)).unwrap();
-    let error = FileStore::open(&scratch.0).unwrap_err();
+    let error = FileStore::in_the_clear(&scratch.0).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -351,7 +351,7 @@ fn a_directory_of_somebody_else_is_refused() {
     if std::os::unix::fs::chown(&scratch.0, Some(65_534), None).is_err() {
         return;
     }
-    let error = FileStore::open(&scratch.0).unwrap_err();
+    let error = FileStore::in_the_clear(&scratch.0).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { owner: 65_534, user: 0, .. }), "{error}");
 }
 
@@ -366,7 +366,7 @@ fn a_head_that_names_a_record_from_the_future_is_refused() {
         let scratch = Scratch::new();
         drop(scratch.open());
         write(&scratch.0.join("head"), &bytes);
-        let opened = FileStore::open(&scratch.0);
+        let opened = FileStore::in_the_clear(&scratch.0);
         assert_eq!(opened.is_ok(), opens, "{opened:?}");
     }
 }
@@ -379,7 +379,7 @@ fn a_lost_head_is_not_an_empty_store() {
     fs::remove_file(scratch.0.join("head")).unwrap();
     assert!(matches!(now(store.get(&key("search"))), Err(StoreError::Corrupt { .. })));
     assert!(matches!(now(store.put(approval("x"), None)), Err(StoreError::Corrupt { .. })));
-    assert!(matches!(FileStore::open(&scratch.0), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(FileStore::in_the_clear(&scratch.0), Err(StoreError::Corrupt { .. })));
     assert_eq!(scratch.records(APPROVAL).len(), 1, "nothing is cleared away");
 }
 

@@ -75,6 +75,11 @@ impl Vault {
         Self::over(Box::new(Disk::open(directory)?), kind, options)
     }
 
+    /// Whether a directory holds a store of any kind.
+    pub(super) fn is_in(directory: &Path) -> Result<bool, StoreError> {
+        Ok(Disk::open(directory)?.read_start(head::NAME, 1)?.is_some())
+    }
+
     pub(super) fn over(
         files: Box<dyn Files>,
         kind: Kind,

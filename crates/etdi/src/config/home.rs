@@ -9,6 +9,7 @@ use super::ConfigError;
 pub(crate) struct Home {
     data: Option<PathBuf>,
     state: Option<PathBuf>,
+    is_standard: bool,
 }
 
 impl Home {
@@ -21,6 +22,7 @@ impl Home {
             xdg.or_else(|| Some(set("HOME")?.join(below))).map(|path| path.join("etdi"))
         };
         let chosen = set("ETDI_HOME");
+        let is_standard = chosen.is_none();
         let data = chosen.clone().or_else(|| standard("XDG_DATA_HOME", ".local/share"));
         let state = match (set("ETDI_STATE"), chosen) {
             (Some(state), _) => Some(state),
@@ -28,14 +30,14 @@ impl Home {
             (None, None) => standard("XDG_STATE_HOME", ".local/state")
                 .or_else(|| Some(data.as_ref()?.join("state"))),
         };
-        Self { data, state }
+        Self { data, state, is_standard }
     }
 
     /// A home at a place of its own, or none.
     #[cfg(test)]
     pub(super) fn at(path: Option<PathBuf>) -> Self {
         let state = path.as_ref().map(|path| path.join("state"));
-        Self { data: path, state }
+        Self { data: path, state, is_standard: false }
     }
 
     /// The directory of `etdi` itself.
@@ -47,6 +49,11 @@ impl Home {
     /// None where no variable says where it could be.
     pub(super) fn state(&self) -> Option<&Path> {
         self.state.as_deref()
+    }
+
+    /// Whether it is where it is for everybody, and not set by hand.
+    pub(super) fn is_standard(&self) -> bool {
+        self.is_standard
     }
 
     /// A directory inside, made for its owner alone.

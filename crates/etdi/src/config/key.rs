@@ -5,13 +5,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use etdi_core::approval::StoreError;
 use etdi_core::key::{Algorithm, SigningKey, VerifyingKey};
 use etdi_core::proof::{SignError, Signer};
-use etdi_core::secret::{Protection, Secret, SecretStore};
+use etdi_core::secret::{Protection, ProtectionError, Secret, SecretStore};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::home::Home;
+use super::place::ApprovalPlace;
 
 /// The key that signs calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,10 +70,7 @@ impl KeyConfig {
         let key = match (&self.private_key_path, protection) {
             (Some(path), _) => self.in_file(path, algorithm)?,
             (None, None) => self.in_file(&home.inside("keys")?.join("client.pem"), algorithm)?,
-            (None, Some(protection)) => {
-                let secrets = SecretStore::open(home.inside("secrets")?, protection)?;
-                self.among(&secrets, algorithm)?
-            }
+            (None, Some(protection)) => self.among(&secrets(home, protection)?, algorithm)?,
         };
         if let Some(path) = &self.public_key_path {
             publish(path, key.verifying_key())?;
@@ -181,6 +180,19 @@ impl KeyConfig {
         );
         Err(ConfigError::Key { path: path.to_owned(), message })
     }
+}
+
+/// The secrets of the home. What nobody chose sealed them before the user chose, and is left for it.
+fn secrets(home: &Home, protection: Protection) -> Result<SecretStore, ConfigError> {
+    let directory = home.inside("secrets")?;
+    let stored = match SecretStore::open(&directory, protection.clone()) {
+        Err(StoreError::Protection(ProtectionError::OtherProtection { stored, .. })) => stored,
+        opened => return Ok(opened?),
+    };
+    let place = ApprovalPlace::of_command(home.path()?, home.state().map(Path::to_owned));
+    let secrets = SecretStore::open(&directory, place.own(stored)?)?;
+    secrets.protect(protection)?;
+    Ok(secrets)
 }
 
 /// Writes the public key, or sees that it is the one that is there.

@@ -46,11 +46,33 @@ const FREE: [&str; 2] = ["trust.trusted_providers", "trust.revocation_lists"];
 /// Settings by another name, as the Python fork's examples have them.
 const ALIASES: [(&str, &str); 1] = [("storage_config.path", "storage_config.storage_path")];
 
+/// What configuration files of deployments also hold, and a client has no use for.
+const ELSEWHERE: [(&str, &str); 3] = [
+    (
+        "server_config",
+        "a server is named by `server!()` and listens where its program says, such as \
+         `HttpServer::new(server).listen(\"127.0.0.1:8000\")`; take it out",
+    ),
+    (
+        "logging",
+        "log lines go where the program's `tracing` subscriber sends them, by its own filter such as \
+         `RUST_LOG`, and what is decided goes to `audit`; take it out",
+    ),
+    (
+        "monitoring",
+        "`options.enable_metrics` has `EtdiClient::get_stats` count, and pages for health or metrics \
+         are routes of the program's own; take it out",
+    ),
+];
+
 fn check_keys(path: &str, value: &Value, known: &Value) -> Result<(), ConfigError> {
     let (Some(value), Some(known)) = (value.as_object(), known.as_object()) else { return Ok(()) };
     for (name, inner) in value {
         let inside = joined(path, name);
         let Some(known_inner) = known.get(name) else {
+            if let Some((_, instead)) = ELSEWHERE.iter().find(|(one, _)| *one == inside) {
+                return Err(ConfigError::Elsewhere { path: inside, instead });
+            }
             let alias = ALIASES.iter().find(|(alias, _)| *alias == inside);
             let nearest = match alias {
                 Some((_, meant)) => Some((*meant).to_owned()),

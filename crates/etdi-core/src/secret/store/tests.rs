@@ -67,7 +67,7 @@ fn refuses_other_keys_kinds_and_sizes() {
     let other = Protection::key(SealingKey::from_bytes([8; 32]));
     let wrong = SecretStore::open(&scratch.0, other).unwrap_err();
     assert!(matches!(wrong, StoreError::Protection(ProtectionError::WrongKey { .. })));
-    assert!(matches!(FileStore::open(&scratch.0), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(FileStore::in_the_clear(&scratch.0), Err(StoreError::Corrupt { .. })));
     let large = Secret::new(vec![0; MAX_SECRET_BYTES + 1]);
     assert!(matches!(store.put("a", &large), Err(StoreError::Full { .. })));
     assert!(matches!(

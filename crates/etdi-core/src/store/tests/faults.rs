@@ -17,12 +17,12 @@ fn host(byte: u8) -> Protection {
 }
 
 fn over(files: &MemoryFiles, options: FileStoreOptions) -> Result<FileStore, StoreError> {
-    let vault = Vault::over(Box::new(files.clone()), Kind::Approvals, options.0)?;
+    let vault = Vault::over(Box::new(files.clone()), Kind::Approvals, options.options)?;
     Ok(FileStore { vault })
 }
 
 fn plain() -> FileStoreOptions {
-    FileStore::options()
+    FileStore::options().in_the_clear()
 }
 
 fn sealed() -> FileStoreOptions {
@@ -345,7 +345,7 @@ fn an_old_backup_put_back_is_refused_by_the_mark_outside() {
         };
         anchor.write(&lowered).unwrap();
         let found = over(&files, anchored.clone());
-        match options.0.protection {
+        match options.options.protection {
             Some(_) => assert!(matches!(found, Err(StoreError::Anchor { .. })), "{found:?}"),
             None => assert!(found.is_ok()),
         }

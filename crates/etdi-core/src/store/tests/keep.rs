@@ -92,7 +92,7 @@ fn every_setting_changes_something() {
     let config = StorageConfig::default();
     let path = PathBuf::from(format!("{}/", path.display()));
     let store = open(&config, &path, NOW).unwrap();
-    assert!(FileStore::open(&path).is_err(), "encrypted unless told otherwise");
+    assert!(FileStore::in_the_clear(&path).is_err(), "encrypted unless told otherwise");
     let ended = Approval { expires_at: Some(NOW), ..approval("search") };
     now(store.put(ended, None)).unwrap();
     assert!(backups(&path).is_empty(), "there was nothing to keep");
@@ -121,7 +121,7 @@ fn every_setting_changes_something() {
         ..config.clone()
     };
     open(&plain, &path, NOW).unwrap();
-    assert!(!FileStore::open(&elsewhere).unwrap().is_encrypted());
+    assert!(!FileStore::in_the_clear(&elsewhere).unwrap().is_encrypted());
 
     let memory = StorageConfig { storage_type: StorageType::Memory, ..config.clone() };
     let store = memory.open(&path, None, None, NOW).unwrap();

@@ -131,7 +131,7 @@ impl Ground {
             Self::Memory(store) => store.clone(),
             Self::Files { files, options, .. } => {
                 let files = Box::new(files.clone());
-                let vault = Vault::over(files, Kind::Approvals, options.clone().0)?;
+                let vault = Vault::over(files, Kind::Approvals, options.clone().options)?;
                 Arc::new(FileStore { vault })
             }
         })
@@ -415,7 +415,7 @@ impl World {
         let Ground::Files { files, options, .. } = &self.ground else { return };
         let (files, options) = (Box::new(files.clone()), options.clone());
         let options = if self.ground.open().is_ok() { options } else { options.accept_restored() };
-        let vault = Vault::over(files, Kind::Approvals, options.0).unwrap();
+        let vault = Vault::over(files, Kind::Approvals, options.options).unwrap();
         self.approvals = approvals(Arc::new(FileStore { vault }), &self.told);
     }
 }

@@ -4,14 +4,17 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use etdi_core::approval::ApprovalStore as _;
 use etdi_core::approval::{ApprovalKey, StoreError, Withdrawn};
-use etdi_core::secret::{Keychain, MemoryKeychain};
+use etdi_core::secret::{Keychain, KeychainError, MemoryKeychain, ProtectionKind, Secret};
+use etdi_core::store::FileStore;
 
 use super::*;
 
-/// A user with a key file, who has approved one tool.
+/// A user who has approved one tool, with a key file that they chose, or without.
 struct User {
     place: tempfile::TempDir,
+    chose: bool,
     config: EtdiClientConfig,
 }
 
@@ -22,7 +25,12 @@ impl User {
         std::fs::write(&key, [7; 32]).unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
         let config = EtdiClientConfig { storage_config: StorageConfig::default(), ..in_memory() };
-        Self { place, config }
+        Self { place, chose: true, config }
+    }
+
+    /// Who chose nothing.
+    fn plain() -> Self {
+        Self { chose: false, ..Self::new() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -30,11 +38,11 @@ impl User {
     }
 
     fn environment(&self) -> impl Fn(&str) -> Option<String> + use<> {
-        let (home, key) = (self.path("etdi"), self.path("key"));
+        let (home, key, chose) = (self.path("etdi"), self.path("key"), self.chose);
         move |name| {
             let path = match name {
                 "ETDI_HOME" => &home,
-                "ETDI_KEY_FILE" => &key,
+                "ETDI_KEY_FILE" if chose => &key,
                 _ => return None,
             };
             Some(path.to_str().unwrap().to_owned())
@@ -137,8 +145,7 @@ async fn a_store_in_the_clear_is_not_taken_for_the_encrypted_one() {
     forger.approve(None).await;
     copy(&forger.path("etdi/approvals"), &store);
     let refused = user.open(None).map(drop).unwrap_err();
-    let in_the_clear = matches!(refused, ConfigError::Store(StoreError::NotEncrypted { .. }));
-    assert!(in_the_clear, "{refused}");
+    assert!(matches!(refused, ConfigError::Replaced { .. }), "{refused}");
     // Who says that it is to be in the clear is told that it was not.
     user.config.storage_config.encryption_enabled = false;
     let refused = user.open(None).map(drop).unwrap_err();
@@ -162,10 +169,11 @@ async fn who_gave_no_key_is_told_what_to_set() {
         let builder = user.config.builder_from(None, with(variable, value));
         builder.map(drop).unwrap_err().to_string()
     };
-    assert!(refused("", "").starts_with("`storage_config.encryption_enabled` wants a key"));
     user.approve(None).await;
     let said = refused("", "");
-    assert!(said.contains("is encrypted by the host's key: set `ETDI_PASSPHRASE`"), "{said}");
+    assert!(said.contains("its key file") && said.contains("ETDI_KEY_FILE"), "{said}");
+    let said = refused("ETDI_PASSPHRASE", "p");
+    assert!(said.contains("by the host's key and not by the passphrase"), "{said}");
     assert!(refused("ETDI_PASSPHRASE_FD", "x").contains("no number of a file descriptor"));
     assert!(refused("ETDI_KEY_FILE", "/nowhere").contains("the key file `/nowhere`"));
     let key = user.path("key");
@@ -178,5 +186,152 @@ async fn who_gave_no_key_is_told_what_to_set() {
     let home = user.path("etdi").to_str().unwrap().to_owned();
     let environment = move |name: &str| (name == "ETDI_HOME").then(|| home.clone());
     let said = user.config.builder_from(None, environment).map(drop).unwrap_err().to_string();
-    assert!(said.contains("`Protection::keychain`"), "{said}");
+    assert!(said.contains("the system's keyring"), "{said}");
+
+    let user = User::new();
+    user.approve(Some(Protection::passphrase("p"))).await;
+    let home = user.path("etdi").to_str().unwrap().to_owned();
+    let environment = move |name: &str| (name == "ETDI_HOME").then(|| home.clone());
+    let said = user.config.builder_from(None, environment).map(drop).unwrap_err().to_string();
+    assert!(said.contains("is encrypted by the passphrase: set `ETDI_PASSPHRASE`"), "{said}");
+}
+
+/// All that lies in a directory and below, as one text.
+fn all_of(directory: &Path) -> String {
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    let text = |path: PathBuf| match path.is_dir() {
+        true => all_of(&path),
+        false => String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned(),
+    };
+    files.map(text).collect()
+}
+
+/// Who chose nothing has a sealed store with a mark all the same, and its key elsewhere.
+#[tokio::test]
+async fn a_store_is_sealed_by_a_key_file_where_nobody_chose() {
+    let user = User::plain();
+    user.old_copy_is_refused(&user.path("etdi/approvals"), || None).await;
+
+    let user = User::plain();
+    user.approve(None).await;
+    assert!(!all_of(&user.path("etdi/approvals")).contains("plain"));
+    let key = user.path("etdi/state/store.key");
+    assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    user.open(None).unwrap();
+
+    // A key that others could read, another one, none: nothing opens, and none is made anew.
+    let text = std::fs::read(&key).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let said = user.open(None).map(drop).unwrap_err().to_string();
+    assert!(said.contains("chmod 600"), "{said}");
+    std::fs::remove_file(&key).unwrap();
+    let said = user.open(None).map(drop).unwrap_err().to_string();
+    assert!(said.contains("store.key` is gone") && !key.exists(), "{said}");
+    let other = User::plain();
+    other.approve(None).await;
+    std::fs::copy(other.path("etdi/state/store.key"), &key).unwrap();
+    let said = user.open(None).map(drop).unwrap_err().to_string();
+    assert!(said.contains("does not open the store"), "{said}");
+    std::fs::write(&key, text).unwrap();
+    user.open(None).unwrap();
+
+    // What was looked at before the user chose, and holds nothing, is protected as they choose.
+    let mut user = User::plain();
+    user.open(None).unwrap();
+    user.chose = true;
+    user.open(Some(Protection::passphrase("p"))).unwrap();
+    let said = user.open(None).map(drop).unwrap_err().to_string();
+    assert!(said.contains("by the passphrase and not by the host's key"), "{said}");
+}
+
+/// A store from before stores were sealed, and the attack: another one put in the place of ours, or
+/// its files beside ours.
+#[tokio::test]
+async fn a_store_in_the_clear_is_taken_over_once() {
+    let mut old = User::plain();
+    old.config.storage_config.encryption_enabled = false;
+    old.approve(None).await;
+    let (store, clear) = (old.path("etdi/approvals"), old.path("clear"));
+    copy(&store, &clear);
+    assert!(all_of(&store).contains("plain"));
+    old.config.storage_config.encryption_enabled = true;
+    let approved = async |user: &User| {
+        let listing = user.open(None).unwrap().approvals().list().await.unwrap();
+        listing.approvals.iter().filter(|one| one.withdrawn.is_none()).count()
+    };
+    assert_eq!(approved(&old).await, 1);
+    assert!(!all_of(&store).contains("plain"), "nothing is left in the clear");
+    old.withdraw(None).await;
+    assert_eq!(approved(&old).await, 0);
+
+    // Beside the sealed files those in the clear count for nothing,
+    for file in std::fs::read_dir(&clear).unwrap().map(|file| file.unwrap()) {
+        if file.file_name() != "head" {
+            std::fs::copy(file.path(), store.join(file.file_name())).unwrap();
+        }
+    }
+    assert_eq!(approved(&old).await, 0);
+    // with their head they are refused,
+    std::fs::copy(clear.join("head"), store.join("head")).unwrap();
+    let refused = old.open(None).map(drop).unwrap_err();
+    assert!(matches!(refused, ConfigError::Replaced { .. }), "{refused}");
+    // and so are they in a directory of their own,
+    std::fs::remove_dir_all(&store).unwrap();
+    copy(&clear, &store);
+    let refused = old.open(None).map(drop).unwrap_err();
+    assert!(matches!(refused, ConfigError::Replaced { .. }), "{refused}");
+    // or with nothing in them.
+    std::fs::remove_dir_all(&store).unwrap();
+    FileStore::in_the_clear(&store).unwrap();
+    let refused = old.open(None).map(drop).unwrap_err();
+    assert!(matches!(refused, ConfigError::Replaced { .. }), "{refused}");
+}
+
+/// With a keyring the mark in it counts, also where all that lies in files was put there by another.
+#[tokio::test]
+async fn a_keyring_is_preferred_and_keeps_its_mark() {
+    use crate::config::place::{ApprovalPlace, Taken};
+    let (user, keyring) = (User::plain(), Arc::new(MemoryKeychain::new()));
+    let place = |keyring: &Arc<MemoryKeychain>| {
+        ApprovalPlace::of_command(&user.path("etdi"), Some(user.path("state")))
+            .keyring(keyring.clone())
+            .prefer_keyring(true)
+    };
+    let open = |keyring: &Arc<MemoryKeychain>| {
+        let sealed = place(keyring).seal(None, Taken::Checked)?;
+        Ok::<_, ConfigError>(sealed.options(Taken::Checked).open(user.path("etdi/approvals"))?)
+    };
+    open(&keyring).unwrap().observe(system_time(), true).await.unwrap();
+    assert_eq!(place(&keyring).sealed_by().unwrap(), Some(ProtectionKind::Keyring));
+    assert!(!user.path("state/store.key").exists());
+    open(&keyring).unwrap();
+    assert!(open(&Arc::new(MemoryKeychain::new())).is_err(), "another user's keyring");
+
+    for inside in ["etdi/approvals", "state"] {
+        std::fs::remove_dir_all(user.path(inside)).unwrap();
+    }
+    FileStore::in_the_clear(user.path("etdi/approvals")).unwrap();
+    let refused = open(&keyring).map(drop).unwrap_err();
+    assert!(matches!(refused, ConfigError::Replaced { .. }), "{refused}");
+
+    // One that does not work is none.
+    #[derive(Debug)]
+    struct Locked;
+    impl Keychain for Locked {
+        fn get(&self, _: &str) -> Result<Option<Secret>, KeychainError> {
+            Err(KeychainError::new("locked"))
+        }
+        fn set(&self, _: &str, _: &Secret) -> Result<(), KeychainError> {
+            Err(KeychainError::new("locked"))
+        }
+        fn delete(&self, _: &str) -> Result<(), KeychainError> {
+            Err(KeychainError::new("locked"))
+        }
+    }
+    let place = ApprovalPlace::of_command(&user.path("other"), Some(user.path("other/state")));
+    let place = place.keyring(Arc::new(Locked)).prefer_keyring(true);
+    assert_eq!(
+        place.seal(None, Taken::Checked).unwrap().protection.kind(),
+        ProtectionKind::HostKey
+    );
 }

@@ -51,6 +51,24 @@ fn what_is_not_known_is_refused_with_what_was_meant() {
             "`oauth_config.client` is no setting, did you mean `oauth_config.client_id`?",
         ),
         (r#"{"zzz":1}"#, "`zzz` is no setting"),
+        (
+            r#"{"server_config":{"host":"0.0.0.0","port":8000,"name":"n","version":"1"}}"#,
+            "`server_config` is no setting of a client: a server is named by `server!()` and listens \
+             where its program says, such as `HttpServer::new(server).listen(\"127.0.0.1:8000\")`; \
+             take it out",
+        ),
+        (
+            r#"{"logging":{"level":"INFO","format":"json","file":"/var/log/etdi.log"}}"#,
+            "`logging` is no setting of a client: log lines go where the program's `tracing` \
+             subscriber sends them, by its own filter such as `RUST_LOG`, and what is decided goes to \
+             `audit`; take it out",
+        ),
+        (
+            r#"{"monitoring":{"enabled":true,"metrics_endpoint":"/metrics"}}"#,
+            "`monitoring` is no setting of a client: `options.enable_metrics` has \
+             `EtdiClient::get_stats` count, and pages for health or metrics are routes of the \
+             program's own; take it out",
+        ),
         (r#"{"config_version":2}"#, "`config_version` 2 is not known here, use 1"),
         (
             r#"{"options":{"retry_attempts":-1}}"#,

@@ -1,5 +1,6 @@
 //! What settings have to say at strict, and what the defaults do by themselves.
 
+use etdi_core::audit::AuditError;
 use etdi_core::audit::MemoryAuditor;
 use etdi_core::client_keys::{ClientTrust, FileClients, KnownClients};
 use etdi_core::event::Event;
