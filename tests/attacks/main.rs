@@ -21,6 +21,7 @@ mod exhaustion;
 mod files;
 mod flows;
 mod manifests;
+mod oauth;
 mod parser;
 mod poisoning;
 mod policy;
