@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use http::header::{AUTHORIZATION, HeaderName};
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use mcp_transport::http::{Authorize, Challenge, Reaction, Target};
 use mcp_types::{BoxFuture, ErrorObject, Origin};
 use tokio::sync::Mutex;
@@ -107,8 +107,13 @@ impl OAuthClient {
     }
 
     /// Puts the token, and a proof where it is bound to a key, into a request.
-    async fn put(&self, target: Target<'_>, headers: &mut HeaderMap) -> Result<(), OAuthError> {
-        if !is_at(target.uri, &self.0.settings.url) {
+    async fn put(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &mut HeaderMap,
+    ) -> Result<(), OAuthError> {
+        if !is_at(uri, &self.0.settings.url) {
             return Ok(());
         }
         let Some(current) = self.ready().await? else { return Ok(()) };
@@ -116,11 +121,19 @@ impl OAuthClient {
         if let Some(key) = &current.dpop {
             let now = self.0.settings.clock.now();
             let token = current.kept.tokens.access.expose();
-            let url = target.uri.to_string();
-            let proof = key.proof(target.method.as_str(), &url, Some(token), now)?;
+            let proof = key.proof(method.as_str(), &uri.to_string(), Some(token), now)?;
             headers.insert(DPOP, sensitive(&proof)?);
         }
         Ok(())
+    }
+
+    fn served(&self, uri: &Uri, headers: &HeaderMap) {
+        if is_at(uri, &self.0.settings.url) {
+            self.learn(uri, headers);
+            if let Some(current) = self.current() {
+                current.accepted.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     fn learn(&self, uri: &Uri, headers: &HeaderMap) -> bool {
@@ -136,24 +149,36 @@ impl Authorize for OAuthClient {
         target: Target<'a>,
         headers: &'a mut HeaderMap,
     ) -> BoxFuture<'a, Result<(), ErrorObject>> {
-        Box::pin(async move { self.put(target, headers).await.map_err(refused) })
+        Box::pin(async move { self.put(target.method, target.uri, headers).await.map_err(refused) })
     }
 
     fn challenged<'a>(
         &'a self,
         challenge: Challenge<'a>,
     ) -> BoxFuture<'a, Result<Reaction, ErrorObject>> {
-        Box::pin(async move { self.react(challenge).await.map_err(refused) })
+        let refusal = Refusal {
+            uri: challenge.target.uri,
+            status: challenge.status,
+            headers: challenge.headers,
+            authorization: challenge.authorization,
+            attempt: challenge.attempt,
+        };
+        Box::pin(async move { self.react(refusal).await.map_err(refused) })
     }
 
     fn answered(&self, target: Target<'_>, headers: &HeaderMap) {
-        if is_at(target.uri, &self.0.settings.url) {
-            self.learn(target.uri, headers);
-            if let Some(current) = self.current() {
-                current.accepted.store(true, Ordering::Relaxed);
-            }
-        }
+        self.served(target.uri, headers);
     }
+}
+
+/// A refusal of the server, as far as it says something here.
+struct Refusal<'a> {
+    uri: &'a Uri,
+    status: StatusCode,
+    headers: &'a HeaderMap,
+    /// What was refused.
+    authorization: Option<&'a HeaderValue>,
+    attempt: u32,
 }
 
 impl fmt::Debug for OAuthClient {
@@ -204,3 +229,6 @@ fn refused(error: OAuthError) -> ErrorObject {
     };
     ErrorObject::local(origin, error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

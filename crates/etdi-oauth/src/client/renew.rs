@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 
 use http::StatusCode;
 use http::header::WWW_AUTHENTICATE;
-use mcp_transport::http::{Challenge, Reaction};
+use mcp_transport::http::Reaction;
 use tokio::sync::MutexGuard;
 
 use super::grant::{Found, Grant};
 use super::store::Kept;
-use super::{Current, Flow, OAuthClient, is_at};
+use super::{Current, Flow, OAuthClient, Refusal, is_at};
 use crate::flow::{AuthChallenge, OAuthError, RegisteredClient, TokenEndpoint};
 use crate::issuer::ResourceMetadata;
 use crate::token::Tokens;
@@ -66,8 +66,8 @@ impl OAuthClient {
     }
 
     /// Reacts to a refusal.
-    pub(super) async fn react(&self, challenge: Challenge<'_>) -> Result<Reaction, OAuthError> {
-        let uri = challenge.target.uri;
+    pub(super) async fn react(&self, challenge: Refusal<'_>) -> Result<Reaction, OAuthError> {
+        let uri = challenge.uri;
         if !is_at(uri, &self.0.settings.url) || challenge.attempt >= MOST_TRIES {
             return Ok(Reaction::GiveUp);
         }
