@@ -31,6 +31,25 @@ impl HttpTarget {
         }
     }
 
+    /// A server that wants a login, which `client` is for. So the tokens of one server can never be
+    /// given to the connection to another.
+    ///
+    /// ```no_run
+    /// use etdi::Target;
+    /// use etdi::http::HttpTarget;
+    /// use etdi::oauth::{Loopback, OAuthClient};
+    ///
+    /// # fn example() -> Result<(), etdi::oauth::OAuthError> {
+    /// let login = Loopback::browser(|text| eprintln!("{text}"));
+    /// let oauth = OAuthClient::interactive("https://notes.example/mcp", login).build()?;
+    /// let notes = Target::http(HttpTarget::oauth(oauth));
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "oauth")]
+    pub fn oauth(client: etdi_oauth::OAuthClient) -> Self {
+        Self::new(client.server()).authorize(Arc::new(client))
+    }
+
     /// Sends a header with each request, such as a key.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

@@ -95,7 +95,7 @@ pub mod websocket;
 
 pub use etdi_core as core;
 pub use etdi_core::verify::VerificationStatus;
-#[cfg(feature = "discovery")]
+#[cfg(any(feature = "discovery", feature = "oauth"))]
 pub use etdi_oauth as oauth;
 
 pub use caller_key::{CallerKeyError, caller_key, caller_key_in};
