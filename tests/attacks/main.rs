@@ -20,6 +20,7 @@ mod downgrade;
 mod exhaustion;
 mod files;
 mod flows;
+mod logins;
 mod manifests;
 mod oauth;
 mod parser;
