@@ -7,6 +7,7 @@
 mod challenge;
 mod code;
 mod device;
+mod dialect;
 mod endpoint;
 mod error;
 mod grants;
@@ -19,6 +20,7 @@ pub(crate) use challenge::scopes;
 pub use code::{AuthorizationRequest, AuthorizationUrl};
 pub use device::DeviceCode;
 pub(crate) use device::{begin as begin_device, wait as wait_for_device};
+pub use dialect::Dialect;
 pub use endpoint::TokenEndpoint;
 pub use error::OAuthError;
 pub use grants::{Exchange, TokenType};

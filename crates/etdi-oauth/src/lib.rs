@@ -71,7 +71,8 @@ pub use fetch::{
 #[cfg(feature = "client")]
 pub use flow::{
     ApplicationType, AuthChallenge, AuthorizationRequest, AuthorizationUrl, ClientAuthentication,
-    ClientMetadata, DeviceCode, Exchange, OAuthError, RegisteredClient, TokenEndpoint, TokenType,
+    ClientMetadata, DeviceCode, Dialect, Exchange, OAuthError, RegisteredClient, TokenEndpoint,
+    TokenType,
 };
 #[cfg(feature = "client")]
 pub use issuer::{ResourceMetadata, ServerMetadata};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::builder::{DpopUse, Settings};
-use super::{AssertionSource, Interaction, OAuthClient};
+use super::{AssertionSource, Interaction, InteractionError, OAuthClient};
 use crate::flow::{
     AuthorizationRequest, ClientMetadata, Exchange, OAuthError, RegisteredClient, Registration,
     TokenEndpoint, TokenType, begin_device, register, wait_for_device,
@@ -30,6 +30,8 @@ pub(super) struct Found {
     /// Whether it knows bound tokens, and takes no others.
     pub(super) takes_dpop: bool,
     pub(super) wants_dpop: bool,
+    /// Whether no document says all this: a server of 2025-03-26 perhaps.
+    pub(super) guessed: bool,
 }
 
 impl OAuthClient {
@@ -48,12 +50,21 @@ impl OAuthClient {
                 return self.log_in(&**interaction, found, scopes, dpop).await;
             }
             Grant::Device(interaction) => {
-                let (client, _) = self.client(found, &[]).await?;
+                let (client, registered_here) = self.client(found, &[]).await?;
                 let id = client.id.clone();
                 let endpoint = endpoint(client)?;
-                let code = begin_device(&endpoint, resource, scopes).await?;
-                interaction.show_code(&code).await?;
-                return Ok((id, wait_for_device(&endpoint, &code).await?));
+                let tokens = async {
+                    let code = begin_device(&endpoint, resource, scopes).await?;
+                    interaction.show_code(&code).await?;
+                    wait_for_device(&endpoint, &code).await
+                };
+                let tokens = tokens.await;
+                if let Err(error) = &tokens
+                    && registered_here
+                {
+                    self.forget_unknown(&found.server.issuer, error).await?;
+                }
+                return Ok((id, tokens?));
             }
             Grant::ClientCredentials => {
                 endpoint(settings.registered_with(&found.server)?)?
@@ -92,19 +103,47 @@ impl OAuthClient {
         let uri = redirection.uri().to_owned();
         let (client, registered_here) = self.client(found, std::slice::from_ref(&uri)).await?;
         let id = client.id.clone();
+        let request =
+            AuthorizationRequest::new(&found.server, &client, &uri, &found.resource, scopes)?;
         let endpoint = self.0.settings.endpoint(found, client, dpop)?;
-        let request = AuthorizationRequest::new(&found.server, &id, &uri, &found.resource, scopes)?;
-        let answer = zeroize::Zeroizing::new(redirection.answer(request.url()).await?);
-        let code = request.code(&answer)?;
-        let tokens = endpoint.authorization_code(&request, &code).await;
-        if let Err(OAuthError::Refused { error, .. }) = &tokens
-            && matches!(&**error, "invalid_client" | "unauthorized_client")
+        let tokens = async {
+            let answer = zeroize::Zeroizing::new(redirection.answer(request.url()).await?);
+            endpoint.authorization_code(&request, &request.code(&answer)?).await
+        };
+        let tokens = tokens.await;
+        if let Err(error) = &tokens
             && registered_here
         {
-            // A registration that the issuer forgot: the next login makes a new one.
-            self.forget_registration(&found.server.issuer).await?;
+            self.forget_unknown(&found.server.issuer, error).await?;
         }
         Ok((id, tokens?))
+    }
+
+    /// Forgets a registration that the issuer seems to have forgotten, so that the next login makes
+    /// a new one. An issuer that does not know a client shows that to the user and to nobody else,
+    /// who then does not answer.
+    pub(super) async fn forget_unknown(
+        &self,
+        issuer: &str,
+        error: &OAuthError,
+    ) -> Result<(), OAuthError> {
+        let unknown = match error {
+            OAuthError::Refused { error, .. } => {
+                matches!(&**error, "invalid_client" | "unauthorized_client")
+            }
+            OAuthError::Interaction(error) => *error == InteractionError::Late,
+            _ => false,
+        };
+        if unknown {
+            let name = Registration::name(self.is_device(), issuer);
+            self.0.settings.store.remove(&name).await.map_err(OAuthError::Store)?;
+        }
+        Ok(())
+    }
+
+    /// Whether users log in on another device: that takes a registration of its own.
+    fn is_device(&self) -> bool {
+        matches!(self.0.settings.grant, Grant::Device(_))
     }
 
     /// Who this client is at the issuer, in the order of the specification (2026-07-28, "Client
@@ -135,14 +174,21 @@ impl OAuthClient {
         }
         let mut metadata = ClientMetadata::new(&settings.name, redirect_uris);
         metadata.client_uri.clone_from(&settings.client_uri);
-        if let Grant::Device(_) = settings.grant {
+        if self.is_device() {
             let grant = "urn:ietf:params:oauth:grant-type:device_code";
             metadata.grant_types = vec![grant.to_owned(), "refresh_token".to_owned()];
             metadata.response_types.clear();
         }
-        let made = register(&*settings.fetch, server, metadata).await?;
+        let made = register(&*settings.fetch, server, metadata).await;
+        // Nothing says that there is an issuer at all, and now it is plain that there is none.
+        let made = match made {
+            Err(OAuthError::Registration { .. }) if found.guessed => {
+                return Err(OAuthError::NoAuthorizationServer(shown(self.server())));
+            }
+            made => made?,
+        };
         let text = made.write().map_err(OAuthError::Store)?;
-        let name = Registration::name(&server.issuer);
+        let name = Registration::name(self.is_device(), &server.issuer);
         settings.store.put(&name, text).await.map_err(OAuthError::Store)?;
         Ok((made.client, true))
     }
@@ -152,15 +198,10 @@ impl OAuthClient {
         &self,
         issuer: &str,
     ) -> Result<Option<Registration>, OAuthError> {
-        let name = Registration::name(issuer);
+        let name = Registration::name(self.is_device(), issuer);
         let text = self.0.settings.store.get(&name).await.map_err(OAuthError::Store)?;
         let read = |text| Registration::read(&text, issuer);
         text.map(read).transpose().map_err(OAuthError::Store)
-    }
-
-    async fn forget_registration(&self, issuer: &str) -> Result<(), OAuthError> {
-        let name = Registration::name(issuer);
-        self.0.settings.store.remove(&name).await.map_err(OAuthError::Store)
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -19,14 +21,13 @@ use url::Url;
 
 use super::browser::open_browser;
 use super::{Interaction, InteractionError, Redirection};
-use crate::flow::{AuthorizationUrl, DeviceCode};
+use crate::flow::{AuthorizationUrl, DeviceCode, OAuthError};
+use crate::web::checked;
 
 /// The most bytes of a request's head, the most connections at once, the time for each.
 const MAX_HEAD: usize = 16 << 10;
 const MOST_CONNECTIONS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
-
-const PATH: &str = "/callback";
 
 type Show = Arc<dyn Fn(&AuthorizationUrl) -> Result<(), InteractionError> + Send + Sync>;
 
@@ -42,8 +43,28 @@ type Show = Arc<dyn Fn(&AuthorizationUrl) -> Result<(), InteractionError> + Send
 pub struct Loopback {
     show: Show,
     show_code: Arc<dyn Fn(&str) + Send + Sync>,
-    port: Option<u16>,
+    at: At,
     patience: Duration,
+}
+
+/// Where it listens.
+#[derive(Clone)]
+struct At {
+    host: &'static str,
+    port: Option<u16>,
+    path: String,
+}
+
+impl At {
+    fn uri(&self, port: u16) -> String {
+        format!("http://{}:{port}{}", self.host, self.path)
+    }
+
+    /// The port of a redirect URI that is this one but for the port.
+    fn port_of(&self, uri: &str) -> Option<u16> {
+        let port = Url::parse(uri).ok()?.port()?;
+        (self.uri(port) == uri).then_some(port)
+    }
 }
 
 impl Loopback {
@@ -69,16 +90,31 @@ impl Loopback {
         Self {
             show: Arc::new(show),
             show_code: Arc::new(|_| {}),
-            port: None,
+            at: At { host: "127.0.0.1", port: None, path: "/callback".to_owned() },
             patience: Duration::from_secs(300),
         }
     }
 
-    /// Listens at this port and at no other, for clients that are registered with it.
-    #[must_use]
-    pub fn port(mut self, port: u16) -> Self {
-        self.port = Some(port);
-        self
+    /// Listens for this redirect URI, for clients that are registered with it: at `127.0.0.1` or
+    /// `localhost`, at its port, or at any where it names none.
+    ///
+    /// # Errors
+    ///
+    /// When it is no such URI.
+    pub fn redirect_uri(mut self, uri: &str) -> Result<Self, OAuthError> {
+        let url = checked(uri, true).ok().filter(|url| url.scheme() == "http");
+        let host = url.as_ref().and_then(|url| url.host_str());
+        let host = ["127.0.0.1", "localhost"].into_iter().find(|one| Some(*one) == host);
+        let (Some(url), Some(host)) = (url, host) else {
+            let why = "expected `http://127.0.0.1/…` or `http://localhost/…`";
+            let why = format!("nothing can listen for `{}`: {why}", crate::web::shown(uri));
+            return Err(OAuthError::Setting(why));
+        };
+        if url.query().is_some() {
+            return Err(OAuthError::Setting("a redirect URI here has no query".to_owned()));
+        }
+        self.at = At { host, port: url.port(), path: url.path().to_owned() };
+        Ok(self)
     }
 
     /// How long a user has to log in; five minutes by default.
@@ -89,33 +125,48 @@ impl Loopback {
     }
 
     async fn listen(&self, known: &[String]) -> Result<Listening, InteractionError> {
-        let failed = |error: std::io::Error| {
-            InteractionError::Unavailable(format!("no port on this computer is free: {error}"))
-        };
-        let ports: Vec<u16> = match self.port {
+        let ports: Vec<u16> = match self.at.port {
             Some(port) => vec![port],
             // A port for which this client is registered is tried before a new one.
-            None => known.iter().filter_map(|uri| port_of(uri)).take(4).chain([0]).collect(),
+            None => {
+                known.iter().filter_map(|uri| self.at.port_of(uri)).take(4).chain([0]).collect()
+            }
         };
-        let mut last = None;
+        let mut failed = None;
         for port in ports {
-            match TcpListener::bind(("127.0.0.1", port)).await {
-                Ok(listener) => {
-                    let port = listener.local_addr().map_err(failed)?.port();
-                    let uri = format!("http://127.0.0.1:{port}{PATH}");
-                    let (show, patience) = (self.show.clone(), self.patience);
-                    return Ok(Listening { listener, uri, show, patience });
-                }
-                Err(error) => last = Some(error),
+            match self.bind(port).await {
+                Ok(listening) => return Ok(listening),
+                Err(error) => failed = Some(error),
             }
         }
-        Err(last.map_or(InteractionError::Late, failed))
+        let why = failed.map(|error| error.to_string()).unwrap_or_default();
+        let why = format!("no port on this computer can be listened at: {why}");
+        Err(InteractionError::Unavailable(why))
+    }
+
+    async fn bind(&self, port: u16) -> std::io::Result<Listening> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let port = listener.local_addr()?.port();
+        let mut listeners = vec![listener];
+        if self.at.host == "localhost" {
+            // The name means both; who else listens at the other one would get the answer.
+            match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+                Ok(listener) => listeners.push(listener),
+                Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(error),
+                Err(_) => {}
+            }
+        }
+        let (show, patience, at) = (self.show.clone(), self.patience, self.at.clone());
+        Ok(Listening { uri: at.uri(port), listeners, at, port, show, patience })
     }
 }
 
 impl fmt::Debug for Loopback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loopback").field("port", &self.port).finish_non_exhaustive()
+        f.debug_struct("Loopback")
+            .field("host", &self.at.host)
+            .field("port", &self.at.port)
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,16 +189,11 @@ impl Interaction for Loopback {
     }
 }
 
-/// The port of a redirect URI of ours.
-fn port_of(uri: &str) -> Option<u16> {
-    let url = Url::parse(uri).ok()?;
-    let ours = url.scheme() == "http" && url.host_str() == Some("127.0.0.1") && url.path() == PATH;
-    url.port().filter(|_| ours)
-}
-
 struct Listening {
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     uri: String,
+    at: At,
+    port: u16,
     show: Show,
     patience: Duration,
 }
@@ -171,7 +217,8 @@ impl Redirection for Listening {
 
 impl Listening {
     async fn wait(self, url: &AuthorizationUrl) -> Result<String, InteractionError> {
-        let host = self.uri.trim_start_matches("http://").trim_end_matches(PATH).to_owned();
+        let place: Arc<(String, String)> =
+            Arc::new((format!("{}:{}", self.at.host, self.port), self.at.path));
         // Dropped with this future, and all connections with it.
         let mut connections = JoinSet::new();
         poll_fn(|cx| {
@@ -184,14 +231,15 @@ impl Listening {
                 if connections.len() >= MOST_CONNECTIONS {
                     return Poll::Pending;
                 }
-                let Poll::Ready(accepted) = self.listener.poll_accept(cx) else {
+                let mut accepted = self.listeners.iter().map(|one| one.poll_accept(cx));
+                let Some(Poll::Ready(accepted)) = accepted.find(Poll::is_ready) else {
                     return Poll::Pending;
                 };
                 // A connection that ended before it began is nobody's.
                 if let Ok((stream, _)) = accepted {
-                    let (url, host) = (url.clone(), host.clone());
+                    let (url, place) = (url.clone(), place.clone());
                     connections.spawn(async move {
-                        timeout(PATIENCE, serve(stream, &url, &host)).await.ok().flatten()
+                        timeout(PATIENCE, serve(stream, &url, &place)).await.ok().flatten()
                     });
                 }
             }
@@ -201,14 +249,18 @@ impl Listening {
 }
 
 /// Serves one connection; gives the query if it is the answer.
-async fn serve(mut stream: TcpStream, url: &AuthorizationUrl, host: &str) -> Option<String> {
+async fn serve(
+    mut stream: TcpStream,
+    url: &AuthorizationUrl,
+    place: &(String, String),
+) -> Option<String> {
     let mut head = Vec::with_capacity(2 << 10);
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         if head.len() >= MAX_HEAD || stream.read_buf(&mut head).await.ok()? == 0 {
             return None;
         }
     }
-    let query = std::str::from_utf8(&head).ok().and_then(|head| asked(head, host));
+    let query = std::str::from_utf8(&head).ok().and_then(|head| asked(head, place));
     let answer = query.filter(|query| url.is_answered_by(query)).map(str::to_owned);
     let (status, text) = match (&answer, query.is_some()) {
         (Some(_), _) => ("200 OK", "You can close this page and go back to the program."),
@@ -233,17 +285,17 @@ async fn serve(mut stream: TcpStream, url: &AuthorizationUrl, host: &str) -> Opt
 }
 
 /// The query of a request for the page, made by whoever really dialled this address.
-fn asked<'a>(head: &'a str, host: &str) -> Option<&'a str> {
+fn asked<'a>(head: &'a str, (host, path): &(String, String)) -> Option<&'a str> {
     let mut lines = head.split("\r\n");
     let target = lines.next()?.strip_prefix("GET ")?.strip_suffix(" HTTP/1.1")?;
     let mut hosts = lines.filter_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("host").then(|| value.trim())
     });
-    if hosts.next() != Some(host) || hosts.next().is_some() {
+    if hosts.next() != Some(host.as_str()) || hosts.next().is_some() {
         return None;
     }
-    target.strip_prefix(PATH)?.strip_prefix('?')
+    target.strip_prefix(path.as_str())?.strip_prefix('?')
 }
 
 #[cfg(test)]

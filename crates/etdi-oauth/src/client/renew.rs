@@ -14,7 +14,7 @@ use super::{Current, Flow, OAuthClient, Refusal, is_at};
 use crate::flow::{AuthChallenge, OAuthError, RegisteredClient, TokenEndpoint};
 use crate::issuer::ResourceMetadata;
 use crate::token::Tokens;
-use crate::web::{shown, split};
+use crate::web::{checked, shown, split};
 use crate::{DpopKey, ServerMetadata};
 
 /// How many times one request can lead to new tokens.
@@ -138,7 +138,9 @@ impl OAuthClient {
             }
             if !more && enough && current.kept.tokens.refresh.is_some() {
                 match self.refresh(flow, current).await {
-                    Err(OAuthError::Refused { .. }) => {}
+                    Err(error @ OAuthError::Refused { .. }) => {
+                        self.forget_unknown(&found.server.issuer, &error).await?;
+                    }
                     other => return other.map(drop),
                 }
             }
@@ -184,6 +186,10 @@ impl OAuthClient {
     async fn discover(&self, challenge: Option<&AuthChallenge>) -> Result<Found, OAuthError> {
         let settings = &self.0.settings;
         let announced = challenge.and_then(|one| one.get("resource_metadata"));
+        if let Some(url) = announced {
+            checked(url, settings.loopback)
+                .map_err(|why| OAuthError::Metadata { url: shown(url), why: why.to_owned() })?;
+        }
         let fetch = &*settings.fetch;
         let server = settings.server.split('?').next().unwrap_or_default();
         let Some(metadata) = ResourceMetadata::find(fetch, server, announced).await? else {
@@ -204,7 +210,8 @@ impl OAuthClient {
                         || challenge.is_some_and(|one| one.scheme() == "dpop");
                     let scopes = metadata.scopes();
                     let resource = metadata.resource;
-                    return Ok(Found { server, resource, scopes, takes_dpop, wants_dpop });
+                    let guessed = false;
+                    return Ok(Found { server, resource, scopes, takes_dpop, wants_dpop, guessed });
                 }
                 // What the first one lacks is what is told.
                 Err(error) if at == 0 => failed = error,
@@ -221,6 +228,7 @@ impl OAuthClient {
         let origin = split(server).0;
         let found = ServerMetadata::look(&*settings.fetch, origin, settings.loopback).await?;
         Ok(Found {
+            guessed: found.is_none(),
             server: found.unwrap_or_else(|| ServerMetadata::at_default_paths(origin)),
             resource: server.to_owned(),
             scopes: None,
@@ -286,8 +294,8 @@ impl OAuthClient {
             RegisteredClient::public(&kept.issuer, &kept.client_id)
         };
         let resource = kept.resource.clone();
-        let (scopes, takes_dpop, wants_dpop) = (None, false, false);
-        let found = Found { server, resource, scopes, takes_dpop, wants_dpop };
+        let (scopes, takes_dpop, wants_dpop, guessed) = (None, false, false, false);
+        let found = Found { server, resource, scopes, takes_dpop, wants_dpop, guessed };
         settings.endpoint(&found, client, dpop)
     }
 

@@ -17,7 +17,7 @@ use crate::{AccessToken, SecretText};
 /// Keeps secrets of OAuth under names. Object safe.
 ///
 /// A name says what is under it and never is secret: `tokens URL` for the tokens of a server,
-/// `client ISSUER` for a registration. [`token_store_contract`] holds an implementation to this.
+/// `client ISSUER` and `device ISSUER` for registrations. [`token_store_contract`] holds an implementation to this.
 pub trait TokenStore: Send + Sync {
     /// What is under a name, `None` when there is nothing. What cannot be read for certain is an
     /// error, never an absence.
@@ -258,8 +258,8 @@ struct RegistrationText {
 }
 
 impl Registration {
-    pub(super) fn name(issuer: &str) -> String {
-        format!("client {issuer}")
+    pub(super) fn name(device: bool, issuer: &str) -> String {
+        format!("{} {issuer}", if device { "device" } else { "client" })
     }
 
     pub(super) fn write(&self) -> Result<SecretText, String> {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use self::world::{ONE, REDIRECT, SERVER, World, header, headers, refuse, refuse_what, serve};
 use super::*;
-use crate::flow::RegisteredClient;
+use crate::flow::{ClientAuthentication, RegisteredClient};
 use crate::{AuthorizationUrl, SecretText};
 
 const TRY_AGAIN: Result<Reaction, OAuthError> = Ok(Reaction::TryAgain);
@@ -319,4 +319,71 @@ fn servers_that_get_no_token() {
         let built = OAuthClient::interactive(SERVER, ask).client_metadata_url(id).build();
         assert!(built.is_err(), "{id}");
     }
+}
+
+/// What Microsoft documents of Entra ID and Auth0 of itself, played by the issuer of these tests.
+#[tokio::test]
+async fn issuers_with_a_dialect() {
+    let dialect = |of: RegisteredClient| RegisteredClient::public(ONE, "us").dialect(of.dialect);
+    let nothing = ClientAuthentication::None;
+    let entra = RegisteredClient::entra("tenant", "app", "us", nothing.clone());
+    assert_eq!(entra.issuer, "https://login.microsoftonline.com/tenant/v2.0");
+    let unsaid = json!({"code_challenge_methods_supported": null});
+    for (client, fine) in [(RegisteredClient::public(ONE, "us"), false), (dialect(entra), true)] {
+        let world = World::new();
+        world.with(|state| state.metadata = unsaid.clone());
+        let user = world.user().registered(client.clone()).build().unwrap();
+        assert_eq!(refuse(&user, 401, r#"Bearer scope="api://app/read""#).await.is_ok(), fine);
+        if fine {
+            let visited = &world.visited()[0];
+            assert_eq!(visited["code_challenge_method"], "S256");
+            assert!(!visited.contains_key("resource"));
+            assert!(!world.grants("authorization_code")[0].0.contains_key("resource"));
+            let service = world.equip(OAuthClient::service(SERVER, client)).build().unwrap();
+            refuse(&service, 401, r#"Bearer scope="api://app/read""#).await.unwrap();
+            let form = &world.grants("client_credentials")[0].0;
+            assert_eq!(form["scope"], "api://app/.default");
+        }
+    }
+    // What an issuer does say counts.
+    let world = World::new();
+    world.with(|state| state.metadata = json!({"code_challenge_methods_supported": ["plain"]}));
+    let entra = RegisteredClient::entra("tenant", "app", "us", nothing.clone());
+    let user = world.user().registered(dialect(entra)).build().unwrap();
+    assert!(refuse(&user, 401, "Bearer").await.is_err());
+
+    let auth0 = RegisteredClient::auth0("https://acme.eu.auth0.com/", "urn:api", "us", nothing);
+    assert_eq!(auth0.issuer, "https://acme.eu.auth0.com/");
+    let world = World::new();
+    let user = world.user().registered(dialect(auth0)).build().unwrap();
+    refuse(&user, 401, "Bearer").await.unwrap();
+    let (visited, form) = (&world.visited()[0], &world.grants("authorization_code")[0].0);
+    for pairs in [visited, form] {
+        assert_eq!((&*pairs["audience"], &*pairs["resource"]), ("urn:api", SERVER));
+    }
+}
+
+#[tokio::test]
+async fn a_registration_that_the_issuer_forgot_is_made_anew() {
+    let world = World::new();
+    let client = world.user().build().unwrap();
+    world.with(|state| state.refuse.insert("authorization_code".into(), "invalid_client".into()));
+    assert!(refuse(&client, 401, "Bearer").await.is_err());
+    world.with(|state| state.refuse.clear());
+    assert_eq!(refuse(&client, 401, "Bearer").await, TRY_AGAIN);
+    let visited = world.visited();
+    assert_ne!(visited[0]["client_id"], visited[1]["client_id"]);
+}
+
+#[tokio::test]
+async fn a_server_that_names_nobody() {
+    let world = World::new();
+    let ask = AskWith::new(REDIRECT, async |_| Err(InteractionError::Declined));
+    let client = OAuthClient::interactive("https://keys.example/mcp", ask);
+    let client = world.equip(client).build().unwrap();
+    let (uri, headers) = ("https://keys.example/mcp".parse().unwrap(), HeaderMap::new());
+    let status = StatusCode::UNAUTHORIZED;
+    let refusal = Refusal { uri: &uri, status, headers: &headers, authorization: None, attempt: 0 };
+    let refused = client.react(refusal).await;
+    assert_eq!(refused, Err(OAuthError::NoAuthorizationServer("https://keys.example/mcp".into())));
 }

@@ -9,7 +9,7 @@ use url::Url;
 use url::form_urlencoded;
 
 use super::endpoint::Form;
-use super::{OAuthError, TokenEndpoint};
+use super::{OAuthError, RegisteredClient, TokenEndpoint};
 use crate::token::Tokens;
 use crate::web::{checked, random, shown};
 use crate::{SecretText, ServerMetadata};
@@ -63,7 +63,7 @@ pub struct AuthorizationRequest {
 }
 
 impl AuthorizationRequest {
-    /// Makes a request, with a verifier and a `state` of its own.
+    /// Makes a request of `client`, with a verifier and a `state` of its own.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl AuthorizationRequest {
     /// "Authorization Code Protection").
     pub fn new(
         server: &ServerMetadata,
-        client_id: &str,
+        client: &RegisteredClient,
         redirect_uri: &str,
         resource: &str,
         scopes: &[String],
@@ -83,33 +83,38 @@ impl AuthorizationRequest {
             name,
             why: why.to_owned(),
         })?;
-        if !server.code_challenge_methods_supported.iter().flatten().any(|one| one == "S256") {
+        let methods = &server.code_challenge_methods_supported;
+        let unsaid = methods.is_none() && client.dialect.s256_unsaid;
+        if !unsaid && !methods.iter().flatten().any(|one| one == "S256") {
             return Err(server.not_offered("PKCE with S256, without which codes can be stolen"));
         }
         let (verifier, state) = (random()?, random()?);
         let challenge = URL_SAFE_NO_PAD.encode(Digest::of_bytes(verifier.as_bytes()).as_bytes());
+        let dialect = &client.dialect;
         let scope = scopes.join(" ");
         let ours = [
             ("response_type", "code"),
-            ("client_id", client_id),
+            ("client_id", &client.id),
             ("redirect_uri", redirect_uri),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
             ("state", &state),
-            ("resource", resource),
+        ];
+        let about = [
+            ("resource", Some(resource).filter(|_| !dialect.no_resource)),
+            ("audience", dialect.audience.as_deref()),
+            ("scope", Some(&*scope).filter(|scope| !scope.is_empty())),
         ];
         // An endpoint may bring parameters, but none of ours.
-        if url
-            .query_pairs()
-            .any(|(name, _)| name == "scope" || ours.iter().any(|(one, _)| *one == name))
-        {
+        let taken = |name: &str| {
+            ours.iter().any(|(one, _)| *one == name) || about.iter().any(|(one, _)| *one == name)
+        };
+        if url.query_pairs().any(|(name, _)| taken(&name)) {
             let why = "it brings parameters of the request".to_owned();
             return Err(OAuthError::Endpoint { issuer: shown(&server.issuer), name, why });
         }
-        url.query_pairs_mut().extend_pairs(ours);
-        if !scope.is_empty() {
-            url.query_pairs_mut().append_pair("scope", &scope);
-        }
+        let about = about.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+        url.query_pairs_mut().extend_pairs(ours).extend_pairs(about);
         Ok(Self {
             url: AuthorizationUrl { url, state: SecretText::new(state) },
             issuer: server.issuer.clone(),
@@ -198,7 +203,7 @@ impl TokenEndpoint {
         form.put("redirect_uri", &request.redirect_uri);
         form.put("code_verifier", request.verifier.expose());
         // Without `scope`: it is that of the authorization.
-        form.put_target(&request.resource, &[]);
+        form.put_target(&self.client.dialect, &request.resource, &[]);
         self.grant(&form, &request.scopes).await
     }
 }

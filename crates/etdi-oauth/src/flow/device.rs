@@ -63,7 +63,7 @@ pub(crate) async fn begin(
     let url =
         server.endpoint("device_authorization_endpoint", &server.device_authorization_endpoint)?;
     let mut form = Form::new();
-    form.put_target(resource, scopes);
+    form.put_target(&endpoint.client.dialect, resource, scopes);
     let answer = endpoint.send(url, &form, None).await?;
     if answer.status != 200 {
         return Err(endpoint.refusal(&answer));
@@ -100,7 +100,7 @@ pub(crate) async fn wait(
     let mut form = Form::new();
     form.put("grant_type", GRANT);
     form.put("device_code", code.device_code.expose());
-    form.put_target(&code.resource, &[]);
+    form.put_target(&endpoint.client.dialect, &code.resource, &[]);
     let until = endpoint.now().plus(code.expires_in);
     let mut interval = code.interval;
     loop {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
-use super::{OAuthError, RegisteredClient, scopes};
+use super::{Dialect, OAuthError, RegisteredClient, scopes};
 use crate::token::{TokenScheme, Tokens};
 use crate::web::{object, shown};
 use crate::{AccessToken, DpopKey, Fetch, FetchRequest, FetchResponse, Method, SecretText};
@@ -37,8 +37,13 @@ impl Form {
     }
 
     /// The grant's parameters that say for what a token is.
-    pub(crate) fn put_target(&mut self, resource: &str, scopes: &[String]) {
-        self.put("resource", resource);
+    pub(crate) fn put_target(&mut self, dialect: &Dialect, resource: &str, scopes: &[String]) {
+        if !dialect.no_resource {
+            self.put("resource", resource);
+        }
+        if let Some(audience) = &dialect.audience {
+            self.put("audience", audience);
+        }
         if !scopes.is_empty() {
             self.put("scope", &scopes.join(" "));
         }

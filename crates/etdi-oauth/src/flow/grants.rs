@@ -2,7 +2,7 @@
 //! token exchange (RFC 8693); and revocation (RFC 7009).
 
 use super::endpoint::Form;
-use super::{OAuthError, TokenEndpoint};
+use super::{Dialect, OAuthError, TokenEndpoint};
 use crate::SecretText;
 use crate::token::Tokens;
 use crate::web::shown;
@@ -67,14 +67,13 @@ impl Exchange {
         Self { subject, subject_type, actor, resource, audience, scopes }
     }
 
-    fn form(&self, wanted: TokenType) -> Form {
+    fn form(&self, wanted: TokenType, dialect: &Dialect) -> Form {
         let mut form = Form::new();
         form.put("grant_type", GRANT_EXCHANGE);
         form.put("requested_token_type", wanted.name());
-        if let Some(audience) = &self.audience {
-            form.put("audience", audience);
-        }
-        form.put_target(&self.resource, &self.scopes);
+        let mut dialect = dialect.clone();
+        dialect.audience = self.audience.clone().or(dialect.audience);
+        form.put_target(&dialect, &self.resource, &self.scopes);
         form.put("subject_token", self.subject.expose());
         form.put("subject_token_type", self.subject_type.name());
         if let Some((actor, kind)) = &self.actor {
@@ -96,9 +95,11 @@ impl TokenEndpoint {
         resource: &str,
         scopes: &[String],
     ) -> Result<Tokens, OAuthError> {
+        let dialect = &self.client.dialect;
+        let scopes = dialect.application_scope.as_ref().map_or(scopes, std::slice::from_ref);
         let mut form = Form::new();
         form.put("grant_type", "client_credentials");
-        form.put_target(resource, scopes);
+        form.put_target(dialect, resource, scopes);
         self.grant(&form, scopes).await
     }
 
@@ -118,7 +119,7 @@ impl TokenEndpoint {
         form.put("grant_type", "refresh_token");
         form.put("refresh_token", token.expose());
         // Without `scope` it is that of before.
-        form.put_target(resource, &[]);
+        form.put_target(&self.client.dialect, resource, &[]);
         let mut tokens = self.grant(&form, scopes).await?;
         tokens.refresh.get_or_insert_with(|| token.clone());
         Ok(tokens)
@@ -139,7 +140,7 @@ impl TokenEndpoint {
         let mut form = Form::new();
         form.put("grant_type", GRANT_JWT_BEARER);
         form.put("assertion", assertion.expose());
-        form.put_target(resource, scopes);
+        form.put_target(&self.client.dialect, resource, scopes);
         self.grant(&form, scopes).await
     }
 
@@ -149,7 +150,8 @@ impl TokenEndpoint {
     ///
     /// As [`TokenEndpoint::client_credentials`].
     pub async fn exchange(&self, exchange: &Exchange) -> Result<Tokens, OAuthError> {
-        self.grant(&exchange.form(TokenType::AccessToken), &exchange.scopes).await
+        self.grant(&exchange.form(TokenType::AccessToken, &self.client.dialect), &exchange.scopes)
+            .await
     }
 
     /// An identity assertion for the authorization server that [`Exchange::audience`] names
@@ -160,7 +162,7 @@ impl TokenEndpoint {
     /// As [`TokenEndpoint::client_credentials`], and when the identity provider gives something
     /// else.
     pub async fn identity_assertion(&self, exchange: &Exchange) -> Result<SecretText, OAuthError> {
-        let form = exchange.form(TokenType::IdJag);
+        let form = exchange.form(TokenType::IdJag, &self.client.dialect);
         let answer = self.send(self.token_url()?, &form, None).await?;
         if answer.status != 200 {
             return Err(self.refusal(&answer));

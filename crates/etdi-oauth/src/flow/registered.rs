@@ -11,7 +11,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::endpoint::{Form, form_encoded};
-use super::{JwtHeader, OAuthError, sign_jwt};
+use super::{Dialect, JwtHeader, OAuthError, sign_jwt};
 use crate::web::random;
 use crate::{SecretText, ServerMetadata};
 
@@ -74,6 +74,8 @@ pub struct RegisteredClient {
     pub id: String,
     /// How it shows who it is.
     pub authentication: ClientAuthentication,
+    /// How the issuer wants to be asked.
+    pub dialect: Dialect,
 }
 
 #[derive(Serialize)]
@@ -93,7 +95,7 @@ impl RegisteredClient {
         id: impl Into<String>,
         authentication: ClientAuthentication,
     ) -> Self {
-        Self { issuer: issuer.into(), id: id.into(), authentication }
+        Self { issuer: issuer.into(), id: id.into(), authentication, dialect: Dialect::default() }
     }
 
     /// A client without a secret.

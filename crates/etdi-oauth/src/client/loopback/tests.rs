@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::ServerMetadata;
-use crate::flow::AuthorizationRequest;
+use crate::flow::{AuthorizationRequest, RegisteredClient};
 
 fn request(uri: &str) -> AuthorizationRequest {
     let server = ServerMetadata {
@@ -13,7 +13,8 @@ fn request(uri: &str) -> AuthorizationRequest {
         code_challenge_methods_supported: Some(vec!["S256".to_owned()]),
         ..ServerMetadata::default()
     };
-    AuthorizationRequest::new(&server, "us", uri, "https://mcp.example", &[]).unwrap()
+    let client = RegisteredClient::public("https://auth.example", "us");
+    AuthorizationRequest::new(&server, &client, uri, "https://mcp.example", &[]).unwrap()
 }
 
 fn state(request: &AuthorizationRequest) -> String {
@@ -108,4 +109,35 @@ async fn a_known_port_is_taken_again() {
     assert_ne!(busy.unwrap().uri(), uri, "it is in use");
     drop(first);
     assert_eq!(loopback.prepare(std::slice::from_ref(&uri)).await.unwrap().uri(), uri);
+}
+
+#[tokio::test]
+async fn a_registered_uri_is_listened_for() {
+    for uri in [
+        "https://127.0.0.1/callback",
+        "http://app.example/callback",
+        "http://[::1]/callback",
+        "http://127.0.0.1/callback?x",
+        "http://0.0.0.0/callback",
+        "callback",
+    ] {
+        assert!(Loopback::new(|_| Ok(())).redirect_uri(uri).is_err(), "{uri}");
+    }
+    let any = Loopback::new(|_| Ok(())).redirect_uri("http://localhost/signed-in").unwrap();
+    let redirection = any.prepare(&[]).await.unwrap();
+    let uri = redirection.uri().to_owned();
+    let host = uri.strip_prefix("http://").unwrap().strip_suffix("/signed-in").unwrap().to_owned();
+    assert!(host.starts_with("localhost:"), "{host}");
+    let request = request(&uri);
+    let state = state(&request);
+    let answer =
+        async { send(&host, &get(&host, &format!("/signed-in?code=a&state={state}"))).await };
+    let (query, page) = tokio::join!(redirection.answer(request.url()), answer);
+    assert!(query.is_ok() && page.starts_with("HTTP/1.1 200"));
+
+    // Nobody else may answer at the other address of the name.
+    let Ok(other) = TcpListener::bind("[::1]:0").await else { return };
+    let port = other.local_addr().unwrap().port();
+    let taken = Loopback::new(|_| Ok(())).redirect_uri(&format!("http://localhost:{port}/"));
+    assert!(taken.unwrap().prepare(&[]).await.is_err());
 }

@@ -133,6 +133,21 @@ async fn metadata_that_leads_astray() {
 }
 
 #[tokio::test]
+async fn a_challenge_cannot_name_any_place() {
+    for challenge in [
+        r#"Bearer resource_metadata="http://mcp.example/metadata""#,
+        r#"Bearer resource_metadata="http://127.0.0.1:8080/metadata""#,
+        r#"Bearer resource_metadata="file:///etc/passwd""#,
+        r#"Bearer resource_metadata="https://user@mcp.example/metadata""#,
+    ] {
+        let world = World::new();
+        let refused = refuse(&world.user().build().unwrap(), 401, challenge).await;
+        assert!(matches!(refused, Err(OAuthError::Metadata { .. })), "{challenge}");
+        assert!(world.with(|state| state.asked.is_empty()), "{challenge}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_goes_to_its_server_alone() {
     let world = World::new();
     let client = world.user().build().unwrap();

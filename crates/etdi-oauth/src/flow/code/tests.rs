@@ -16,7 +16,8 @@ fn server() -> ServerMetadata {
 fn request_to(server: &ServerMetadata) -> Result<AuthorizationRequest, OAuthError> {
     let scopes = ["files:read".to_owned(), "files:write".to_owned()];
     let redirect = "http://127.0.0.1:4000/callback";
-    AuthorizationRequest::new(server, "s6BhdRkqt3", redirect, "https://mcp.example", &scopes)
+    let client = RegisteredClient::public(ISSUER, "s6BhdRkqt3");
+    AuthorizationRequest::new(server, &client, redirect, "https://mcp.example", &scopes)
 }
 
 fn pairs(request: &AuthorizationRequest) -> std::collections::BTreeMap<String, String> {

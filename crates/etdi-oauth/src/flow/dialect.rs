@@ -1,0 +1,78 @@
+//! What issuers do otherwise than the specification says, as data.
+
+use super::{ClientAuthentication, RegisteredClient};
+
+/// How an issuer wants to be asked. By default as the specification says.
+///
+/// It belongs to a registration, because only who registered a client there knows what the issuer
+/// is; what a server names is always taken at its word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dialect {
+    /// The issuer takes PKCE with S256 and does not say so. S256 is used all the same; without this
+    /// such an issuer is refused.
+    pub s256_unsaid: bool,
+    /// The issuer refuses the parameter `resource` (RFC 8707): its scopes say for whom a token is.
+    pub no_resource: bool,
+    /// What the issuer calls the server, in a parameter `audience` beside `resource`.
+    pub audience: Option<String>,
+    /// The one scope that a program asks for which acts for itself, whatever a server wants.
+    pub application_scope: Option<String>,
+}
+
+impl RegisteredClient {
+    /// A client of Microsoft Entra ID, of the tenant with this GUID, for the API `application`, a
+    /// client id as well.
+    ///
+    /// Its metadata names no PKCE methods, it answers a `resource` with an error, and a program that
+    /// acts for itself asks for `api://…/.default`. See Microsoft, "Microsoft identity platform and
+    /// OAuth 2.0 authorization code flow" and "… client credentials flow",
+    /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow>.
+    pub fn entra(
+        tenant: &str,
+        application: &str,
+        id: impl Into<String>,
+        authentication: ClientAuthentication,
+    ) -> Self {
+        let issuer = format!("https://login.microsoftonline.com/{tenant}/v2.0");
+        Self::new(issuer, id, authentication).dialect(Dialect {
+            s256_unsaid: true,
+            no_resource: true,
+            application_scope: Some(format!("api://{application}/.default")),
+            ..Dialect::default()
+        })
+    }
+
+    /// A client of the Auth0 tenant at `domain`, for the API with the identifier `audience`, which
+    /// Auth0 wants in a parameter of that name. See Auth0, "Call Your API Using the Authorization
+    /// Code Flow with PKCE".
+    pub fn auth0(
+        domain: &str,
+        audience: impl Into<String>,
+        id: impl Into<String>,
+        authentication: ClientAuthentication,
+    ) -> Self {
+        let issuer = format!("https://{}/", crate::provider::host(domain));
+        let audience = Some(audience.into());
+        Self::new(issuer, id, authentication).dialect(Dialect { audience, ..Dialect::default() })
+    }
+
+    /// A client of the custom authorization server `server` (`default` in most organisations) of the
+    /// Okta organisation at `domain`.
+    pub fn okta(
+        domain: &str,
+        server: &str,
+        id: impl Into<String>,
+        authentication: ClientAuthentication,
+    ) -> Self {
+        let domain = crate::provider::host(domain);
+        Self::new(format!("https://{domain}/oauth2/{server}"), id, authentication)
+    }
+
+    /// The same client, where its issuer wants to be asked otherwise.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+}
