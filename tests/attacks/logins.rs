@@ -210,7 +210,7 @@ async fn a_page_cannot_answer_for_the_user() {
     let callback = redirection.uri().to_owned();
     let server = metadata("https://auth.example/authorize");
     let request =
-        AuthorizationRequest::new(&server, "us", &callback, "https://mcp.example", &[]).unwrap();
+        AuthorizationRequest::new(&server, &us(), &callback, "https://mcp.example", &[]).unwrap();
     let state = parameter(request.url().as_str(), "state");
     let user = async {
         injected(&callback).await;
@@ -218,6 +218,10 @@ async fn a_page_cannot_answer_for_the_user() {
     };
     let (answer, ()) = tokio::join!(redirection.answer(request.url()), user);
     assert_eq!(request.code(&answer.unwrap()).unwrap().expose(), "the-users-code");
+}
+
+fn us() -> RegisteredClient {
+    RegisteredClient::public("https://auth.example", "us")
 }
 
 fn metadata(endpoint: &str) -> ServerMetadata {
@@ -242,7 +246,8 @@ async fn a_page_is_not_a_program() {
     std::fs::remove_file(&mark).unwrap();
 
     let request = |endpoint: &str| {
-        AuthorizationRequest::new(&metadata(endpoint), "us", CALLBACK, "https://mcp.example", &[])
+        let server = metadata(endpoint);
+        AuthorizationRequest::new(&server, &us(), CALLBACK, "https://mcp.example", &[])
     };
     let opened = open_browser(request(&endpoint).unwrap().url());
     assert!(matches!(opened, Err(InteractionError::Unavailable(_))), "{opened:?}");
