@@ -18,7 +18,8 @@
 //! A client that is to be let in by a server has an `OAuthClient` behind the feature `client`: it is
 //! asked for headers and told of refusals, and does what lies between by itself. A server is protected
 //! by `resource` behind the feature `server`: who shows an access token that a [`VerifyToken`]
-//! verifies, or an [API key](ApiKeys), is let in and known to every layer within.
+//! verifies, or an [API key](ApiKeys), is let in and known to every layer within. And `embedded`, behind
+//! the feature of that name, is a small authorization server of one's own.
 //!
 //! ```
 //! use etdi_oauth::AccessToken;
@@ -35,6 +36,8 @@ pub mod crypto;
 mod discovery;
 #[cfg(feature = "client")]
 mod dpop;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod fetch;
 #[cfg(feature = "client")]
 mod flow;

@@ -1,0 +1,7 @@
+//! The server as clients, browsers and attackers meet it, in one process and by a clock of its own.
+
+mod attacks;
+mod clients;
+mod flows;
+mod proofs;
+mod world;
