@@ -6,6 +6,7 @@ mod builder;
 mod grant;
 mod interaction;
 mod loopback;
+mod manager;
 mod paste;
 mod renew;
 mod store;
@@ -32,6 +33,7 @@ pub use self::browser::open_browser;
 pub use self::builder::{DpopUse, OAuthClientBuilder};
 pub use self::interaction::{AskWith, Interaction, InteractionError, Redirection};
 pub use self::loopback::Loopback;
+pub use self::manager::{OAuthManager, ProviderHealth, TokenManager};
 pub use self::paste::Paste;
 pub use self::store::{MemoryTokens, SealedTokens, TokenStore, token_store_contract};
 

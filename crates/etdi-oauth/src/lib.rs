@@ -60,8 +60,8 @@ pub use api_key::{ApiKey, ApiKeyError, ApiKeys};
 #[cfg(feature = "client")]
 pub use client::{
     AskWith, AssertionFile, AssertionSource, DpopUse, Interaction, InteractionError, Loopback,
-    MemoryTokens, OAuthClient, OAuthClientBuilder, Paste, Redirection, SealedTokens, TokenStore,
-    open_browser, token_store_contract,
+    MemoryTokens, OAuthClient, OAuthClientBuilder, OAuthManager, Paste, ProviderHealth,
+    Redirection, SealedTokens, TokenManager, TokenStore, open_browser, token_store_contract,
 };
 pub use clock::Clock;
 pub use discovery::Discovery;

@@ -48,7 +48,9 @@ impl OAuthClient {
         }
         match self.refresh(&flow, &current).await {
             Ok(renewed) => Ok(Some(renewed)),
-            Err(OAuthError::Refused { .. } | OAuthError::Again(_)) => {
+            Err(error @ (OAuthError::Refused { .. } | OAuthError::Again(_)))
+                if !error.is_passing() =>
+            {
                 // What refuses once refuses always. The server says what is to be done now.
                 let mut kept = current.kept.clone();
                 kept.tokens.refresh = None;
@@ -138,7 +140,7 @@ impl OAuthClient {
             }
             if !more && enough && current.kept.tokens.refresh.is_some() {
                 match self.refresh(flow, current).await {
-                    Err(error @ OAuthError::Refused { .. }) => {
+                    Err(error @ OAuthError::Refused { .. }) if !error.is_passing() => {
                         self.forget_unknown(&found.server.issuer, &error).await?;
                     }
                     other => return other.map(drop),

@@ -140,6 +140,25 @@ async fn an_issuer_that_is_away_costs_nothing_while_the_token_holds() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_stumbles_does_not_end_the_login() {
+    let world = World::new();
+    let client = world.user().build().unwrap();
+    refuse(&client, 401, "Bearer").await.unwrap();
+    world.with(|state| state.status = Some(503));
+    world.pass(3_700);
+    let stumbled = headers(&client).await;
+    assert!(matches!(stumbled, Err(OAuthError::Unavailable { .. })), "{stumbled:?}");
+    world.with(|state| {
+        state.status = None;
+        state.refuse.insert("refresh_token".into(), "temporarily_unavailable".into());
+    });
+    assert!(headers(&client).await.is_err());
+    world.with(|state| state.refuse.clear());
+    assert!(header(&client).await.is_some());
+    assert_eq!(world.visited().len(), 1);
+}
+
+#[tokio::test]
 async fn scopes_are_those_of_the_challenge_else_those_of_the_server() {
     for (challenge, supported, ours, expected) in [
         (r#"Bearer scope="a b""#, json!(["c"]), vec![], Some("a b")),

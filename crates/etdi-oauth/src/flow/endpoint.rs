@@ -112,13 +112,18 @@ impl TokenEndpoint {
         self
     }
 
-    pub(super) fn now(&self) -> UnixTime {
+    pub(crate) fn now(&self) -> UnixTime {
         self.clock.now()
     }
 
     /// The issuer's name as messages show it.
-    pub(super) fn issuer(&self) -> String {
+    pub(crate) fn issuer(&self) -> String {
         shown(&self.server.issuer)
+    }
+
+    /// Whether what is granted has the names of what is asked for.
+    pub(crate) fn grants_by_name(&self) -> bool {
+        self.client.dialect.application_scope.is_none()
     }
 
     pub(super) fn token_url(&self) -> Result<&str, OAuthError> {
@@ -177,6 +182,9 @@ impl TokenEndpoint {
 
     /// What the server says of why it gives nothing.
     pub(super) fn refusal(&self, answer: &FetchResponse) -> OAuthError {
+        if answer.status >= 500 || answer.status == 429 {
+            return OAuthError::Unavailable { issuer: self.issuer(), status: answer.status };
+        }
         let Some(refusal) = Refusal::read(answer) else {
             let error = format!("it answered with status {}", answer.status);
             return OAuthError::Refused {

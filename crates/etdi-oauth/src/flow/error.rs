@@ -112,6 +112,14 @@ pub enum OAuthError {
         /// What it says of it, with a colon before, or nothing.
         description: String,
     },
+    /// The token endpoint has no answer now: it is overloaded, or something behind it is.
+    #[error("`{issuer}` has no answer now (status {status}), try again later")]
+    Unavailable {
+        /// Who.
+        issuer: String,
+        /// The HTTP status.
+        status: u16,
+    },
     /// The token endpoint gave something else than was asked for.
     #[error("what `{issuer}` gave is not used: {why}")]
     Token {
@@ -140,6 +148,20 @@ pub enum OAuthError {
         /// Which.
         scopes: String,
     },
+}
+
+impl OAuthError {
+    /// Whether it may be otherwise a moment later, because somebody is away: no refusal, and nothing
+    /// that is wrong.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Fetch(FetchError::Unreachable { .. }) | Self::Unavailable { .. } => true,
+            Self::Refused { error, .. } => {
+                matches!(&**error, "temporarily_unavailable" | "server_error")
+            }
+            _ => false,
+        }
+    }
 }
 
 impl From<etdi_core::proof::SignError> for OAuthError {

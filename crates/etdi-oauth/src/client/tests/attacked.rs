@@ -50,7 +50,8 @@ async fn a_server_cannot_fish_for_credentials() {
     let evil = |world: &Arc<World>| world.with(|state| state.issuers = vec![TWO.to_owned()]);
     let ours = || RegisteredClient::with_secret(ONE, "us", "MARKED-client-secret");
     let token = || SecretText::new("MARKED-assertion");
-    let makers: [fn(&Arc<World>, RegisteredClient, SecretText) -> OAuthClientBuilder; 4] = [
+    type Make = fn(&Arc<World>, RegisteredClient, SecretText) -> OAuthClientBuilder;
+    let makers: [Make; 4] = [
         |world, client, _| world.user().registered(client),
         |_, client, _| OAuthClient::service(SERVER, client),
         |_, client, token| OAuthClient::workload(SERVER, client, token),

@@ -38,6 +38,8 @@ pub(super) struct State {
     /// Refusals of the token endpoint, by grant.
     pub(super) refuse: BTreeMap<String, String>,
     pub(super) rotate: bool,
+    /// What the token endpoint answers with, where it has no answer.
+    pub(super) status: Option<u16>,
     /// The `iss` of answers to logins, where it is not the issuer's own.
     pub(super) iss: Option<String>,
     pub(super) asked: Vec<String>,
@@ -60,6 +62,7 @@ impl World {
                 answer: json!({}),
                 refuse: BTreeMap::new(),
                 rotate: true,
+                status: None,
                 iss: None,
                 asked: Vec::new(),
                 sent: Vec::new(),
@@ -213,6 +216,9 @@ impl State {
             |status, value: Value| FetchResponse::new(status, value.to_string().into_bytes());
         let form = self.form(request);
         let grant = &form["grant_type"];
+        if let Some(status) = self.status {
+            return json(status, json!({"error": "invalid_grant"}));
+        }
         if let Some(error) = self.refuse.get(grant) {
             return json(400, json!({"error": error, "error_description": "not now"}));
         }
