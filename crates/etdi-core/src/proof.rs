@@ -88,12 +88,16 @@ pub struct Evidence {
     pub until: Option<UnixTime>,
     /// What the configuration calls the issuer, for people.
     pub name: Option<Arc<str>>,
+    /// The keys that introduced this one by rotation, the last first: what is revoked of them is
+    /// revoked of it.
+    pub introduced_by: Vec<KeyId>,
 }
 
 impl Evidence {
     /// Evidence that `issuer` said `claims`, for a verifier that has checked it.
     pub fn new(issuer: ProviderId, key: KeyId, trust: Trust, claims: String) -> Self {
-        Self { issuer, key, trust, claims, until: None, name: None }
+        let (until, name, introduced_by) = (None, None, Vec::new());
+        Self { issuer, key, trust, claims, until, name, introduced_by }
     }
 }
 
@@ -114,6 +118,16 @@ pub trait ProofVerifier: Send + Sync {
         kind: StatementType,
         now: UnixTime,
     ) -> Result<Evidence, VerifyError>;
+
+    /// Refuses a key, whoever else knows it and by whatever name.
+    ///
+    /// # Errors
+    ///
+    /// Such as [`VerifyError::Revoked`]. By default none is refused.
+    fn refuses(&self, key: KeyId) -> Result<(), VerifyError> {
+        _ = key;
+        Ok(())
+    }
 
     /// Whether [`ProofVerifier::prepare`] does anything.
     fn prepares(&self) -> bool {

@@ -385,6 +385,21 @@ impl Revocations {
         Ok(())
     }
 
+    /// Refuses what was signed by a key that a revoked one introduced.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Revoked`] with the key that was revoked.
+    pub(crate) fn check_introduced(
+        &self,
+        issuer: &ProviderId,
+        by: &[KeyId],
+    ) -> Result<(), VerifyError> {
+        by.iter().try_for_each(|key| {
+            self.find(Statement { issuer, key: *key, id: "", definition: None })
+        })
+    }
+
     fn find(&self, statement: Statement<'_>) -> Result<(), VerifyError> {
         let state = self.read();
         let lists = std::iter::once(statement.issuer).chain(&self.authorities);

@@ -193,14 +193,16 @@ impl TrustAnchors {
         }
     }
 
-    /// A key that was introduced by a revoked one falls with it: a thief may have introduced it.
-    fn stands(&self, provider: &ProviderId, anchor: &Anchor) -> Result<(), VerifyError> {
+    /// The keys that introduced one. It falls with a revoked one among them: a thief may have
+    /// introduced it.
+    fn stands(&self, provider: &ProviderId, anchor: &Anchor) -> Result<Vec<KeyId>, VerifyError> {
         let anchors = self.providers.get(provider);
-        let mut by = anchor.by;
+        let (mut by, mut introduced_by) = (anchor.by, Vec::new());
         // No chain is longer than there are keys, unless a file was made to be a circle.
         for _ in 0..=anchors.map_or(0, BTreeMap::len) {
-            let Some(key) = by else { return Ok(()) };
+            let Some(key) = by else { return Ok(introduced_by) };
             self.is_revoked(key)?;
+            introduced_by.push(key);
             by = anchors.and_then(|anchors| anchors.get(&key)?.by);
         }
         Err(VerifyError::UnknownKey { key: anchor.key.id() })
@@ -230,15 +232,19 @@ impl ProofVerifier for TrustAnchors {
         let anchor = self.providers.get(&issuer).and_then(|anchors| anchors.get(&id));
         let anchor = anchor
             .ok_or_else(|| VerifyError::IssuerUntrusted { issuer: issuer.clone(), key: id })?;
-        self.stands(&issuer, anchor)?;
+        let introduced_by = self.stands(&issuer, anchor)?;
         match anchor.until {
             Some(until) if until <= now => Err(VerifyError::KeyRetired { key: id, until }),
             until => {
                 let name = self.names.get(&issuer).cloned();
                 let evidence = Evidence::new(issuer, id, Trust::Configured, claims);
-                Ok(Evidence { until, name, ..evidence })
+                Ok(Evidence { until, name, introduced_by, ..evidence })
             }
         }
+    }
+
+    fn refuses(&self, key: KeyId) -> Result<(), VerifyError> {
+        self.is_revoked(key)
     }
 }
 

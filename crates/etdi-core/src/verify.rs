@@ -113,6 +113,7 @@ struct Vouched {
     name: Option<Arc<str>>,
     server: ServerIdentity,
     key: KeyId,
+    introduced_by: Vec<KeyId>,
     trust: Trust,
     binding: Binding,
     expires: UnixTime,
@@ -336,16 +337,17 @@ impl Verifier {
     fn check_revoked(
         &self,
         issuer: &ProviderId,
-        key: KeyId,
+        (key, introduced_by): (KeyId, &[KeyId]),
         id: &str,
         definition: Option<Digest>,
         now: UnixTime,
     ) -> Result<(), VerifyError> {
         let demand = &self.freshness;
-        match &self.revocations {
-            Some(known) => known.check(Statement { issuer, key, id, definition }, demand, now),
-            None => revocation::without_source(issuer, demand),
-        }
+        let Some(known) = &self.revocations else {
+            return revocation::without_source(issuer, demand);
+        };
+        known.check_introduced(issuer, introduced_by)?;
+        known.check(Statement { issuer, key, id, definition }, demand, now)
     }
 
     /// Checks one tool by its own attestations.
@@ -425,7 +427,8 @@ impl Verifier {
             (Err(error), Some(_)) if error.verdict() != Verdict::Wrong => {
                 let by = &manifest.vouched;
                 check_provider(definition, &by.issuer)?;
-                self.check_revoked(&by.issuer, by.key, "", Some(definition.digest()), now)?;
+                let key = (by.key, &by.introduced_by[..]);
+                self.check_revoked(&by.issuer, key, "", Some(definition.digest()), now)?;
                 Ok(Verified { value: definition.clone(), vouched: manifest.vouched.clone() })
             }
             (Ok(mut verified), Some(_)) if !manifest.vouched.claimed.is_empty() => {
@@ -472,10 +475,10 @@ impl Verifier {
         check_version(definition, &claims.ver)?;
         check_provider(definition, &evidence.issuer)?;
         check_times(claims.nbf, claims.exp, now)?;
-        let (issuer, key) = (&evidence.issuer, evidence.key);
-        self.check_revoked(issuer, key, &claims.jti, Some(claims.dig), now)?;
+        let key = (evidence.key, &evidence.introduced_by[..]);
+        self.check_revoked(&evidence.issuer, key, &claims.jti, Some(claims.dig), now)?;
         let bound = bind(server, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
-        let said = claimed(issuer, claims.prov.as_ref(), claims.contract.as_ref())?;
+        let said = claimed(&evidence.issuer, claims.prov.as_ref(), claims.contract.as_ref())?;
         let digest = Digest::of_bytes(text.as_bytes());
         Ok(vouched(evidence, bound, claims.exp, (claims.prev, said), digest))
     }
@@ -498,13 +501,14 @@ impl Verifier {
         self.accept(text, kind, evidence)
     }
 
-    /// Refuses evidence of issuers and algorithms that do not count here.
+    /// Refuses evidence of keys, issuers and algorithms that do not count here.
     fn accept(
         &self,
         text: &str,
         kind: StatementType,
         evidence: Evidence,
     ) -> Result<Evidence, VerifyError> {
+        self.proofs.iter().try_for_each(|one| one.refuses(evidence.key))?;
         match &self.accepted {
             Some(accepted) => accepted.check(text, kind, evidence),
             None => Ok(evidence),
@@ -567,6 +571,7 @@ fn vouched(
         name: evidence.name,
         server,
         key: evidence.key,
+        introduced_by: evidence.introduced_by,
         trust: evidence.trust,
         binding,
         expires: UnixTime(expires),

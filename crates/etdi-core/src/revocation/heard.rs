@@ -16,13 +16,15 @@ use crate::wire::{KEYS_AUDIENCE, RevocationsClaims, StatementType};
 /// A list whose signature and claims are right, and who signed it.
 struct Heard {
     key: KeyId,
+    introduced_by: Vec<KeyId>,
     claims: RevocationsClaims,
     revoked: BTreeSet<Revoked>,
 }
 
 impl Heard {
     fn revokes(&self, other: &Self) -> bool {
-        self.claims != other.claims && self.revoked.contains(&Revoked::Key(other.key))
+        let mut keys = std::iter::once(&other.key).chain(&other.introduced_by);
+        self.claims != other.claims && keys.any(|key| self.revoked.contains(&Revoked::Key(*key)))
     }
 }
 
@@ -58,8 +60,10 @@ impl Revocations {
         if evidence.issuer != *issuer {
             return Err(RevocationError::Issuer(evidence.issuer));
         }
-        // A thief who signs with what was revoked could take the revocation back.
+        // A thief who signs with what was revoked, or with a key that it introduced, could take the
+        // revocation back.
         self.find(Statement { issuer, key: evidence.key, id: "", definition: None })?;
+        self.check_introduced(issuer, &evidence.introduced_by)?;
         let claims: RevocationsClaims = serde_json::from_str(&evidence.claims)
             .map_err(|error| RevocationError::Claims(error.to_string()))?;
         let wrong = |why: &str| Err(RevocationError::Claims(why.to_owned()));
@@ -78,7 +82,7 @@ impl Revocations {
             return wrong("it has more than 4096 entries");
         }
         let revoked = things(&claims.revoked).map_err(RevocationError::Claims)?;
-        Ok(Heard { key: evidence.key, claims, revoked })
+        Ok(Heard { key: evidence.key, introduced_by: evidence.introduced_by, claims, revoked })
     }
 
     /// Takes over what several places say of one issuer: the newest list, and what any revokes.
@@ -96,7 +100,7 @@ impl Revocations {
             Some(place) => Some(lists.remove(place)),
             None => lists.pop(),
         };
-        let Some(Heard { key, claims, revoked }) = newest else { return Ok(()) };
+        let Some(Heard { key, claims, revoked, .. }) = newest else { return Ok(()) };
         let number = claims.seq;
         let forked = lists.iter().any(|one| one.claims.seq == number && one.claims != claims);
         let mut state = self.write();
@@ -182,7 +186,10 @@ impl Revocations {
         for verifier in proofs {
             verifier.prepare(&[text], now).await;
             match verifier.verify_proof(text, StatementType::Revocations, now) {
-                Ok(evidence) => return self.heard(evidence, issuer, now),
+                Ok(evidence) => {
+                    proofs.iter().try_for_each(|one| one.refuses(evidence.key))?;
+                    return self.heard(evidence, issuer, now);
+                }
                 Err(error) => refusal = error,
             }
         }

@@ -231,6 +231,55 @@ fn a_number_never_goes_back() {
     assert!(error.to_string().contains("future"));
 }
 
+/// A thief names a key of its own as the next before the publisher knows of the theft. What the
+/// stolen key introduced falls with it, also where a list says so and not the operator.
+#[test]
+fn a_key_that_a_stolen_one_introduced_falls_with_it() {
+    use crate::rotation::Rotation;
+    let mut world = World::new();
+    let thiefs = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let next = Rotation::new(acme(), thiefs.verifying_key().clone(), NOW).retire(NOW.plus(100));
+    world.anchors.rotate(&next.sign(&world.key).unwrap(), NOW).unwrap();
+    let statement = Attestation::new(acme(), world.peer.identity.clone(), NOW);
+    let proof = statement.sign(tool("").definition(), &thiefs).unwrap();
+    world.tool = tool(&format!("\"{proof}\""));
+    let listed = manifest::sign(&statement, [tool("").definition()], &thiefs).unwrap();
+
+    let revocations = Arc::new(Revocations::new());
+    let verifier = Verifier::new(world.anchors.clone())
+        .revocations(revocations.clone(), Revocation::BestEffort);
+    let shown = verifier.verify_manifest(&listed, &world.peer, NOW).unwrap();
+    let by_list = || verifier.verify_manifest(&listed, &world.peer, NOW).map_err(|e| e.code());
+    let kept = || verifier.verify_listed(&tool(""), &shown, &world.peer, NOW).map_err(|e| e.code());
+    assert_eq!(world.code(&verifier, NOW), "VERIFIED");
+    assert!(by_list().is_ok() && kept().is_ok());
+
+    let list = world.list(1, NOW).revoke(Revoked::Key(world.key.id())).sign(&world.second).unwrap();
+    revocations.accept(&list, &acme(), &world.anchors, NOW).unwrap();
+    assert_eq!(world.code(&verifier, NOW), "KEY_REVOKED");
+    assert_eq!((by_list().unwrap_err(), kept().unwrap_err()), ("KEY_REVOKED", "KEY_REVOKED"));
+    // Nor does it take the revocation back.
+    let back = world.list(2, NOW).sign(&thiefs).unwrap();
+    assert!(revocations.accept(&back, &acme(), &world.anchors, NOW).is_err());
+}
+
+/// What the operator revoked counts nowhere, whoever else vouches for it and is asked before.
+#[test]
+fn who_is_asked_first_does_not_outvote_a_revocation() {
+    let world = World::new();
+    let mut revoked = TrustAnchors::new();
+    revoked.revoke(world.key.id());
+    for proofs in [[world.anchors.clone(), revoked.clone()], [revoked, world.anchors.clone()]] {
+        let all = proofs.map(|one| Arc::new(one) as Arc<dyn ProofVerifier>);
+        assert_eq!(world.code(&Verifier::with_all(all.clone()), NOW), "KEY_REVOKED");
+        // Nor does a list that such a key signs take anything back.
+        let known = Revocations::new().source(world.source.clone());
+        world.source.says(Ok(Some(world.list(1, NOW).sign(&world.key).unwrap())));
+        block_on(known.refresh([acme()].into(), &Revocation::Fresh, &all, NOW));
+        assert_eq!(known.list_of(&acme()), None);
+    }
+}
+
 #[test]
 fn a_thief_cannot_have_the_last_word() {
     let world = World::new();

@@ -120,7 +120,8 @@ impl Verifier {
             let message = "its counter is more than a year of seconds ahead".to_owned();
             return Err(VerifyError::MalformedClaims { message });
         }
-        self.check_revoked(&evidence.issuer, evidence.key, &claims.jti, None, now)?;
+        let key = (evidence.key, &evidence.introduced_by[..]);
+        self.check_revoked(&evidence.issuer, key, &claims.jti, None, now)?;
         let bound = bind(&claims.sub, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
         let listed = peer.possession.as_ref().and_then(Possession::manifest);
         if listed.is_some_and(|listed| listed != contents) {
