@@ -6,6 +6,12 @@ use super::*;
 const NO_ENGINE: &str = "a call needs a policy that permits it, and there is none: give the client an \
                          engine, or `LocalRules::of_approvals` where approvals are to suffice";
 
+/// How many seconds an answer takes that no person gives.
+const AT_ONCE: u64 = 1;
+
+/// How often a person is asked before one call.
+const QUESTIONS: usize = 4;
+
 impl Verifying {
     pub(super) async fn call<S: ExchangeService>(
         self: Arc<Self>,
@@ -17,7 +23,7 @@ impl Verifying {
         };
         let name = params.name.clone();
         let correlation = correlate(&mut exchange.context);
-        let review = self.current(&mut service, &exchange.context, &name).await?;
+        let review = self.present(&mut service, &exchange.context, &name).await?;
         let approved = match review.outcome() {
             ReviewOutcome::Approved(approved) => approved,
             _ => {
@@ -64,7 +70,31 @@ impl Verifying {
         _ = self.note(&event, (self.clock)());
     }
 
-    /// What is true of a tool now.
+    /// What is true of a tool now, also where a person took time to answer about it: the list that
+    /// they were asked about is as old as that, and what has changed or ended since counts.
+    async fn present<S: ExchangeService>(
+        &self,
+        service: &mut S,
+        context: &RequestContext,
+        name: &str,
+    ) -> Result<Arc<Review>, ErrorObject> {
+        for _ in 0..QUESTIONS {
+            let began = (self.clock)();
+            let review = self.current(service, context, name).await?;
+            let approved_at = match review.outcome() {
+                ReviewOutcome::Approved(approved) => approved.approval().approved_at,
+                _ => return Ok(review),
+            };
+            let was_asked = approved_at >= began;
+            if !was_asked || (self.clock)() <= approved_at.plus(AT_ONCE) {
+                return Ok(review);
+            }
+        }
+        let why = "the tool changed each time that somebody was asked about it";
+        Err(refused(Reason::DefinitionChanged.code(), why))
+    }
+
+    /// What a listing says of a tool.
     async fn current<S: ExchangeService>(
         &self,
         service: &mut S,

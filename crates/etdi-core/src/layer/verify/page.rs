@@ -104,7 +104,8 @@ impl Verifying {
         // What the names look like that are approved and not stored yet.
         let mut fresh = HashSet::new();
         let mut failure = None;
-        let mut since = now;
+        // A question takes as long as a person does; what is stored afterwards is of afterwards.
+        let (checked_at, mut now, mut since) = (now, now, now);
         let mut now_stored = self.generation().await?;
         for ((((listed, raw), checked), standing), twice) in tools {
             // What was read before a decision is what the decision counts for.
@@ -133,6 +134,7 @@ impl Verifying {
                             if owed.len() > before {
                                 fresh.extend(looks);
                             }
+                            now = (self.clock)();
                             now_stored = self.generation().await?;
                             stage
                         }
@@ -147,10 +149,10 @@ impl Verifying {
             begun.push((listed, raw, standing, generation, stage));
             // The approvals of a listing are one write, but what a person took time for is not at
             // risk while the next question waits.
-            if !owed.is_empty() && (self.clock)() != since {
+            if !owed.is_empty() && now != since {
                 failure =
                     failure.or(approvals.store_all(std::mem::take(&mut owed), now).await.err());
-                since = (self.clock)();
+                since = now;
                 now_stored = self.generation().await?;
             }
         }
@@ -171,10 +173,10 @@ impl Verifying {
                 }
             };
             self.tell(&review, joined, now);
-            self.keep(listed, raw.as_ref().ok(), standing, &review, generation, now);
+            self.keep(listed, raw.as_ref().ok(), standing, &review, generation, checked_at);
             reviews.push(review);
         }
-        self.keep_bad(page, now);
+        self.keep_bad(page, checked_at);
         Ok(reviews)
     }
 
