@@ -510,7 +510,7 @@ fn who_stalls_over_keys_keeps_nothing_back_of_what_was_revoked() {
             [Arc::new(world.anchors.clone()), Arc::new(NoAnswer)];
         let known = Arc::new(Revocations::new().source(world.source.clone()));
         let verifier = Verifier::with_all(proofs).runtime(Arc::new(Hurried));
-        let verifier = verifier.revocations(known, demand.clone());
+        let verifier = verifier.revocations(known, *demand);
         assert_eq!(world.code(&verifier, NOW), "KEY_REVOKED", "{demand:?}");
     }
     // And who stalls over revocations ends no listing, and is no proof that nothing was revoked.
@@ -543,7 +543,7 @@ fn no_place_hides_what_another_says_is_revoked() {
         Ok(Some(list.sign(&world.second).unwrap()))
     };
     for demand in [Revocation::Fresh, Policy::enhanced().revocation, Revocation::BestEffort] {
-        let code = || world.code(&verifier(demand.clone()), NOW);
+        let code = || world.code(&verifier(demand), NOW);
         for (old, new) in
             [(says(1, None), says(2, Some(&stolen))), (says(1, Some(&stolen)), says(2, None))]
         {
