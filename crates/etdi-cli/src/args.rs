@@ -117,7 +117,7 @@ pub struct Target {
     /// Ask publishers, at their own origins, for their keys and for what they have revoked.
     #[arg(long)]
     pub online: bool,
-    /// The server: the command that starts it, after `--`.
+    /// The server, after `--`: the command that starts it, or its URL.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -208,7 +208,7 @@ pub struct ManifestArguments {
     /// What is in it.
     #[command(flatten)]
     pub contents: ContentsArguments,
-    /// The server: the command that starts it, after `--`.
+    /// The server, after `--`: the command that starts it, or its URL.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -222,7 +222,7 @@ pub struct LockArguments {
     /// Where the lock is.
     #[arg(long, value_name = "FILE", default_value = "etdi.lock")]
     pub file: PathBuf,
-    /// The server: the command that starts it, after `--`.
+    /// The server, after `--`: the command that starts it, or its URL.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -230,7 +230,7 @@ pub struct LockArguments {
 /// Options of `etdi migrate`.
 #[derive(Debug, Args)]
 pub struct MigrateArguments {
-    /// The server: the command that starts it, after `--`.
+    /// The server, after `--`: the command that starts it, or its URL.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -249,7 +249,7 @@ pub struct SignArguments {
     /// Who signs: an HTTPS origin whose keys users trust; without it the key itself.
     #[arg(long, value_name = "ORIGIN")]
     pub issuer: Option<String>,
-    /// The server's name, such as `pkg:cargo/signed-notes`.
+    /// The server's name: such as `pkg:cargo/signed-notes`, or the URL of one behind HTTP.
     #[arg(long, value_name = "NAME")]
     pub server: String,
     /// A key that the server proves to hold, so that a copied manifest is worth nothing elsewhere.
@@ -270,7 +270,7 @@ pub struct SignArguments {
     /// What is in it.
     #[command(flatten)]
     pub listed: ContentsArguments,
-    /// The server: the command that starts it, after `--`.
+    /// The server, after `--`: the command that starts it, or its URL.
     #[arg(last = true, required_unless_present = "contents", value_name = "COMMAND")]
     pub command: Vec<String>,
 }

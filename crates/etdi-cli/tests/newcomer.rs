@@ -60,10 +60,14 @@ fn a_server_is_a_command_after_two_dashes() {
     assert!(!user.fails("keys generate --algorithm HS256").contains("after `--`"));
     let said = String::from_utf8(user.run("list --json ./notes").stdout).unwrap();
     assert!(said.contains("after `--`"), "{said}");
-    for line in ["list -- https://a.example/mcp", "lock -- http://127.0.0.1:1/mcp"] {
+    for line in ["list -- http://127.0.0.1:1/mcp", "lock -- http://127.0.0.1:1/mcp"] {
         let said = user.fails(line);
-        assert!(said.contains("is a URL") && !said.contains("which http"), "{said}");
+        assert!(said.contains("does the server run?") && !said.contains("which http"), "{said}");
     }
+    let said = user.fails("list -- ws://127.0.0.1:1/mcp");
+    assert!(said.contains("is no URL of `http` or `https`"), "{said}");
+    let said = user.fails("list -- http://127.0.0.1:1/mcp --stdio");
+    assert!(said.contains("is a URL, after which there is nothing"), "{said}");
     let said = user.fails("list --server notes -- ./notes");
     assert!(said.contains("write a package URL such as `pkg:cargo/notes`"), "{said}");
 }

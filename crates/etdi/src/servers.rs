@@ -23,11 +23,13 @@ use crate::{Error, EtdiClient, Session, VerificationStatus};
 mod listed;
 mod observed;
 mod reach;
+mod reached;
 mod target;
 
 pub use listed::{DiscoveredTool, InvalidToolId, Stats, ToolId, VersionChange};
 use observed::Observations;
 pub use observed::Observed;
+pub use reached::Reached;
 use target::Ending;
 pub use target::Target;
 

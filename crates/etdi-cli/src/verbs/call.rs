@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Read, Write};
 use std::time::Duration;
 
-use etdi::Session;
+use etdi::{Reached, Session};
 use etdi::core::change::visible;
 use etdi::core::layer::AskWhen;
 use mcp_types::{CallToolResult, ContentBlock, RawText};
@@ -61,7 +61,7 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
 }
 
 async fn call(
-    session: &Session,
+    session: &Session<Reached>,
     arguments: &CallArguments,
     given: Option<Value>,
     output: Output,

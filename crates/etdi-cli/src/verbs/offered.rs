@@ -10,12 +10,12 @@ use etdi::core::permission::Scope;
 use etdi::core::wire::ManifestContents;
 use etdi::system_time;
 use mcp_client::Client;
-use mcp_types::{Implementation, Listed, Prompt, ResourceTemplate};
+use mcp_types::{ExchangeService, Implementation, Listed, Prompt, ResourceTemplate};
 
 use crate::args::ContentsArguments;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::verbs::target::{no_url, quoted, shown_path};
+use crate::verbs::target::{quoted, shown_path, url};
 
 /// All that a server shows to a model before anything is called.
 pub struct Offered {
@@ -30,29 +30,41 @@ pub struct Offered {
 }
 
 impl Offered {
-    /// Starts a server and lists what it offers.
+    /// Starts a server, or dials its URL, and lists what it offers.
     ///
     /// # Errors
     ///
     /// When it cannot be started, does not list, or lists what is no definition.
     pub async fn list(argv: &[String], output: Output) -> Result<Self, Failure> {
-        no_url(argv)?;
         let command = argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
         output.progress(&format!("listing what {} offers", argv.join(" ")));
         let unreachable = |error: String| {
             Failure::new(Exit::Unreachable, error, format!("etdi list -- {command}"))
         };
-        let (program, rest) = argv
-            .split_first()
-            .ok_or_else(|| Failure::usage("no command is given", "etdi --help"))?;
-        let command_line = mcp_transport::process::Command::new(program).args(rest);
-        // It is not yet what is about to be signed.
-        let io = command_line.env(etdi::AUTHORING, "1").spawn();
-        let io = io.map_err(|error| unreachable(error.to_string()))?;
         let info = Implementation::new("etdi", env!("CARGO_PKG_VERSION"));
-        let client = Client::new(mcp_transport::connect(io, info));
-        let listed = Self::ask(&client).await;
-        client.service().close().await;
+        let listed = match url(argv)? {
+            Some(url) => {
+                let connection = mcp_transport::http::connect_http(url, info);
+                let connection = connection.map_err(|error| unreachable(error.to_string()))?;
+                let client = Client::new(connection);
+                let listed = Self::ask(&client).await;
+                client.service().close().await;
+                listed
+            }
+            None => {
+                let (program, rest) = argv
+                    .split_first()
+                    .ok_or_else(|| Failure::usage("no command is given", "etdi --help"))?;
+                let command_line = mcp_transport::process::Command::new(program).args(rest);
+                // It is not yet what is about to be signed.
+                let io = command_line.env(etdi::AUTHORING, "1").spawn();
+                let io = io.map_err(|error| unreachable(error.to_string()))?;
+                let client = Client::new(mcp_transport::connect(io, info));
+                let listed = Self::ask(&client).await;
+                client.service().close().await;
+                listed
+            }
+        };
         let (tools, offered) = listed.map_err(|error| unreachable(error.to_string()))?;
         let read = tools.iter().map(|tool| {
             RawTool::from_listed(tool).map_err(|error: DefinitionError| {
@@ -65,8 +77,8 @@ impl Offered {
         Ok(Self { tools: read.collect::<Result<_, _>>()?, ..offered })
     }
 
-    async fn ask(
-        client: &Client<mcp_transport::Connection>,
+    async fn ask<S: ExchangeService>(
+        client: &Client<S>,
     ) -> Result<(Vec<Arc<Listed<mcp_types::Tool>>>, Self), mcp_client::Error> {
         let tools = client.all_tools().await?;
         let about = client.discover().await?;

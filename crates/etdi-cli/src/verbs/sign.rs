@@ -17,7 +17,7 @@ use crate::output::{Output, Report, table};
 use crate::verbs::claims::Claims;
 use crate::verbs::manifest::Unsigned;
 use crate::verbs::offered::{Offered, known};
-use crate::verbs::target::{block_on, quoted, server_name, shown_path};
+use crate::verbs::target::{block_on, quoted, server_name, shown_path, url};
 use crate::verbs::{keys, signer};
 
 /// Signs what a server offers. Where the manifest that is there lists the same, the signature is
@@ -53,7 +53,8 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
             (contents, provenance, claims)
         }
     };
-    let bound = !provenance.bin.is_empty() || !arguments.instance_key.is_empty();
+    let by_url = arguments.server.starts_with("https://");
+    let bound = by_url || !provenance.bin.is_empty() || !arguments.instance_key.is_empty();
     statement = claims.put(statement, provenance);
     if !bound {
         output.warn(
@@ -98,6 +99,11 @@ fn started(
     server: ServerIdentity,
     output: Output,
 ) -> Result<(ManifestContents, Provenance), Failure> {
+    if url(&arguments.command)?.is_some() {
+        // What stands behind a URL is shown by TLS, or by a key that the server proves to hold.
+        let offered = block_on(Offered::list(&arguments.command, output))?;
+        return Ok((offered.contents(&arguments.listed)?, Provenance::default()));
+    }
     let program = Program::new(arguments.command.clone()).named(server);
     let measured = program.measure().map_err(|error| {
         let first = arguments.command.first().map_or_else(String::new, |one| quoted(one));

@@ -11,7 +11,7 @@ use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
 use etdi::core::policy::LocalRules;
 use etdi::core::trust::TrustAnchors;
-use etdi::{Error, EtdiClient, Program, Session};
+use etdi::{Error, EtdiClient, Program, Reached, Session};
 use etdi_oauth::{Discovery, GuardedFetch, Rules};
 use etdi_policy::CedarEngine;
 use mcp_types::Implementation;
@@ -57,9 +57,13 @@ impl<'a> Opening<'a> {
     /// # Errors
     ///
     /// When a file of ours cannot be used, or the server cannot.
-    pub async fn open(self) -> Result<Session, Failure> {
+    pub async fn open(self) -> Result<Session<Reached>, Failure> {
         let Self { target, home, output, grants, ask, although_changed, policy } = self;
-        no_url(&target.command)?;
+        let place = url(&target.command)?;
+        if let (Some(url), Some(_)) = (place, &target.server) {
+            let message = "the URL is the name of a server behind one, so leave `--server` out";
+            return Err(Failure::usage(message, format!("etdi list -- {}", quoted(url))));
+        }
         let (settings, anchors) = (settings(target)?, anchors(target, home)?);
         let level = settings.policy().level;
         let mut builder = settings
@@ -89,15 +93,24 @@ impl<'a> Opening<'a> {
             let fetch = GuardedFetch::new(Rules::default());
             builder = builder.discovery(Discovery::new(Arc::new(fetch)));
         }
-        let mut program = Program::new(target.command.clone()).on_stderr(server_says);
-        if let Some(name) = &target.server {
-            program = program.named(server_name(name)?);
-        }
-        if although_changed {
-            program = program.start_although_changed();
-        }
-        output.progress(&format!("starting {}", visible(&target.command.join(" "))));
-        let session = while_opening(builder.build().connect(program)).await;
+        let reached = match place {
+            Some(url) => {
+                output.progress(&format!("asking {}", visible(url)));
+                etdi::Target::url(url)
+            }
+            None => {
+                let mut program = Program::new(target.command.clone()).on_stderr(server_says);
+                if let Some(name) = &target.server {
+                    program = program.named(server_name(name)?);
+                }
+                if although_changed {
+                    program = program.start_although_changed();
+                }
+                output.progress(&format!("starting {}", visible(&target.command.join(" "))));
+                etdi::Target::program(program)
+            }
+        };
+        let session = while_opening(builder.build().connect_to(reached)).await;
         session
             .map_err(|error| ended::before_it_answered(failure(&error, "", target), &error, target))
     }
@@ -131,34 +144,43 @@ pub fn audit(home: &Home) -> Result<AuditFile, Failure> {
     })
 }
 
-/// Refuses a URL where a command is expected.
+/// The URL of a server, where one stands for its command.
 ///
 /// # Errors
 ///
-/// When the first word is a URL.
-pub fn no_url(command: &[String]) -> Result<(), Failure> {
+/// When it is no URL of a server behind HTTP, or more words come after it.
+pub fn url(command: &[String]) -> Result<Option<&str>, Failure> {
     let url = command.first().filter(|word| word.contains("://"));
-    let Some(url) = url else { return Ok(()) };
-    let message = format!(
-        "`{}` is a URL: `etdi` starts servers by their command, and programs reach those behind a \
-         URL with `etdi::Target::url`",
-        visible(url)
-    );
-    Err(Failure::usage(message, "etdi list -- ./my-server"))
+    let Some(url) = url else { return Ok(None) };
+    let next = "etdi list -- https://mcp.acme.example/mcp";
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        let message = format!(
+            "`{}` is no URL of `http` or `https`: other servers are started by their command, or \
+             reached by programs with `etdi::Target`",
+            visible(url)
+        );
+        return Err(Failure::usage(message, next));
+    }
+    if command.len() > 1 {
+        let message = format!("`{}` is a URL, after which there is nothing", visible(url));
+        return Err(Failure::usage(message, next));
+    }
+    Ok(Some(url))
 }
 
-/// A server's name as it was typed: with or without the `stdio:` of attestations.
+/// A server's name as it was typed: the URL of one behind HTTP, else with or without the `stdio:` of
+/// attestations.
 ///
 /// # Errors
 ///
 /// When it is no name.
 pub fn server_name(name: &str) -> Result<etdi::core::identity::ServerIdentity, Failure> {
-    let stdio = name.starts_with("stdio:");
-    let full = if stdio { name.to_owned() } else { format!("stdio:{name}") };
+    let whole = name.starts_with("stdio:") || name.starts_with("https://");
+    let full = if whole || name.starts_with("http://") { name.to_owned() } else { format!("stdio:{name}") };
     full.parse().map_err(|_: etdi::core::identity::IdentityError| {
         let message = format!(
-            "`{}` names no server: write a package URL such as `pkg:cargo/notes`, or `key:` and a \
-             thumbprint of `etdi keys list`",
+            "`{}` names no server: write a package URL such as `pkg:cargo/notes`, the URL of one behind \
+             HTTP, or `key:` and a thumbprint of `etdi keys list`",
             name.escape_debug()
         );
         Failure::usage(message, "etdi list --server pkg:cargo/notes -- ./notes")
@@ -227,7 +249,11 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
         Error::Client(client) => match client {
             mcp_client::Error::Refused(_) => (Exit::Refused, next_after(&code, tool, &again)),
             mcp_client::Error::Connection(_) | mcp_client::Error::Timeout(_) => {
-                (Exit::Unreachable, format!("{command} < /dev/null"))
+                let next = match url(&target.command) {
+                    Ok(Some(url)) => format!("curl -i {}", quoted(url)),
+                    _ => format!("{command} < /dev/null"),
+                };
+                (Exit::Unreachable, next)
             }
             mcp_client::Error::Protocol(_) | mcp_client::Error::TooManyPages(_) => {
                 (Exit::ProtocolViolation, format!("etdi list --json {again}"))

@@ -129,6 +129,12 @@ pub(crate) enum Ending {
     None,
 }
 
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ending")
+    }
+}
+
 impl Ending {
     pub(super) async fn close(&self) {
         match self {

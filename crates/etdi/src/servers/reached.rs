@@ -1,0 +1,59 @@
+//! A session with a server wherever it is.
+
+use std::task::{Context, Poll};
+
+use mcp_types::{Caller, ErrorObject, Exchange, ExchangeFuture, Outcome};
+use tower_service::Service;
+
+use super::target::{Ending, Target};
+use crate::{Error, EtdiClient, Session};
+
+/// The way to a server that was reached by its [`Target`].
+#[derive(Clone, Debug)]
+pub struct Reached {
+    service: Caller,
+    ending: Ending,
+}
+
+impl Service<Exchange> for Reached {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+        self.service.call(exchange)
+    }
+}
+
+impl EtdiClient {
+    /// Opens a session with a server: starts its program, dials its URL, or opens its socket. What a
+    /// server behind a URL says of its own accord is not told here.
+    ///
+    /// # Errors
+    ///
+    /// As [`EtdiClient::connect`] and [`EtdiClient::over`], and when a URL cannot be one.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn connect_to(&self, target: impl Into<Target>) -> Result<Session<Reached>, Error> {
+        let (service, peer, ending) = self.reach(target.into(), |_| ()).await?;
+        let reached = Reached { service, ending };
+        let opened = self.over(reached.clone(), peer).await;
+        if opened.is_err() {
+            reached.ending.close().await;
+        }
+        opened
+    }
+}
+
+impl Session<Reached> {
+    /// Ends the session, and the program or connection behind it.
+    pub async fn close(self) {
+        self.unchecked().ending.close().await;
+    }
+}
