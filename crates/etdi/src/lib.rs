@@ -104,7 +104,9 @@ pub use client::{EtdiClient, EtdiClientBuilder, system_time};
 pub use error::{Error, ErrorKind, SecureError};
 pub use program::Program;
 pub use secure::{AUTHORING, EtdiServerConfig, Secured, secure};
-pub use servers::{DiscoveredTool, InvalidToolId, Observed, Reached, Stats, Target, ToolId, VersionChange};
+pub use servers::{
+    DiscoveredTool, InvalidToolId, Observed, Reached, Stats, Target, ToolId, VersionChange,
+};
 pub use session::{ApproveError, Session};
 #[cfg(feature = "server")]
 pub use tools::{Declared, SecureTools};

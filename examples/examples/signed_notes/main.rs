@@ -61,7 +61,9 @@ fn configuration(
             "--manifest" => config.manifest(text),
             "--instance-key" => config.instance_key(Arc::new(SigningKey::from_pkcs8_pem(&text)?)),
             "--key" => config.operator(Arc::new(SigningKey::from_pkcs8_pem(&text)?)),
-            other => bail!("unknown option `{other}`; use --manifest, --instance-key or --key, and --listen before them"),
+            other => bail!(
+                "unknown option `{other}`; use --manifest, --instance-key or --key, and --listen before them"
+            ),
         };
     }
     Ok(config)

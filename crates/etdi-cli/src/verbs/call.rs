@@ -3,9 +3,9 @@
 use std::io::{IsTerminal, Read, Write};
 use std::time::Duration;
 
-use etdi::{Reached, Session};
 use etdi::core::change::visible;
 use etdi::core::layer::AskWhen;
+use etdi::{Reached, Session};
 use mcp_types::{CallToolResult, ContentBlock, RawText};
 use serde_json::{Value, json};
 use tokio::time::Instant;

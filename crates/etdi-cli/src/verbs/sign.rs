@@ -49,18 +49,26 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
             (contents, Provenance::default(), claims.or(listed.unwrap_or_default()))
         }
         None => {
-            let (contents, provenance) = started(arguments, server, output)?;
+            let (contents, provenance) = started(arguments, server.clone(), output)?;
             (contents, provenance, claims)
         }
     };
-    let by_url = arguments.server.starts_with("https://");
-    let bound = by_url || !provenance.bin.is_empty() || !arguments.instance_key.is_empty();
-    statement = claims.put(statement, provenance);
-    if !bound {
-        output.warn(
+    let proves = !arguments.instance_key.is_empty();
+    let unbound = match server.is_stdio() {
+        true if !proves && provenance.bin.is_empty() => Some(
             "nothing binds the manifest to a server over stdio, so clients take it for a copy; \
              leave out --any-executable or add --instance-key",
-        );
+        ),
+        // Over TLS the URL that is dialled is proof enough.
+        false if !proves && !arguments.server.starts_with("https://") => Some(
+            "over plain http nothing proves which server answers, so clients take the manifest for \
+             a copy; add --instance-key, or serve it over https",
+        ),
+        _ => None,
+    };
+    statement = claims.put(statement, provenance);
+    if let Some(unbound) = unbound {
+        output.warn(unbound);
     }
     let refused = |error: String| Failure::usage(error, "etdi sign --help");
     let jws = contents.sign(&statement, &*key).map_err(|error| refused(error.to_string()))?;

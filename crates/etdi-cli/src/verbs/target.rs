@@ -176,7 +176,11 @@ pub fn url(command: &[String]) -> Result<Option<&str>, Failure> {
 /// When it is no name.
 pub fn server_name(name: &str) -> Result<etdi::core::identity::ServerIdentity, Failure> {
     let whole = name.starts_with("stdio:") || name.starts_with("https://");
-    let full = if whole || name.starts_with("http://") { name.to_owned() } else { format!("stdio:{name}") };
+    let full = if whole || name.starts_with("http://") {
+        name.to_owned()
+    } else {
+        format!("stdio:{name}")
+    };
     full.parse().map_err(|_: etdi::core::identity::IdentityError| {
         let message = format!(
             "`{}` names no server: write a package URL such as `pkg:cargo/notes`, the URL of one behind \
