@@ -82,18 +82,20 @@ impl fmt::Debug for Admission {
 }
 
 /// Why a request is not served, as its sender is told.
+///
+/// The answer's body is an error as OAuth writes one, `{"error": …, "error_description": …}`, and none
+/// of the protocol: a client that asks which revision is spoken must not take it for an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refused {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) error: ErrorObject,
+    text: String,
 }
 
 impl Refused {
     /// A refusal with a status, 401 most often, and a text that says what to do.
     pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        let error = ErrorObject::invalid_request(text.into());
-        Self { status, headers: HeaderMap::new(), error }
+        Self { status, headers: HeaderMap::new(), text: text.into() }
     }
 
     /// Adds a header to the answer.
@@ -111,6 +113,21 @@ impl Refused {
     /// The headers that were added.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    pub(crate) fn body(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: &'static str,
+            error_description: &'a str,
+        }
+        let error = match self.status {
+            StatusCode::UNAUTHORIZED => "invalid_token",
+            StatusCode::FORBIDDEN => "insufficient_scope",
+            StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
+            _ => "invalid_request",
+        };
+        serde_json::to_vec(&Body { error, error_description: &self.text }).unwrap_or_default()
     }
 }
 

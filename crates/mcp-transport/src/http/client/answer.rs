@@ -213,7 +213,7 @@ pub(super) fn answer_in(limits: FrameLimits, body: &Bytes, id: &RequestId) -> Op
     let Ok(Message::Response(answer)) = Message::parse(&text) else { return None };
     // An error without an id is about the request that it came back to.
     let ours = answer.id.as_ref().map_or(answer.result.is_err(), |answered| answered == id);
-    ours.then_some(answer)
+    ours.then(|| Answer { id: Some(id.clone()), ..answer })
 }
 
 /// Why there is no answer of the protocol.

@@ -100,7 +100,7 @@ pub(super) async fn pass(
 
 /// The answer to a request that a gate does not let in.
 pub(super) fn told(refused: Refused) -> Answer {
-    let mut answer = body::error(refused.status, None, &refused.error);
+    let mut answer = body::json(refused.status, refused.body());
     answer.headers_mut().extend(refused.headers);
     answer
 }
