@@ -208,7 +208,7 @@ fn input(request: &Request<'_>) -> Result<String, String> {
     let rest = json!({
         "subject": {
             "user": subject.user, "issuer": subject.issuer, "agent": subject.agent,
-            "key": subject.key,
+            "key": subject.key, "scopes": subject.scopes,
         },
         "action": request.action,
         "resource": {

@@ -1,6 +1,7 @@
 //! What an engine is asked.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use mcp_types::{CallToolRequestParams, ClientRequest, Exchange, Principal};
 
@@ -54,6 +55,7 @@ impl<'a> Request<'a> {
             request.subject.user = Some(&principal.subject);
             request.subject.issuer = Some(&principal.issuer);
             request.subject.agent = principal.client.as_deref();
+            request.subject.scopes = Some(&principal.scopes);
         }
         if let Some(found) = extensions.get::<Findings>() {
             request.context.texts = found.texts();
@@ -83,6 +85,8 @@ pub struct Subject<'a> {
     pub agent: Option<&'a str>,
     /// The key that signed the call.
     pub key: Option<KeyId>,
+    /// The scopes of the access token, where the call came with one that was verified.
+    pub scopes: Option<&'a BTreeSet<String>>,
 }
 
 impl Subject<'_> {

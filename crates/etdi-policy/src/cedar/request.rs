@@ -131,6 +131,7 @@ impl Known {
             ("agent", agent.map(Value::new_entity_uid)),
             ("issuer", subject.issuer.map(text)),
             ("key", subject.key.map(|key| text(&key.to_string()))),
+            ("scopes", Some(set(subject.scopes.into_iter().flatten().map(String::as_str)))),
             ("unknown_arguments", Some(set(unknown.iter().map(String::as_str)))),
             ("text_from", Some(servers(&found))),
             ("text_sources", Some(sources(&found))),

@@ -21,6 +21,7 @@ const CIRCUMSTANCES: &str = r#"
       agent?: Agent,
       issuer?: String,
       key?: String,
+      scopes: Set<String>,
       unknown_arguments: Set<String>,
       text_from: Set<String>,
       text_sources: Set<String>,

@@ -41,9 +41,11 @@ fn ask(engine: &CedarEngine, arguments: &str, edit: impl FnOnce(&mut Request<'_>
 }
 
 fn allows(policy: &str, arguments: &str) -> bool {
+    let scopes = std::collections::BTreeSet::from(["money:send".to_owned()]);
     ask(&engine(policy), arguments, |request| {
         request.subject.user = Some("ada");
         request.subject.agent = Some("editor");
+        request.subject.scopes = Some(&scopes);
         request.context.level = Some(SecurityLevel::Strict);
     })
     .allow
@@ -74,6 +76,8 @@ fn policies_see_who_what_and_when() {
         (r#"context.level == "strict" && context.side == "client""#, true),
         (r#"context.depth == 1 && context.chain.isEmpty()"#, true),
         (r#"context has key"#, false),
+        (r#"context.scopes.contains("money:send")"#, true),
+        (r#"context.scopes.contains("money")"#, false),
     ] {
         let policy = format!("permit (principal, action, resource) when {{ {condition} }};");
         assert_eq!(allows(&policy, FEW), expected, "{condition}");
