@@ -64,7 +64,12 @@ pub(crate) fn list(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
-/// A name of a host, with or without `https://` and a slash.
-pub(crate) fn host(domain: &str) -> &str {
-    domain.strip_prefix("https://").unwrap_or(domain).trim_end_matches('/')
+/// The origin of a host that may be written with its scheme and a slash behind; https where it says
+/// none.
+pub(crate) fn origin(domain: &str) -> String {
+    let domain = domain.trim_end_matches('/');
+    match domain.contains("://") {
+        true => domain.to_owned(),
+        false => format!("https://{domain}"),
+    }
 }

@@ -9,6 +9,14 @@ use mcp_client::types::Implementation;
 use mcp_transport::Era;
 use mcp_transport::http::{HttpConnectOptions, HttpConnection, connect_http_with};
 
+/// Issuers of tokens that nobody plays.
+const NOBODY: [(&str, &str); 4] = [
+    ("AUTH0_DOMAIN", "http://127.0.0.1:9"),
+    ("API_AUDIENCE", "https://notes.example"),
+    ("AZURE_TENANT_ID", "aaaabbbb-0000-cccc-1111-dddd2222eeee"),
+    ("AZURE_CLIENT_ID", "00001111-aaaa-2222-bbbb-3333cccc4444"),
+];
+
 /// A program that serves HTTP until this is dropped; its first line on standard error is its URL.
 pub(crate) struct Served {
     pub(crate) url: String,
@@ -19,8 +27,15 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
+        Self::start_with(name, arguments, &[])
+    }
+
+    /// The same, with variables of the environment.
+    pub(crate) fn start_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(super::example(name))
             .args(arguments)
+            .envs(NOBODY)
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -94,7 +94,11 @@ async fn runs(name: &str, words: &str) {
         ends_well(name, &words, folder.path());
     } else if words.iter().any(|word| word == "127.0.0.1:0") {
         let served = Served::start(name, &words.iter().map(String::as_str).collect::<Vec<_>>());
-        if first != "keyed" {
+        if name.starts_with("secure_") {
+            // Nobody is let in without showing something.
+            let call = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            assert!(served.raw(call).starts_with("HTTP/1.1 401"), "{name} {words:?}");
+        } else if first != "keyed" {
             let client = client(&served.url, Era::Modern);
             client.discover().await.unwrap();
             client.service().close().await;

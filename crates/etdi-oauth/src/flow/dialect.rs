@@ -52,7 +52,7 @@ impl RegisteredClient {
         id: impl Into<String>,
         authentication: ClientAuthentication,
     ) -> Self {
-        let issuer = format!("https://{}/", crate::provider::host(domain));
+        let issuer = format!("{}/", crate::provider::origin(domain));
         let audience = Some(audience.into());
         Self::new(issuer, id, authentication).dialect(Dialect { audience, ..Dialect::default() })
     }
@@ -65,8 +65,8 @@ impl RegisteredClient {
         id: impl Into<String>,
         authentication: ClientAuthentication,
     ) -> Self {
-        let domain = crate::provider::host(domain);
-        Self::new(format!("https://{domain}/oauth2/{server}"), id, authentication)
+        let origin = crate::provider::origin(domain);
+        Self::new(format!("{origin}/oauth2/{server}"), id, authentication)
     }
 
     /// The same client, where its issuer wants to be asked otherwise.

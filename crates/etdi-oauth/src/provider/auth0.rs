@@ -8,15 +8,15 @@
 //!
 //! See Auth0, "Access Token Profiles", <https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles>.
 
-use super::{ClaimShape, host, list};
+use super::{ClaimShape, list, origin};
 use crate::{Issuer, Issuers};
 
 /// The tenant at `domain`, such as `example.eu.auth0.com`, for the API with the identifier
 /// `audience`.
 pub fn issuer(domain: &str, audience: impl Into<String>) -> Issuers {
-    let domain = host(domain);
-    Issuer::new(format!("https://{domain}/"), audience)
-        .jwks_uri(format!("https://{domain}/.well-known/jwks.json"))
+    let domain = origin(domain);
+    Issuer::new(format!("{domain}/"), audience)
+        .jwks_uri(format!("{domain}/.well-known/jwks.json"))
         .shape(shape())
         .into()
 }

@@ -14,16 +14,16 @@
 
 use std::collections::BTreeSet;
 
-use super::{ClaimShape, host, list};
+use super::{ClaimShape, list, origin};
 use crate::{Issuer, Issuers};
 
 /// Where a tenant logs in, and the issuer of its version 1 tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cloud {
-    /// The host that serves keys and is the issuer of version 2.
+    /// The origin that serves keys and is the issuer of version 2.
     pub authority: String,
-    /// The host that is the issuer of version 1.
+    /// The origin that is the issuer of version 1.
     pub version_1: String,
 }
 
@@ -37,7 +37,7 @@ impl Default for Cloud {
 impl Cloud {
     /// A cloud of its own, such as that of a government.
     pub fn new(authority: &str, version_1: &str) -> Self {
-        Self { authority: host(authority).to_owned(), version_1: host(version_1).to_owned() }
+        Self { authority: origin(authority), version_1: origin(version_1) }
     }
 }
 
@@ -94,13 +94,10 @@ fn both(tenant: &str, application: &str, cloud: &Cloud) -> [Issuer; 2] {
     };
     [
         of(
-            format!("https://{authority}/{tenant}/v2.0"),
-            format!("https://{authority}/{tenant}/discovery/v2.0/keys"),
+            format!("{authority}/{tenant}/v2.0"),
+            format!("{authority}/{tenant}/discovery/v2.0/keys"),
         ),
-        of(
-            format!("https://{version_1}/{tenant}/"),
-            format!("https://{authority}/{tenant}/discovery/keys"),
-        ),
+        of(format!("{version_1}/{tenant}/"), format!("{authority}/{tenant}/discovery/keys")),
     ]
 }
 

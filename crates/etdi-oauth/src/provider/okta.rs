@@ -8,13 +8,13 @@
 //!
 //! See Okta, "Access tokens", <https://developer.okta.com/docs/api/openapi/okta-oauth/guides/overview/>.
 
-use super::{ClaimShape, host, list};
+use super::{ClaimShape, list, origin};
 use crate::{Issuer, Issuers};
 
 /// The custom authorization server `server` (`default` in most organisations) at `domain`, such as
 /// `example.okta.com`, for the audience that is written in its settings.
 pub fn issuer(domain: &str, server: &str, audience: impl Into<String>) -> Issuers {
-    let issuer = format!("https://{}/oauth2/{server}", host(domain));
+    let issuer = format!("{}/oauth2/{server}", origin(domain));
     let keys = format!("{issuer}/v1/keys");
     Issuer::new(issuer, audience).jwks_uri(keys).shape(shape()).into()
 }
