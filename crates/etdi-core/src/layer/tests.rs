@@ -532,9 +532,29 @@ fn what_a_server_no_longer_lists_is_not_kept_for_ever() {
         client.list();
         assert!(client.layer.review(&format!("t{turn}")).is_some());
     }
-    let kept = client.layer.reviews().len();
-    assert!(kept <= 10, "{kept}");
+    let kept = client.layer.kept();
     // The oldest makes room, not everything at once.
-    assert!(kept >= 9, "{kept}");
-    assert!(client.layer.review("t58").is_some());
+    assert!((9..=10).contains(&kept.len()) && kept.iter().any(|name| name == "t58"), "{kept:?}");
+    // What is offered is what was listed last.
+    let offered: Vec<_> = client.layer.reviews();
+    assert!(offered.len() == 1 && offered[0].name() == "t59");
+    assert!(client.layer.review("t58").is_none());
+}
+
+/// A host that shows what there is shows what there is now, on however many pages.
+#[test]
+fn what_is_offered_is_what_was_listed_last() {
+    let world = World::new(["a", "b", "c"].map(|name| tool(name, None)));
+    world.server.0.lock().unwrap().page = 2;
+    let mut client = world.connect(Policy::basic(), world.server.clone());
+    let offered = |client: &Client<_>| -> Vec<String> {
+        client.layer.reviews().iter().map(|one| one.name().to_owned()).collect()
+    };
+    client.list();
+    client.call("a").unwrap();
+    assert_eq!(offered(&client), ["a", "b", "c"], "the pages after it were not asked for");
+    world.server.set(["a", "c"].map(|name| tool(name, None)));
+    client.list();
+    assert_eq!(offered(&client), ["a", "c"]);
+    assert!(client.layer.review("b").is_none());
 }

@@ -140,6 +140,10 @@ struct State {
     /// cursor: a server chooses how long that is, and how many names follow it. Names for which
     /// there is no room are refused, since nobody could tell whether they stood there before.
     pages: HashMap<String, Option<Digest>>,
+    /// The number of the listing that is under way, and of the last that came to its end: what was
+    /// seen before that is not offered any more.
+    listing: u64,
+    listed: u64,
     /// What is remembered of the server, and the generation of the store in which it was.
     memory: Option<(u64, Option<Arc<ServerMemory>>)>,
     /// What was last wrong with the manifest.
@@ -156,6 +160,8 @@ struct Entry {
     review: Arc<Review>,
     generation: u64,
     checked_at: UnixTime,
+    /// The listing in which it stood last.
+    listing: u64,
 }
 
 /// The most tools of one server.
@@ -165,6 +171,11 @@ const MAX_TOOLS: usize = 65_536;
 const MAX_KEPT: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
 impl State {
+    /// What stands in the last listing under a name.
+    fn listed(&self, name: &str) -> Option<&Entry> {
+        self.tools.get(name).filter(|entry| entry.listing >= self.listed)
+    }
+
     fn keep(&mut self, name: String, entry: Entry) {
         let size = name.len() + entry.listed.get().len();
         self.forget(&name);
@@ -311,7 +322,8 @@ impl VerifyLayer {
     /// What became of each tool that was listed last, by name.
     pub fn reviews(&self) -> Vec<Arc<Review>> {
         let state = self.0.state();
-        let mut reviews: Vec<_> = state.tools.values().map(|entry| entry.review.clone()).collect();
+        let listed = state.tools.values().filter(|entry| entry.listing >= state.listed);
+        let mut reviews: Vec<_> = listed.map(|entry| entry.review.clone()).collect();
         reviews.sort_by(|left, right| left.name().cmp(right.name()));
         reviews
     }
@@ -323,9 +335,15 @@ impl VerifyLayer {
         reviews
     }
 
-    /// What became of one tool.
+    /// What became of one tool; `None` also of one that the server listed before, and no more.
     pub fn review(&self, tool: &str) -> Option<Arc<Review>> {
-        self.0.state().tools.get(tool).map(|entry| entry.review.clone())
+        self.0.state().listed(tool).map(|entry| entry.review.clone())
+    }
+
+    /// The tools that are remembered, listed or not.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> Vec<String> {
+        self.0.state().tools.iter().map(|(name, _)| name.clone()).collect()
     }
 
     fn with(self, change: impl FnOnce(&mut Verifying)) -> Self {

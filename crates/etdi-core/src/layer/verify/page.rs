@@ -177,6 +177,10 @@ impl Verifying {
             reviews.push(review);
         }
         self.keep_bad(page, checked_at);
+        if page.next_cursor.is_none() {
+            let mut state = self.state();
+            state.listed = state.listing;
+        }
         Ok(reviews)
     }
 
@@ -241,6 +245,7 @@ impl Verifying {
         let mut state = self.state();
         if cursor.is_none() {
             state.pages.clear();
+            state.listing = state.listing.saturating_add(1);
         }
         let room = MAX_TOOLS.saturating_sub(state.pages.len());
         let mut added = 0;
@@ -365,6 +370,7 @@ impl Verifying {
             review: review.clone(),
             generation,
             checked_at,
+            listing: state.listing,
         };
         state.keep(listed.name.clone(), entry);
     }
@@ -387,6 +393,7 @@ impl Verifying {
                 review,
                 generation: 0,
                 checked_at: now,
+                listing: self.state().listing,
             };
             self.state().keep(name, entry);
         }
