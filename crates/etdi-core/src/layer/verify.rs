@@ -1,6 +1,5 @@
 //! The client's side: only what was verified as the policy wants, and approved, is seen and called.
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -14,15 +13,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{Clock, Pages, ask};
-use crate::approval::{
-    Approvals, Approved, Granted, Pin, Reason, ServerMemory, Standing, StoreError,
-};
+use crate::approval::{Approvals, Approved, Granted, Pin, Reason, StoreError};
 use crate::audit::{self, AuditError, Auditor};
 use crate::binding::{Challenge, Possession};
-use crate::bounded::Bounded;
 use crate::chain::Frame;
-use crate::definition::{RawTool, ToolDefinition};
-use crate::digest::Digest;
+use crate::definition::ToolDefinition;
 use crate::event::{Event, EventKind, Events, Severity};
 use crate::flow::{FlowTracker, Passage};
 use crate::level::{KeyTrust, Rules};
@@ -40,12 +35,13 @@ mod manifest;
 mod page;
 mod review;
 mod signed;
+mod state;
 mod tell;
 
 pub use capability::PeerCapability;
-use feature::MAX_FEATURES;
 pub use feature::{FeatureKind, FeatureReview, FeatureStanding};
 pub use review::{Review, ReviewOutcome};
+use state::{Entry, MAX_TOOLS, State};
 
 /// Lets a host see and call only what it approved, from the server that it approved.
 ///
@@ -112,99 +108,6 @@ pub enum WriteOlder {
 
 /// Gives the key that signs calls.
 type CallerKey = Arc<dyn Fn() -> Result<Arc<dyn Signer>, SignError> + Send + Sync>;
-
-#[derive(Default)]
-struct State {
-    greeted: bool,
-    challenge: Option<Challenge>,
-    answer: Option<RawText>,
-    possession: Option<Possession>,
-    /// Why the server's answer to the challenge does not count.
-    possession_error: Option<VerifyError>,
-    tools: Bounded<String, Entry, MAX_TOOLS>,
-    /// The nonce that the server wanted to see last.
-    nonce: Option<String>,
-    /// Calls that wait for answers, by the digest of their state, with their statements so far.
-    waiting: VecDeque<(Digest, Vec<String>)>,
-    /// What the server says of ETDI.
-    capability: PeerCapability,
-    /// Whether the server says that it gives receipts.
-    gives_receipts: bool,
-    /// Whether it says that it takes signed calls alone.
-    wants_signed: bool,
-    /// Whether it says that it takes calls that are signed as the Python SDK's README says.
-    takes_older: bool,
-    /// The bytes of names and texts in `tools`.
-    kept: usize,
-    /// The page on which a name stood, in the listing that is under way, by the digest of its
-    /// cursor: a server chooses how long that is, and how many names follow it. Names for which
-    /// there is no room are refused, since nobody could tell whether they stood there before.
-    pages: HashMap<String, Option<Digest>>,
-    /// The number of the listing that is under way, and of the last that came to its end: what was
-    /// seen before that is not offered any more.
-    listing: u64,
-    listed: u64,
-    /// What is remembered of the server, and the generation of the store in which it was.
-    memory: Option<(u64, Option<Arc<ServerMemory>>)>,
-    /// What was last wrong with the manifest.
-    alarmed: Option<VerifyError>,
-    features: Bounded<(FeatureKind, String), Arc<FeatureReview>, MAX_FEATURES>,
-}
-
-/// A tool as it was last listed, and what became of it.
-#[derive(Clone)]
-struct Entry {
-    listed: RawText,
-    raw: Option<RawTool>,
-    standing: Standing,
-    review: Arc<Review>,
-    generation: u64,
-    checked_at: UnixTime,
-    /// The listing in which it stood last.
-    listing: u64,
-}
-
-/// The most tools of one server.
-const MAX_TOOLS: usize = 65_536;
-
-/// The most bytes of names and texts of one server; a hostile one lists others each time.
-const MAX_KEPT: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
-
-impl State {
-    /// What stands in the last listing under a name.
-    fn listed(&self, name: &str) -> Option<&Entry> {
-        self.tools.get(name).filter(|entry| entry.listing >= self.listed)
-    }
-
-    fn keep(&mut self, name: String, entry: Entry) {
-        let size = name.len() + entry.listed.get().len();
-        self.forget(&name);
-        while self.kept.saturating_add(size) > MAX_KEPT
-            && let Some((name, oldest)) = self.tools.pop_unused()
-        {
-            self.no_longer(&name, &oldest);
-        }
-        self.kept = self.kept.saturating_add(size);
-        if let Some((name, oldest)) = self.tools.insert(name, entry) {
-            self.no_longer(&name, &oldest);
-        }
-    }
-
-    fn forget(&mut self, name: &str) {
-        if let Some(old) = self.tools.remove(name) {
-            self.no_longer(name, &old);
-        }
-    }
-
-    fn no_longer(&mut self, name: &str, old: &Entry) {
-        self.kept = self.kept.saturating_sub(name.len() + old.listed.get().len());
-    }
-
-    fn forget_all(&mut self) {
-        self.tools.clear();
-        self.kept = 0;
-    }
-}
 
 /// About which tools a person is asked now.
 #[derive(Clone, Copy)]
