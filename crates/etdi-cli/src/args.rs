@@ -7,11 +7,13 @@ use etdi_core::level::SecurityLevel;
 
 mod approvals;
 mod audit;
+mod auth;
 mod keys;
 mod policy;
 
 pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ExportFormat};
+pub use auth::{AuthCommand, ServeArguments};
 pub use keys::{KeyAlgorithm, KeySource, KeysCommand, RevokeArguments, RotateArguments};
 pub use policy::{Described, PolicyCommand};
 
@@ -62,6 +64,9 @@ pub enum Command {
     /// Check the audit trail, look into it, and hand it on.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Run an authorization server of your own.
+    #[command(subcommand)]
+    Auth(AuthCommand),
     /// Check policies in Cedar against a server's tools, and try them.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -86,6 +91,7 @@ impl Command {
             Self::Approve(_) => "approve",
             Self::Approvals(command) => command.name(),
             Self::Audit(command) => command.name(),
+            Self::Auth(command) => command.name(),
             Self::Policy(command) => command.name(),
             Self::DemoServer(_) => "demo server",
         }

@@ -93,6 +93,7 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::Approve(arguments) => verbs::approve::approve(arguments, &home, output),
         Command::Approvals(command) => verbs::approvals::run(command, &home, output),
         Command::Audit(command) => verbs::audit::run(command, &home),
+        Command::Auth(command) => verbs::auth::run(command, output),
         Command::Policy(command) => verbs::policy::run(command, output),
         Command::Demo(arguments) => demo::run(arguments, output),
         Command::DemoServer(_) => Err(Failure::usage("a server of the demo serves", "etdi demo")),

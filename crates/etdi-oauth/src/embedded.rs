@@ -75,7 +75,7 @@ pub use server::{
 };
 pub use settings::{Settings, SettingsError};
 pub use state::Embedded;
-pub use store::{Kind, MOST_BYTES, MemoryStore, RedbStore, Store, check_store};
+pub use store::{Kind, MOST_BYTES, MemoryStore, Records, RedbStore, Store, check_store};
 
 #[cfg(test)]
 mod tests;

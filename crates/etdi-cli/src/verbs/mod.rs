@@ -3,6 +3,7 @@
 pub mod approvals;
 pub mod approve;
 pub mod audit;
+pub mod auth;
 pub mod call;
 pub mod claims;
 pub mod ended;

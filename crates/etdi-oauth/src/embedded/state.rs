@@ -119,7 +119,7 @@ impl Embedded {
             seal: Seal::new(&secret.ok_or_else(damaged)?),
             clients: BTreeMap::new(),
             documents: None,
-            login: Arc::new(DevelopmentLogin::default()),
+            login: Arc::new(DevelopmentLogin),
         })
     }
 

@@ -55,6 +55,9 @@ impl Kind {
 /// The most bytes of one record.
 pub const MOST_BYTES: usize = 64 << 10;
 
+/// Records by their names.
+pub type Records = Vec<(String, Vec<u8>)>;
+
 /// Records by kind and name, each until a point in time.
 ///
 /// A record whose time has come is not there. Records are bounded in number by [`Kind::most`]: where
@@ -115,11 +118,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// When the store cannot be read.
-    fn list(
-        &self,
-        kind: Kind,
-        now: UnixTime,
-    ) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>, ServerError>>;
+    fn list(&self, kind: Kind, now: UnixTime) -> BoxFuture<'_, Result<Records, ServerError>>;
 }
 
 /// A store that ends with the process.
@@ -230,11 +229,7 @@ impl Store for MemoryStore {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        now: UnixTime,
-    ) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>, ServerError>> {
+    fn list(&self, kind: Kind, now: UnixTime) -> BoxFuture<'_, Result<Records, ServerError>> {
         let all = self.at(kind, |shelf| {
             shelf.sweep(now);
             let all = shelf.records.iter();

@@ -8,7 +8,7 @@ use ::redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, 
 use etdi_core::time::UnixTime;
 use mcp_types::BoxFuture;
 
-use super::{Kind, MOST_BYTES, Store};
+use super::{Kind, MOST_BYTES, Records, Store};
 use crate::embedded::server::ServerError;
 
 /// A [`Store`] in one file: keys, clients, grants and what was used survive the end of the process.
@@ -138,11 +138,7 @@ impl Store for RedbStore {
         self.write(move |tables| tables.take(kind, &name))
     }
 
-    fn list(
-        &self,
-        kind: Kind,
-        now: UnixTime,
-    ) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>, ServerError>> {
+    fn list(&self, kind: Kind, now: UnixTime) -> BoxFuture<'_, Result<Records, ServerError>> {
         self.run(move |database| {
             let transaction = database.begin_read().map_err(broken)?;
             let records = transaction.open_table(RECORDS).map_err(broken)?;

@@ -1,0 +1,58 @@
+//! The arguments of `etdi auth`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Commands on OAuth.
+#[derive(Debug, Subcommand)]
+pub enum AuthCommand {
+    /// Run an authorization server on this computer, for development and tests.
+    Serve(ServeArguments),
+}
+
+/// Options of `etdi auth serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// The port to listen on, at 127.0.0.1; 0 for any that is free.
+    #[arg(long, value_name = "PORT", default_value_t = 9000)]
+    pub port: u16,
+    /// The issuer, as tokens name it; `http://127.0.0.1:PORT` without it. It has to be a URL of this
+    /// computer, because users are believed who they say they are.
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<String>,
+    /// A server that tokens are issued for, by the URL that its metadata names.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000/mcp")]
+    pub resource: Vec<String>,
+    /// A scope that there is.
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Vec<String>,
+    /// A scope that there is, and that is granted when none is asked for.
+    #[arg(long, value_name = "SCOPE")]
+    pub default_scope: Vec<String>,
+    /// Where keys, clients and grants are kept; without it they end with the process.
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// A client, as `ID=REDIRECT-URI`, or `ID` alone for one that acts in its own name. Give it again
+    /// for another redirect URI.
+    #[arg(long, value_name = "ID=URI")]
+    pub client: Vec<String>,
+    /// The file with the secret of a client, as `ID=FILE`.
+    #[arg(long, value_name = "ID=FILE")]
+    pub secret: Vec<String>,
+    /// Let clients register themselves.
+    #[arg(long)]
+    pub registration: bool,
+    /// Bind every token to a key of its client (DPoP).
+    #[arg(long)]
+    pub dpop: bool,
+}
+
+impl AuthCommand {
+    /// The name in the envelope.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Serve(_) => "auth serve",
+        }
+    }
+}

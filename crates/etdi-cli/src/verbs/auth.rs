@@ -1,0 +1,215 @@
+//! `etdi auth serve`: an authorization server on this computer.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use etdi::core::change::visible;
+use etdi::system_time;
+use etdi_oauth::embedded::{
+    AuthorizationRoutes, Client, Embedded, MemoryStore, RedbStore, Settings, Store, listen,
+};
+use etdi_oauth::{GuardedFetch, Rules};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::args::{AuthCommand, ServeArguments};
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, Report};
+use crate::verbs::target::{block_on, shown_path};
+
+const NEXT: &str = "etdi auth serve --help";
+
+/// Runs one of them.
+///
+/// # Errors
+///
+/// When what was given cannot be used, or nothing can listen there.
+pub fn run(command: &AuthCommand, output: Output) -> Result<Report, Failure> {
+    match command {
+        AuthCommand::Serve(arguments) => block_on(serve(arguments, output)),
+    }
+}
+
+async fn serve(arguments: &ServeArguments, output: Output) -> Result<Report, Failure> {
+    let clients = clients(arguments)?;
+    let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await;
+    let listener = listener.map_err(|error| {
+        let message = format!("nothing can listen on port {}: {error}", arguments.port);
+        Failure::new(Exit::Unreachable, message, "etdi auth serve --port 0")
+    })?;
+    let address = listener.local_addr().map_err(|error| wrong(&error))?;
+    let settings = settings(arguments, address.port())?;
+    let store: Arc<dyn Store> = match &arguments.state {
+        Some(path) => Arc::new(RedbStore::open(path).map_err(|error| {
+            let message = format!("`{}` cannot be used: {error}", shown_path(path));
+            Failure::usage(message, NEXT)
+        })?),
+        None => Arc::new(MemoryStore::new()),
+    };
+    let server = Embedded::open(store, &settings, system_time()).await.map_err(|e| wrong(&e))?;
+    let mut rules = Rules::default();
+    // The document is where its URL says, and nowhere else.
+    rules.redirects = 0;
+    let fetch = Arc::new(GuardedFetch::new(rules));
+    let server = server.documents(fetch.clone());
+    let names: Vec<String> = clients.keys().cloned().collect();
+    let server = clients.into_values().fold(server, Embedded::client);
+    let started = started(&settings, &names, arguments.state.as_deref());
+    let routes = AuthorizationRoutes::new(Arc::new(server), settings).map_err(|e| wrong(&e))?;
+    let routes = routes.client_keys(fetch);
+    output.finish("auth serve", Ok(started));
+    listen(routes, listener, std::future::pending()).await.map_err(|error| wrong(&error))?;
+    Ok(Report::new(json!({}), ""))
+}
+
+fn settings(arguments: &ServeArguments, port: u16) -> Result<Settings, Failure> {
+    let own = format!("http://127.0.0.1:{port}");
+    let issuer = arguments.issuer.as_deref().unwrap_or(&own);
+    let mut settings =
+        Settings::new(issuer, arguments.resource.iter().cloned()).map_err(|e| wrong(&e))?;
+    // Plain HTTP is for loopback alone, so this is the same question.
+    if !issuer.starts_with("http://") {
+        let message = "users are believed who they say they are, so the issuer must be a URL of this \
+                       computer: http://127.0.0.1 or http://localhost";
+        return Err(Failure::new(Exit::Refused, message, NEXT));
+    }
+    settings.scopes.clone_from(&arguments.scope);
+    for scope in &arguments.default_scope {
+        if !settings.scopes.contains(scope) {
+            settings.scopes.push(scope.clone());
+        }
+    }
+    settings.default_scopes.clone_from(&arguments.default_scope);
+    settings.registration = arguments.registration;
+    settings.dpop_required = arguments.dpop;
+    // Whoever looks at the port may have given it another name of this computer.
+    settings.hosts = vec![format!("127.0.0.1:{port}"), format!("localhost:{port}")];
+    settings.check().map_err(|error| wrong(&error))?;
+    Ok(settings)
+}
+
+fn clients(arguments: &ServeArguments) -> Result<BTreeMap<String, Client>, Failure> {
+    let mut redirects: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for given in &arguments.client {
+        match given.split_once('=') {
+            Some((id, uri)) => redirects.entry(id).or_default().push(uri),
+            None => drop(redirects.entry(given).or_default()),
+        }
+    }
+    let mut secrets = BTreeMap::new();
+    for given in &arguments.secret {
+        let (id, path) = given
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("`{}` is not ID=FILE", visible(given)), NEXT))?;
+        if !redirects.contains_key(id) {
+            let message = format!("there is no client `{}` to have a secret", visible(id));
+            return Err(Failure::usage(message, NEXT));
+        }
+        let secret = std::fs::read_to_string(path).map_err(|error| {
+            let path = shown_path(Path::new(path));
+            Failure::usage(format!("the secret in `{path}` cannot be read: {error}"), NEXT)
+        })?;
+        secrets.insert(id, secret);
+    }
+    let mut clients = BTreeMap::new();
+    for (id, redirects) in redirects {
+        let client = match secrets.get(id) {
+            Some(secret) => {
+                Client::with_secret(id, secret.trim_end_matches(['\r', '\n']), redirects)
+            }
+            None => Client::public(id, redirects),
+        };
+        let client = client
+            .map_err(|error| Failure::usage(format!("client `{}`: {error}", visible(id)), NEXT))?;
+        clients.insert(id.to_owned(), client);
+    }
+    Ok(clients)
+}
+
+/// What a person needs to know to use it.
+fn started(settings: &Settings, clients: &[String], state: Option<&Path>) -> Report {
+    let issuer = settings.issuer();
+    let (origin, path) = match issuer.match_indices('/').nth(2) {
+        Some((at, _)) => issuer.split_at(at),
+        None => (issuer, ""),
+    };
+    let metadata = format!("{origin}/.well-known/oauth-authorization-server{path}");
+    let mut known: Vec<&str> = clients.iter().map(String::as_str).collect();
+    known.push("those with a metadata document");
+    if settings.registration {
+        known.push("those that register themselves");
+    }
+    let kept = match state {
+        Some(path) => format!("in {}", shown_path(path)),
+        None => "in memory, gone with this process".to_owned(),
+    };
+    let text = format!(
+        "authorization server at {issuer}\n  metadata   {metadata}\n  resources  {}\n  scopes     \
+         {}\n  clients    {}\n  state      {kept}\nWhoever opens its page may log in under any name: \
+         it is for this computer alone. End it with Ctrl-C.",
+        settings.resources.join(", "),
+        if settings.scopes.is_empty() { "none".to_owned() } else { settings.scopes.join(" ") },
+        known.join(", "),
+    );
+    let data = json!({
+        "issuer": issuer, "metadata": metadata, "resources": settings.resources,
+        "scopes": settings.scopes, "clients": clients, "registration": settings.registration,
+        "state": state,
+    });
+    Report::new(data, text)
+}
+
+fn wrong(error: &dyn std::error::Error) -> Failure {
+    Failure::usage(error.to_string(), NEXT)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{clients, settings};
+    use crate::args::{Arguments, AuthCommand, Command, ServeArguments};
+    use crate::exit::Exit;
+
+    fn given(line: &str) -> ServeArguments {
+        let words = ["etdi", "auth", "serve"].into_iter().chain(line.split_whitespace());
+        match Arguments::parse_from(words).command {
+            Command::Auth(AuthCommand::Serve(arguments)) => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn users_that_nobody_checks_stay_on_this_computer() {
+        for issuer in ["https://auth.example", "http://auth.example", "http://10.0.0.1:9000"] {
+            assert!(settings(&given(&format!("--issuer {issuer}")), 9000).is_err(), "{issuer}");
+        }
+        let refused = settings(&given("--issuer https://auth.example"), 9000).unwrap_err();
+        assert_eq!(refused.exit, Exit::Refused);
+        let local = settings(&given("--default-scope read --scope write"), 1234).unwrap();
+        assert_eq!(
+            (local.issuer(), &local.scopes[..]),
+            ("http://127.0.0.1:1234", &["write".to_owned(), "read".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn clients_are_read_from_the_command_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "correct horse battery\n").unwrap();
+        let line = format!(
+            "--client app=http://127.0.0.1/a --client app=http://127.0.0.1/b --client job --secret job={}",
+            secret.display()
+        );
+        let known = clients(&given(&line)).unwrap();
+        assert_eq!(known["app"].redirect_uris.len(), 2);
+        assert!(known["job"].is_confidential() && !known["app"].is_confidential());
+        for bad in ["--client job", "--client a=http://a.example", "--secret x=y", "--secret x"] {
+            assert!(clients(&given(bad)).is_err(), "{bad}");
+        }
+        std::fs::write(&secret, "short").unwrap();
+        assert!(clients(&given(&line)).is_err());
+    }
+}
