@@ -1,5 +1,6 @@
 //! `cargo xtask conformance`: the official suite against `examples/everything` and
-//! `examples/conformance_client`, both roles, both revisions that it scores.
+//! `examples/conformance_client`, both roles, both revisions that it scores; and against
+//! `etdi auth serve`, as an authorization server.
 //!
 //! Judged by a stricter rule than the suite's own ([`judge`]). `tests/conformance/baseline.txt` names
 //! the scenarios that may fail, each with its reason, and is exact: a scenario that fails without
@@ -17,14 +18,19 @@ use judge::Verdict;
 use crate::process::{Listening, finish};
 use crate::tools::install_node;
 
+mod authorization;
 mod judge;
 
+const ROLES: [&str; 2] = ["server", "client"];
 const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 
 /// The limit of the suite for one scenario.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs all four parts, or those whose name, such as `server 2026-07-28`, contains `only`.
+/// The part that no revision scores, because an authorization server is nobody's end of the protocol.
+const AUTHORIZATION: &str = "authorization server";
+
+/// Runs all five parts, or those whose name, such as `server 2026-07-28`, contains `only`.
 ///
 /// # Errors
 ///
@@ -48,19 +54,23 @@ pub(crate) fn run(root: &Path, only: &str) -> Result<(), String> {
         examples: target.join("release/examples"),
         results: cache.join("results"),
     };
-    println!("conformance: building both programs in release");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let ends = ["--example", "everything", "--example", "conformance_client"];
-    let mut build = Command::new(&cargo);
-    build.current_dir(root).args(["build", "--release", "--quiet", "-p", "examples"]).args(ends);
-    finish(&mut build)?;
+    println!("conformance: building the programs in release");
+    let ends = ["-p", "examples", "--example", "everything", "--example", "conformance_client"];
+    let of_revisions =
+        |role: &str| REVISIONS.iter().any(|one| format!("{role} {one}").contains(only));
+    if ROLES.iter().any(|role| of_revisions(role)) {
+        build(root, &ends)?;
+    }
+    if AUTHORIZATION.contains(only) {
+        build(root, &["-p", "etdi-cli", "--bin", "etdi"])?;
+    }
 
     let baseline = fs::read_to_string(root.join("tests/conformance/baseline.txt"))
         .map_err(|error| format!("cannot read tests/conformance/baseline.txt: {error}"))?;
     let mut baseline = read_baseline(&baseline)?;
     let mut wrong = Vec::new();
     let mut all = (0, 0);
-    for role in ["server", "client"] {
+    for role in ROLES {
         for revision in REVISIONS {
             let part = format!("{role} {revision}");
             let expected = baseline.remove(&part).unwrap_or_default();
@@ -74,9 +84,23 @@ pub(crate) fn run(root: &Path, only: &str) -> Result<(), String> {
             report(&part, &verdicts, &expected, started.elapsed(), &mut wrong);
         }
     }
+    let expected = baseline.remove(AUTHORIZATION).unwrap_or_default();
+    if AUTHORIZATION.contains(only) {
+        let started = Instant::now();
+        let verdicts = authorization::run(&suite, &target.join("release/etdi"))?;
+        all.0 += verdicts.iter().filter(|verdict| verdict.passed()).count();
+        all.1 += verdicts.len();
+        report(AUTHORIZATION, &verdicts, &expected, started.elapsed(), &mut wrong);
+    }
     wrong.extend(baseline.keys().map(|part| format!("baseline.txt: there is no part `{part}`")));
     println!("conformance: {} of {} scenarios pass by the strict rule", all.0, all.1);
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+fn build(root: &Path, what: &[&str]) -> Result<(), String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(&cargo);
+    finish(build.current_dir(root).args(["build", "--release", "--quiet"]).args(what))
 }
 
 /// Prints one part and adds what differs from the baseline.

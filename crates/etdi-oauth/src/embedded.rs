@@ -42,6 +42,7 @@ mod authenticate;
 mod authorize;
 mod bucket;
 mod client;
+mod contract;
 mod documents;
 mod dpop;
 mod form;
@@ -63,10 +64,11 @@ mod store;
 mod token;
 
 pub use client::{Authentication, Client, ClientError, GrantType, Source};
+pub use contract::check_server;
 pub use form::Form;
 pub use keys::Rotation;
 pub use listen::listen;
-pub use login::{DevelopmentLogin, Login};
+pub use login::{DevelopmentLogin, Login, PasswordError, Passwords};
 pub use refusal::Refusal;
 pub use routes::{Answer, AuthorizationRoutes};
 pub use server::{

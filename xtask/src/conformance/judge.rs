@@ -76,7 +76,8 @@ fn required(list: &str, role: &str) -> Vec<(String, bool)> {
     found
 }
 
-fn judge(role: &str, scenario: &str, results: &Path) -> Vec<String> {
+/// Why a scenario is not passed; empty when it is.
+pub(super) fn judge(role: &str, scenario: &str, results: &Path) -> Vec<String> {
     let Some(checks) = checks(role, scenario, results) else {
         return vec!["the suite wrote no result".into()];
     };
@@ -121,7 +122,11 @@ fn checks(role: &str, scenario: &str, results: &Path) -> Option<Vec<Value>> {
         Some((folder, name)) => (results.join(folder), name),
         None => (results.to_owned(), scenario),
     };
-    let name = if role == "server" { format!("server-{name}-2") } else { format!("{name}-2") };
+    let name = match role {
+        "server" => format!("server-{name}-2"),
+        "authorization" => format!("authorization-server-{name}-2"),
+        _ => format!("{name}-2"),
+    };
     let found = fs::read_dir(folder).ok()?.filter_map(Result::ok).find(|entry| {
         let this = entry.file_name();
         let rest = this.to_str().and_then(|this| this.strip_prefix(&name));

@@ -13,7 +13,8 @@ use super::form::Form;
 /// [`AuthorizationRoutes`](super::AuthorizationRoutes) check what OAuth says: who the client is, where
 /// it is sent back to, PKCE, scopes, resources, proofs and what was used before. An implementation
 /// decides what there is: [`Embedded`](super::Embedded) keeps it in a [`Store`](super::Store) and asks
-/// users on a page of its own. Object safe.
+/// users on a page of its own. Object safe; [`check_server`](super::check_server) holds an implementation
+/// to what is said here.
 pub trait AuthorizationServer: Send + Sync {
     /// The client of an id.
     ///

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use etdi_core::time::UnixTime;
 use http::StatusCode;
+use mcp_types::BoxFuture;
 use serde_json::json;
 
 use super::world::*;
 use crate::embedded::seal::sha256;
-use crate::embedded::{Kind, MemoryStore};
+use crate::embedded::{Kind, MemoryStore, Records, ServerError, Store};
 
 /// What a good request becomes with one parameter otherwise, and its refusal.
 async fn redeemed_with(name: &'static str, value: &'static str) -> (String, String) {
@@ -89,16 +91,87 @@ async fn a_code_that_is_used_twice_ends_what_came_of_it() {
     told!(world.refresh("app", &refresh).await.error(), "invalid_grant", "taken back");
 }
 
+/// Whoever has a code and not its verifier shows that it was stolen, too.
 #[tokio::test]
-async fn a_code_that_is_redeemed_twice_at_once() {
+async fn a_used_code_ends_its_grant_whatever_comes_with_it() {
     let world = World::new().await;
+    for (name, value) in [("code_verifier", ""), ("client_id", "other"), ("resource", "x")] {
+        let code = world.code("app").await;
+        let access = world.redeem("app", &code).await.get("access_token");
+        let form = redeeming("app", &code);
+        told!(world.token(&but(&form, name, value)).await.error(), "invalid_grant", "used before");
+        assert!(!world.is_active(&access).await, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_shown_twice_at_once() {
+    let world = World::with(Arc::new(Slow::default()), |_| ()).await;
     let code = world.code("app").await;
     let both = tokio::join!(world.redeem("app", &code), world.redeem("app", &code));
-    let good = [&both.0, &both.1].into_iter().filter(|said| said.status.is_success());
-    let good: Vec<_> = good.map(|said| said.get("access_token")).collect();
-    assert!(good.len() <= 1);
-    for token in good {
-        assert!(!world.is_active(&token).await, "nobody knows which of the two was the thief");
+    let one_of = |both: (Said, Said)| {
+        let (good, bad) = if both.0.status.is_success() { both } else { (both.1, both.0) };
+        told!(bad.error(), "invalid_grant", "used before");
+        good
+    };
+    let access = one_of(both).get("access_token");
+    assert!(!world.is_active(&access).await, "nobody knows which of the two was the thief");
+
+    let (_, refresh) = world.tokens("app").await;
+    let both = tokio::join!(world.refresh("app", &refresh), world.refresh("app", &refresh));
+    let access = one_of(both).get("access_token");
+    assert!(!world.is_active(&access).await);
+}
+
+/// A store that lets others go first, so that who asks at once is answered at once.
+#[derive(Default)]
+struct Slow(MemoryStore);
+
+impl Store for Slow {
+    fn get<'a>(
+        &'a self,
+        kind: Kind,
+        name: &'a str,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ServerError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.0.get(kind, name, now).await
+        })
+    }
+
+    fn insert<'a>(
+        &'a self,
+        kind: Kind,
+        name: &'a str,
+        record: Vec<u8>,
+        until: UnixTime,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<bool, ServerError>> {
+        self.0.insert(kind, name, record, until, now)
+    }
+
+    fn swap<'a>(
+        &'a self,
+        kind: Kind,
+        name: &'a str,
+        before: &'a [u8],
+        record: Vec<u8>,
+        until: UnixTime,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<bool, ServerError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.0.swap(kind, name, before, record, until, now).await
+        })
+    }
+
+    fn remove<'a>(&'a self, kind: Kind, name: &'a str) -> BoxFuture<'a, Result<(), ServerError>> {
+        self.0.remove(kind, name)
+    }
+
+    fn list(&self, kind: Kind, now: UnixTime) -> BoxFuture<'_, Result<Records, ServerError>> {
+        self.0.list(kind, now)
     }
 }
 
@@ -416,9 +489,8 @@ async fn a_flood_of_requests_leaves_nothing_behind() {
         _ = world.redeem("app", "x.y").await;
         _ = world.refresh("app", "x.1.y").await;
     }
-    use crate::embedded::Store;
     for kind in [Kind::Client, Kind::Grant, Kind::Used] {
-        let now = etdi_core::time::UnixTime(START);
+        let now = UnixTime(START);
         assert_eq!(store.list(kind, now).await.unwrap().len(), 0, "{kind:?}");
     }
 }

@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::world::*;
 use crate::embedded::seal::{decode, sha256};
-use crate::embedded::{MemoryStore, RedbStore};
+use crate::embedded::{
+    AuthorizationRoutes, Client, Embedded, MemoryStore, Passwords, RedbStore, Settings,
+    check_server,
+};
 
 fn claims(token: &str) -> (Value, Value) {
     let mut parts = token.split('.').map(|part| decode(part).unwrap());
@@ -279,6 +282,38 @@ async fn a_program_on_the_computer_takes_whatever_port_it_gets() {
     let other = but(&form, "redirect_uri", "http://127.0.0.1:3000/callback");
     assert_eq!(world.token(&other).await.error().0, "invalid_grant");
     assert_eq!(world.token(&but(&form, "redirect_uri", back)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_server_keeps_what_one_promises() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Arc::new(RedbStore::open(folder.path().join("state")).unwrap());
+    for world in [World::new().await, World::with(file, |_| ()).await] {
+        let code = world.code("app").await;
+        let checked = check_server(&*world.server, &code, UnixTime(world.now())).await;
+        assert_eq!(checked, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_user_with_a_password_is_asked_for_it() {
+    let world = World::new().await;
+    let settings = Settings::new(ISSUER, [RESOURCE]).unwrap();
+    let record =
+        "pbkdf2-sha256$1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let users = Passwords::new().user("alice", record).unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let server = Embedded::open(store, &settings, UnixTime(START)).await.unwrap();
+    let server = server.client(Client::public("app", [BACK]).unwrap()).login(Arc::new(users));
+    let routes = AuthorizationRoutes::new(Arc::new(server), settings).unwrap();
+    let world = World { routes: routes.clock(|| UnixTime(START)), ..world };
+    let challenge = sha256(VERIFIER);
+    let asking = world.asking("app", &challenge);
+    let asking = but(&asking, "scope", "");
+    assert!(world.page(&asking).await.text.contains("type=\"password\""));
+    let said = world.answer(&asking, "allow").await;
+    assert_eq!(said.status, StatusCode::OK, "nobody is sent back");
+    assert!(said.text.contains("try again"), "{}", said.text);
 }
 
 #[tokio::test]
