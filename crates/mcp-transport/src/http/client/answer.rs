@@ -268,7 +268,11 @@ pub(super) async fn answer_of(
         false => beginning(body).await,
     };
     let error = match answer_in(limits, &body, id) {
-        Some(answer) if head.status.is_success() || answer.result.is_err() => {
+        // Who wants a login first has not answered, in whatever form it says so.
+        Some(answer)
+            if head.status.is_success()
+                || answer.result.is_err() && head.status != StatusCode::UNAUTHORIZED =>
+        {
             return Ok((head.status, answer));
         }
         _ if head.status.is_success() => match limits.admit(body.clone()) {
