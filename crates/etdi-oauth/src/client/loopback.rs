@@ -7,7 +7,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use mcp_types::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::browser::open_browser;
@@ -221,31 +221,40 @@ impl Listening {
             Arc::new((format!("{}:{}", self.at.host, self.port), self.at.path));
         // Dropped with this future, and all connections with it.
         let mut connections = JoinSet::new();
-        poll_fn(|cx| {
-            loop {
+        loop {
+            let event = poll_fn(|cx| {
                 while let Poll::Ready(Some(answered)) = connections.poll_join_next(cx) {
                     if let Ok(Some(query)) = answered {
-                        return Poll::Ready(Ok(query));
+                        return Poll::Ready(Event::Answered(query));
                     }
                 }
                 if connections.len() >= MOST_CONNECTIONS {
                     return Poll::Pending;
                 }
                 let mut accepted = self.listeners.iter().map(|one| one.poll_accept(cx));
-                let Some(Poll::Ready(accepted)) = accepted.find(Poll::is_ready) else {
-                    return Poll::Pending;
-                };
-                // A connection that ended before it began is nobody's.
-                if let Ok((stream, _)) = accepted {
+                match accepted.find(Poll::is_ready) {
+                    Some(Poll::Ready(accepted)) => Poll::Ready(Event::Accepted(accepted)),
+                    _ => Poll::Pending,
+                }
+            });
+            match event.await {
+                Event::Answered(query) => return Ok(query),
+                Event::Accepted(Ok((stream, _))) => {
                     let (url, place) = (url.clone(), place.clone());
                     connections.spawn(async move {
                         timeout(PATIENCE, serve(stream, &url, &place)).await.ok().flatten()
                     });
                 }
+                // Out of descriptors perhaps, of which some are given back soon.
+                Event::Accepted(Err(_)) => sleep(Duration::from_millis(50)).await,
             }
-        })
-        .await
+        }
     }
+}
+
+enum Event {
+    Answered(String),
+    Accepted(std::io::Result<(TcpStream, SocketAddr)>),
 }
 
 /// Serves one connection; gives the query if it is the answer.
