@@ -317,6 +317,55 @@ fn the_key_may_lie_in_the_keyring() {
     assert!(exit == 6 && said.contains("unlock the keyring"), "{said}");
 }
 
+/// In the home that everybody has, and for programs as well; a keyring that does not work is none.
+#[test]
+fn a_keyring_that_works_is_preferred_where_nobody_chose() {
+    use std::os::unix::fs::PermissionsExt;
+    let user = User::new();
+    let (bin, keyring) = (user.home.path().join("bin"), user.home.path().join("keyring"));
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::write(bin.join("secret-tool"), SECRET_TOOL).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(bin.join("secret-tool"), mode).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let run = |home: &str, program: &str, words: &[&str]| {
+        let mut command = user.command(program);
+        for name in ["ETDI_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"] {
+            command.env_remove(name);
+        }
+        command.env("HOME", user.path(home)).env("PATH", &path).env("KEYRING", &keyring);
+        let output = command.args(words).output().unwrap();
+        let (said, errors) = (output.stdout, String::from_utf8(output.stderr).unwrap());
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap() + &errors)
+    };
+    let approve = with_weather(&["approve", "--yes"]);
+    let call = with_weather(&["call", "weather_today", "city=Oslo"]);
+    // Its directory is not there, so that it keeps nothing.
+    assert_eq!(run("without", ETDI, &approve).0, 0);
+    assert!(user.home.path().join("without/.local/state/etdi/store.key").exists());
+
+    std::fs::create_dir(&keyring).unwrap();
+    assert_eq!(run("with", ETDI, &approve).0, 0);
+    assert!(!user.home.path().join("with/.local/state/etdi/store.key").exists());
+    assert_eq!(std::fs::read_dir(&keyring).unwrap().count(), 2, "the key and the mark");
+    let program = std::env::current_exe().unwrap();
+    let words = ["--exact", "a_program_with_settings", "--ignored", "--nocapture"];
+    let (exit, said) = run("with", program.to_str().unwrap(), &words);
+    assert_eq!(exit, 0, "{said}");
+
+    // The attack: all that lies in files is put there by another.
+    let store = user.home.path().join("with/.local/share/etdi/approvals");
+    let plain = user.path("all.plain");
+    assert_eq!(run("with", ETDI, &["approvals", "export", "--plain", &plain]).0, 0);
+    let bundle = etdi_core::store::Bundle::from_bytes(&std::fs::read(plain).unwrap(), None);
+    std::fs::remove_dir_all(&store).unwrap();
+    std::fs::remove_dir_all(user.home.path().join("with/.local/state")).unwrap();
+    let clear = etdi_core::store::FileStore::in_the_clear(&store).unwrap();
+    clear.import(&bundle.unwrap()).unwrap();
+    let (exit, said) = run("with", ETDI, &call);
+    assert!(exit == 6 && said.contains("was encrypted"), "{said}");
+}
+
 /// The attack: in the place of the encrypted store, one in the clear. Who types passphrases is not
 /// asked for one then.
 #[test]
