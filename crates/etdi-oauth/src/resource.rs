@@ -29,7 +29,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use etdi_core::request::TokenBinding;
+use etdi_core::key::KeyId;
+use etdi_core::nonce::Nonces;
+use etdi_core::request::{ReplayStore, TokenBinding};
+use etdi_core::time::UnixTime;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -43,10 +46,12 @@ use crate::verify::{TokenRefusal, VerifiedToken, VerifyToken};
 use crate::{ApiKeyError, ApiKeys, Clock};
 
 mod challenge;
+mod dpop;
 mod known;
 mod scopes;
 
 use challenge::{Challenge, is_scope};
+use dpop::{ALGORITHMS, NoProof, Proofs, Shown};
 use known::{Admitted, Known};
 
 pub use scopes::{ScopeLayer, Scoped};
@@ -95,6 +100,7 @@ struct Inner {
     documentation: Option<String>,
     jwks_uri: Option<String>,
     clock: Clock,
+    proofs: Proofs,
     known: Arc<Known>,
 }
 
@@ -108,6 +114,9 @@ struct Metadata<'a> {
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     scopes_supported: BTreeSet<&'a str>,
     bearer_methods_supported: [&'static str; 1],
+    dpop_signing_alg_values_supported: [&'static str; 4],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dpop_bound_access_tokens_required: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -212,6 +221,27 @@ impl Protected {
         self.change(|inner| inner.jwks_uri = Some(url.into()))
     }
 
+    /// Takes only tokens that are bound to a key of their client, with a proof for each request (DPoP,
+    /// RFC 9449), so that a stolen one is of no use. Without this a token that is bound needs its
+    /// proof all the same, and others count as they are.
+    #[must_use]
+    pub fn require_dpop(self) -> Self {
+        self.change(|inner| inner.proofs.required = true)
+    }
+
+    /// Wants each proof to name a nonce of this server (RFC 9449, section 9), so that none can be
+    /// made in advance; a client that names none is given one.
+    #[must_use]
+    pub fn dpop_nonces(self, nonces: Arc<dyn Nonces>) -> Self {
+        self.change(|inner| inner.proofs.nonces = Some(nonces))
+    }
+
+    /// Remembers used proofs elsewhere, such as for several nodes; by default in this process.
+    #[must_use]
+    pub fn dpop_replay_store(self, replay: Arc<dyn ReplayStore>) -> Self {
+        self.change(|inner| inner.proofs.replay = replay)
+    }
+
     /// Reads the time elsewhere, as tests do.
     #[must_use]
     pub fn clock(self, clock: Clock) -> Self {
@@ -250,6 +280,8 @@ impl Protected {
 }
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 fn checked<T: Into<String>>(
     scopes: impl IntoIterator<Item = T>,
@@ -291,6 +323,7 @@ impl Inner {
             documentation: None,
             jwks_uri: None,
             clock: Clock::system(),
+            proofs: Proofs::default(),
             known: Arc::default(),
         })
     }
@@ -321,15 +354,23 @@ impl Inner {
         Admitted { found, until, bound, lacking }
     }
 
-    /// Holds what a token lets in against the request that shows it.
-    fn enter(&self, admitted: &Admitted, certificate: Option<&str>) -> Result<Extensions, Refused> {
-        if let Some(bound) = &admitted.bound {
-            if bound.key.is_some() {
-                return Err(self.refuse(&TokenRefusal::Unproven("a key (`jkt`)")));
-            }
-            if bound.certificate.as_deref() != certificate {
-                return Err(self.refuse(&TokenRefusal::Unproven("a certificate (`x5t#S256`)")));
-            }
+    /// Holds what a token lets in against the request that shows it: by which certificate, and with
+    /// a proof of which key.
+    fn enter(
+        &self,
+        admitted: &Admitted,
+        certificate: Option<&str>,
+        holder: Option<KeyId>,
+    ) -> Result<Extensions, Refused> {
+        let bound = admitted.bound.as_ref();
+        let key = bound.and_then(|bound| bound.key);
+        // A token that is not bound does not count as one that is (RFC 9449, section 7.1).
+        if key != holder || self.proofs.required && key.is_none() {
+            return Err(self.refuse(&TokenRefusal::Unproven("a key (`jkt`)")));
+        }
+        let expected = bound.and_then(|bound| bound.certificate.as_deref());
+        if expected.is_some() && expected != certificate {
+            return Err(self.refuse(&TokenRefusal::Unproven("a certificate (`x5t#S256`)")));
         }
         if admitted.lacking {
             return Err(self.lacking());
@@ -347,6 +388,24 @@ impl Inner {
         let challenge =
             self.challenge.write(&self.required, Some(("invalid_token", refusal.summary())));
         Refused::new(StatusCode::UNAUTHORIZED, text).header(WWW_AUTHENTICATE, challenge)
+    }
+
+    /// The answer to a proof that does not count.
+    fn unproven(&self, why: NoProof, now: UnixTime) -> Refused {
+        let (code, what) = match why {
+            NoProof::Invalid(what) => ("invalid_dpop_proof", what),
+            NoProof::UseNonce => {
+                ("use_dpop_nonce", "the proof has to name the nonce of this answer")
+            }
+        };
+        let challenge = self.challenge.of_proofs(&ALGORITHMS, (code, what));
+        let refused =
+            Refused::new(StatusCode::UNAUTHORIZED, what).header(WWW_AUTHENTICATE, challenge);
+        let nonce = self.proofs.nonces.as_ref().map(|nonces| nonces.issue(now));
+        match nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
+            Some(nonce) => refused.header(DPOP_NONCE, nonce),
+            None => refused,
+        }
     }
 
     /// The answer to a token that counts and does not suffice for anything here.
@@ -423,10 +482,10 @@ impl Gate for Protected {
         let (Some(verifier), Some(shown)) = (&inner.verifier, shown) else {
             return Admission::Now(Err(inner.unknown()));
         };
-        let token = match bearer(shown) {
-            Some(Some(token)) => token,
-            Some(None) => {
-                let text = "what stands behind `Bearer` is no token";
+        let (token, bound) = match credentials(shown) {
+            Some((Some(token), bound)) => (token, bound),
+            Some((None, _)) => {
+                let text = "what stands behind the name of the scheme is no token";
                 let error = Some(("invalid_request", text));
                 let challenge = inner.challenge.write(&inner.required, error);
                 let refused = Refused::new(StatusCode::BAD_REQUEST, text);
@@ -438,20 +497,47 @@ impl Gate for Protected {
         let certificate = certificate.map(|certificate| &*certificate.thumbprint);
         let now = inner.clock.now();
         let place = Known::place(token);
-        if let Some(admitted) = inner.known.get(&place, now) {
-            return Admission::Now(inner.enter(&admitted, certificate));
+        let known = inner.known.get(&place, now);
+        let proof = match one(request, &DPOP) {
+            Err(refused) => return Admission::Now(Err(refused)),
+            Ok(_) if !bound => None,
+            Ok(proof) => match proof.and_then(|proof| proof.to_str().ok()) {
+                Some(proof) => Some((proof.to_owned(), request.method.as_str().to_owned())),
+                None => {
+                    let why = NoProof::Invalid("a token of this scheme needs one header `DPoP`");
+                    return Admission::Now(Err(inner.unproven(why, now)));
+                }
+            },
+        };
+        if let (Some(admitted), None) = (&known, &proof) {
+            return Admission::Now(inner.enter(admitted, certificate, None));
         }
         let (inner, verifier) = (inner.clone(), verifier.clone());
         let (token, certificate) =
             (zeroize::Zeroizing::new(token.to_owned()), certificate.map(str::to_owned));
         Admission::Later(Box::pin(async move {
-            let verified = verifier.verify(&token, now).await.map_err(|why| {
-                tracing::info!(%why, "an access token is refused");
-                inner.refuse(&why)
-            })?;
-            let admitted = Arc::new(inner.admit_token(&token, verified));
-            inner.known.put(place, &admitted, now, verifier.keep());
-            inner.enter(&admitted, certificate.as_deref())
+            let admitted = match known {
+                Some(admitted) => admitted,
+                None => {
+                    let verified = verifier.verify(&token, now).await.map_err(|why| {
+                        tracing::info!(%why, "an access token is refused");
+                        inner.refuse(&why)
+                    })?;
+                    let admitted = Arc::new(inner.admit_token(&token, verified));
+                    inner.known.put(place, &admitted, now, verifier.keep());
+                    admitted
+                }
+            };
+            let holder = match &proof {
+                Some((proof, method)) => {
+                    let bound_to = admitted.bound.as_ref().and_then(|bound| bound.key);
+                    let shown = Shown { method, url: &inner.resource, token: &token, bound_to };
+                    let holder = inner.proofs.check(proof, shown, now).await;
+                    Some(holder.map_err(|why| inner.unproven(why, now))?)
+                }
+                None => None,
+            };
+            inner.enter(&admitted, certificate.as_deref(), holder)
         }))
     }
 
@@ -464,6 +550,8 @@ impl Gate for Protected {
             jwks_uri: inner.jwks_uri.as_deref(),
             scopes_supported: inner.supported.iter().map(String::as_str).collect(),
             bearer_methods_supported: ["header"],
+            dpop_signing_alg_values_supported: ALGORITHMS,
+            dpop_bound_access_tokens_required: inner.proofs.required,
             resource_name: inner.name.as_deref(),
             resource_documentation: inner.documentation.as_deref(),
         };
@@ -502,17 +590,19 @@ fn one<'p>(request: &'p Parts, name: &HeaderName) -> Result<Option<&'p HeaderVal
     }
 }
 
-/// The token of `Bearer <token>` (RFC 6750, section 2.1), if it is one; `None` for another scheme.
-fn bearer(shown: &HeaderValue) -> Option<Option<&str>> {
+/// The token of `Bearer <token>` (RFC 6750, section 2.1) or `DPoP <token>` (RFC 9449, section 7.1),
+/// if it is one, and whether it is said to be bound; `None` for another scheme.
+fn credentials(shown: &HeaderValue) -> Option<(Option<&str>, bool)> {
     let shown = shown.to_str().ok()?;
     let (scheme, token) = shown.split_once(' ').unwrap_or((shown, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let bound = scheme.eq_ignore_ascii_case("dpop");
+    if !bound && !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
     let token = token.trim_matches(' ');
     let plain = token.trim_end_matches('=');
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-    Some(Some(token).filter(|_| !plain.is_empty() && plain.bytes().all(fits)))
+    Some((Some(token).filter(|_| !plain.is_empty() && plain.bytes().all(fits)), bound))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod header;
 mod introspect;
 mod issuer;
 mod jwt;
+mod places;
 mod refusal;
 
 pub use introspect::{Introspection, IntrospectionAuth};

@@ -36,6 +36,20 @@ impl Challenge {
     }
 }
 
+impl Challenge {
+    /// What a proof of possession has to be (RFC 9449, section 7.1), and what went wrong.
+    pub(super) fn of_proofs(&self, algorithms: &[&str], (code, what): (&str, &str)) -> HeaderValue {
+        let what: String = what.chars().filter(|&one| is_plain(one)).collect();
+        let text = format!(
+            "DPoP resource_metadata=\"{}\", algs=\"{}\", error=\"{code}\", \
+             error_description=\"{what}\"",
+            self.metadata_url,
+            algorithms.join(" ")
+        );
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("DPoP"))
+    }
+}
+
 /// Whether a text is one scope (RFC 6749, section 3.3).
 pub(super) fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|one| is_plain(one) && one != ' ')

@@ -9,6 +9,7 @@ use mcp_types::BoxFuture;
 
 use super::claims::{Claims, Source};
 use super::header::{Unverified, shown};
+use super::places::Places;
 use super::{Issuer, Issuers, TokenRefusal, VerifiedToken, VerifyToken};
 use crate::crypto::{self, CryptoError};
 use crate::{Fetch, JwksCache, JwksError};
@@ -34,9 +35,6 @@ pub enum VerifierError {
     /// Two issuers have one name.
     #[error("the issuer `{}` is named twice, join its audiences", .0.escape_debug())]
     Twice(String),
-    /// An issuer's keys have no address.
-    #[error("where the keys of `{}` are is not said, add `jwks_uri`", .0.escape_debug())]
-    NoKeys(String),
     /// What this process verifies signatures with does not work.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -75,31 +73,30 @@ struct Inner {
     /// In the order in which they were named.
     names: Vec<String>,
     keys: JwksCache,
+    places: Places,
     leeway: u64,
 }
 
 impl JwtVerifier {
-    /// Takes tokens of these issuers, whose keys come through `fetch`.
+    /// Takes tokens of these issuers, whose keys come through `fetch`: from where [`Issuer::jwks_uri`]
+    /// says, or else from where the issuer's metadata says.
     ///
     /// # Errors
     ///
-    /// When an issuer has no https URL, no audience, no place of its keys, or stands twice; when
+    /// When an issuer has no https URL or no audience, or stands twice; when
     /// signatures cannot be verified in this process ([`crypto::install`]).
     pub fn new(issuers: impl Into<Issuers>, fetch: Arc<dyn Fetch>) -> Result<Self, VerifierError> {
         crypto::install()?;
         let (mut known, mut names) = (HashMap::new(), Vec::new());
         for issuer in issuers.into().0 {
             issuer.check()?;
-            if issuer.jwks_uri.is_none() {
-                return Err(VerifierError::NoKeys(issuer.issuer));
-            }
             names.push(issuer.issuer.clone());
             if let Some(twice) = known.insert(issuer.issuer.clone(), issuer) {
                 return Err(VerifierError::Twice(twice.issuer));
             }
         }
-        let keys = JwksCache::new(fetch);
-        Ok(Self(Arc::new(Inner { issuers: known, names, keys, leeway: LEEWAY })))
+        let (keys, places) = (JwksCache::new(fetch.clone()), Places::new(fetch));
+        Ok(Self(Arc::new(Inner { issuers: known, names, keys, places, leeway: LEEWAY })))
     }
 
     /// Keeps keys elsewhere, such as in a cache that others use too.
@@ -133,8 +130,14 @@ impl Inner {
         if issuer.algorithms.as_ref().is_some_and(|allowed| !allowed.contains(&algorithm)) {
             return Err(TokenRefusal::Algorithm(algorithm.name().to_owned()));
         }
-        let url = issuer.jwks_uri.as_deref().unwrap_or_default();
-        let key = self.keys.key(url, &token.kid, AllowList::IDENTITY_PROVIDER, now).await;
+        let url = match &issuer.jwks_uri {
+            Some(url) => url.clone(),
+            None => {
+                let found = self.places.of(&issuer.issuer, now).await;
+                found.map_err(TokenRefusal::Unavailable)?
+            }
+        };
+        let key = self.keys.key(&url, &token.kid, AllowList::IDENTITY_PROVIDER, now).await;
         let key = key.map_err(|error| match error {
             JwksError::Unknown(kid) => TokenRefusal::UnknownKey(shown(&kid)),
             JwksError::Unavailable(why) => TokenRefusal::Unavailable(why),

@@ -277,13 +277,60 @@ fn a_verifier_without_what_it_needs_is_not_made() {
         assert!(matches!(refused(issuers), VerifierError::Issuer { .. }));
     }
     assert!(matches!(refused(Issuers::from(own()).and(own())), VerifierError::Twice(_)));
-    assert!(matches!(
-        refused(Issuer::new("https://a.example", "a").into()),
-        VerifierError::NoKeys(_)
-    ));
     let local = Issuer::new("http://localhost:1", "a").jwks_uri("http://127.0.0.1:1/jwks");
     assert!(JwtVerifier::new(local, fetch()).is_ok());
     _ = JwksCache::new(fetch());
+}
+
+/// RFC 8414, section 3: what an issuer publishes of itself says where its keys are.
+#[tokio::test]
+async fn keys_are_found_by_what_the_issuer_publishes() {
+    const ISSUER: &str = "https://id.example/tenant";
+    const PLACES: [&str; 3] = [
+        "https://id.example/.well-known/oauth-authorization-server/tenant",
+        "https://id.example/.well-known/openid-configuration/tenant",
+        "https://id.example/tenant/.well-known/openid-configuration",
+    ];
+    let metadata =
+        |issuer: &str, jwks: &str| json!({ "issuer": issuer, "jwks_uri": jwks }).to_string();
+    let key = key();
+    let claims = json!({ "iss": ISSUER, "aud": "https://mcp.example/mcp", "sub": "u" });
+    let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "k" });
+    let token = token(&key, &header, &timed(claims));
+    let world = || {
+        let fetch = Arc::new(Scripted::default());
+        fetch.text("https://keys.example/jwks", jwks(&[("k", &key)]));
+        let issuer = Issuer::new(ISSUER, "https://mcp.example/mcp");
+        (JwtVerifier::new(issuer, fetch.clone()).unwrap(), fetch)
+    };
+    for place in PLACES {
+        let (verifier, fetch) = world();
+        fetch.text(place, metadata(ISSUER, "https://keys.example/jwks"));
+        for _ in 0..3 {
+            verifier.verify(&token, NOW).await.unwrap();
+        }
+        let asked = fetch.asked();
+        assert_eq!(asked.last().unwrap(), "https://keys.example/jwks");
+        assert!(asked.len() <= 4, "once: {asked:?}");
+        // Found before, it counts while the metadata cannot be had.
+        fetch.fails(place);
+        verifier.verify(&token, NOW.plus(3_600)).await.unwrap();
+    }
+    for bad in [
+        metadata("https://id.example/tenant/", "https://keys.example/jwks"),
+        metadata("https://evil.example", "https://keys.example/jwks"),
+        metadata(ISSUER, "http://keys.example/jwks"),
+        json!({ "issuer": ISSUER }).to_string(),
+        "[]".to_owned(),
+    ] {
+        let (verifier, fetch) = world();
+        fetch.text(PLACES[0], bad);
+        for second in 0..59 {
+            let refused = verifier.verify(&token, NOW.plus(second)).await.unwrap_err();
+            assert!(refused.is_passing(), "{refused}");
+        }
+        assert_eq!(fetch.asked().len(), 3, "the three places, once in a minute");
+    }
 }
 
 mod introspected {

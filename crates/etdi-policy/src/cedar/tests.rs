@@ -41,11 +41,12 @@ fn ask(engine: &CedarEngine, arguments: &str, edit: impl FnOnce(&mut Request<'_>
 }
 
 fn allows(policy: &str, arguments: &str) -> bool {
-    let scopes = std::collections::BTreeSet::from(["money:send".to_owned()]);
+    static SCOPES: LazyLock<BTreeSet<String>> =
+        LazyLock::new(|| BTreeSet::from(["money:send".to_owned()]));
     ask(&engine(policy), arguments, |request| {
         request.subject.user = Some("ada");
         request.subject.agent = Some("editor");
-        request.subject.scopes = Some(&scopes);
+        request.subject.scopes = Some(&SCOPES);
         request.context.level = Some(SecurityLevel::Strict);
     })
     .allow
