@@ -18,9 +18,12 @@ use mcp_types::{
 use serde_json::{Value, json};
 use tower_service::Service;
 
+use etdi_core::request::TokenBinding;
+use mcp_types::{ClientCertificate, TokenClaims};
+
 use super::*;
 use crate::scripted::Scripted;
-use crate::{Confirmation, Issuer, JwtVerifier};
+use crate::{Confirmation, Issuer, JwtVerifier, TokenRefusal, VerifiedToken};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const RESOURCE: &str = "http://localhost:8000/mcp";
@@ -92,7 +95,7 @@ impl World {
     fn protected(&self) -> Protected {
         let issuer = Issuer::new(ISSUER, RESOURCE).jwks_uri("https://id.example/jwks");
         let verifier = JwtVerifier::new(issuer, self.fetch.clone()).unwrap();
-        Protected::new(RESOURCE, verifier).unwrap().clock(Clock::new(|| NOW))
+        Protected::new(RESOURCE, verifier).unwrap().clock(Clock::new(|| NOW)).bind_signed_calls()
     }
 
     fn token(&self, change: impl FnOnce(&mut Value)) -> String {
@@ -322,8 +325,8 @@ impl VerifyToken for Bound {
         now: UnixTime,
     ) -> BoxFuture<'a, Result<VerifiedToken, TokenRefusal>> {
         let mut token = VerifiedToken::new(ISSUER, "ada", RESOURCE, now.plus(60));
-        let mut bound = Confirmation::default();
-        bound.certificate = Some("thumbprint".to_owned());
+        let certificate = Some("thumbprint".to_owned());
+        let bound = Confirmation { certificate, ..Confirmation::default() };
         token.confirmation = Some(bound);
         Box::pin(async move { Ok(token) })
     }

@@ -52,7 +52,7 @@ pub enum IntrospectionAuth {
         /// The name under which the issuer knows this server.
         client: String,
         /// The key, whose public half the issuer has.
-        key: SigningKey,
+        key: Box<SigningKey>,
         /// What the issuer calls that key; its thumbprint, most often.
         kid: String,
     },
@@ -67,7 +67,7 @@ impl IntrospectionAuth {
     /// With a key that the issuer knows by its thumbprint.
     pub fn private_key(client: impl Into<String>, key: SigningKey) -> Self {
         let kid = key.id().to_string();
-        Self::PrivateKeyJwt { client: client.into(), key, kid }
+        Self::PrivateKeyJwt { client: client.into(), key: Box::new(key), kid }
     }
 
     /// Adds what shows who asks to a request whose form is being written.

@@ -1,6 +1,8 @@
 //! What policies in Cedar decide, and that everything that goes wrong denies.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::sync::LazyLock;
 
 use cedar_policy::{Schema, Validator};
 use etdi_core::definition::RawTool;

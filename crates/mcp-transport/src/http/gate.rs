@@ -86,33 +86,37 @@ impl fmt::Debug for Admission {
 /// The answer's body is an error as OAuth writes one, `{"error": …, "error_description": …}`, and none
 /// of the protocol: a client that asks which revision is spoken must not take it for an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Refused {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+pub struct Refused(Box<Told>);
+
+/// Behind a pointer, because most requests are not refused.
+#[derive(Debug, Clone, PartialEq)]
+struct Told {
+    status: StatusCode,
+    headers: HeaderMap,
     text: String,
 }
 
 impl Refused {
     /// A refusal with a status, 401 most often, and a text that says what to do.
     pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, headers: HeaderMap::new(), text: text.into() }
+        Self(Box::new(Told { status, headers: HeaderMap::new(), text: text.into() }))
     }
 
     /// Adds a header to the answer.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
+        self.0.headers.append(name, value);
         self
     }
 
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The headers that were added.
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.0.headers
     }
 
     pub(crate) fn body(&self) -> Vec<u8> {
@@ -121,13 +125,13 @@ impl Refused {
             error: &'static str,
             error_description: &'a str,
         }
-        let error = match self.status {
+        let error = match self.0.status {
             StatusCode::UNAUTHORIZED => "invalid_token",
             StatusCode::FORBIDDEN => "insufficient_scope",
             StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
             _ => "invalid_request",
         };
-        serde_json::to_vec(&Body { error, error_description: &self.text }).unwrap_or_default()
+        serde_json::to_vec(&Body { error, error_description: &self.0.text }).unwrap_or_default()
     }
 }
 

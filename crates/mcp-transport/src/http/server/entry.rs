@@ -100,8 +100,8 @@ pub(super) async fn pass(
 
 /// The answer to a request that a gate does not let in.
 pub(super) fn told(refused: Refused) -> Answer {
-    let mut answer = body::json(refused.status, refused.body());
-    answer.headers_mut().extend(refused.headers);
+    let mut answer = body::json(refused.status(), refused.body());
+    answer.headers_mut().extend(refused.headers().clone());
     answer
 }
 

@@ -246,7 +246,7 @@ fn refuse_taken(session: &Session, id: &RequestId) -> Result<(), Answer> {
 
 /// Ends a session for its client.
 pub(super) fn delete(shared: &Arc<Shared>, parts: &Parts) -> Answer {
-    match find(shared, &parts.headers, sender(&parts)) {
+    match find(shared, &parts.headers, sender(parts)) {
         Err(answer) => answer,
         Ok(busy) => {
             if shared.sessions.remove(&busy.0.id).is_some() {
@@ -273,7 +273,7 @@ pub(super) fn get(shared: &Arc<Shared>, parts: &Parts) -> Result<State, Answer> 
         let error = ErrorObject::invalid_request(Refusal::Accept.text());
         return Err(body::error(StatusCode::NOT_ACCEPTABLE, None, &error));
     }
-    let busy = find(shared, &parts.headers, sender(&parts))?;
+    let busy = find(shared, &parts.headers, sender(parts))?;
     let Some(last) = parts.headers.get(headers::LAST_EVENT_ID) else {
         let source = enter(shared, &busy)?;
         let (source, who) = (Some(source), sender(parts).cloned());
