@@ -181,7 +181,10 @@ async fn scopes_are_those_of_the_challenge_else_those_of_the_server() {
         world.with(|state| state.metadata = json!({"scopes_supported": ["offline_access"]}));
         let client = world.user().offline_access(wanted).build().unwrap();
         refuse(&client, 401, r#"Bearer scope="a""#).await.unwrap();
-        assert_eq!(world.visited()[0]["scope"], expected);
+        let visited = &world.visited()[0];
+        assert_eq!(visited["scope"], expected);
+        // OpenID Connect Core, section 11.
+        assert_eq!(visited.get("prompt").map(String::as_str), wanted.then_some("consent"));
     }
 }
 
@@ -347,7 +350,9 @@ async fn issuers_with_a_dialect() {
     let nothing = ClientAuthentication::None;
     let entra = RegisteredClient::entra("tenant", "app", "us", nothing.clone());
     assert_eq!(entra.issuer, "https://login.microsoftonline.com/tenant/v2.0");
-    let unsaid = json!({"code_challenge_methods_supported": null});
+    let unsaid = json!({
+        "code_challenge_methods_supported": null, "scopes_supported": ["offline_access"],
+    });
     for (client, fine) in [(RegisteredClient::public(ONE, "us"), false), (dialect(entra), true)] {
         let world = World::new();
         world.with(|state| state.metadata = unsaid.clone());
@@ -356,7 +361,7 @@ async fn issuers_with_a_dialect() {
         if fine {
             let visited = &world.visited()[0];
             assert_eq!(visited["code_challenge_method"], "S256");
-            assert!(!visited.contains_key("resource"));
+            assert!(!visited.contains_key("resource") && !visited.contains_key("prompt"));
             assert!(!world.grants("authorization_code")[0].0.contains_key("resource"));
             let service = world.equip(OAuthClient::service(SERVER, client)).build().unwrap();
             refuse(&service, 401, r#"Bearer scope="api://app/read""#).await.unwrap();

@@ -100,14 +100,18 @@ impl AuthorizationRequest {
             ("code_challenge_method", "S256"),
             ("state", &state),
         ];
+        let offline = scopes.iter().any(|scope| scope == "offline_access");
         let about = [
+            ("prompt", Some("consent").filter(|_| offline && !dialect.offline_unprompted)),
             ("resource", Some(resource).filter(|_| !dialect.no_resource)),
             ("audience", dialect.audience.as_deref()),
             ("scope", Some(&*scope).filter(|scope| !scope.is_empty())),
         ];
         // An endpoint may bring parameters, but none of ours.
         let taken = |name: &str| {
-            ours.iter().any(|(one, _)| *one == name) || about.iter().any(|(one, _)| *one == name)
+            ours.iter().any(|(one, _)| *one == name)
+                || about.iter().any(|(one, value)| *one == name && value.is_some())
+                || ["resource", "scope"].contains(&name)
         };
         if url.query_pairs().any(|(name, _)| taken(&name)) {
             let why = "it brings parameters of the request".to_owned();

@@ -16,6 +16,9 @@ pub struct Dialect {
     pub no_resource: bool,
     /// What the issuer calls the server, in a parameter `audience` beside `resource`.
     pub audience: Option<String>,
+    /// The issuer gives refresh tokens for `offline_access` without `prompt=consent`, which OpenID
+    /// Connect Core, section 11, demands and which may keep users out where administrators consent.
+    pub offline_unprompted: bool,
     /// The one scope that a program asks for which acts for itself, whatever a server wants.
     pub application_scope: Option<String>,
 }
@@ -38,6 +41,7 @@ impl RegisteredClient {
         Self::new(issuer, id, authentication).dialect(Dialect {
             s256_unsaid: true,
             no_resource: true,
+            offline_unprompted: true,
             application_scope: Some(format!("api://{application}/.default")),
             ..Dialect::default()
         })

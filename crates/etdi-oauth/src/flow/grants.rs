@@ -179,8 +179,8 @@ impl TokenEndpoint {
         Ok(answer.access_token)
     }
 
-    /// Takes a token back. `hint` is `access_token` or `refresh_token`. Says whether the issuer has
-    /// a place to do that.
+    /// Takes a token back. `hint` is `access_token` or `refresh_token`. Says whether the issuer does
+    /// that: many have no place for it, or take back no tokens that are signed.
     ///
     /// # Errors
     ///
@@ -193,7 +193,11 @@ impl TokenEndpoint {
         let answer = self.send(url, &form, None).await?;
         match answer.status {
             200 | 204 => Ok(true),
-            _ => Err(self.refusal(&answer)),
+            // What is signed cannot be taken back by everybody.
+            _ => match self.refusal(&answer) {
+                OAuthError::Refused { error, .. } if error == "unsupported_token_type" => Ok(false),
+                refusal => Err(refusal),
+            },
         }
     }
 }

@@ -272,6 +272,9 @@ async fn tokens_are_taken_back() {
     assert_eq!(world.endpoint.revoke("t", "refresh_token").await, Ok(true));
     let (form, _) = world.sent();
     assert_eq!((&*form["token"], &*form["token_type_hint"]), ("t", "refresh_token"));
+    let kind = br#"{"error":"unsupported_token_type"}"#.to_vec();
+    world.fetch.says("https://auth.example/revoke", FetchResponse::new(400, kind));
+    assert_eq!(world.endpoint.revoke("t", "access_token").await, Ok(false));
     world.fetch.says("https://auth.example/revoke", FetchResponse::new(503, Vec::new()));
     assert!(world.endpoint.revoke("t", "refresh_token").await.is_err());
 }
