@@ -12,6 +12,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use etdi_core::secret::{KeyFile, Protection, Secret, SecretStore};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -420,7 +421,6 @@ const TOKEN: &str = "gAAAAABpVzWlAAECAwQFBgcICQoLDA0OD5CusMx1Zf26_iLNx61aC0W0baT
 #[test]
 #[ignore = "run by the test below, in a user's environment"]
 fn a_program_with_settings() {
-    use etdi::core::secret::Protection;
     let passphrase = std::env::var("ETDI_PASSPHRASE").ok();
     let mut config = etdi::config::EtdiClientConfig::default();
     config.storage_config.encryption_enabled = std::env::var_os("IN_THE_CLEAR").is_none();
@@ -449,9 +449,26 @@ fn the_command_and_programs_share_the_approvals() {
     };
     let program = |user: &User| with(user, None);
     // Without anything chosen they share the key as well.
-    let user = User::new();
+    let mut user = User::new();
     assert!(program(&user).unwrap_err().contains("has not been approved"));
     user.approve();
+    program(&user).unwrap();
+    // The backup that the program made opens by that key too.
+    let backups = std::fs::read_dir(user.home.path().join("etdi/approvals.backup")).unwrap();
+    let mut backups = backups.map(|file| file.unwrap().path().display().to_string());
+    let backup = backups.find(|path| path.ends_with(".etdi")).unwrap();
+    assert_eq!(user.json(&["approvals", "remove", "weather_today"]).0, 0);
+    assert_eq!(user.json(&["approvals", "import", &backup]).1["data"]["added"], 1);
+    assert_eq!(user.call().0, 0);
+    // What a program keeps beside the approvals goes with them when they are protected otherwise.
+    let home = user.home.path().join("etdi");
+    let key = KeyFile::open(home.join("state"), "store").unwrap().key().unwrap().unwrap();
+    let secrets = |protection| SecretStore::open(home.join("secrets"), protection);
+    secrets(Protection::key(key.clone())).unwrap().put("a", &Secret::from("b")).unwrap();
+    user.passphrase = Some("p");
+    assert_eq!(user.json(&["approvals", "encrypt"]).0, 0);
+    assert!(secrets(Protection::key(key)).is_err());
+    assert!(secrets(Protection::passphrase("p")).unwrap().get("a").unwrap().is_some());
     program(&user).unwrap();
 
     let mut user = User::new();
