@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::judge::{self, Verdict};
 use super::{PATIENCE, Suite};
@@ -92,7 +93,14 @@ fn agree(url: &str) -> Result<(), String> {
     let answer = ask("POST", url, &[("cookie", cookie), kind], &form)?;
     let back = header(&answer, "location");
     let back = back.ok_or_else(|| format!("the page leads nowhere:\n{answer}"))?;
-    ask("GET", back, &[], "").map(drop)
+    // The suite shows the page before it listens for what comes of it.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match ask("GET", back, &[], "") {
+            Err(_) if Instant::now() < deadline => thread::sleep(Duration::from_millis(50)),
+            answered => return answered.map(drop),
+        }
+    }
 }
 
 /// One request on a connection of its own, and all that is answered.

@@ -9,6 +9,12 @@ use clap::{Args, Subcommand};
 pub enum AuthCommand {
     /// Run an authorization server on this computer, for development and tests.
     Serve(ServeArguments),
+    /// Print a line for the file of `--users`: a name, and what is kept of a password that is asked
+    /// for here.
+    User {
+        /// The name.
+        name: String,
+    },
 }
 
 /// Options of `etdi auth serve`.
@@ -17,8 +23,8 @@ pub struct ServeArguments {
     /// The port to listen on, at 127.0.0.1; 0 for any that is free.
     #[arg(long, value_name = "PORT", default_value_t = 9000)]
     pub port: u16,
-    /// The issuer, as tokens name it; `http://127.0.0.1:PORT` without it. It has to be a URL of this
-    /// computer, because users are believed who they say they are.
+    /// The issuer, as tokens name it; `http://127.0.0.1:PORT` without it. Without `--users` it has to
+    /// be a URL of this computer, because users are believed who they say they are then.
     #[arg(long, value_name = "URL")]
     pub issuer: Option<String>,
     /// A server that tokens are issued for, by the URL that its metadata names.
@@ -40,6 +46,9 @@ pub struct ServeArguments {
     /// The file with the secret of a client, as `ID=FILE`.
     #[arg(long, value_name = "ID=FILE")]
     pub secret: Vec<String>,
+    /// The users and what is kept of their passwords, a line each as `etdi auth user` prints it.
+    #[arg(long, value_name = "FILE")]
+    pub users: Option<PathBuf>,
     /// Let clients register themselves.
     #[arg(long)]
     pub registration: bool,
@@ -53,6 +62,7 @@ impl AuthCommand {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Serve(_) => "auth serve",
+            Self::User { .. } => "auth user",
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use etdi::core::change::visible;
 use etdi::system_time;
 use etdi_oauth::embedded::{
-    AuthorizationRoutes, Client, Embedded, MemoryStore, RedbStore, Settings, Store, listen,
+    AuthorizationRoutes, Client, Embedded, MemoryStore, PasswordError, Passwords, RedbStore,
+    Settings, Store, listen,
 };
 use etdi_oauth::{GuardedFetch, Rules};
 use serde_json::json;
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use crate::args::{AuthCommand, ServeArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Report};
+use crate::passphrase;
 use crate::verbs::target::{block_on, shown_path};
 
 const NEXT: &str = "etdi auth serve --help";
@@ -28,11 +30,55 @@ const NEXT: &str = "etdi auth serve --help";
 pub fn run(command: &AuthCommand, output: Output) -> Result<Report, Failure> {
     match command {
         AuthCommand::Serve(arguments) => block_on(serve(arguments, output)),
+        AuthCommand::User { name } => user(name),
     }
+}
+
+/// A line for the file of users.
+fn user(name: &str) -> Result<Report, Failure> {
+    let password = match passphrase::given(passphrase::NEW_PASSPHRASE)? {
+        Some(password) => Some(password),
+        None => passphrase::ask("password", true)?,
+    };
+    let password = password.ok_or_else(|| {
+        let message =
+            format!("there is nobody to ask for a password, set `{}`", passphrase::NEW_PASSPHRASE);
+        Failure::usage(message, "etdi auth user --help")
+    })?;
+    let password = std::str::from_utf8(password.reveal()).map_err(|error| wrong(&error))?;
+    let record = Passwords::record(password).map_err(|error| wrong(&error))?;
+    // As it will be read.
+    if name.contains(':') || name.trim() != name {
+        return Err(wrong(&PasswordError::Name));
+    }
+    Passwords::new().user(name, &record).map_err(|error| wrong(&error))?;
+    let line = format!("{name}:{record}");
+    Ok(Report::new(json!({ "line": line }), line))
+}
+
+/// The users of a file.
+fn users(path: &Path) -> Result<Passwords, Failure> {
+    let shown = shown_path(path);
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("the users in `{shown}` cannot be read: {error}"), NEXT)
+    })?;
+    let mut users = Passwords::new();
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let added = match line.split_once(':') {
+            Some((name, record)) => users.user(name, record),
+            None => Err(PasswordError::Record),
+        };
+        users = added.map_err(|error| {
+            let message = format!("line {} of `{shown}`: {error}", at + 1);
+            Failure::usage(message, "etdi auth user --help")
+        })?;
+    }
+    Ok(users)
 }
 
 async fn serve(arguments: &ServeArguments, output: Output) -> Result<Report, Failure> {
     let clients = clients(arguments)?;
+    let users = arguments.users.as_deref().map(users).transpose()?;
     let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await;
     let listener = listener.map_err(|error| {
         let message = format!("nothing can listen on port {}: {error}", arguments.port);
@@ -52,10 +98,14 @@ async fn serve(arguments: &ServeArguments, output: Output) -> Result<Report, Fai
     // The document is where its URL says, and nowhere else.
     rules.redirects = 0;
     let fetch = Arc::new(GuardedFetch::new(rules));
+    let server = match users {
+        Some(users) => server.login(Arc::new(users)),
+        None => server,
+    };
     let server = server.documents(fetch.clone());
     let names: Vec<String> = clients.keys().cloned().collect();
     let server = clients.into_values().fold(server, Embedded::client);
-    let started = started(&settings, &names, arguments.state.as_deref());
+    let started = started(&settings, &names, arguments);
     let routes = AuthorizationRoutes::new(Arc::new(server), settings).map_err(|e| wrong(&e))?;
     let routes = routes.client_keys(fetch);
     output.finish("auth serve", Ok(started));
@@ -69,9 +119,9 @@ fn settings(arguments: &ServeArguments, port: u16) -> Result<Settings, Failure> 
     let mut settings =
         Settings::new(issuer, arguments.resource.iter().cloned()).map_err(|e| wrong(&e))?;
     // Plain HTTP is for loopback alone, so this is the same question.
-    if !issuer.starts_with("http://") {
+    if arguments.users.is_none() && !issuer.starts_with("http://") {
         let message = "users are believed who they say they are, so the issuer must be a URL of this \
-                       computer: http://127.0.0.1 or http://localhost";
+                       computer: http://127.0.0.1 or http://localhost; or name them by `--users`";
         return Err(Failure::new(Exit::Refused, message, NEXT));
     }
     settings.scopes.clone_from(&arguments.scope);
@@ -128,7 +178,7 @@ fn clients(arguments: &ServeArguments) -> Result<BTreeMap<String, Client>, Failu
 }
 
 /// What a person needs to know to use it.
-fn started(settings: &Settings, clients: &[String], state: Option<&Path>) -> Report {
+fn started(settings: &Settings, clients: &[String], arguments: &ServeArguments) -> Report {
     let issuer = settings.issuer();
     let (origin, path) = match issuer.match_indices('/').nth(2) {
         Some((at, _)) => issuer.split_at(at),
@@ -140,14 +190,18 @@ fn started(settings: &Settings, clients: &[String], state: Option<&Path>) -> Rep
     if settings.registration {
         known.push("those that register themselves");
     }
-    let kept = match state {
+    let kept = match &arguments.state {
         Some(path) => format!("in {}", shown_path(path)),
         None => "in memory, gone with this process".to_owned(),
     };
+    let users = match &arguments.users {
+        Some(path) => format!("Users log in as {} says.", shown_path(path)),
+        None => "Whoever opens its page may log in under any name: it is for this computer alone."
+            .into(),
+    };
     let text = format!(
         "authorization server at {issuer}\n  metadata   {metadata}\n  resources  {}\n  scopes     \
-         {}\n  clients    {}\n  state      {kept}\nWhoever opens its page may log in under any name: \
-         it is for this computer alone. End it with Ctrl-C.",
+         {}\n  clients    {}\n  state      {kept}\n{users} End it with Ctrl-C.",
         settings.resources.join(", "),
         if settings.scopes.is_empty() { "none".to_owned() } else { settings.scopes.join(" ") },
         known.join(", "),
@@ -155,7 +209,7 @@ fn started(settings: &Settings, clients: &[String], state: Option<&Path>) -> Rep
     let data = json!({
         "issuer": issuer, "metadata": metadata, "resources": settings.resources,
         "scopes": settings.scopes, "clients": clients, "registration": settings.registration,
-        "state": state,
+        "state": arguments.state, "users": arguments.users,
     });
     Report::new(data, text)
 }
@@ -168,7 +222,7 @@ fn wrong(error: &dyn std::error::Error) -> Failure {
 mod tests {
     use clap::Parser;
 
-    use super::{clients, settings};
+    use super::{clients, settings, users};
     use crate::args::{Arguments, AuthCommand, Command, ServeArguments};
     use crate::exit::Exit;
 
@@ -192,6 +246,23 @@ mod tests {
             (local.issuer(), &local.scopes[..]),
             ("http://127.0.0.1:1234", &["write".to_owned(), "read".to_owned()][..])
         );
+    }
+
+    #[test]
+    fn users_that_are_checked_may_be_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("users");
+        let record =
+            "pbkdf2-sha256$1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        std::fs::write(&file, format!("alice:{record}\n\nbob:{record}\n")).unwrap();
+        assert!(users(&file).is_ok());
+        let line = format!("--issuer https://auth.example --users {}", file.display());
+        assert!(settings(&given(&line), 9000).is_ok());
+        for bad in ["alice", "alice:password", &format!(":{record}")] {
+            std::fs::write(&file, format!("bob:{record}\n{bad}\n")).unwrap();
+            let failure = users(&file).unwrap_err();
+            assert!(failure.message.starts_with("line 2 of"), "{}", failure.message);
+        }
     }
 
     #[test]

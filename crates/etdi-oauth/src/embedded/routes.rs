@@ -36,8 +36,16 @@ pub type Answer = Response<Full<Bytes>>;
 /// and `/register` and `/revoke` where the settings have them. Cheap to clone.
 ///
 /// It is a tower service of HTTP requests that goes by their path, below that of the issuer, so it
-/// stands beside other routes: in axum as `Router::new().nest_service("/mcp", mcp)
-/// .fallback_service(routes)`. [`listen`](super::listen) puts it on a socket alone.
+/// stands beside other routes. [`listen`](super::listen) puts it on a socket alone.
+///
+/// ```
+/// use etdi_oauth::embedded::AuthorizationRoutes;
+///
+/// /// Beside `mcp`, which `HttpServer::into_router` makes.
+/// fn app(mcp: axum::Router, routes: AuthorizationRoutes) -> axum::Router {
+///     mcp.fallback_service(routes)
+/// }
+/// ```
 ///
 /// Only requests to the issuer's host are served, and of web pages only those that
 /// [`Settings::origins`] names; bodies have a bound of size and time.
