@@ -22,7 +22,6 @@ mod places;
 mod refusal;
 
 pub use introspect::{Introspection, IntrospectionAuth};
-#[cfg(feature = "server")]
 pub(crate) use issuer::is_secure;
 pub use issuer::{Issuer, Issuers};
 pub use jwt::{JwtVerifier, VerifierError};
