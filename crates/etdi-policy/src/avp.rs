@@ -102,7 +102,7 @@ impl AvpEngine {
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self, AvpError> {
         let (endpoint, deadline) = (settings.checked_endpoint()?, settings.deadline()?);
-        let obligations = settings.obligations()?;
+        let obligations = settings.checked_obligations()?;
         let mut rules = Rules::default();
         // Behind the engine's own deadline, which is the one that counts.
         let behind = deadline + Duration::from_secs(1);

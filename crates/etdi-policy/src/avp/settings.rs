@@ -101,7 +101,9 @@ impl AvpSettings {
 
     /// The obligations of each policy. What would never be met, or never be asked for, is refused
     /// here, and not at the first call.
-    pub(super) fn obligations(&self) -> Result<BTreeMap<String, Vec<Obligation>>, AvpError> {
+    pub(super) fn checked_obligations(
+        &self,
+    ) -> Result<BTreeMap<String, Vec<Obligation>>, AvpError> {
         let read = |(policy, words): (&String, &Vec<String>)| {
             let wrong = |why| Err(AvpError::Obligation { policy: policy.clone(), why });
             if !super::answer::is_policy(policy) {
@@ -300,7 +302,7 @@ mod tests {
             let mut settings = AvpSettings::new("a", "us-east-1");
             let words = words.iter().map(|one| (*one).to_owned()).collect();
             settings.obligations.insert(policy.to_owned(), words);
-            settings.obligations()
+            settings.checked_obligations()
         };
         let found = of("SPone-1", &["sign", "alert"]).unwrap();
         assert_eq!(found["SPone-1"], [Obligation::Sign, Obligation::Alert]);
