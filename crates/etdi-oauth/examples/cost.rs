@@ -20,7 +20,8 @@ use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use mcp_transport::http::server::{HttpOptions, HttpServer};
 use mcp_types::{
-    BoxFuture, CallToolResult, ErrorObject, Exchange, ExchangeFuture, Outcome, ServerResult,
+    BoxFuture, CallToolResult, ErrorObject, Exchange, ExchangeFuture, Outcome, ProtocolVersion,
+    ServerResult,
 };
 use tower_service::Service;
 
@@ -101,18 +102,21 @@ fn token(key: &SigningKey) -> String {
 }
 
 fn request(token: Option<&str>) -> Request<Full<bytes::Bytes>> {
-    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"yes","arguments":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"cost","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+    let version = ProtocolVersion::NEWEST.as_str();
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"yes","arguments":{{}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}","io.modelcontextprotocol/clientInfo":{{"name":"cost","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
+    );
     let mut request = Request::post("/mcp")
         .header("host", "localhost:8000")
         .header("content-type", "application/json")
         .header("accept", "application/json, text/event-stream")
-        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-protocol-version", version)
         .header("mcp-method", "tools/call")
         .header("mcp-name", "yes");
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    request.body(Full::new(bytes::Bytes::from_static(body.as_bytes()))).unwrap_or_default()
+    request.body(Full::new(body.into())).unwrap_or_default()
 }
 
 /// Microseconds of one call.
