@@ -4,4 +4,5 @@ mod attacks;
 mod clients;
 mod flows;
 mod proofs;
+mod verified;
 mod world;
