@@ -109,7 +109,7 @@ impl OAuthClient {
     }
 
     /// Puts the token, and a proof where it is bound to a key, into a request.
-    async fn put(
+    pub(crate) async fn put(
         &self,
         method: &Method,
         uri: &Uri,
@@ -174,13 +174,13 @@ impl Authorize for OAuthClient {
 }
 
 /// A refusal of the server, as far as it says something here.
-struct Refusal<'a> {
-    uri: &'a Uri,
-    status: StatusCode,
-    headers: &'a HeaderMap,
+pub(crate) struct Refusal<'a> {
+    pub(crate) uri: &'a Uri,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
     /// What was refused.
-    authorization: Option<&'a HeaderValue>,
-    attempt: u32,
+    pub(crate) authorization: Option<&'a HeaderValue>,
+    pub(crate) attempt: u32,
 }
 
 impl fmt::Debug for OAuthClient {

@@ -68,7 +68,7 @@ impl OAuthClient {
     }
 
     /// Reacts to a refusal.
-    pub(super) async fn react(&self, challenge: Refusal<'_>) -> Result<Reaction, OAuthError> {
+    pub(crate) async fn react(&self, challenge: Refusal<'_>) -> Result<Reaction, OAuthError> {
         let uri = challenge.uri;
         if !is_at(uri, &self.0.settings.url) || challenge.attempt >= MOST_TRIES {
             return Ok(Reaction::GiveUp);

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use etdi_core::time::UnixTime;
@@ -27,7 +27,7 @@ use super::seal::Seal;
 use super::server::{AuthorizationServer, ServerError};
 use super::settings::{Settings, SettingsError};
 use super::{authorize, manage, metadata, register, token};
-use crate::{Fetch, JwksCache};
+use crate::{Clock, Fetch, JwksCache};
 
 /// The answer to one request.
 pub type Answer = Response<Full<Bytes>>;
@@ -51,9 +51,6 @@ pub type Answer = Response<Full<Bytes>>;
 /// [`Settings::origins`] names; bodies have a bound of size and time.
 #[derive(Clone)]
 pub struct AuthorizationRoutes(pub(super) Arc<Shared>);
-
-/// Tells the time.
-type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
 
 /// What all requests share.
 pub(super) struct Shared {
@@ -87,10 +84,7 @@ impl AuthorizationRoutes {
         let nonces = Nonces::new(seal()?, settings.dpop_nonces);
         let registrations = Bucket::per_minute(settings.registrations_per_minute);
         let (seal, client_keys) = (seal()?, None);
-        let clock: Clock = Arc::new(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            UnixTime(since.as_secs())
-        });
+        let clock = Clock::system();
         let shared = Shared { server, settings, seal, nonces, client_keys, registrations, clock };
         Ok(Self(Arc::new(shared)))
     }
@@ -107,9 +101,9 @@ impl AuthorizationRoutes {
 
     /// Goes by another clock.
     #[must_use]
-    pub fn clock(mut self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
+    pub fn clock(mut self, clock: Clock) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.0) {
-            shared.clock = Arc::new(clock);
+            shared.clock = clock;
         }
         self
     }
@@ -121,7 +115,7 @@ impl AuthorizationRoutes {
     {
         let (parts, body) = request.into_parts();
         let shared = &self.0;
-        let now = (shared.clock)();
+        let now = shared.clock.now();
         let own = match shared.admit(&parts) {
             Ok(own) => own,
             Err(refusal) => return refused(&refusal),

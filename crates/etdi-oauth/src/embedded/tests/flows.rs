@@ -306,7 +306,7 @@ async fn a_user_with_a_password_is_asked_for_it() {
     let server = Embedded::open(store, &settings, UnixTime(START)).await.unwrap();
     let server = server.client(Client::public("app", [BACK]).unwrap()).login(Arc::new(users));
     let routes = AuthorizationRoutes::new(Arc::new(server), settings).unwrap();
-    let world = World { routes: routes.clock(|| UnixTime(START)), ..world };
+    let world = World { routes: routes.clock(crate::Clock::new(|| UnixTime(START))), ..world };
     let challenge = sha256(VERIFIER);
     let asking = world.asking("app", &challenge);
     let asking = but(&asking, "scope", "");

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
+use crate::Clock;
 use crate::embedded::seal::{encode, sha256};
 use crate::embedded::{AuthorizationRoutes, Client, Embedded, MemoryStore, Settings, Store};
 use crate::scripted::Scripted;
@@ -105,7 +106,7 @@ impl World {
         let ticking = clock.clone();
         let routes = AuthorizationRoutes::new(server.clone(), settings)
             .unwrap()
-            .clock(move || UnixTime(ticking.load(Ordering::SeqCst)))
+            .clock(Clock::new(move || UnixTime(ticking.load(Ordering::SeqCst))))
             .client_keys(fetch.clone());
         Self { routes, server, clock, fetch, signer }
     }
@@ -177,12 +178,21 @@ impl World {
 
     /// The user answers the page of a request.
     pub(super) async fn answer(&self, asking: &Pairs<'_>, decision: &str) -> Said {
-        let page = self.page(asking).await;
+        self.decide(&format!("/authorize?{}", encoded(asking)), decision).await
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) async fn agree(&self, path: &str) -> Said {
+        self.decide(path, "allow").await
+    }
+
+    async fn decide(&self, path: &str, decision: &str) -> Said {
+        let page = self.get(path).await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.text);
         let (cookie, ticket) = (cookie(&page), hidden(&page, "ticket"));
         let form = [("ticket", &*ticket), ("decision", decision), ("name", "alice")];
         let headers = [("cookie", &*cookie), ("origin", ISSUER)];
-        self.post(&format!("/authorize?{}", encoded(asking)), &headers, &form).await
+        self.post(path, &headers, &form).await
     }
 
     pub(super) async fn code(&self, client: &str) -> String {
