@@ -1,5 +1,5 @@
 //! What it costs to let a caller in, in microseconds on top of the bare call:
-//! `cargo run --release -p etdi-oauth --features server --example cost -- RSA.pem`, where the file is
+//! `cargo run --release -p etdi-oauth --features server --example token_cost -- RSA.pem`, where the file is
 //! one of `openssl genpkey -algorithm RSA`; without one RSA is left out.
 
 use std::pin::Pin;
