@@ -28,17 +28,6 @@ impl Heard {
     }
 }
 
-/// Which places have answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Places {
-    /// One alone, beside which there may be others.
-    One,
-    /// Some, and others could not be asked.
-    Some,
-    /// All that there are.
-    All,
-}
-
 impl Revocations {
     pub(super) fn take_over(
         &self,
@@ -47,7 +36,7 @@ impl Revocations {
         now: UnixTime,
     ) -> Result<(), RevocationError> {
         let list = self.heard(evidence, issuer, now)?;
-        self.take_over_all(vec![list], issuer, Places::One, now)
+        self.take_over_all(vec![list], issuer, true, now)
     }
 
     /// A list that is the issuer's and says what it must.
@@ -86,11 +75,12 @@ impl Revocations {
     }
 
     /// Takes over what several places say of one issuer: the newest list, and what any revokes.
+    /// It is no fresh knowledge unless all that were asked have answered.
     fn take_over_all(
         &self,
         mut lists: Vec<Heard>,
         issuer: &ProviderId,
-        places: Places,
+        all_answered: bool,
         now: UnixTime,
     ) -> Result<(), RevocationError> {
         lists.sort_by_key(|list| list.claims.seq);
@@ -110,33 +100,33 @@ impl Revocations {
             None if room => state.issuers.entry(issuer.clone()).or_default(),
             None => return Err(RevocationError::Full),
         };
-        match &known.list {
+        let refused = match &known.list {
             Some(seen) if number < seen.seq => {
-                return Err(RevocationError::Rollback { found: number, seen: seen.seq });
+                Some(RevocationError::Rollback { found: number, seen: seen.seq })
             }
             Some(seen) if number == seen.seq && claims != *seen => {
-                return Err(RevocationError::Fork(number));
+                Some(RevocationError::Fork(number))
             }
-            _ => {}
-        }
-        if places == Places::All {
-            known.also.clear();
+            _ => None,
+        };
+        // What any of them revokes is revoked, also where none of them is the newest.
+        let others = lists.into_iter().flat_map(|list| list.claims.revoked);
+        if let Some(why) = refused {
+            if known.revoke_also(issuer, claims.revoked.into_iter().chain(others)) {
+                self.save(&state)?;
+            }
+            return Err(why);
         }
         known.revoked = revoked;
-        // What is kept of before may be what a place said that cannot be asked now.
-        let others = lists.into_iter().flat_map(|list| list.claims.revoked);
-        for entry in std::mem::take(&mut known.also).into_iter().chain(others) {
-            if entry.revoked().is_some_and(|one| known.revoked.insert(one)) {
-                known.also.push(entry);
-            }
-        }
         known.list = Some(claims);
+        let before = std::mem::take(&mut known.also);
+        known.revoke_also(issuer, others.chain(before));
         let failed = match believed {
             _ if forked => Some(RevocationError::Fork(number)),
             None => Some(VerifyError::Revoked { key }.into()),
             Some(_) => None,
         };
-        if failed.is_none() && places != Places::Some {
+        if failed.is_none() && all_answered {
             (known.answered, known.failed) = (Some(now), None);
         }
         self.save(&state)?;
@@ -164,10 +154,7 @@ impl Revocations {
             }
         }
         let taken = match lists.is_empty() {
-            false => {
-                let places = if failed.is_none() { Places::All } else { Places::Some };
-                self.take_over_all(lists, issuer, places, now)
-            }
+            false => self.take_over_all(lists, issuer, failed.is_none(), now),
             true if says_none && failed.is_none() => self.has_none(issuer, now),
             true => Ok(()),
         };

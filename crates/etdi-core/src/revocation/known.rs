@@ -17,6 +17,9 @@ use crate::wire::{RevocationEntry, RevocationsClaims};
 pub(super) const FILE: &str = "revocations.json";
 pub(super) const MAX_FILE: usize = 16 << 20;
 
+/// The most bytes of what other lists of one issuer revoke beside its newest.
+const MAX_ALSO: usize = 256 << 10;
+
 /// What is known of one issuer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,11 +98,63 @@ impl State {
 }
 
 impl Known {
+    /// Revokes what other lists of the issuer revoke, for good. Says whether any of it is new.
+    ///
+    /// Where that is more than [`MAX_ALSO`], all that the issuer says is revoked: nothing may count
+    /// because there was no room to note that it was taken back.
+    pub(super) fn revoke_also(
+        &mut self,
+        issuer: &ProviderId,
+        entries: impl IntoIterator<Item = RevocationEntry>,
+    ) -> bool {
+        let (mut length, before) = (length(&self.also), self.also.len());
+        for mut entry in entries {
+            let Some(revoked) = entry.revoked() else { continue };
+            entry.reason = None;
+            if self.revoked.contains(&revoked) {
+                continue;
+            }
+            length = length.saturating_add(self::length(&entry));
+            if length > MAX_ALSO {
+                let all = Revoked::Provider(issuer.clone());
+                if self.revoked.insert(all.clone()) {
+                    self.also.push(RevocationEntry::from(all));
+                }
+                break;
+            }
+            self.revoked.insert(revoked);
+            self.also.push(entry);
+        }
+        self.also.len() > before
+    }
+
     /// Whether the issuer answered within `age` seconds, with a list that still holds. An answer
     /// from the future, of a clock that was set back since, is none.
     pub(super) fn is_younger(&self, age: u64, now: UnixTime) -> bool {
         let holds = self.list.as_ref().is_none_or(|list| now < UnixTime(list.next_update));
         let young = |at: UnixTime| at <= now.plus(CLOCK_SKEW) && now <= at.plus(age);
         holds && self.answered.is_some_and(young)
+    }
+}
+
+/// How many bytes it takes in the file.
+fn length(of: &impl Serialize) -> usize {
+    struct Counted(usize);
+
+    impl std::io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut counted = Counted(0);
+    match serde_json::to_writer(&mut counted, of) {
+        Ok(()) => counted.0,
+        Err(_) => usize::MAX,
     }
 }

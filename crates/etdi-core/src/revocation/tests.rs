@@ -16,6 +16,7 @@ use crate::proof::Evidence;
 use crate::trust::TrustAnchors;
 use crate::verify::{Peer, Verdict, Verifier};
 
+mod held;
 mod waiting;
 
 const NOW: UnixTime = UnixTime(1_767_323_045);
@@ -218,7 +219,7 @@ fn a_number_never_goes_back() {
     accept(&world.list(5, NOW), &world.key, NOW).unwrap();
     let error = accept(&world.list(4, NOW.plus(9)), &world.key, NOW.plus(9)).unwrap_err();
     assert_eq!(error, RevocationError::Rollback { found: 4, seen: 5 });
-    let other = world.list(5, NOW).revoke(Revoked::Provider(acme()));
+    let other = world.list(5, NOW).revoke(Revoked::Statement("x".to_owned()));
     assert_eq!(accept(&other, &world.key, NOW), Err(RevocationError::Fork(5)));
     // Once there was a list, there is no saying that there is none.
     assert!(matches!(revocations.has_none(&acme(), NOW), Err(RevocationError::Rollback { .. })));
