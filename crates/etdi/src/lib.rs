@@ -115,7 +115,7 @@ pub use tools::{Declared, SecureTools};
 pub type SecureSession<S = mcp_transport::Connection> = Session<S>;
 
 /// The snippets of the page for those who come from Python are compiled as tests.
-#[cfg(all(doctest, feature = "http", feature = "server"))]
+#[cfg(all(doctest, feature = "oauth", feature = "server"))]
 #[doc = include_str!("../../../docs/from-python.md")]
 mod from_python {}
 
