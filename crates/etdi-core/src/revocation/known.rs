@@ -79,14 +79,15 @@ impl State {
         Ok(state)
     }
 
-    /// What both know: of each issuer the list with the higher number.
+    /// What both know: of each issuer the list with the higher number, and what others revoke.
     pub(super) fn with(mut self, newer: &Self) -> Self {
         self.v = newer.v;
         for (issuer, known) in &newer.issuers {
-            let seq = |known: &Known| known.list.as_ref().map(|list| list.seq);
-            let kept = self.issuers.get(issuer);
-            if kept.is_none_or(|kept| seq(known) >= seq(kept)) {
-                self.issuers.insert(issuer.clone(), known.clone());
+            match self.issuers.get_mut(issuer) {
+                Some(kept) => kept.unite(issuer, known),
+                None => {
+                    self.issuers.insert(issuer.clone(), known.clone());
+                }
             }
         }
         let new = newer.here.iter().filter(|entry| {
@@ -98,6 +99,22 @@ impl State {
 }
 
 impl Known {
+    /// Learns what another process has learned, or this one since. Of two lists of one number both
+    /// revoke.
+    fn unite(&mut self, issuer: &ProviderId, newer: &Self) {
+        let seq = |known: &Self| known.list.as_ref().map(|list| list.seq);
+        let before = match seq(newer) >= seq(self) {
+            true => std::mem::replace(self, newer.clone()),
+            false => newer.clone(),
+        };
+        let fork = before.list.filter(|list| {
+            let list = Some(list);
+            seq(self) == list.map(|list| list.seq) && self.list.as_ref() != list
+        });
+        let fork = fork.map(|list| list.revoked).unwrap_or_default();
+        self.revoke_also(issuer, before.also.into_iter().chain(fork));
+    }
+
     /// Revokes what other lists of the issuer revoke, for good. Says whether any of it is new.
     ///
     /// Where that is more than [`MAX_ALSO`], all that the issuer says is revoked: nothing may count

@@ -61,3 +61,37 @@ fn what_has_no_room_takes_the_issuer_back() {
     assert!(known.accept(&list(8, "c"), &acme(), &world.anchors, NOW).is_err());
     assert!(!counts(&known, world.key.id(), ""));
 }
+
+/// A process that asks one place only, such as a command beside a program that reads the operator's
+/// file too: it takes nothing back of what the other has heard, whoever writes last.
+#[test]
+fn who_hears_less_forgets_nothing_that_another_heard() {
+    let world = World::new();
+    let (stolen, fork) = (Revoked::Key(world.second.id()), Revoked::Statement("x".to_owned()));
+    let newest = world.list(9, NOW).sign(&world.key).unwrap();
+    let file = world.list(8, NOW).revoke(stolen).sign(&world.key).unwrap();
+    let forked = world.list(9, NOW).revoke(fork).sign(&world.key).unwrap();
+    for first in [true, false] {
+        let directory = directory();
+        let open = || Revocations::open(&directory).unwrap();
+        let (program, command) = (open(), open());
+        let hears_both = || hear(&program, &world, [&newest, &file]).unwrap();
+        let hears_one = || command.accept(&newest, &acme(), &world.anchors, NOW).unwrap();
+        match first {
+            true => (hears_both(), hears_one()),
+            false => (hears_one(), hears_both()),
+        };
+        assert!(!counts(&open(), world.second.id(), ""), "{first}");
+        assert!(counts(&open(), world.key.id(), "x"));
+        // Nor does it forget its own list for another one of the same number.
+        let other = Revocations::new();
+        other.accept(&forked, &acme(), &world.anchors, NOW).unwrap();
+        let other = Revocations { disk: open().disk, ..other };
+        other.save(&other.read()).unwrap();
+        let known = open();
+        assert!(!counts(&known, world.key.id(), "x") && !counts(&known, world.second.id(), ""));
+        block_on(command.refresh(BTreeSet::new(), &Revocation::BestEffort, &[], NOW));
+        assert!(!counts(&command, world.second.id(), ""), "a command that runs learns of it");
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}
