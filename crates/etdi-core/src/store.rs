@@ -298,14 +298,16 @@ impl FileStore {
         self.vault.rotate(None)
     }
 
-    /// Protects the data key in another way, such as by another passphrase. Whoever knows the old
-    /// one and has an old copy of the files can still read that copy.
+    /// Protects the store in another way, such as by another passphrase, with a new data key: what
+    /// opened it before opens nothing that is written from now on, and makes nothing that counts. A
+    /// key of the store's in a keyring is taken out of it. Whoever knows the old passphrase and has an
+    /// old copy of the files can still read that copy.
     ///
     /// # Errors
     ///
     /// As any write.
     pub fn protect(&self, protection: Protection) -> Result<(), StoreError> {
-        self.vault.protect(Some(protection))
+        self.vault.rotate(Some(protection))
     }
 
     /// Takes a time for the latest, whatever was noted before: an operator's act, when the clock

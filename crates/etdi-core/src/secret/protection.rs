@@ -51,6 +51,14 @@ impl Protection {
         }
     }
 
+    /// Takes the key of a store out of the keyring, once the store is protected by `next`. When that
+    /// fails, a key stays there that opens nothing.
+    pub(crate) fn forget(&self, store: &str, next: &Self) {
+        if let (Some(keychain), None) = (self.keyring(), next.keyring()) {
+            let _ = keychain.delete(&account(store));
+        }
+    }
+
     /// What kind it is.
     pub fn kind(&self) -> ProtectionKind {
         match self.0 {

@@ -141,13 +141,14 @@ impl SecretStore {
         self.vault.rotate(None)
     }
 
-    /// Protects the data key in another way, such as by another passphrase.
+    /// Protects the store in another way, such as by another passphrase, with a new data key: what
+    /// opened it before opens nothing that is written from now on.
     ///
     /// # Errors
     ///
     /// When it cannot be written: the old protection is in force then.
     pub fn protect(&self, protection: Protection) -> Result<(), StoreError> {
-        self.vault.protect(Some(protection))
+        self.vault.rotate(Some(protection))
     }
 
     fn read(&self, record: &str) -> Result<Option<(String, Secret)>, StoreError> {

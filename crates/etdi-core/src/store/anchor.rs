@@ -23,7 +23,8 @@ pub trait Anchor: Send + Sync + fmt::Debug {
     /// When it cannot be read: the store is not used then.
     fn read(&self) -> Result<Option<String>, StoreError>;
 
-    /// Keeps a new mark in place of the old one.
+    /// Keeps a new mark in place of the old one. A text that starts with `moved` is none: whatever is
+    /// opened with it is refused.
     ///
     /// # Errors
     ///

@@ -8,11 +8,13 @@ use crate::approval::StoreError;
 use crate::base64url;
 
 const FORMAT: &str = "etdi-anchor 1";
+/// How a note begins that stands where a mark was.
+const MOVED: &str = "moved";
 
 /// The mark of a head.
 pub(super) fn mark(head: &Head) -> String {
     let start = start(&head.body.store, head.generation);
-    let mac = match key(head) {
+    let mac = match key(head.body.mark_key.as_deref()) {
         None => "-".to_owned(),
         Some(key) => base64url::encode(hmac::sign(&key, start.as_bytes()).as_ref()),
     };
@@ -33,6 +35,9 @@ pub(super) fn check(anchor: &dyn Anchor, head: &Head) -> Result<(), StoreError> 
             false => Ok(()),
         };
     };
+    if mark.starts_with(MOVED) {
+        return failed("is elsewhere, because the store is protected in another way now");
+    }
     let words: Vec<&str> = mark.split(' ').collect();
     let [_, _, store, seen, mac] = words.as_slice() else { return failed("is damaged") };
     let Ok(seen) = seen.parse::<u64>() else { return failed("is damaged") };
@@ -47,11 +52,12 @@ pub(super) fn check(anchor: &dyn Anchor, head: &Head) -> Result<(), StoreError> 
         return Err(StoreError::RolledBack { seen, found: head.generation });
     }
     // Whoever can write the mark must not be able to lower it.
-    if let Some(key) = key(head) {
-        let tag = base64url::decode(mac);
-        if tag.is_none_or(|tag| hmac::verify(&key, start.as_bytes(), &tag).is_err()) {
-            return failed("was not made by this store");
-        }
+    let keys = [&head.body.mark_key, &head.body.former_mark_key].map(|one| key(one.as_deref()));
+    let mut keys = keys.into_iter().flatten().peekable();
+    let tag = base64url::decode(mac).unwrap_or_default();
+    if keys.peek().is_some() && !keys.any(|key| hmac::verify(&key, start.as_bytes(), &tag).is_ok())
+    {
+        return failed("was not made by this store");
     }
     Ok(())
 }
@@ -60,7 +66,7 @@ fn start(store: &str, generation: u64) -> String {
     format!("{FORMAT} {store} {generation}")
 }
 
-fn key(head: &Head) -> Option<hmac::Key> {
-    let key = base64url::decode(head.body.mark_key.as_deref()?)?;
+fn key(text: Option<&str>) -> Option<hmac::Key> {
+    let key = base64url::decode(text?)?;
     Some(hmac::Key::new(hmac::HMAC_SHA256, &key))
 }

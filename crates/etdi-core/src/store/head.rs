@@ -69,9 +69,12 @@ pub(super) struct Body {
     pub(super) latest: UnixTime,
     /// There is a mark of the newest generation outside the directory.
     pub(super) anchored: bool,
-    /// What authenticates that mark, in an encrypted store; the same for life.
+    /// What authenticates that mark, in an encrypted store; as old as the data key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mark_key: Option<String>,
+    /// The one before, until the next write: a crash may have left a mark that it made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) former_mark_key: Option<String>,
     pub(super) records: Records,
 }
 

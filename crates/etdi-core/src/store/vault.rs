@@ -158,7 +158,7 @@ impl Vault {
             })?;
         }
         if self.is_outdated(&head)? {
-            self.protect(None)?;
+            self.rewrite(None, false)?;
         }
         Ok(())
     }
@@ -278,6 +278,7 @@ impl Vault {
         if draft.body.store.is_empty() {
             draft.body.store = new_id()?;
         }
+        draft.body.former_mark_key = None;
         let sealing = before.sealing.as_ref();
         let mut pack = Pack::new(self.shares_files(&draft), generation);
         for (name, text) in std::mem::take(&mut draft.new) {
@@ -360,14 +361,10 @@ impl Vault {
         Ok(())
     }
 
-    /// Wraps a new data key by `protection`, or by the present one, and seals everything anew.
+    /// Wraps a new data key by `protection`, or by the present one, and seals everything anew: what
+    /// the old key was wrapped by opens nothing that counts, wherever a copy of it lies.
     pub(crate) fn rotate(&self, protection: Option<Protection>) -> Result<(), StoreError> {
         self.rewrite(protection, true)
-    }
-
-    /// Wraps the data key by another protection, or anew by the present one.
-    pub(crate) fn protect(&self, protection: Option<Protection>) -> Result<(), StoreError> {
-        self.rewrite(protection, false)
     }
 
     fn rewrite(&self, protection: Option<Protection>, fresh: bool) -> Result<(), StoreError> {
@@ -383,8 +380,9 @@ impl Vault {
         if body.store.is_empty() {
             body.store = new_id()?;
         }
-        if body.mark_key.is_none() {
-            body.mark_key = Some(new_id()?);
+        if fresh || body.mark_key.is_none() {
+            // Whoever had the old data key knows what authenticated the mark as well.
+            body.former_mark_key = body.mark_key.replace(new_id()?);
         }
         let kept = before.sealing.as_ref().filter(|_| !fresh).map(|sealing| sealing.key.clone());
         let anew = kept.is_none();
@@ -402,10 +400,12 @@ impl Vault {
             body.records.extend(pack.finish(&*self.files, Some(&sealing))?);
         }
         // From here on the head that is read back is opened with the new protection.
-        let old = self.protection().replace(protection);
+        let old = self.protection().replace(protection.clone());
         let done = self.commit(&before, generation, body, Some(&sealing));
         if done.is_err() && !self.head_names_key(generation) {
             *self.protection() = old;
+        } else if let Some(old) = old.filter(|_| done.is_ok()) {
+            old.forget(&before.body.store, &protection);
         }
         done
     }

@@ -422,3 +422,45 @@ fn an_encrypted_store_keeps_the_contract() {
     assert!(error.to_string().contains("another kind"), "{error}");
     assert!(Options::default().protection.is_none());
 }
+
+/// The attack: whoever had the old data key goes on from an old copy, past the newest generation.
+#[test]
+fn the_old_data_key_makes_nothing_that_counts() {
+    type Change = fn(&FileStore) -> Result<(), StoreError>;
+    let changes: [Change; 2] = [|store| store.protect(host(2)), FileStore::rotate_key];
+    for change in changes {
+        let anchor = Arc::new(KeychainAnchor::new(Arc::new(MemoryKeychain::new()), "approvals"));
+        let files = MemoryFiles::default();
+        let store = over(&files, sealed().anchor(anchor.clone())).unwrap();
+        let start = files.snapshot();
+        change(&store).unwrap();
+        drop(store);
+        files.restore(&start);
+        let forged = over(&files, sealed().accept_restored()).unwrap();
+        for number in 0..9 {
+            put(&forged, &format!("forged {number}"), None);
+        }
+        // It says that there is a mark, as the true one does.
+        let other = Arc::new(KeychainAnchor::new(Arc::new(MemoryKeychain::new()), "approvals"));
+        drop(over(&files, sealed().anchor(other).accept_restored()).unwrap());
+        let refused = over(&files, sealed().anchor(anchor)).map(drop);
+        assert!(matches!(refused, Err(StoreError::Anchor { .. })), "{refused:?}");
+    }
+}
+
+/// A crash between the new data key and its mark locks nobody out.
+#[test]
+fn a_mark_of_the_key_before_still_counts_after_a_crash() {
+    let anchor = Arc::new(KeychainAnchor::new(Arc::new(MemoryKeychain::new()), "approvals"));
+    let files = MemoryFiles::default();
+    let store = over(&files, sealed().anchor(anchor.clone())).unwrap();
+    put(&store, "search", None);
+    let mark = anchor.read().unwrap().unwrap();
+    store.rotate_key().unwrap();
+    anchor.write(&mark).unwrap();
+    let store = over(&files, sealed().anchor(anchor.clone())).unwrap();
+    put(&store, "next", None);
+    drop(over(&files, sealed().anchor(anchor.clone())).unwrap());
+    anchor.write(&mark).unwrap();
+    assert!(over(&files, sealed().anchor(anchor)).is_err(), "only for so long");
+}
