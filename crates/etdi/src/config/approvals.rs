@@ -52,7 +52,7 @@ fn place(storage: &StorageConfig, home: &Home) -> Result<ApprovalPlace, ConfigEr
     };
     let is_usual = home.path().is_ok_and(|home| resolved(&home.join(NAME)) == resolved(path));
     let place = match is_usual {
-        true => ApprovalPlace::of_command(home.path()?, state),
+        true => ApprovalPlace::of_command(home.path()?, state).also_named(path),
         false => ApprovalPlace::new(path.clone(), state),
     };
     Ok(place.prefer_keyring(home.is_standard()))

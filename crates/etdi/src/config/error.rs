@@ -97,8 +97,8 @@ pub enum ConfigError {
     /// A store in the clear stands where a sealed one was.
     #[error(
         "`{path}` was encrypted and is not any more, so nothing in it counts: someone put another in \
-         its place; put the encrypted one back, or accept this one as it is with `etdi approvals \
-         accept-restored`"
+         its place; move it away and put the encrypted one back, or look at what it holds and seal \
+         it with `etdi approvals encrypt`"
     )]
     Replaced {
         /// The store.
@@ -115,8 +115,7 @@ pub enum ConfigError {
     /// A store in the clear is wanted, and stands where an encrypted one was.
     #[error(
         "`{path}` was encrypted, so nothing in the clear counts there: set \
-         `storage_config.encryption_enabled` to `true`, or accept the store as it is with `etdi \
-         approvals accept-restored`"
+         `storage_config.encryption_enabled` to `true`, or name another directory"
     )]
     WasEncrypted {
         /// The store.

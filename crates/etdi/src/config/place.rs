@@ -24,6 +24,11 @@ pub(super) const NAME: &str = "approvals";
 /// The name of the key file.
 const KEY: &str = "store";
 
+/// What stands where a mark was, or could be: whatever is held against it is refused.
+const IN_KEYRING: &str = "moved to the keyring";
+const IN_FILES: &str = "moved to the state directory";
+const ELSEWHERE: &str = "moved to where the link leads";
+
 /// A place for approvals.
 #[derive(Debug)]
 pub struct ApprovalPlace {
@@ -31,6 +36,9 @@ pub struct ApprovalPlace {
     state: Option<PathBuf>,
     mark: String,
     mark_in_keyring: String,
+    /// The place as it was named. A link at it leads the names of the marks elsewhere, and says
+    /// nothing of what lay here.
+    named: Vec<PathBuf>,
     keyring: Arc<dyn Keychain>,
     /// The same, which waits for nobody.
     probe: Arc<dyn Keychain>,
@@ -80,18 +88,25 @@ impl ApprovalPlace {
     pub fn new(directory: impl Into<PathBuf>, state: Option<PathBuf>) -> Self {
         let directory = directory.into();
         let resolved = resolved(&directory);
-        let digest = Digest::of_bytes(resolved.as_os_str().as_encoded_bytes());
-        let mark = format!("{NAME}-{digest}").chars().filter(|c| *c != ':').collect();
-        let mark_in_keyring = format!("{NAME} in {}", resolved.display());
-        let (keyring, probe) =
-            (Arc::new(SystemKeyring::new()), Arc::new(SystemKeyring::impatient()));
-        Self { directory, state, mark, mark_in_keyring, keyring, probe, prefers_keyring: false }
+        let (mark, mark_in_keyring) = names(&resolved);
+        let named = named(&directory).filter(|named| *named != resolved).into_iter().collect();
+        let keyring = Arc::new(SystemKeyring::new());
+        let probe = Arc::new(SystemKeyring::impatient());
+        let prefers_keyring = false;
+        Self { directory, state, mark, mark_in_keyring, named, keyring, probe, prefers_keyring }
     }
 
     /// The approvals of the command `etdi` in its home.
     pub fn of_command(home: &Path, state: Option<PathBuf>) -> Self {
         let mark_in_keyring = format!("{NAME} in {}", home.display());
-        Self { mark: NAME.to_owned(), mark_in_keyring, ..Self::new(home.join(NAME), state) }
+        let place = Self::new(home.join(NAME), state);
+        Self { mark: NAME.to_owned(), mark_in_keyring, named: Vec::new(), ..place }
+    }
+
+    /// Says that it goes by this path as well.
+    pub(super) fn also_named(mut self, path: &Path) -> Self {
+        self.named.extend(named(path).filter(|path| *path != self.directory));
+        self
     }
 
     /// Says whether a store that is made here is protected by the keyring, where that works and
@@ -145,7 +160,8 @@ impl ApprovalPlace {
         }
     }
 
-    /// Protects the store in another way, and moves its mark to where that belongs.
+    /// Protects the store in another way, by a new data key, and moves its mark to where that belongs.
+    /// What opened it before opens it no more, also not with files of before put back.
     ///
     /// # Errors
     ///
@@ -154,6 +170,12 @@ impl ApprovalPlace {
         now.options(Taken::Checked).open(&self.directory)?.protect(next.clone())?;
         let sealed = self.with(next, None)?;
         sealed.options(Taken::AsItIs).open(&self.directory)?;
+        let is_in_keyring = |sealed: &Sealed| sealed.protection.keyring().is_some();
+        if let Some(left) = &now.anchor
+            && is_in_keyring(now) != is_in_keyring(&sealed)
+        {
+            left.write(if is_in_keyring(&sealed) { IN_KEYRING } else { IN_FILES })?;
+        }
         Ok(sealed)
     }
 
@@ -188,15 +210,36 @@ impl ApprovalPlace {
         Ok(Protection::key(file.key_or_new()?))
     }
 
-    /// Whether a sealed store was here: there is a mark of one.
-    pub(super) fn was_sealed(&self) -> Result<bool, ConfigError> {
-        if let Some(mark) = self.file_mark()?
-            && mark.read()?.is_some()
-        {
-            return Ok(true);
+    /// Refuses what lies there in the clear, whoever takes it as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Replaced`] where a sealed store was, else [`StoreError::NotEncrypted`].
+    pub fn refuse_clear(&self) -> Result<(), ConfigError> {
+        let path = || self.directory.display().to_string();
+        match FileStore::state_of(&self.directory)? {
+            StoreState::Clear if self.was_sealed()? => Err(ConfigError::Replaced { path: path() }),
+            StoreState::Clear => Err(StoreError::NotEncrypted { path: path() }.into()),
+            _ => Ok(()),
         }
-        // The mark in files could have been removed together with the store.
-        Ok(self.uses_keyring() && self.keyring_mark(self.keyring.clone()).read()?.is_some())
+    }
+
+    /// Whether a sealed store was here: there is a mark of one, or a note under its name.
+    pub(super) fn was_sealed(&self) -> Result<bool, ConfigError> {
+        let mut marks: Vec<Box<dyn Anchor>> = Vec::new();
+        marks.extend(self.file_mark()?.map(|mark| Box::new(mark) as _));
+        marks.extend(self.file_notes()?.into_iter().map(|note| Box::new(note) as _));
+        // The marks in files could have been removed together with the store.
+        if self.uses_keyring() {
+            marks.push(Box::new(self.keyring_mark(self.keyring.clone())));
+            marks.extend(self.keyring_notes(&self.keyring).map(|note| Box::new(note) as _));
+        }
+        for mark in marks {
+            if mark.read()?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn opened_by(
@@ -250,14 +293,18 @@ impl ApprovalPlace {
         taken_over: Option<usize>,
     ) -> Result<Sealed, ConfigError> {
         let file = self.file_mark()?;
+        for note in self.file_notes()? {
+            leave(&note, ELSEWHERE)?;
+        }
+        for note in protection.keyring().into_iter().flat_map(|to| self.keyring_notes(to)) {
+            leave(&note, ELSEWHERE)?;
+        }
         let anchor: Option<Arc<dyn Anchor>> = match protection.keyring() {
             None => file.map(|mark| Arc::new(mark) as _),
             Some(keyring) => {
                 // That there is a file says that the store is sealed.
-                if let Some(mark) = file
-                    && mark.read()?.is_none()
-                {
-                    mark.write("the mark is in the keyring")?;
+                if let Some(mark) = file {
+                    leave(&mark, IN_KEYRING)?;
                 }
                 Some(Arc::new(self.keyring_mark(keyring.clone())))
             }
@@ -273,6 +320,16 @@ impl ApprovalPlace {
         KeychainAnchor::new(keyring, &self.mark_in_keyring)
     }
 
+    fn keyring_notes(&self, keyring: &Arc<dyn Keychain>) -> impl Iterator<Item = KeychainAnchor> {
+        self.named.iter().map(|path| KeychainAnchor::new(keyring.clone(), &names(path).1))
+    }
+
+    fn file_notes(&self) -> Result<Vec<FileAnchor>, ConfigError> {
+        let Some(state) = &self.state else { return Ok(Vec::new()) };
+        let notes = self.named.iter().map(|path| FileAnchor::open(state, &names(path).0));
+        Ok(notes.collect::<Result<_, _>>()?)
+    }
+
     fn file_mark(&self) -> Result<Option<FileAnchor>, ConfigError> {
         let state = self.state.as_ref();
         Ok(state.map(|state| FileAnchor::open(state, &self.mark)).transpose()?)
@@ -286,6 +343,27 @@ impl ApprovalPlace {
     fn locked(&self, by: Option<ProtectionKind>) -> ConfigError {
         ConfigError::Locked { path: self.directory.display().to_string(), by }
     }
+}
+
+/// Leaves a note that a sealed store is here, where there is none and no mark.
+fn leave(mark: &dyn Anchor, note: &str) -> Result<(), StoreError> {
+    match mark.read()? {
+        Some(_) => Ok(()),
+        None => mark.write(note),
+    }
+}
+
+/// How the mark of a path is called, in files and in the keyring.
+fn names(path: &Path) -> (String, String) {
+    let digest = Digest::of_bytes(path.as_os_str().as_encoded_bytes());
+    let file = format!("{NAME}-{digest}").chars().filter(|c| *c != ':').collect();
+    (file, format!("{NAME} in {}", path.display()))
+}
+
+/// A path in full as it was named, links and all.
+fn named(path: &Path) -> Option<PathBuf> {
+    let whole = std::path::absolute(path).ok()?;
+    Some(whole.components().collect())
 }
 
 /// A path without links, also of a directory that is still to be made.

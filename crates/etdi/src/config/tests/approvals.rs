@@ -150,7 +150,7 @@ async fn a_store_in_the_clear_is_not_taken_for_the_encrypted_one() {
     user.config.storage_config.encryption_enabled = false;
     let refused = user.open(None).map(drop).unwrap_err();
     assert!(matches!(refused, ConfigError::WasEncrypted { .. }), "{refused}");
-    assert!(refused.to_string().contains("accept-restored"));
+    assert!(refused.to_string().contains("name another directory"));
 }
 
 #[tokio::test]
@@ -334,4 +334,82 @@ async fn a_keyring_is_preferred_and_keeps_its_mark() {
         place.seal(None, Taken::Checked).unwrap().protection.kind(),
         ProtectionKind::HostKey
     );
+}
+
+/// The attack: what protected the store before is put in the place of what protects it now, with a
+/// copy of the files in which a withdrawn approval still counted.
+#[tokio::test]
+async fn what_protected_the_store_before_opens_nothing_that_came_after() {
+    use crate::config::place::{ApprovalPlace, Taken};
+    let keyring: Arc<dyn Keychain> = Arc::new(MemoryKeychain::new());
+    let by_keyring = Protection::keychain(keyring.clone());
+    for (old, new) in [
+        (None, by_keyring.clone()),
+        (Some(by_keyring.clone()), Protection::passphrase("p")),
+        (None, Protection::passphrase("p")),
+        (Some(Protection::passphrase("p")), by_keyring),
+    ] {
+        let (user, case) = (User::plain(), format!("{old:?} {new:?}"));
+        let place = ApprovalPlace::of_command(&user.path("etdi"), Some(user.path("etdi/state")))
+            .keyring(keyring.clone());
+        let (store, kept) = (user.path("etdi/approvals"), user.path("kept"));
+        let key = |directory: &Path| {
+            let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+            let is_key = |path: &PathBuf| path.file_stem().is_some_and(|name| name == "key");
+            files.into_iter().find(is_key).unwrap()
+        };
+        let before = place.seal(old.clone(), Taken::Checked).unwrap();
+        drop(before.options(Taken::Checked).open(&store).unwrap());
+        let wrapped = std::fs::read_to_string(key(&store)).unwrap();
+        let id = wrapped.split('"').skip_while(|word| *word != "store").nth(2).unwrap();
+        let account = format!("etdi store {id}");
+        let entry = keyring.get(&account).unwrap();
+        place.protect(&before, new.clone()).unwrap();
+        if let Some(entry) = entry {
+            assert!(keyring.get(&account).unwrap().is_none(), "{case}: nothing needs it");
+            keyring.set(&account, &entry).unwrap();
+        }
+
+        user.approve(Some(new.clone())).await;
+        copy(&store, &kept);
+        user.withdraw(Some(new.clone())).await;
+        std::fs::remove_dir_all(&store).unwrap();
+        copy(&kept, &store);
+        std::fs::write(key(&store), &wrapped).unwrap();
+        let opened = place
+            .seal(old, Taken::Checked)
+            .and_then(|sealed| Ok(sealed.options(Taken::Checked).open(&store).map(drop)?));
+        assert!(opened.is_err(), "{case}");
+    }
+}
+
+/// The attack: a link in the place of the sealed store leads to one in the clear, under a path that
+/// has no mark.
+#[tokio::test]
+async fn a_link_to_a_store_in_the_clear_is_not_taken_for_the_sealed_one() {
+    let mut forger = User::plain();
+    forger.config.storage_config.encryption_enabled = false;
+    forger.approve(None).await;
+    // A directory, what is reached by a link already, and what the command has too.
+    for (case, named) in ["elsewhere", "link/store", "own"].into_iter().enumerate() {
+        let mut user = User::plain();
+        std::fs::create_dir(user.path("true")).unwrap();
+        std::os::unix::fs::symlink(user.path("true"), user.path("link")).unwrap();
+        if case == 2 {
+            std::fs::create_dir(user.path("etdi")).unwrap();
+            std::os::unix::fs::symlink(user.path("etdi/approvals"), user.path("own")).unwrap();
+            user.open(None).unwrap();
+        }
+        let store = user.path(named);
+        user.config.storage_config.storage_path = Some(store.clone());
+        user.approve(None).await;
+        copy(&forger.path("etdi/approvals"), &user.path("planted"));
+        std::fs::rename(&store, user.path("y")).unwrap();
+        std::os::unix::fs::symlink(user.path("planted"), &store).unwrap();
+        let refused = user.open(None).map(drop).unwrap_err();
+        assert!(matches!(refused, ConfigError::Replaced { .. }), "{named}: {refused}");
+        user.config.storage_config.encryption_enabled = false;
+        let refused = user.open(None).map(drop).unwrap_err();
+        assert!(matches!(refused, ConfigError::WasEncrypted { .. }), "{named}: {refused}");
+    }
 }
