@@ -12,6 +12,7 @@ use etdi_core::store::FileStore;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::passphrase;
+use crate::verbs::target::quoted;
 
 /// The approvals of the user, sealed: by what the user chose, else by the keyring or a key file.
 ///
@@ -103,7 +104,11 @@ pub fn state(home: &Home) -> Result<PathBuf, Failure> {
 /// What it means at the terminal that there is nothing to open the store with, or the wrong thing.
 pub fn unfit(error: ConfigError) -> Failure {
     let next = match &error {
-        ConfigError::Replaced { .. } => "etdi approvals accept-restored".to_owned(),
+        // Not to take what another put there: it is to go out of the way.
+        ConfigError::Replaced { path } => {
+            let path = path.trim_end_matches('/');
+            format!("mv {} {}", quoted(path), quoted(&format!("{path}.planted")))
+        }
         ConfigError::OtherwiseSealed { .. } => "etdi approvals encrypt".to_owned(),
         ConfigError::KeyGone { key, .. } => format!("ls -l {key}"),
         _ => "etdi approvals list".to_owned(),

@@ -388,7 +388,17 @@ fn a_store_in_the_clear_is_not_taken_for_the_encrypted_one() {
     assert_eq!(user.call(), (6, "STORE_FAILED".to_owned()));
     let (_, envelope) = user.json(&["approvals", "list"]);
     assert!(envelope["error"]["message"].as_str().unwrap().contains("was encrypted"));
-    assert_eq!(user.json(&["approvals", "accept-restored"]).0, 0);
+    // Nobody is led to seal what another put there, nor does it happen by the way.
+    let away = format!("mv {0} {0}.planted", store.display());
+    assert_eq!(envelope["error"]["next"], away);
+    let files = all_of(&store);
+    assert_eq!(user.code(&["approvals", "accept-restored"]), (6, "STORE_FAILED".to_owned()));
+    assert_eq!(all_of(&store), files, "it is left as it was");
+    // Moved away, and begun anew: nothing counts. To seal it is said outright.
+    assert!(user.command("sh").args(["-c", &away]).status().unwrap().success());
+    assert_eq!(user.json(&["approvals", "accept-restored"]).1["data"]["approvals"], 0);
+    copy(&clear, &store);
+    assert_eq!(user.json(&["approvals", "encrypt", "--key-file"]).0, 0);
     assert_eq!(user.call().0, 0);
 }
 

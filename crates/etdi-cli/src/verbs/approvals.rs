@@ -57,6 +57,8 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
             Ok(Report::new(json!({ "rotated": true }), "everything is encrypted with a new key"))
         }
         ApprovalsCommand::AcceptRestored => {
+            // What nobody sealed may be another's: to seal it is an act of its own.
+            locked::place(home)?.refuse_clear().map_err(unfit)?;
             let store = locked::open(home, Taken::AsItIs)?;
             let count = listed(&store)?.len();
             let text = format!("the store is taken as it is, with {count} approvals; look at them");
