@@ -324,6 +324,17 @@ impl Approver for Agrees {
     }
 }
 
+/// Some ids of keys look like options; what follows them still counts as one.
+#[test]
+fn a_key_is_revoked_whatever_its_id_starts_with() {
+    let user = User::new();
+    for start in ["-", "--", "-h", "x"] {
+        let id = format!("{start:A<43}");
+        let (exit, said) = user.json(&["keys", "revoke", &id, "--reason", "stolen"]);
+        assert_eq!((exit, &said["data"]["what"]), (0, &Value::from(id)), "{said}");
+    }
+}
+
 /// A client sends its key, an operator trusts it by the command, and the operator's server takes the
 /// client's calls from then on, and nobody else's.
 #[tokio::test]

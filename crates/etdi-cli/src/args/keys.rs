@@ -93,6 +93,8 @@ pub struct RotateArguments {
 pub struct RevokeArguments {
     /// What: the id or name of a key, `jti:` and the id of a statement, the digest of a definition,
     /// or a provider.
+    // One key id in sixty-four starts with `-`.
+    #[arg(allow_hyphen_values = true)]
     pub what: String,
     /// Why, for later.
     #[arg(long)]
