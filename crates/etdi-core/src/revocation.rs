@@ -38,10 +38,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use mcp_types::BoxFuture;
@@ -64,7 +64,7 @@ mod known;
 mod list;
 
 pub use file::{AllOf, FileLists};
-use known::{FILE, MAX_FILE, State};
+use known::{FILE, MAX_FILE, MAX_STRANGE, State, too_long};
 pub use list::{RevocationList, Revoked};
 
 /// How old a list may be that counts as fetched now, in seconds.
@@ -76,7 +76,7 @@ pub const LIFETIME: u64 = 86_400;
 /// The most entries of one list.
 pub const MAX_ENTRIES: usize = 4_096;
 
-/// The most issuers whose lists are kept.
+/// The most issuers whose lists are kept, beside those that the host names.
 const MAX_ISSUERS: usize = 1_024;
 
 /// The most lists that are fetched for one listing.
@@ -113,6 +113,14 @@ pub trait RevocationSource: Send + Sync {
     ) -> BoxFuture<'a, Vec<Result<Option<String>, String>>> {
         Box::pin(async move { vec![self.list(issuer, now).await] })
     }
+
+    /// A number that is another one once what is at hand of an issuer here has changed, such as a
+    /// file; `None` where only asking tells, as by default. It is looked at for every listing, and
+    /// whoever has another one than before is asked, however young the last answer is.
+    fn version(&self, issuer: &ProviderId) -> Option<u64> {
+        _ = issuer;
+        None
+    }
 }
 
 /// Why a list is not taken over.
@@ -141,9 +149,6 @@ pub enum RevocationError {
     /// Another one of the same number.
     #[error("there are two revocation lists with number {0}, ask the issuer which one is right")]
     Fork(u64),
-    /// There is no room for another issuer.
-    #[error("the lists of {MAX_ISSUERS} issuers are kept already")]
-    Full,
     /// It cannot be kept.
     #[error("revocation lists cannot be kept: {0}")]
     Store(String),
@@ -156,6 +161,8 @@ pub struct Revocations {
     without_list: BTreeSet<ProviderId>,
     authorities: BTreeSet<ProviderId>,
     disk: Option<Disk>,
+    /// What the source had at hand of an issuer when it was asked last.
+    heard: Mutex<BTreeMap<ProviderId, u64>>,
     /// The file as it was read last: when it was written, and how long it is.
     version: Mutex<Option<(SystemTime, u64)>>,
 }
@@ -184,6 +191,7 @@ impl Revocations {
             without_list: BTreeSet::new(),
             authorities: BTreeSet::new(),
             disk: None,
+            heard: Mutex::default(),
             version: Mutex::default(),
         }
     }
@@ -196,8 +204,7 @@ impl Revocations {
     pub fn open(directory: &Path) -> Result<Self, RevocationError> {
         let disk = Disk::open(directory).map_err(store)?;
         let mut revocations = Self::new();
-        if let Some(bytes) = disk.read(FILE, MAX_FILE).map_err(store)? {
-            let state = State::from_file(&bytes, &disk.path(FILE))?;
+        if let Some(state) = State::read(&disk)? {
             revocations.state = RwLock::new(state);
         }
         revocations.disk = Some(disk);
@@ -250,7 +257,7 @@ impl Revocations {
             (entry.at, entry.reason) = (Some(now.0), reason);
             state.here.push(entry);
         }
-        self.save(&state)
+        self.save(&mut state, None)
     }
 
     /// What was revoked here.
@@ -263,7 +270,7 @@ impl Revocations {
         self.read().issuers.get(issuer)?.list.clone()
     }
 
-    /// Takes over a list of `issuer` that `proofs` verify.
+    /// Takes over a list of `issuer` that `proofs` verify. What others publish does not push it out.
     ///
     /// # Errors
     ///
@@ -284,6 +291,23 @@ impl Revocations {
         self.source.get().is_some()
     }
 
+    /// Notes whom the host names, so that what strangers publish does not push out their lists.
+    pub(crate) fn name(&self, issuers: BTreeSet<ProviderId>) {
+        let issuers: Vec<ProviderId> =
+            issuers.into_iter().filter(|issuer| !self.is_named(issuer)).collect();
+        if issuers.is_empty() {
+            return;
+        }
+        let mut state = self.write();
+        for issuer in issuers {
+            state.issuers.entry(issuer).or_default().named = true;
+        }
+    }
+
+    fn is_named(&self, issuer: &ProviderId) -> bool {
+        self.read().issuers.get(issuer).is_some_and(|known| known.named)
+    }
+
     /// Fetches the lists that `demand` wants and that are not at hand, as far as they can be had.
     pub(crate) async fn refresh(
         &self,
@@ -294,11 +318,26 @@ impl Revocations {
     ) {
         self.read_again();
         let Some(source) = self.source.get() else { return };
-        let wanted = issuers.into_iter().chain(self.authorities.iter().cloned());
+        self.name(self.authorities.clone());
         let wanted: BTreeSet<ProviderId> =
-            wanted.filter(|issuer| self.is_due(issuer, demand, now)).take(MAX_FETCHES).collect();
-        let ask = |issuer: ProviderId| -> BoxFuture<'_, ()> {
+            issuers.into_iter().chain(self.authorities.iter().cloned()).collect();
+        let mut wanted: Vec<(ProviderId, Option<u64>)> = wanted
+            .into_iter()
+            .filter_map(|issuer| {
+                let version = source.version(&issuer);
+                let wanted =
+                    self.is_due(&issuer, demand, now) || self.has_changed(&issuer, version);
+                wanted.then_some((issuer, version))
+            })
+            .collect();
+        // A server chooses who else is asked, and must not crowd out those whom the host names.
+        wanted.sort_by_key(|(issuer, _)| !self.is_named(issuer));
+        wanted.truncate(MAX_FETCHES);
+        let ask = |(issuer, version): (ProviderId, Option<u64>)| -> BoxFuture<'_, ()> {
             Box::pin(async move {
+                if let Some(version) = version {
+                    self.heard().insert(issuer.clone(), version);
+                }
                 let answers = source.lists(&issuer, now).await;
                 if let Err(why) = self.hear(answers, &issuer, proofs, now).await {
                     self.note_failure(&issuer, why, now);
@@ -318,10 +357,10 @@ impl Revocations {
         if *known == version {
             return;
         }
-        let read = disk.read(FILE, MAX_FILE).ok().flatten();
-        if let Some(written) = read.and_then(|bytes| State::from_file(&bytes, &path).ok()) {
+        if let Some(written) = State::read(disk).ok().flatten() {
             let mut state = self.write();
             *state = written.with(&state);
+            state.make_room(None, MAX_STRANGE);
             *known = version;
         }
     }
@@ -329,24 +368,31 @@ impl Revocations {
     /// The issuer says that it publishes none. One that did before cannot.
     fn has_none(&self, issuer: &ProviderId, now: UnixTime) -> Result<(), RevocationError> {
         let mut state = self.write();
-        let room = state.issuers.len() < MAX_ISSUERS;
-        let known = match state.issuers.get_mut(issuer) {
-            Some(known) => known,
-            None if room => state.issuers.entry(issuer.clone()).or_default(),
-            None => return Err(RevocationError::Full),
-        };
+        let known = state.issuers.entry(issuer.clone()).or_default();
         if let Some(seen) = &known.list {
             return Err(RevocationError::Rollback { found: 0, seen: seen.seq });
         }
         (known.answered, known.failed) = (Some(now), None);
-        self.save(&state)
+        self.save(&mut state, Some(issuer))
     }
 
     fn note_failure(&self, issuer: &ProviderId, why: String, now: UnixTime) {
         let mut state = self.write();
-        if state.issuers.len() < MAX_ISSUERS || state.issuers.contains_key(issuer) {
-            state.issuers.entry(issuer.clone()).or_default().failed = Some((now, why));
+        state.issuers.entry(issuer.clone()).or_default().failed = Some((now, why));
+        if state.issuers.len() > MAX_ISSUERS {
+            state.make_room(Some(issuer), MAX_STRANGE);
         }
+    }
+
+    fn heard(&self) -> MutexGuard<'_, BTreeMap<ProviderId, u64>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is something at hand that was not asked for since.
+    fn has_changed(&self, issuer: &ProviderId, version: Option<u64>) -> bool {
+        version.is_some()
+            && !self.needs_none(issuer)
+            && self.heard().get(issuer).copied() != version
     }
 
     fn is_due(&self, issuer: &ProviderId, demand: &Revocation, now: UnixTime) -> bool {
@@ -460,16 +506,22 @@ impl Revocations {
         issuer.key().is_some() || self.without_list.contains(issuer)
     }
 
-    fn save(&self, state: &State) -> Result<(), RevocationError> {
+    /// Writes down what is known, of which there is more of `issuer` than before.
+    fn save(&self, state: &mut State, issuer: Option<&ProviderId>) -> Result<(), RevocationError> {
+        state.make_room(issuer, MAX_STRANGE);
         let Some(disk) = &self.disk else { return Ok(()) };
         let _lock = disk.lock().map_err(store)?;
         // Another process may have written since; what it learned is not undone.
-        let merged = match disk.read(FILE, MAX_FILE).map_err(store)? {
-            Some(bytes) => State::from_file(&bytes, &disk.path(FILE))?.with(state),
-            None => State::default().with(state),
-        };
-        let text = serde_json::to_vec(&merged)
-            .map_err(|error| RevocationError::Store(error.to_string()))?;
+        let mut merged = State::read(disk)?.unwrap_or_default().with(state);
+        merged.make_room(issuer, MAX_STRANGE);
+        let mut text = merged.text()?;
+        if text.len() > MAX_FILE {
+            merged.make_room(None, 0);
+            text = merged.text()?;
+        }
+        if text.len() > MAX_FILE {
+            return Err(too_long(disk));
+        }
         disk.write(FILE, &text).map_err(store)
     }
 

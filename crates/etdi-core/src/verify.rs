@@ -48,6 +48,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -328,9 +329,23 @@ impl Verifier {
         let Some(revocations) = &self.revocations else { return };
         // Only of issuers who verifiably said something: a server must not choose whom we ask.
         let asked = all.iter().filter(|_| revocations.asks());
-        let issuers = asked
-            .filter_map(|(kind, text)| Some(self.known_evidence(text, *kind, now).ok()?.issuer));
-        revocations.refresh(issuers.collect(), &self.freshness, &self.proofs, now).await;
+        let accepted = self.accepted.as_deref().map(|accepted| &accepted.issuers);
+        let accepted = accepted.filter(|issuers| !issuers.is_empty());
+        let (mut issuers, mut named) = (BTreeSet::new(), BTreeSet::new());
+        for (kind, text) in asked {
+            let Ok(Evidence { issuer, trust, .. }) = self.known_evidence(text, *kind, now) else {
+                continue;
+            };
+            if accepted.is_some_and(|accepted| !accepted.contains(&issuer)) {
+                continue;
+            }
+            if accepted.is_some() || trust == Trust::Configured {
+                named.insert(issuer.clone());
+            }
+            issuers.insert(issuer);
+        }
+        revocations.name(named);
+        revocations.refresh(issuers, &self.freshness, &self.proofs, now).await;
     }
 
     /// Refuses a statement that was taken back.

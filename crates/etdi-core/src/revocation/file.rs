@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::identity::ProviderId;
 use crate::ijson::Limits;
 use crate::time::UnixTime;
 
-/// The signed lists of issuers in files, each read anew whenever it is asked for: for hosts without a
+/// The signed lists of issuers in files, each read anew whenever it is asked for or has changed: for hosts without a
 /// network, whose operator puts a new list in place of the old one before that one ends.
 ///
 /// A list in a file is checked like one that was fetched: its signature, its number, and that the
@@ -63,6 +64,19 @@ impl RevocationSource for FileLists {
         let lists = self.0.get(issuer).map(|path| read(path).map(Some)).into_iter().collect();
         Box::pin(std::future::ready(lists))
     }
+
+    /// When the file was written, and how long it is.
+    fn version(&self, issuer: &ProviderId) -> Option<u64> {
+        let about = self.0.get(issuer)?.metadata();
+        let about = about.and_then(|about| Ok((about.modified()?, about.len()))).ok();
+        Some(hash(about))
+    }
+}
+
+fn hash(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -120,6 +134,11 @@ impl RevocationSource for AllOf {
             }
             answers
         })
+    }
+
+    fn version(&self, issuer: &ProviderId) -> Option<u64> {
+        let versions: Vec<_> = self.0.iter().map(|source| source.version(issuer)).collect();
+        versions.iter().any(Option::is_some).then(|| hash(versions))
     }
 }
 

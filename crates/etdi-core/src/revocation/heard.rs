@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::file::nobody;
 use super::list::{Revoked, outruns, things};
-use super::{MAX_ENTRIES, MAX_ISSUERS, RevocationError, Revocations, Statement};
+use super::{MAX_ENTRIES, RevocationError, Revocations, Statement};
 use crate::identity::ProviderId;
 use crate::key::KeyId;
 use crate::proof::{Evidence, ProofVerifier};
@@ -35,12 +35,13 @@ impl Revocations {
         issuer: &ProviderId,
         now: UnixTime,
     ) -> Result<(), RevocationError> {
-        let list = self.heard(evidence, issuer, now)?;
+        let list = self.read_list(evidence, issuer, now)?;
+        self.name([issuer.clone()].into());
         self.take_over_all(vec![list], issuer, true, now)
     }
 
     /// A list that is the issuer's and says what it must.
-    fn heard(
+    fn read_list(
         &self,
         evidence: Evidence,
         issuer: &ProviderId,
@@ -94,12 +95,7 @@ impl Revocations {
         let number = claims.seq;
         let forked = lists.iter().any(|one| one.claims.seq == number && one.claims != claims);
         let mut state = self.write();
-        let room = state.issuers.len() < MAX_ISSUERS;
-        let known = match state.issuers.get_mut(issuer) {
-            Some(known) => known,
-            None if room => state.issuers.entry(issuer.clone()).or_default(),
-            None => return Err(RevocationError::Full),
-        };
+        let known = state.issuers.entry(issuer.clone()).or_default();
         let refused = match &known.list {
             Some(seen) if number < seen.seq => {
                 Some(RevocationError::Rollback { found: number, seen: seen.seq })
@@ -113,7 +109,7 @@ impl Revocations {
         let others = lists.into_iter().flat_map(|list| list.claims.revoked);
         if let Some(why) = refused {
             if known.revoke_also(issuer, claims.revoked.into_iter().chain(others)) {
-                self.save(&state)?;
+                self.save(&mut state, Some(issuer))?;
             }
             return Err(why);
         }
@@ -129,7 +125,7 @@ impl Revocations {
         if failed.is_none() && all_answered {
             (known.answered, known.failed) = (Some(now), None);
         }
-        self.save(&state)?;
+        self.save(&mut state, Some(issuer))?;
         failed.map_or(Ok(()), Err)
     }
 
@@ -175,7 +171,7 @@ impl Revocations {
             match verifier.verify_proof(text, StatementType::Revocations, now) {
                 Ok(evidence) => {
                     proofs.iter().try_for_each(|one| one.refuses(evidence.key))?;
-                    return self.heard(evidence, issuer, now);
+                    return self.read_list(evidence, issuer, now);
                 }
                 Err(error) => refusal = error,
             }

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::RevocationError;
 use super::list::{Revoked, outruns, things};
+use super::{MAX_ISSUERS, RevocationError, store};
 use crate::identity::ProviderId;
 use crate::ijson::{Document, Limits};
+use crate::store::disk::{Disk, Files};
 use crate::time::UnixTime;
 use crate::verify::CLOCK_SKEW;
 use crate::wire::{RevocationEntry, RevocationsClaims};
@@ -16,6 +17,10 @@ use crate::wire::{RevocationEntry, RevocationsClaims};
 /// The file's name, and the most bytes of it.
 pub(super) const FILE: &str = "revocations.json";
 pub(super) const MAX_FILE: usize = 16 << 20;
+
+/// The most bytes of it for issuers that the host does not name: any server can bring them. There is
+/// room for all that one listing asks for.
+pub(super) const MAX_STRANGE: usize = 8 << 20;
 
 /// The most bytes of what other lists of one issuer revoke beside its newest.
 const MAX_ALSO: usize = 256 << 10;
@@ -33,6 +38,9 @@ pub(super) struct Known {
     /// When the issuer last answered: with this list, or that it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) answered: Option<UnixTime>,
+    /// Whether the host named the issuer, and not only a server that lists its tools.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) named: bool,
     #[serde(skip)]
     pub(super) failed: Option<(UnixTime, String)>,
     /// What all of them revoke, for looking up.
@@ -54,7 +62,45 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn from_file(bytes: &[u8], path: &Path) -> Result<Self, RevocationError> {
+    /// What is kept, `None` before anything is.
+    pub(super) fn read(disk: &Disk) -> Result<Option<Self>, RevocationError> {
+        // One byte more shows that it is longer.
+        let bytes = disk.read_start(FILE, MAX_FILE + 1).map_err(store)?;
+        match bytes {
+            Some(bytes) if bytes.len() > MAX_FILE => Err(too_long(disk)),
+            Some(bytes) => Self::from_file(&bytes, &disk.path(FILE)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn text(&self) -> Result<Vec<u8>, RevocationError> {
+        serde_json::to_vec(self).map_err(|error| RevocationError::Store(error.to_string()))
+    }
+
+    /// Forgets issuers that the host does not name, down to [`MAX_ISSUERS`] and so many bytes: first
+    /// those with no list, then those who answered longest ago, and `but` last.
+    pub(super) fn make_room(&mut self, but: Option<&ProviderId>, room: usize) {
+        let strangers = self.issuers.iter().filter(|(_, known)| !known.named);
+        let mut strangers: Vec<_> = strangers
+            .map(|(issuer, known)| {
+                let revokes = known.list.is_some() || !known.also.is_empty();
+                let worth = (Some(issuer) == but, revokes, known.answered);
+                (worth, issuer.as_str().len().saturating_add(length(known)), issuer.clone())
+            })
+            .collect();
+        strangers.sort_by(|one, other| other.cmp(one));
+        let (mut count, mut bytes) = (0usize, 0usize);
+        for (_, length, issuer) in strangers {
+            let with = bytes.saturating_add(length);
+            if count >= MAX_ISSUERS || with > room {
+                self.issuers.remove(&issuer);
+            } else {
+                (count, bytes) = (count.saturating_add(1), with);
+            }
+        }
+    }
+
+    fn from_file(bytes: &[u8], path: &Path) -> Result<Self, RevocationError> {
         let damaged =
             |why: String| RevocationError::Store(format!("`{}` is damaged: {why}", path.display()));
         let text = std::str::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
@@ -107,6 +153,7 @@ impl Known {
             true => std::mem::replace(self, newer.clone()),
             false => newer.clone(),
         };
+        self.named |= before.named;
         let fork = before.list.filter(|list| {
             let list = Some(list);
             seq(self) == list.map(|list| list.seq) && self.list.as_ref() != list
@@ -152,6 +199,15 @@ impl Known {
         let young = |at: UnixTime| at <= now.plus(CLOCK_SKEW) && now <= at.plus(age);
         holds && self.answered.is_some_and(young)
     }
+}
+
+/// What to do where the host itself names more than can be kept, or another program wrote it.
+pub(super) fn too_long(disk: &Disk) -> RevocationError {
+    RevocationError::Store(format!(
+        "`{}` has no room for more than {MAX_FILE} bytes: keep its `here`, which is what was revoked \
+         on this host, and take out issuers that are not needed any more",
+        disk.path(FILE).display()
+    ))
 }
 
 /// How many bytes it takes in the file.
