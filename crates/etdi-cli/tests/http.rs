@@ -13,9 +13,12 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use etdi::core::identity::ServerIdentity;
+use etdi::core::attestation::Attestation;
+use etdi::core::identity::{ProviderId, ServerIdentity};
 use etdi::core::key::{Algorithm, KeyRing, SigningKey};
 use etdi::{EtdiServerConfig, secure};
+use etdi_cli::demo::listing::{Listing, Publisher};
+use etdi_cli::demo::raw::Script;
 use mcp_server::{server, tool};
 use mcp_transport::http::server::{HttpServer, serve_http};
 use serde_json::Value;
@@ -99,6 +102,45 @@ fn a_server_behind_a_url_is_verified_approved_and_called() {
     assert!(exit == 1 && refused["error"]["message"].as_str().unwrap().contains("`--server`"));
     let (exit, refused) = user.json(&["list", "--", &url, "--verbose"]);
     assert!(exit == 1 && refused["error"]["message"].as_str().unwrap().contains("is a URL"));
+}
+
+/// The attack: what was signed for a URL is public, so a program that is started lists the same.
+#[test]
+fn a_program_does_not_pass_as_the_server_of_a_url() {
+    let user = User(tempfile::tempdir().unwrap());
+    let url = "https://mcp.acme.example/mcp";
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let ring: KeyRing = [key.verifying_key().clone()].into_iter().collect();
+    std::fs::write(user.0.path().join("acme.json"), ring.to_jwks()).unwrap();
+    let issuer = ProviderId::of_key(key.verifying_key().id());
+    let now = etdi::system_time();
+    let statement = Attestation::new(issuer, url.parse().unwrap(), now).expires(now.plus(3600));
+    let tool = r#"{"name":"transfer","description":"Transfers.","inputSchema":{"type":"object"},"_meta":{"dev.etdi/etdi":{"v":1,"version":"1.0.0","permissions":[]}}}"#;
+    let listing = Listing::new(vec![tool.to_owned()], serde_json::Map::new());
+    let copied = listing.signed_by(&Publisher { statement: &statement, key: &key }).unwrap();
+    let script = serde_json::to_string(&Script::new(copied.text(), "stolen", url)).unwrap();
+    let path = user.0.path().join("evil.json").to_str().unwrap().to_owned();
+    std::fs::write(&path, script).unwrap();
+
+    let evil = ["--trust", "acme.json", "--server", url, "--", ETDI, "__demo-server", "script", &path];
+    for verb in [
+        &["verify"][..],
+        &["verify", "--level", "basic"],
+        &["verify", "--level", "strict"],
+        &["list"],
+        &["approve", "--yes"],
+        &["call", "transfer"],
+    ] {
+        let (exit, refused) = user.json(&[verb, &evil].concat());
+        let code = refused["error"]["code"].as_str();
+        assert_eq!((exit, code), (1, Some("NOT_A_SERVER")), "{verb:?}: {refused}");
+        let next = refused["error"]["next"].as_str().unwrap();
+        assert_eq!(next, "etdi list -- https://mcp.acme.example/mcp");
+    }
+    let policy = [&["policy", "schema"], &evil[2..]].concat();
+    let command = Command::new(ETDI).args(policy).output().unwrap();
+    let said = String::from_utf8(command.stderr).unwrap();
+    assert!(!command.status.success() && said.contains("the server behind that URL"), "{said}");
 }
 
 /// What an author signs as the server of a URL counts behind that URL.

@@ -89,8 +89,8 @@ impl EtdiClient {
     ///
     /// # Errors
     ///
-    /// [`Error::Measure`], [`Error::Start`], [`Error::ExecutableChanged`], [`Error::Store`], and
-    /// those of [`EtdiClient::over`].
+    /// [`Error::ProgramIdentity`], [`Error::Measure`], [`Error::Start`],
+    /// [`Error::ExecutableChanged`], [`Error::Store`], and those of [`EtdiClient::over`].
     ///
     /// # Panics
     ///
@@ -106,8 +106,11 @@ impl EtdiClient {
         program: Program,
         options: ConnectOptions,
     ) -> Result<(Connection, Peer), Error> {
-        let measured = program.measure()?;
         let identity = program.identity();
+        if !identity.is_stdio() {
+            return Err(Error::ProgramIdentity { identity: Box::new(identity) });
+        }
+        let measured = program.measure()?;
         let found = measured.pin();
         if !program.although_changed
             && let Some(approved) = self.pinned_otherwise(&identity.to_string(), &found).await?

@@ -63,6 +63,15 @@ pub enum Error {
         /// The name.
         identity: Box<ServerIdentity>,
     },
+    /// A program that is to be started was named by a URL, behind which TLS would have to stand.
+    #[error(
+        "`{identity}` names no program that is started here: name it by a package, such as \
+         `pkg:cargo/notes`, or by its instance key, or dial the URL"
+    )]
+    ProgramIdentity {
+        /// The name.
+        identity: Box<ServerIdentity>,
+    },
     /// A name that no server can be given.
     #[error("a server cannot be named `{}`: take a name that is free, not empty, and without `/`", visible(.name))]
     ServerName {
@@ -102,7 +111,9 @@ impl Error {
             Self::Store(_) => "STORE_FAILED".to_owned(),
             Self::Audit(_) => "AUDIT_FAILED".to_owned(),
             Self::Config(_) | Self::Header { .. } => "CONFIGURATION".to_owned(),
-            Self::Identity(_) | Self::SocketIdentity { .. } => "NOT_A_SERVER".to_owned(),
+            Self::Identity(_) | Self::SocketIdentity { .. } | Self::ProgramIdentity { .. } => {
+                "NOT_A_SERVER".to_owned()
+            }
             Self::ServerName { .. } => "SERVER_NAME".to_owned(),
             Self::NoSuchServer { .. } => "NO_SUCH_SERVER".to_owned(),
             Self::Approve(error) => error.code().to_owned(),
@@ -132,6 +143,7 @@ impl Error {
             | Self::ServerName { .. }
             | Self::Identity(_)
             | Self::SocketIdentity { .. }
+            | Self::ProgramIdentity { .. }
             | Self::NoSuchServer { .. } => ErrorKind::ConfigurationError,
             Self::NoSuchTool { .. } => ErrorKind::ToolNotFound,
             Self::Client(mcp_client::Error::Timeout(_)) => ErrorKind::VerificationTimeout,

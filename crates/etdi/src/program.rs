@@ -47,7 +47,8 @@ impl Program {
     }
 
     /// Names the server as its attestations do. Without it the exact command line is its name, and
-    /// with it the directory where an interpreter or package runner looks for what it runs.
+    /// with it the directory where an interpreter or package runner looks for what it runs. Named by
+    /// a URL it is not started, because nothing was dialled and no TLS stands behind it.
     #[must_use]
     pub fn named(mut self, identity: ServerIdentity) -> Self {
         self.identity = Some(identity);

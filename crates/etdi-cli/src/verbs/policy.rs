@@ -12,7 +12,7 @@ use crate::args::{Described, PolicyCommand};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Report};
 use crate::verbs::offered::Offered;
-use crate::verbs::target::{block_on, server_name, shown_path};
+use crate::verbs::target::{block_on, named_twice, program_name, shown_path, url};
 
 /// Runs one of them.
 ///
@@ -95,11 +95,12 @@ fn decided(decision: &Decision) -> Result<Report, Failure> {
 }
 
 fn listed(server: &Described, output: Output) -> Result<(String, Offered), Failure> {
-    let mut program = Program::new(server.command.clone());
-    if let Some(name) = &server.server {
-        program = program.named(server_name(name)?);
-    }
-    let name = program.identity().to_string();
+    let name = match (url(&server.command)?, &server.server) {
+        (Some(url), None) => url.to_owned(),
+        (Some(url), Some(_)) => return Err(named_twice(url)),
+        (None, Some(name)) => program_name(name, &server.command)?.to_string(),
+        (None, None) => Program::new(server.command.clone()).identity().to_string(),
+    };
     Ok((name, block_on(Offered::list(&server.command, output))?))
 }
 

@@ -61,8 +61,7 @@ impl<'a> Opening<'a> {
         let Self { target, home, output, grants, ask, although_changed, policy } = self;
         let place = url(&target.command)?;
         if let (Some(url), Some(_)) = (place, &target.server) {
-            let message = "the URL is the name of a server behind one, so leave `--server` out";
-            return Err(Failure::usage(message, format!("etdi list -- {}", quoted(url))));
+            return Err(named_twice(url));
         }
         let (settings, anchors) = (settings(target)?, anchors(target, home)?);
         let level = settings.policy().level;
@@ -101,7 +100,7 @@ impl<'a> Opening<'a> {
             None => {
                 let mut program = Program::new(target.command.clone()).on_stderr(server_says);
                 if let Some(name) = &target.server {
-                    program = program.named(server_name(name)?);
+                    program = program.named(program_name(name, &target.command)?);
                 }
                 if although_changed {
                     program = program.start_although_changed();
@@ -168,6 +167,12 @@ pub fn url(command: &[String]) -> Result<Option<&str>, Failure> {
     Ok(Some(url))
 }
 
+/// What a name beside a URL comes to.
+pub fn named_twice(url: &str) -> Failure {
+    let message = "the URL is the name of a server behind one, so leave `--server` out";
+    Failure::usage(message, format!("etdi list -- {}", quoted(url)))
+}
+
 /// A server's name as it was typed: the URL of one behind HTTP, else with or without the `stdio:` of
 /// attestations.
 ///
@@ -189,6 +194,30 @@ pub fn server_name(name: &str) -> Result<etdi::core::identity::ServerIdentity, F
         );
         Failure::usage(message, "etdi list --server pkg:cargo/notes -- ./notes")
     })
+}
+
+/// A started program's name as it was typed. Behind a URL stands another server, whose approvals
+/// are not for what is started here.
+///
+/// # Errors
+///
+/// When it is no name, or a URL.
+pub fn program_name(
+    name: &str,
+    command: &[String],
+) -> Result<etdi::core::identity::ServerIdentity, Failure> {
+    let identity = server_name(name)?;
+    if identity.is_stdio() {
+        return Ok(identity);
+    }
+    let program = command.first().map_or("the command", String::as_str);
+    let message = format!(
+        "`{identity}` is the name of the server behind that URL, and `{}` is a program that is \
+         started here: ask the URL itself, or name the program by a package or its key",
+        visible(program)
+    );
+    let next = format!("etdi list -- {}", quoted(&identity.to_string()));
+    Err(Failure::usage(message, next).with_code("NOT_A_SERVER"))
 }
 
 /// Whom the user trusts: `trust.json`, the user's own keys, and what `--trust` names.

@@ -11,7 +11,7 @@ use crate::wire::{Confirmation, Provenance};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Binding {
-    /// The statement is about the HTTPS URL that was dialled.
+    /// The statement is about the HTTPS URL that was dialled, and no program was started.
     Https,
     /// The statement lists the program that was started.
     Executable(Digest),
@@ -32,7 +32,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A server of which nothing more is known.
+    /// A server of which nothing more is known. An `https://` URL says that it was dialled and that
+    /// its certificate was checked.
     pub fn new(identity: ServerIdentity) -> Self {
         Self { identity, measurement: None, possession: None }
     }
@@ -71,7 +72,8 @@ pub(super) fn bind(
         let shown = possessed(&server, &confirmation.jkt.0, peer)?;
         return Ok((server, Binding::Possession(shown)));
     }
-    if server.is_https() {
+    // Whoever starts a program has dialled nothing, whatever they call it.
+    if server.is_https() && peer.measurement.is_none() {
         return Ok((server, Binding::Https));
     }
     let listed = provenance.filter(|provenance| !provenance.bin.is_empty());

@@ -202,6 +202,22 @@ fn plain_http_and_bare_commands_bind_nothing() {
     assert_eq!(world.refused(&elsewhere, &command()).0, "WRONG_SERVER");
 }
 
+/// A program that was started is not what stands behind a URL, although it is called so.
+#[test]
+fn a_started_program_is_no_https_server() {
+    let world = World::new();
+    let digest = Digest::of_bytes(b"evil");
+    let started = Peer::new(https()).measured(Measurement::new("./evil", digest, Vec::new()));
+    let copied = world.attested(&statement(https()));
+    assert_eq!(world.verify(&copied, &Peer::new(https())).unwrap().binding(), &Binding::Https);
+    let missing = ("BINDING_MISSING", Verdict::Unverifiable);
+    assert_eq!(world.refused(&copied, &started), missing);
+    // Not even if the publisher lists the program.
+    let provenance = Provenance { bin: vec![digest], ..Provenance::default() };
+    let listed = world.attested(&statement(https()).provenance(provenance));
+    assert_eq!(world.refused(&listed, &started), missing);
+}
+
 #[test]
 fn the_executable_binds() {
     let world = World::new();

@@ -73,9 +73,12 @@ pub(crate) async fn signed(
         Version::Next => server!().tool::<next::greet>().build().unwrap(),
     };
     let statement = Attestation::new(acme(), identity.clone(), system_time());
-    let config = EtdiServerConfig::new(identity.clone())
-        .signing(statement, key.clone())
-        .instance_key(key.clone());
+    let config = EtdiServerConfig::new(identity.clone()).signing(statement, key.clone());
+    let config = match identity.is_https() {
+        // Its certificate is what proves who it is.
+        true => config,
+        false => config.instance_key(key.clone()),
+    };
     secure(server, config).await.unwrap()
 }
 
