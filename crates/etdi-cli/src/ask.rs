@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use etdi::core::approval::{Answer, Approver, Granted, Question, Standing};
 use etdi::core::change::visible;
+use etdi::core::identity::ServerIdentity;
 use etdi::core::permission::Permission;
 use etdi::core::proof::Trust;
 use etdi::core::time::UnixTime;
@@ -14,6 +15,10 @@ use mcp_types::BoxFuture;
 
 use crate::changes;
 use crate::output::style;
+
+/// What a person is told of a server that is reached by plain HTTP on another computer.
+pub const IN_THE_CLEAR: &str =
+    "over plain http: whoever is on the way reads and changes calls and answers";
 
 /// How questions are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +183,9 @@ fn describe(question: &Question<'_>) -> String {
         _ => format!("{warn}unverified{warn:#}: its signature cannot be checked here"),
     };
     field("signature", standing);
+    if facts.server.parse().is_ok_and(|server: ServerIdentity| server.is_in_the_clear()) {
+        field("way", format!("{bad}{IN_THE_CLEAR}{bad:#}"));
+    }
     let claimed = facts.signed_by().map_or(&[][..], |by| &by.claimed);
     for text in claimed.iter().flat_map(claims) {
         field("claims", text);
@@ -266,6 +274,29 @@ mod tests {
         }
     }
 
+    /// What a person is asked about an unsigned tool of a server.
+    fn asked(server: &str, raw: &RawTool) -> String {
+        let reader = Arc::new(Reader(Mutex::default()));
+        let (store, auditor) = (Arc::new(MemoryStore::new()), Arc::new(MemoryAuditor::default()));
+        let approvals = Approvals::new(Policy::enhanced(), store, reader.clone(), auditor);
+        let facts = Facts::new(server, raw.definition(), &Standing::Unsigned);
+        let refused = block_on(async { Ok(approvals.review(&facts, system_time()).await) });
+        assert!(refused.unwrap().is_err());
+        reader.0.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn a_person_is_told_that_others_listen() {
+        let raw = RawTool::read(r#"{"name":"add","inputSchema":{}}"#).unwrap();
+        for server in ["http://10.0.0.1/mcp", "http://mcp.acme.example:8000/mcp"] {
+            assert!(asked(server, &raw).contains(IN_THE_CLEAR), "{server}");
+        }
+        for server in ["https://10.0.0.1/mcp", "http://127.0.0.1:8000/mcp", "stdio:pkg:a/b"] {
+            let text = asked(server, &raw);
+            assert!(text.contains("nobody vouches") && !text.contains("plain http"), "{text}");
+        }
+    }
+
     /// Orders to the model hide in schemas, not in the description that everybody reads.
     #[test]
     fn a_person_is_shown_all_that_the_model_reads() {
@@ -275,13 +306,7 @@ mod tests {
                 "outputSchema":{"title":"T5"},"_meta":{"z":"T6"}}"#,
         )
         .unwrap();
-        let reader = Arc::new(Reader(Mutex::default()));
-        let (store, auditor) = (Arc::new(MemoryStore::new()), Arc::new(MemoryAuditor::default()));
-        let approvals = Approvals::new(Policy::enhanced(), store, reader.clone(), auditor);
-        let facts = Facts::new("stdio:pkg:a/b", raw.definition(), &Standing::Unsigned);
-        let refused = block_on(async { Ok(approvals.review(&facts, system_time()).await) });
-        assert!(refused.unwrap().is_err());
-        let text = reader.0.lock().unwrap().clone();
+        let text = asked("stdio:pkg:a/b", &raw);
         for part in ["Adds.", "T1", "T2", "T3", r"T4 \u{200b}\u001b[2K", "T5", "T6"] {
             assert!(text.contains(part), "{part}: {text}");
         }

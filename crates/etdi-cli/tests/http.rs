@@ -33,8 +33,19 @@ fn transfer(cents: u64) -> String {
     format!("transferred {cents}")
 }
 
+/// Gives money back.
+#[tool(etdi, version = "1.0.0", permissions = ["bank:transfer"])]
+fn refund(cents: u64) -> String {
+    format!("refunded {cents}")
+}
+
 /// A bank behind a URL, which its operator signs as the server of that URL, or of another.
 fn bank(key: Arc<SigningKey>, named: Option<&str>) -> String {
+    bank_with(key, named, false)
+}
+
+/// The same, which may take back as well.
+fn bank_with(key: Arc<SigningKey>, named: Option<&str>, refunds: bool) -> String {
     let (tell, told) = std::sync::mpsc::channel();
     let named = named.map(str::to_owned);
     std::thread::spawn(move || {
@@ -44,7 +55,9 @@ fn bank(key: Arc<SigningKey>, named: Option<&str>) -> String {
             let url = format!("http://{}/mcp", listener.local_addr().unwrap());
             let identity = ServerIdentity::url(named.as_ref().unwrap_or(&url)).unwrap();
             let config = EtdiServerConfig::new(identity).operator(key);
-            let server = server!().tool::<transfer>().build().unwrap();
+            let server = server!().tool::<transfer>();
+            let server = if refunds { server.tool::<refund>() } else { server };
+            let server = server.build().unwrap();
             let server = HttpServer::new(secure(server, config).await.unwrap());
             tell.send(url).unwrap();
             let _ = serve_http(server, listener, std::future::pending()).await;
@@ -56,15 +69,19 @@ fn bank(key: Arc<SigningKey>, named: Option<&str>) -> String {
 struct User(TempDir);
 
 impl User {
-    fn json(&self, words: &[&str]) -> (i32, Value) {
-        let (verb, rest) = words.split_first().unwrap();
+    fn command(&self, verb: &str, rest: &[&str]) -> Command {
         let mut command = Command::new(ETDI);
         for name in ["ETDI_PASSPHRASE_FD", "ETDI_KEY_FILE", "ETDI_STATE", "ETDI_PASSPHRASE"] {
             command.env_remove(name);
         }
-        let home = self.0.path().join("etdi");
-        let command = command.arg(verb).arg("--json").args(rest).env("ETDI_HOME", home);
-        let output = command.current_dir(self.0.path()).output().unwrap();
+        command.arg(verb).args(rest).env("ETDI_HOME", self.0.path().join("etdi"));
+        command.current_dir(self.0.path());
+        command
+    }
+
+    fn json(&self, words: &[&str]) -> (i32, Value) {
+        let (verb, rest) = words.split_first().unwrap();
+        let output = self.command(verb, &[&["--json"], rest].concat()).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         (output.status.code().unwrap(), serde_json::from_str(&text).unwrap())
     }
@@ -122,7 +139,8 @@ fn a_program_does_not_pass_as_the_server_of_a_url() {
     let path = user.0.path().join("evil.json").to_str().unwrap().to_owned();
     std::fs::write(&path, script).unwrap();
 
-    let evil = ["--trust", "acme.json", "--server", url, "--", ETDI, "__demo-server", "script", &path];
+    let evil =
+        ["--trust", "acme.json", "--server", url, "--", ETDI, "__demo-server", "script", &path];
     for verb in [
         &["verify"][..],
         &["verify", "--level", "basic"],
@@ -147,7 +165,8 @@ fn a_program_does_not_pass_as_the_server_of_a_url() {
 #[test]
 fn a_list_is_signed_for_a_url() {
     let user = User(tempfile::tempdir().unwrap());
-    let url = bank(Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap()), None);
+    let key = Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap());
+    let url = bank(key.clone(), None);
     assert_eq!(user.json(&["keys", "new"]).0, 0);
     let server = "https://bank.example/mcp";
     let (exit, signed) = user.json(&["sign", "--server", server, "--", &url]);
@@ -155,4 +174,49 @@ fn a_list_is_signed_for_a_url() {
     assert_eq!(signed["data"]["executable"], Value::Null);
     let text = std::fs::read_to_string(user.0.path().join("etdi.manifest.jws")).unwrap();
     assert!(etdi::core::manifest::read(&text).unwrap().contents.tools.contains_key("transfer"));
+
+    // Signed again, what differs is said; nobody has to guess what slipped in.
+    assert_eq!(signed["data"]["changes"], Value::Null);
+    let grown = bank_with(key, None, true);
+    let (_, again) = user.json(&["sign", "--server", server, "--", &grown]);
+    let added = serde_json::json!([{ "how": "added", "what": "tool", "name": "refund" }]);
+    assert_eq!(again["data"]["changes"], added, "{again}");
+    let people = user.command("sign", &["--server", server, "--", &url]).output().unwrap();
+    let said = String::from_utf8(people.stdout).unwrap();
+    assert!(said.contains("  removed tool `refund`\n"), "{said}");
+}
+
+/// The attack: somebody on the way to the server puts texts of theirs into what its author signs.
+#[test]
+fn nothing_is_signed_that_came_in_the_clear() {
+    let user = User(tempfile::tempdir().unwrap());
+    assert_eq!(user.json(&["keys", "new"]).0, 0);
+    let server = "https://bank.example/mcp";
+    for verb in [
+        &["sign", "--server", server][..],
+        &["manifest"],
+        &["lock"],
+        &["migrate"],
+        &["policy", "schema"],
+    ] {
+        // Nobody answers there, so a refusal before it is dialled comes at once and has its own code.
+        let rest = [&verb[1..], &["--json", "--", "http://192.0.2.1/mcp"]].concat();
+        let output = user.command(verb[0], &rest).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(r#""code":"NOT_PROTECTED""#), "{verb:?}: {said}");
+        assert_eq!(output.status.code(), Some(6), "{verb:?}");
+    }
+    assert!(!user.0.path().join("etdi.manifest.jws").exists());
+    assert!(!user.0.path().join("etdi.lock").exists());
+}
+
+#[test]
+fn who_looks_over_plain_http_is_told_so() {
+    let user = User(tempfile::tempdir().unwrap());
+    let said = |url: &str| {
+        let output = user.command("list", &["--", url]).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(said("http://bank.invalid/mcp").contains("reads and changes calls and answers"));
+    assert!(!said("http://127.0.0.1:1/mcp").contains("plain http"));
 }

@@ -130,6 +130,25 @@ impl ServerIdentity {
         matches!(self, Self::Url(url) if url.starts_with("https://"))
     }
 
+    /// Whether what is said to it crosses a network in the clear: a URL of plain `http://` that does
+    /// not lead to this computer, by `localhost` or an address of the loopback interface. What is no
+    /// URL in its one spelling counts as such too.
+    ///
+    /// ```
+    /// use etdi_core::identity::ServerIdentity;
+    ///
+    /// assert!(ServerIdentity::url("http://10.0.0.1/mcp")?.is_in_the_clear());
+    /// assert!(!ServerIdentity::url("http://127.0.0.1:8000/mcp")?.is_in_the_clear());
+    /// assert!(!ServerIdentity::url("https://acme.example/mcp")?.is_in_the_clear());
+    /// # Ok::<(), etdi_core::identity::IdentityError>(())
+    /// ```
+    pub fn is_in_the_clear(&self) -> bool {
+        let Self::Url(url) = self else { return false };
+        let Some(rest) = url.strip_prefix("http://") else { return !self.is_https() };
+        let authority = rest.split('/').next().unwrap_or_default();
+        !(is_authority(authority, 80) && is_this_computer(split_port(authority).0))
+    }
+
     /// Whether the server is a child process.
     pub fn is_stdio(&self) -> bool {
         !matches!(self, Self::Url(_))
@@ -162,12 +181,27 @@ impl FromStr for ServerIdentity {
     }
 }
 
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+/// A name that looks like an address, such as `127.0.0.1.acme.example`, is a name.
+fn is_this_computer(host: &str) -> bool {
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok_and(|one| one.is_loopback()),
+        None => {
+            host == "localhost"
+                || host.parse::<std::net::Ipv4Addr>().is_ok_and(|one| one.is_loopback())
+        }
+    }
+}
+
 /// `host` or `host:port` in its one spelling.
 fn is_authority(text: &str, default_port: u16) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (text, None),
-    };
+    let (host, port) = split_port(text);
     let name =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
     let host_fits = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {

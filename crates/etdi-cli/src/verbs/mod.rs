@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod migrate;
 pub mod offered;
 pub mod policy;
+pub mod relisted;
 pub mod sign;
 pub mod signer;
 pub mod target;

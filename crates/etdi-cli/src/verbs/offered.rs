@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use etdi::core::change::visible;
 use etdi::core::definition::{DefinitionError, RawTool};
+use etdi::core::identity::ServerIdentity;
 use etdi::core::key::{KeyRing, VerifyingKey};
 use etdi::core::manifest::{self, ManifestBuilder, ManifestError, ManifestFile};
 use etdi::core::permission::Scope;
@@ -34,9 +36,13 @@ impl Offered {
     ///
     /// # Errors
     ///
-    /// When it cannot be started, does not list, or lists what is no definition.
+    /// When it cannot be started, does not list, or lists what is no definition, and when it would be
+    /// asked over plain HTTP on another computer, where nothing says whose answer comes.
     pub async fn list(argv: &[String], output: Output) -> Result<Self, Failure> {
         let command = argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        if let Some(url) = url(argv)? {
+            protected(url)?;
+        }
         output.progress(&format!("listing what {} offers", argv.join(" ")));
         let unreachable = |error: String| {
             Failure::new(Exit::Unreachable, error, format!("etdi list -- {command}"))
@@ -130,6 +136,28 @@ impl Offered {
     }
 }
 
+/// Refuses a URL whose answers anybody on the way can change: what is listed is about to be signed,
+/// locked or declared as the author's own.
+///
+/// # Errors
+///
+/// When it is `http://` and does not lead to this computer.
+fn protected(url: &str) -> Result<(), Failure> {
+    let Some(rest) = url.strip_prefix("http://") else { return Ok(()) };
+    let place = url.split(['?', '#']).next().unwrap_or_default();
+    // What cannot be read as a server's URL leads nowhere that is known.
+    if ServerIdentity::url(place).is_ok_and(|identity| !identity.is_in_the_clear()) {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` is not asked for what its author answers for: over plain http whoever is on the way \
+         can change it; list it over https, or on the computer where it runs",
+        visible(url)
+    );
+    let next = format!("etdi list -- {}", quoted(&format!("https://{rest}")));
+    Err(Failure::new(Exit::Refused, message, next).with_code("NOT_PROTECTED"))
+}
+
 /// The manifest that is there.
 ///
 /// # Errors
@@ -213,6 +241,39 @@ pub fn public_key(path: &Path) -> Result<VerifyingKey, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_signed_is_not_listed_in_the_clear() {
+        for url in [
+            "http://192.0.2.1/mcp",
+            "http://mcp.acme.example",
+            "http://127.0.0.1.acme.example/mcp",
+            "http://127.0.0.1@acme.example/mcp",
+            "http://127.0.0.1:80@acme.example/mcp",
+            "http://localhost.acme.example/mcp",
+            "http://0x7f.1/mcp",
+            "http://0.0.0.0/mcp",
+            "http://[::2]/mcp",
+            "http:///mcp",
+        ] {
+            let refused = protected(url).unwrap_err();
+            assert_eq!(
+                (refused.exit, refused.code.as_str()),
+                (Exit::Refused, "NOT_PROTECTED"),
+                "{url}"
+            );
+            assert!(refused.next.starts_with("etdi list -- "), "{}", refused.next);
+        }
+        for url in [
+            "https://mcp.acme.example/mcp",
+            "http://127.0.0.1:8000/mcp",
+            "http://127.1.2.3/mcp?x=1",
+            "http://localhost:8000/mcp",
+            "http://[::1]:8000/mcp",
+        ] {
+            assert!(protected(url).is_ok(), "{url}");
+        }
+    }
 
     #[test]
     fn the_counter_rises_when_something_changed() {

@@ -17,6 +17,7 @@ use crate::output::{Output, Report, table};
 use crate::verbs::claims::Claims;
 use crate::verbs::manifest::Unsigned;
 use crate::verbs::offered::{Offered, known};
+use crate::verbs::relisted::{Difference, differences};
 use crate::verbs::target::{block_on, quoted, server_name, shown_path, url};
 use crate::verbs::{keys, signer};
 
@@ -70,6 +71,13 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
     if let Some(unbound) = unbound {
         output.warn(unbound);
     }
+    // What is signed in the place of something else is said before, so that a text that slipped in
+    // is seen by whoever answers for it.
+    let changes = known(&arguments.listed.out)?.map(|one| differences(&one.contents, &contents));
+    if let Some(changes) = changes.as_ref().filter(|changes| !changes.is_empty()) {
+        output.line(&format!("not as signed in `{}`:", arguments.listed.out.display()));
+        changes.iter().for_each(|one| output.line(&format!("  {one}")));
+    }
     let refused = |error: String| Failure::usage(error, "etdi sign --help");
     let jws = contents.sign(&statement, &*key).map_err(|error| refused(error.to_string()))?;
     let (text, signers) = merged(&arguments.listed.out, &contents, &issuer, &jws)?;
@@ -88,6 +96,7 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         "instructions": contents.instructions.is_some(),
         "executable": statement.provenance.as_ref().map(|one| &one.bin),
         "instance_keys": statement.instance_keys,
+        "changes": changes.map(|all| all.iter().map(Difference::data).collect::<Vec<_>>()),
         "source": claims.source, "slsa": claims.slsa, "contract": claims.contract,
     });
     let rows = contents.tools.iter().map(|(name, digest)| [name.clone(), digest.to_string()]);

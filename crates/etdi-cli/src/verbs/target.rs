@@ -6,6 +6,7 @@ use std::sync::Arc;
 use etdi::config::{ConfigError, EtdiClientConfig};
 use etdi::core::audit::{AuditFile, Durability};
 use etdi::core::change::visible;
+use etdi::core::identity::ServerIdentity;
 use etdi::core::key::KeyRing;
 use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
@@ -18,7 +19,7 @@ use mcp_types::Implementation;
 use serde_json::json;
 
 use crate::args::Target;
-use crate::ask::{Grants, server_says, while_opening};
+use crate::ask::{Grants, IN_THE_CLEAR, server_says, while_opening};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::locked;
@@ -95,6 +96,9 @@ impl<'a> Opening<'a> {
         let reached = match place {
             Some(url) => {
                 output.progress(&format!("asking {}", visible(url)));
+                if url.parse().is_ok_and(|server: ServerIdentity| server.is_in_the_clear()) {
+                    output.warn(&format!("`{}` is reached {IN_THE_CLEAR}", visible(url)));
+                }
                 etdi::Target::url(url)
             }
             None => {
@@ -179,7 +183,7 @@ pub fn named_twice(url: &str) -> Failure {
 /// # Errors
 ///
 /// When it is no name.
-pub fn server_name(name: &str) -> Result<etdi::core::identity::ServerIdentity, Failure> {
+pub fn server_name(name: &str) -> Result<ServerIdentity, Failure> {
     let whole = name.starts_with("stdio:") || name.starts_with("https://");
     let full = if whole || name.starts_with("http://") {
         name.to_owned()
@@ -202,10 +206,7 @@ pub fn server_name(name: &str) -> Result<etdi::core::identity::ServerIdentity, F
 /// # Errors
 ///
 /// When it is no name, or a URL.
-pub fn program_name(
-    name: &str,
-    command: &[String],
-) -> Result<etdi::core::identity::ServerIdentity, Failure> {
+pub fn program_name(name: &str, command: &[String]) -> Result<ServerIdentity, Failure> {
     let identity = server_name(name)?;
     if identity.is_stdio() {
         return Ok(identity);
