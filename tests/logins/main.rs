@@ -9,7 +9,7 @@
 )]
 
 use std::future::pending;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ use etdi_oauth::embedded::{
 };
 use etdi_oauth::resource::Protected;
 use etdi_oauth::{
-    AuthorizationUrl, Clock, GuardedFetch, Issuer, JwtVerifier, Loopback, MemoryTokens,
+    AuthorizationUrl, Clock, DpopUse, GuardedFetch, Issuer, JwtVerifier, Loopback, MemoryTokens,
     OAuthClient, OAuthClientBuilder, RegisteredClient, Rules, TokenStore,
 };
 use mcp_client::Client;
@@ -50,10 +50,17 @@ struct World {
     /// How many times the user was asked, and for which scopes.
     asked: Arc<Mutex<Vec<String>>>,
     refuses: bool,
+    /// By how many seconds the clocks of all three are ahead.
+    ahead: Arc<AtomicU64>,
 }
 
 fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
+}
+
+fn clock(ahead: &Arc<AtomicU64>) -> Clock {
+    let ahead = ahead.clone();
+    Clock::new(move || now().plus(ahead.load(Ordering::Relaxed)))
 }
 
 impl World {
@@ -71,7 +78,9 @@ impl World {
         let service = KnownClient::with_secret("report", SECRET, [""; 0]).unwrap();
         let embedded = Embedded::open(Arc::new(MemoryStore::new()), &settings, now()).await;
         let embedded = embedded.unwrap().client(service);
+        let ahead = Arc::new(AtomicU64::new(0));
         let routes = AuthorizationRoutes::new(Arc::new(embedded), settings).unwrap();
+        let routes = routes.clock(clock(&ahead));
         tokio::spawn(listen(routes, issuers, pending()));
 
         let mut rules = Rules::default();
@@ -81,11 +90,11 @@ impl World {
             Arc::new(GuardedFetch::new(rules)),
         );
         let protected = Protected::new(&server, verifier.unwrap()).unwrap();
-        let protected = protected.require(["notes:read"]).unwrap();
+        let protected = protected.require(["notes:read"]).unwrap().clock(clock(&ahead));
         let tools = server!().tool::<read_note>().tool::<write_note>().build().unwrap();
         let http = protected.http(tools, HttpOptions::default());
         tokio::spawn(serve_http(http, own, pending()));
-        Self { server, issuer, asked: Arc::default(), refuses: false }
+        Self { server, issuer, asked: Arc::default(), refuses: false, ahead }
     }
 
     /// A client whose user has a browser.
@@ -95,7 +104,8 @@ impl World {
             tokio::spawn(browse(url.as_str().to_owned(), asked.clone(), allows));
             Ok(())
         });
-        OAuthClient::interactive(&self.server, login).name("Notes on the desk")
+        let client = OAuthClient::interactive(&self.server, login).clock(clock(&self.ahead));
+        client.name("Notes on the desk")
     }
 
     fn asked(&self) -> Vec<String> {
@@ -185,8 +195,8 @@ async fn a_user_logs_in_once_and_again_for_more() {
     connection.close().await;
 
     // Another run, when the token has ended: nobody is asked.
-    let later = world.user().store(store).clock(Clock::new(|| now().plus(700)));
-    let (client, connection) = world.connect(later);
+    world.ahead.store(700, Ordering::Relaxed);
+    let (client, connection) = world.connect(world.user().store(store));
     assert_eq!(names(&client).await.unwrap(), ["read_note", "write_note"]);
     assert_eq!(world.asked().len(), 2);
     connection.close().await;
@@ -238,16 +248,18 @@ async fn many_calls_at_once_ask_once() {
 async fn a_log_out_ends_it_everywhere() {
     let world = World::start(|_| {}).await;
     let store: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new());
-    let (client, connection) = world.connect(world.user().store(store.clone()));
+    // A proof of a clock that is ahead would not hold.
+    let user = || world.user().store(store.clone()).dpop(DpopUse::Never);
+    let (client, connection) = world.connect(user());
     names(&client).await.unwrap();
     let name = format!("tokens {}", world.server);
     let kept = store.get(&name).await.unwrap().unwrap();
-    world.user().store(store.clone()).build().unwrap().log_out().await.unwrap();
+    user().build().unwrap().log_out().await.unwrap();
     assert!(store.get(&name).await.unwrap().is_none());
     connection.close().await;
     // Whoever copied it before cannot renew it; what is signed holds until its own end.
     store.put(&name, kept).await.unwrap();
-    let later = world.user().store(store.clone()).clock(Clock::new(|| now().plus(700)));
+    let later = user().clock(Clock::new(|| now().plus(700)));
     let (client, connection) = world.connect(later);
     names(&client).await.unwrap();
     let kept = store.get(&name).await.unwrap().unwrap();
