@@ -48,6 +48,7 @@ use challenge::{Challenge, is_scope};
 use dpop::Proofs;
 use known::Known;
 
+use scopes::Wanted;
 pub use scopes::{ScopeLayer, Scoped};
 
 /// Where the metadata of a protected resource stands, in front of its path (RFC 9728, section 3.1).
@@ -89,6 +90,7 @@ struct Inner {
     keys: Option<(HeaderName, ApiKeys)>,
     required: Vec<String>,
     supported: BTreeSet<String>,
+    wanted: Wanted,
     implied: BTreeMap<String, BTreeSet<String>>,
     name: Option<String>,
     documentation: Option<String>,
@@ -156,7 +158,8 @@ impl Protected {
         }))
     }
 
-    /// Names scopes that clients may ask for, in the metadata. `offline_access` is none of a server's
+    /// Names scopes that clients may ask for, in the metadata. A challenge names only these, those that
+    /// every request needs and those that tools declare, whatever an error from behind says. `offline_access` is none of a server's
     /// and is left out.
     ///
     /// # Errors
@@ -246,7 +249,7 @@ impl Protected {
     /// The layer that holds calls against the scopes of tools, for a door that [`Protected::http`] does
     /// not make.
     pub fn scope_layer(&self) -> ScopeLayer {
-        ScopeLayer::new(self.0.clock.clone())
+        ScopeLayer::new(self.0.clock.clone()).telling(self.0.wanted.clone())
     }
 
     /// Where the metadata is: what a challenge names.
@@ -300,6 +303,7 @@ impl Inner {
             keys: None,
             required: Vec::new(),
             supported: BTreeSet::new(),
+            wanted: Wanted::default(),
             implied: BTreeMap::new(),
             name: None,
             documentation: None,

@@ -280,10 +280,18 @@ impl Gate for Protected {
     fn step_up(&self, scopes: &[String]) -> Option<HeaderValue> {
         self.0.verifier.as_ref()?;
         // All that the call needs, at once ("Scope Challenge Handling").
-        let mut all = self.0.required.clone();
-        all.extend(scopes.iter().filter(|scope| !self.0.required.contains(scope)).cloned());
+        let inner = &*self.0;
+        let more = scopes.iter().filter(|scope| !inner.required.contains(scope));
+        // A server behind a gateway must not choose what its clients log in for.
+        let more = more.filter(|scope| inner.supported.contains(*scope) || inner.wanted.has(scope));
+        let more: Vec<String> = more.cloned().collect();
+        if more.is_empty() {
+            return None;
+        }
+        let mut all = inner.required.clone();
+        all.extend(more);
         let text = "the call needs scopes that the access token does not have";
-        Some(self.0.challenge.write(&all, Some(("insufficient_scope", text))))
+        Some(inner.challenge.write(&all, Some(("insufficient_scope", text))))
     }
 }
 

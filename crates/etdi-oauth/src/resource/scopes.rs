@@ -1,6 +1,6 @@
 //! Tools that need scopes: listed to and called by those who hold them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
@@ -28,6 +28,31 @@ const MOST_PAGES: usize = 1_000;
 /// The most tools whose scopes are known.
 const MOST_TOOLS: usize = 65_536;
 
+/// The most scopes that challenges may name for the sake of tools.
+const MOST_SCOPES: usize = 4_096;
+
+/// The scopes for whose lack a layer has refused a call: those that tools declare, whatever a service
+/// behind says when it is called.
+#[derive(Clone, Default)]
+pub(super) struct Wanted(Arc<RwLock<BTreeSet<String>>>);
+
+impl Wanted {
+    pub(super) fn has(&self, scope: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(scope)
+    }
+
+    fn note(&self, scopes: &[String]) {
+        if scopes.iter().all(|scope| self.has(scope)) {
+            return;
+        }
+        let mut wanted = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if wanted.len().saturating_add(scopes.len()) > MOST_SCOPES {
+            wanted.clear();
+        }
+        wanted.extend(scopes.iter().take(MOST_SCOPES).cloned());
+    }
+}
+
 /// Holds calls against the scopes that tools declare (`#[tool(scopes = […])]`, which is
 /// `_meta["dev.etdi/scopes"]` of a tool): `tools/list` shows a tool to those who hold all of them,
 /// and a call of anybody else is refused with all of them in the error, over HTTP with status 403
@@ -39,12 +64,18 @@ const MOST_TOOLS: usize = 65_536;
 #[derive(Clone)]
 pub struct ScopeLayer {
     clock: Clock,
+    wanted: Wanted,
 }
 
 impl ScopeLayer {
     /// A layer that reads the time from `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { clock }
+        Self { clock, wanted: Wanted::default() }
+    }
+
+    /// Notes what it wants for the gate in front.
+    pub(super) fn telling(self, wanted: Wanted) -> Self {
+        Self { wanted, ..self }
     }
 }
 
@@ -58,7 +89,8 @@ impl<S> Layer<S> for ScopeLayer {
     type Service = Scoped<S>;
 
     fn layer(&self, service: S) -> Scoped<S> {
-        Scoped { service, clock: self.clock.clone(), learned: Arc::default() }
+        let (clock, wanted) = (self.clock.clone(), self.wanted.clone());
+        Scoped { service, clock, learned: Arc::default(), wanted }
     }
 }
 
@@ -68,6 +100,7 @@ pub struct Scoped<S> {
     service: S,
     clock: Clock,
     learned: Arc<RwLock<Learned>>,
+    wanted: Wanted,
 }
 
 /// What tools need, by name.
@@ -110,9 +143,10 @@ impl Needs {
     }
 
     #[cold]
-    fn refusal(&self) -> ErrorObject {
+    fn refusal(&self, wanted: &Wanted) -> ErrorObject {
         match self {
             Self::Scopes(scopes) => {
+                wanted.note(scopes);
                 let text = format!("the tool needs the scopes `{}`", scopes.join("`, `"));
                 insufficient_scope(text, scopes)
             }
@@ -204,7 +238,7 @@ impl<S: ExchangeService> Service<Exchange> for Scoped<S> {
                     Some(needs) if needs.held_by(principal) => {
                         Box::pin(self.service.call(exchange))
                     }
-                    Some(needs) => Box::pin(std::future::ready(Err(needs.refusal()))),
+                    Some(needs) => Box::pin(std::future::ready(Err(needs.refusal(&self.wanted)))),
                     None => {
                         let (name, mut this) = (call.name.clone(), self.clone());
                         Box::pin(async move {
@@ -212,7 +246,7 @@ impl<S: ExchangeService> Service<Exchange> for Scoped<S> {
                             let principal = exchange.context.extensions.get::<Principal>();
                             match needs.held_by(principal) {
                                 true => this.service.call(exchange).await,
-                                false => Err(needs.refusal()),
+                                false => Err(needs.refusal(&this.wanted)),
                             }
                         })
                     }

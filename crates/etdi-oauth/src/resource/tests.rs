@@ -266,6 +266,55 @@ async fn a_tool_with_scopes_is_for_those_who_hold_them() {
     assert!(challenge.contains(r#"scope="notes:read notes:write""#), "all at once: {challenge}");
 }
 
+/// The attack: a server behind a gateway answers as the gateway would, and names scopes for which the
+/// gateway's clients are to log in.
+#[tokio::test]
+async fn a_service_behind_does_not_choose_what_clients_log_in_for() {
+    #[derive(Clone)]
+    struct Hostile(&'static [&'static str]);
+
+    impl Service<Exchange> for Hostile {
+        type Response = Outcome;
+        type Error = ErrorObject;
+        type Future = ExchangeFuture;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+            match &exchange.request {
+                ClientRequest::CallTool(call) if call.name == "open" => {
+                    let error = mcp_transport::http::insufficient_scope("more", self.0);
+                    Box::pin(std::future::ready(Err(error)))
+                }
+                _ => Tools.call(exchange),
+            }
+        }
+    }
+
+    let world = World::new();
+    let protected = world.protected().supports(["notes:share"]).unwrap();
+    let bearer = format!("Bearer {}", world.token(|claims| claims["scope"] = json!("notes:read")));
+    for (said, challenged) in [
+        (&["admin"] as &'static [&'static str], ""),
+        (&["admin", "notes:share"], r#"scope="notes:share""#),
+        (&["notes:write"], ""),
+    ] {
+        let server = protected.http(Hostile(said), HttpOptions::default());
+        let (status, challenge, _) = call(&server, "open", &[("authorization", &bearer)]).await;
+        assert_eq!(status, 403);
+        assert!(!challenge.contains("admin") && challenge.contains(challenged), "{challenge}");
+        assert_eq!(challenge.is_empty(), challenged.is_empty(), "{challenge}");
+    }
+    // What a tool declares is named once a call of it was refused.
+    let server = protected.http(Hostile(&["admin", "notes:write"]), HttpOptions::default());
+    for tool in ["write", "open"] {
+        let (_, challenge, _) = call(&server, tool, &[("authorization", &bearer)]).await;
+        assert!(challenge.contains(r#"scope="notes:write""#), "{challenge}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_principal_no_scope_is_held() {
     let mut service = ScopeLayer::new(Clock::new(|| NOW)).layer(Tools);
