@@ -92,7 +92,17 @@ fn a_new_key_and_a_new_passphrase_leave_the_secrets_as_they_are() {
     assert_eq!(kept, 2, "only the head and the lock keep their names");
     // A process that had it open goes on with the new key.
     assert_eq!(waiting.get("name 3").unwrap().unwrap().reveal(), b"secret 3");
+    let key = || {
+        let files = fs::read_dir(&scratch.0).unwrap().map(|entry| entry.unwrap().path());
+        files.into_iter().find(|path| path.file_stem().is_some_and(|name| name == "key")).unwrap()
+    };
+    let old = fs::read(key()).unwrap();
     store.protect(cheap("two")).unwrap();
+    // What was wrapped by the old passphrase opens nothing in the place of what is now.
+    let new = fs::read(key()).unwrap();
+    fs::write(key(), old).unwrap();
+    assert!(matches!(SecretStore::open(&scratch.0, cheap("one")), Err(StoreError::Corrupt { .. })));
+    fs::write(key(), new).unwrap();
     assert_eq!(store.get("name 4").unwrap().unwrap().reveal(), b"secret 4");
     assert!(SecretStore::open(&scratch.0, cheap("one")).is_err());
     let again = SecretStore::open(&scratch.0, cheap("two")).unwrap();
