@@ -227,3 +227,11 @@ async fn a_call_that_lacks_scopes_is_challenged_in_both_eras() {
     assert_eq!(answer.status(), 404);
     assert_eq!(server.serve(old(Some(&id), "", more)).await.unwrap().status(), 401);
 }
+
+#[tokio::test]
+async fn a_browser_that_asks_beforehand_needs_no_word() {
+    let request = Request::options("/mcp").header("host", "localhost").body(String::new()).unwrap();
+    let answer = server().call(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert!(answer.headers().contains_key(header::ALLOW), "{:?}", answer.headers());
+}

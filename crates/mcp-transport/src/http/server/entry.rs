@@ -7,10 +7,10 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use mcp_types::{BoxFuture, ErrorObject, Extensions};
 
+use super::State;
 use super::body::{self, Answer};
 use super::guard::Refusal;
 use super::shared::Shared;
-use super::{State, page};
 use crate::http::{Admission, Refused};
 
 /// A gate that has to ask somebody first.
@@ -27,14 +27,9 @@ impl Shared {
         if let Some(answer) = self.document(&parts) {
             return Err(answer);
         }
-        let Some(gate) = &self.options.gate else { return self.admit(Arc::new(parts), page) };
         // A browser that asks beforehand sends no credentials (Fetch, "CORS protocol").
-        if parts.method == Method::OPTIONS {
-            return Err(page.and_then(|_| page::asked_beforehand(&parts)).unwrap_or_else(|| {
-                let error = ErrorObject::invalid_request("a message is sent by POST");
-                body::error(StatusCode::METHOD_NOT_ALLOWED, None, &error)
-            }));
-        }
+        let gate = self.options.gate.as_ref().filter(|_| parts.method != Method::OPTIONS);
+        let Some(gate) = gate else { return self.admit(Arc::new(parts), page) };
         match gate.admit(&parts) {
             Admission::Now(Err(refused)) => Err(told(refused)),
             Admission::Now(Ok(found)) => {

@@ -35,8 +35,8 @@
 //! # Who asks
 //!
 //! That is a [`Gate`](super::Gate)'s business, or a layer's in front. A gate stands inside, behind the
-//! checks of host and origin: `etdi-oauth` has one for access tokens and API keys. What a layer puts into the extensions of the HTTP request travels with the
-//! exchange, as the request's parts do, and a [`Principal`](mcp_types::Principal) there owns the
+//! checks of host and origin. What a layer puts into the extensions of the HTTP request travels with
+//! the exchange, as the request's parts do, and a [`Principal`](mcp_types::Principal) there owns the
 //! session that it begins:
 //!
 //! ```
