@@ -247,7 +247,7 @@ pub use completion::{Complete, Completing, CompletionFuture, IntoCompletion};
 pub use context::{CallError, Context, Elicited, FormError, Questions, requested_schema};
 pub use error::{BuildError, Suspended, ToolError};
 pub use extract::{Claims, Extension, FromContext, State};
-pub use listing::{CacheHint, Listing, Offer};
+pub use listing::{CacheHint, Listing, Offer, ResourceAction};
 pub use prompt::{IntoPromptResult, Prompt, PromptArguments, PromptFuture};
 #[cfg(feature = "sealed-state")]
 pub use request_state::AeadSealer;
@@ -255,6 +255,8 @@ pub use request_state::{SealError, StateSealer};
 pub use resource::{
     Cached, IntoResourceResult, Read, Resource, ResourceDefinition, ResourceFuture,
 };
+#[cfg(feature = "glob")]
+pub use resource::{PatternError, ResourceAccess, Who};
 pub use server::{Server, ServerBuilder};
 pub use service::ServerFuture;
 pub use subscription::Changes;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcp_types::{CacheScope, Prompt, RequestContext, Resource, ResourceTemplate, Tool};
+use mcp_types::{CacheScope, Principal, Prompt, RequestContext, Resource, ResourceTemplate, Tool};
 
 /// One of the lists that a server gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,6 +100,23 @@ impl CacheHints {
     }
 }
 
+/// What somebody does with a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ResourceAction {
+    /// Sees it in listings, in hints and in what completes its URI.
+    List,
+    /// Reads it.
+    Read,
+    /// Hears that it changed.
+    Subscribe,
+}
+
+impl ResourceAction {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::List, Self::Read, Self::Subscribe];
+}
+
 /// Something that a server offers, as its listing has it.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -153,9 +170,20 @@ impl<'d> From<&'d ResourceTemplate> for Offer<'d> {
 /// Decides whether a request may know of an offer.
 type Rule = dyn Fn(&RequestContext, Offer<'_>) -> bool + Send + Sync;
 
+/// Decides who may do what with which resource.
+pub(crate) trait Uris: Send + Sync {
+    fn lets(&self, caller: Option<&Principal>, action: ResourceAction, uri: &str) -> bool;
+
+    /// Whether resources under `template` may be listed.
+    fn may_meet(&self, caller: Option<&Principal>, template: &str) -> bool;
+}
+
 /// Who sees what.
 #[derive(Clone, Default)]
-pub(crate) struct Visibility(Option<Arc<Rule>>);
+pub(crate) struct Visibility {
+    rule: Option<Arc<Rule>>,
+    uris: Option<Arc<dyn Uris>>,
+}
 
 impl Visibility {
     /// What both the rule so far and `rule` show.
@@ -163,19 +191,51 @@ impl Visibility {
         self,
         rule: impl Fn(&RequestContext, Offer<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self(Some(match self.0 {
+        let rule: Arc<Rule> = match self.rule {
             None => Arc::new(rule),
             Some(other) => {
                 Arc::new(move |request, offer| other(request, offer) && rule(request, offer))
             }
-        }))
+        };
+        Self { rule: Some(rule), ..self }
+    }
+
+    /// The same under an access list, or under this one instead of another.
+    #[cfg(feature = "glob")]
+    pub(crate) fn under(self, uris: Arc<dyn Uris>) -> Self {
+        Self { uris: Some(uris), ..self }
     }
 
     pub(crate) fn is_limited(&self) -> bool {
-        self.0.is_some()
+        self.rule.is_some() || self.uris.is_some()
     }
 
+    /// Whether what is read depends on who reads.
+    pub(crate) fn has_access_list(&self) -> bool {
+        self.uris.is_some()
+    }
+
+    /// Whether a request may know of an offer. For resources see [`Visibility::lists`] and
+    /// [`Visibility::lets`] as well.
     pub(crate) fn shows<'d>(&self, request: &RequestContext, offer: impl Into<Offer<'d>>) -> bool {
-        self.0.as_ref().is_none_or(|rule| rule(request, offer.into()))
+        self.rule.as_ref().is_none_or(|rule| rule(request, offer.into()))
+    }
+
+    /// Whether a listing for a request has an offer.
+    pub(crate) fn lists<'d>(&self, request: &RequestContext, offer: impl Into<Offer<'d>>) -> bool {
+        let offer = offer.into();
+        let caller = || request.extensions.get::<Principal>();
+        let listed = self.uris.as_ref().is_none_or(|uris| match offer {
+            Offer::Resource(one) => uris.lets(caller(), ResourceAction::List, &one.uri),
+            Offer::ResourceTemplate(one) => uris.may_meet(caller(), &one.uri_template),
+            _ => true,
+        });
+        listed && self.shows(request, offer)
+    }
+
+    /// Whether a request may do something with a resource, as far as an access list says.
+    pub(crate) fn lets(&self, request: &RequestContext, action: ResourceAction, uri: &str) -> bool {
+        let caller = || request.extensions.get::<Principal>();
+        self.uris.as_ref().is_none_or(|uris| uris.lets(caller(), action, uri))
     }
 }

@@ -201,6 +201,16 @@ impl<S: Send + Sync + 'static> ServerBuilder<S> {
         self
     }
 
+    /// Lets nobody list, read or subscribe to a resource but those to whom `list` gives it; see
+    /// [`ResourceAccess`](crate::ResourceAccess). A second list takes the place of the first, and rules
+    /// of [`visible`](Self::visible) narrow it. Listings and what is read are never declared public to caches.
+    #[cfg(feature = "glob")]
+    pub fn resource_access(mut self, list: crate::ResourceAccess) -> Self {
+        let so_far = std::mem::take(&mut self.parts.draft.visibility);
+        self.parts.draft.visibility = so_far.under(std::sync::Arc::new(list));
+        self
+    }
+
     /// Says how long all listings, and what `server/discover` tells, may be kept. Without it they
     /// are stale at once, and private.
     pub fn cache(mut self, hint: CacheHint) -> Self {

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use mcp_types::{
-    ClientRequest, CompleteReference, CompleteRequestParams, ErrorObject, GetPromptRequestParams,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Outcome,
-    RequestContext, ServerResult,
+    CacheScope, ClientRequest, CompleteReference, CompleteRequestParams, ErrorObject,
+    ExchangeFuture, GetPromptRequestParams, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, Outcome, RequestContext, ServerResult,
 };
 use tracing::Span;
 
 use super::{Catalog, has_argument};
 use crate::Server;
 use crate::completion::{self, Completions};
-use crate::listing::{Listing, Offer};
+use crate::listing::{Listing, Offer, ResourceAction};
 use crate::nearest::hint;
 use crate::registry::{Page, Registry};
 use crate::resource::not_found_near;
@@ -57,10 +57,15 @@ impl Server {
     fn read_resource(&self, span: Span, uri: String, incoming: Incoming) -> ServerFuture {
         let Catalog { resources, templates, visibility, .. } = &self.0.catalog;
         let request = &incoming.request;
+        if !visibility.lets(request, ResourceAction::Read, &uri) {
+            let error = self.0.catalog.no_resource(&uri, request);
+            return ServerFuture::ready(&span, Err(error));
+        }
+        let is_private = visibility.has_access_list();
         let one = resources.find(&uri);
         if let Some(one) = one.filter(|one| visibility.shows(request, &**one.listed)) {
             let read = || one.handler.read(uri, BTreeMap::new(), incoming);
-            return ServerFuture::start(span, read);
+            return ServerFuture::start(span, || kept_private(is_private, read()));
         }
         let found = templates.search(|entry| {
             let shown = visibility.shows(request, &**entry.listed);
@@ -69,7 +74,7 @@ impl Server {
         match found {
             Some((entry, variables)) => {
                 let read = || entry.handler.handler.read(uri, variables, incoming);
-                ServerFuture::start(span, read)
+                ServerFuture::start(span, || kept_private(is_private, read()))
             }
             None => ServerFuture::ready(&span, Err(self.0.catalog.no_resource(&uri, request))),
         }
@@ -107,7 +112,7 @@ impl Server {
                     template.as_str() == uri || template.matches(uri).is_some()
                 };
                 let template = templates.search(|entry| {
-                    let shown = visibility.shows(request, &**entry.listed);
+                    let shown = visibility.lists(request, &**entry.listed);
                     (shown && is_meant(&entry.handler.template)).then_some(())
                 });
                 if let Some((entry, ())) = template {
@@ -117,7 +122,7 @@ impl Server {
                 let one = resources.find(uri);
                 ServerFuture::ready(
                     &span,
-                    Err(match one.filter(|one| visibility.shows(request, &**one.listed)) {
+                    Err(match one.filter(|one| visibility.lists(request, &**one.listed)) {
                         Some(_) => no_argument(&argument),
                         None => self.0.catalog.no_resource(uri, request),
                     }),
@@ -186,10 +191,14 @@ impl Server {
 }
 
 impl Catalog {
-    /// Whether there is something under the URI, and nothing of it for this request.
+    /// Whether there is something under the URI, and nothing of it for this request; or an access list
+    /// that keeps it from hearing of whatever there is.
     pub(crate) fn hides(&self, request: &RequestContext, uri: &str) -> bool {
         if !self.visibility.is_limited() {
             return false;
+        }
+        if !self.visibility.lets(request, ResourceAction::Subscribe, uri) {
+            return true;
         }
         let shows_one = |shown: bool| shown.then_some(());
         let one = self.resources.find(uri);
@@ -219,7 +228,7 @@ impl Catalog {
 
     #[cold]
     fn no_resource(&self, uri: &str, request: &RequestContext) -> ErrorObject {
-        let near = self.resources.near(uri, |one| self.visibility.shows(request, one));
+        let near = self.resources.near(uri, |one| self.visibility.lists(request, one));
         not_found_near(uri, near.as_deref())
     }
 
@@ -233,7 +242,7 @@ impl Catalog {
     where
         for<'d> Offer<'d>: From<&'d T>,
     {
-        let page = registry.page(cursor, |definition| self.visibility.shows(request, definition));
+        let page = registry.page(cursor, |definition| self.visibility.lists(request, definition));
         page.ok_or_else(bad_cursor)
     }
 }
@@ -250,6 +259,20 @@ fn suggest(
         None if is_known => ServerFuture::ready(&span, Ok(completion::nothing().into())),
         None => ServerFuture::ready(&span, Err(no_argument(&params.argument.name))),
     }
+}
+
+/// A result that depends on who reads is nobody else's, whatever the resource says of it.
+fn kept_private(is_private: bool, reading: ExchangeFuture) -> ExchangeFuture {
+    if !is_private {
+        return reading;
+    }
+    Box::pin(async move {
+        let mut outcome = reading.await?;
+        if let Outcome::Complete(ServerResult::ReadResource(result)) = &mut outcome {
+            result.cache_scope = result.cache_scope.as_ref().map(|_| CacheScope::Private);
+        }
+        Ok(outcome)
+    })
 }
 
 #[cold]

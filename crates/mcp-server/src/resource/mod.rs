@@ -1,5 +1,9 @@
 //! Resources: data that a client reads by its URI (specification, "Resources").
 
+#[cfg(feature = "glob")]
+mod access;
+#[cfg(feature = "glob")]
+mod place;
 mod result;
 
 use std::collections::BTreeMap;
@@ -11,6 +15,8 @@ use mcp_types::{
     ResourceTemplate, ServerResult,
 };
 
+#[cfg(feature = "glob")]
+pub use access::{PatternError, ResourceAccess, Who};
 pub use result::{Cached, IntoResourceResult};
 
 use crate::completion::Complete;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[cfg(feature = "glob")]
+mod access;
 mod call;
 mod context;
 mod feature;
