@@ -5,7 +5,7 @@
 //! letter by letter, one resource for each token (RFC 8707), `iss` in every answer (RFC 9207), proofs
 //! of possession (RFC 9449), clients that authenticate as they said. Whose clients, grants and tokens
 //! there are is an [`AuthorizationServer`]: one's own, or [`Embedded`], which keeps them in a [`Store`]
-//! in memory or in one file.
+//! in memory or in one file. Users have a name here ([`Login`]), or log in elsewhere ([`Upstreams`]).
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -35,8 +35,7 @@
 //!
 //! # What it leaves out
 //!
-//! Other ways to log in than by [`Login`], ID tokens, device codes, token exchange, and more than one
-//! process on one state. TLS is for who stands before it.
+//! ID tokens of its own, device codes, token exchange, and more than one process on one state. TLS is for who stands before it.
 
 mod authenticate;
 mod authorize;
@@ -62,6 +61,7 @@ mod settings;
 mod state;
 mod store;
 mod token;
+mod upstream;
 
 pub use client::{Authentication, Client, ClientError, GrantType, Source};
 pub use contract::check_server;
@@ -72,12 +72,14 @@ pub use login::{DevelopmentLogin, Login, PasswordError, Passwords};
 pub use refusal::Refusal;
 pub use routes::{Answer, AuthorizationRoutes};
 pub use server::{
-    AuthorizationRequest, AuthorizationServer, Credential, Grant, Held, Issued, Page, ServerError,
-    TokenClaims, Verdict, Visit, Wanted,
+    AuthorizationRequest, AuthorizationServer, Credential, Grant, Held, Issued, Page, Return,
+    Returned, ServerError, TokenClaims, Verdict, Visit, Wanted,
 };
 pub use settings::{Settings, SettingsError};
 pub use state::Embedded;
 pub use store::{Kind, MOST_BYTES, MemoryStore, Records, RedbStore, Store, check_store};
+
+pub use upstream::{Admit, Allowed, LoggedIn, Upstream, UpstreamError, UpstreamUser, Upstreams};
 
 #[cfg(test)]
 mod tests;

@@ -83,6 +83,6 @@ pub use jwks::{CachedKey, JwksCache, JwksError, JwksSettings};
 pub use secret::SecretText;
 pub use token::{AccessToken, TokenError, TokenScheme, TokenSource, Tokens};
 pub use verify::{
-    Confirmation, Introspection, IntrospectionAuth, Issuer, Issuers, JwtVerifier, TokenRefusal,
-    VerifiedToken, VerifierError, VerifyToken,
+    Confirmation, IdToken, IdTokenVerifier, Introspection, IntrospectionAuth, Issuer, Issuers,
+    JwtVerifier, TokenRefusal, VerifiedToken, VerifierError, VerifyToken,
 };

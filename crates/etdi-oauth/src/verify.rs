@@ -1,4 +1,5 @@
-//! Access tokens: who verifies one, what it then says, and why it is refused.
+//! Access tokens: who verifies one, what it then says, and why it is refused. And ID tokens
+//! ([`IdTokenVerifier`]), which say who logged in.
 //!
 //! [`VerifyToken`] is the seam. [`JwtVerifier`] implements it for tokens that are signed (RFC 9068),
 //! [`Introspection`] for those that only their issuer can read (RFC 7662); an application with
@@ -15,12 +16,14 @@ use serde::de::DeserializeOwned;
 
 mod claims;
 mod header;
+mod id_token;
 mod introspect;
 mod issuer;
 mod jwt;
 mod places;
 mod refusal;
 
+pub use id_token::{IdToken, IdTokenVerifier};
 pub use introspect::{Introspection, IntrospectionAuth};
 pub(crate) use issuer::is_secure;
 pub use issuer::{Issuer, Issuers};

@@ -16,7 +16,10 @@ use super::page;
 use super::refusal::Refusal;
 use super::routes::{Answer, Shared, text_of};
 use super::seal::decode;
-use super::server::{AuthorizationRequest, Verdict, Visit};
+use super::server::{AuthorizationRequest, Return, Returned, Verdict, Visit};
+
+/// Where users come back to who logged in elsewhere.
+pub(super) const CALLBACK: &str = "/callback/";
 
 /// Answers a browser.
 pub(super) async fn serve(
@@ -65,9 +68,45 @@ async fn visit(
     let cookie = cookie(parts, shared.settings.is_secure());
     let (request, answer) = (&request, answer.as_ref());
     let visit = Visit { request, client: &client, action, cookie, answer };
-    Ok(match shared.server.authorize(visit, now).await? {
+    let verdict = shared.server.authorize(visit, now).await?;
+    follow(shared, verdict, &back, state, answer.is_some())
+}
+
+/// Answers a browser that comes back from a login elsewhere.
+pub(super) async fn returned(shared: &Shared, parts: &Parts, now: UnixTime) -> Answer {
+    match landed(shared, parts, now).await {
+        Ok(answer) => answer,
+        // As above: what came may be from anybody.
+        Err(refusal) => shown(&refusal),
+    }
+}
+
+async fn landed(shared: &Shared, parts: &Parts, now: UnixTime) -> Result<Answer, Refusal> {
+    let path = parts.uri.path().strip_prefix(shared.settings.base());
+    let upstream = path.and_then(|path| path.strip_prefix(CALLBACK)).ok_or(Refusal::Nothing)?;
+    let query = parts.uri.query().unwrap_or_default();
+    let cookie = cookie(parts, shared.settings.is_secure());
+    let back = Return { upstream, query, cookie };
+    let returned = shared.server.returned(back, now).await?.ok_or(Refusal::Consent)?;
+    let Returned { client, request, verdict } = returned;
+    // A client may have gone, or changed, while the user was away.
+    let client = shared.client(&client, now).await?;
+    if !client.allows(&request.redirect_uri) {
+        return Err(Refusal::Redirect);
+    }
+    follow(shared, verdict, &request.redirect_uri, request.state.as_deref(), false)
+}
+
+fn follow(
+    shared: &Shared,
+    verdict: Verdict,
+    back: &str,
+    state: Option<&str>,
+    posted: bool,
+) -> Result<Answer, Refusal> {
+    Ok(match verdict {
         Verdict::Page(page) => {
-            let mut answer = document(StatusCode::OK, page.html, Some(&back));
+            let mut answer = document(StatusCode::OK, page.html, Some(back));
             if let Some(cookie) = page.cookie.filter(|cookie| is_cookie(cookie)) {
                 let set = match shared.settings.is_secure() {
                     true => format!("{SECURE}={cookie}; Path=/; Secure; HttpOnly; SameSite=Lax"),
@@ -77,9 +116,13 @@ async fn visit(
             }
             answer
         }
-        Verdict::Code(code) => redirect(shared, &back, state, Ok(&code)),
-        Verdict::Denied => redirect(shared, &back, state, Err(&Refusal::Denied)),
+        Verdict::Code(code) => redirect(shared, back, state, Ok(&code)),
+        Verdict::Denied => redirect(shared, back, state, Err(&Refusal::Denied)),
+        Verdict::Refused(refusal) => redirect(shared, back, state, Err(&refusal)),
         Verdict::Stale => return Err(Refusal::Consent),
+        // Browsers hold every redirect that follows a form to the policy of its page, and where a
+        // provider sends its users on the way is its own business.
+        Verdict::Elsewhere(url) if posted => document(StatusCode::OK, page::onward(&url), None),
         Verdict::Elsewhere(url) => {
             let mut answer = document(StatusCode::SEE_OTHER, String::new(), None);
             insert(&mut answer, LOCATION, &url);

@@ -5,8 +5,16 @@ use url::Url;
 use super::client::Source;
 use super::server::Visit;
 
+/// How a user can say who they are.
+pub(super) struct Ways<'a> {
+    /// By a name here; whether with a password.
+    pub(super) here: Option<bool>,
+    /// Elsewhere: names in the form, and for people.
+    pub(super) elsewhere: Vec<(&'a str, &'a str)>,
+}
+
 /// The page that asks.
-pub(super) fn consent(visit: &Visit<'_>, ticket: &str, password: bool, again: bool) -> String {
+pub(super) fn consent(visit: &Visit<'_>, ticket: &str, ways: &Ways<'_>, again: bool) -> String {
     let (client, request) = (visit.client, visit.request);
     let url = Url::parse(&request.redirect_uri).ok();
     let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
@@ -33,13 +41,32 @@ pub(super) fn consent(visit: &Visit<'_>, ticket: &str, password: bool, again: bo
         scopes => scopes.iter().map(|scope| format!("<li>{}</li>", escaped(scope))).collect(),
     };
     let wrong = if again { "<p><strong>That is not right, try again.</strong></p>" } else { "" };
-    let secret = match password {
-        true => {
+    let secret = match ways.here {
+        Some(true) => {
             "<p><label>Password <input type=\"password\" name=\"password\" \
              autocomplete=\"current-password\" required></label></p>"
         }
-        false => "",
+        _ => "",
     };
+    let here = match ways.here {
+        Some(_) => format!(
+            "<p><label>Your name <input name=\"name\" autocomplete=\"username\" maxlength=\"64\">\
+             </label></p>{secret}<p><button name=\"decision\" value=\"allow\">Allow</button></p>"
+        ),
+        None => String::new(),
+    };
+    let elsewhere: String = ways
+        .elsewhere
+        .iter()
+        .map(|(name, label)| {
+            format!(
+                "<p><button name=\"upstream\" value=\"{}\" formnovalidate>Allow, and log in with {}\
+             </button></p>",
+                escaped(name),
+                escaped(label)
+            )
+        })
+        .collect();
     let body = format!(
         "<h1>Allow {name} to act for you?</h1>{told}\
          <dl><dt>Application</dt><dd>{name}</dd>\
@@ -49,10 +76,8 @@ pub(super) fn consent(visit: &Visit<'_>, ticket: &str, password: bool, again: bo
          <dt>It may</dt><dd><ul>{scopes}</ul></dd></dl>{local}{wrong}\
          <form method=\"post\" action=\"{action}\">\
          <input type=\"hidden\" name=\"ticket\" value=\"{ticket}\">\
-         <p><label>Your name <input name=\"name\" autocomplete=\"username\" maxlength=\"64\"></label>\
-         </p>{secret}\
-         <p><button name=\"decision\" value=\"allow\">Allow</button> \
-         <button name=\"decision\" value=\"deny\" formnovalidate>Deny</button></p></form>",
+         {here}{elsewhere}\
+         <p><button name=\"decision\" value=\"deny\" formnovalidate>Deny</button></p></form>",
         name = escaped(name),
         id = escaped(&client.id),
         host = escaped(host),
@@ -63,15 +88,32 @@ pub(super) fn consent(visit: &Visit<'_>, ticket: &str, password: bool, again: bo
     document("Allow access?", &body)
 }
 
+/// The page that leads to a login elsewhere.
+pub(super) fn onward(url: &str) -> String {
+    let host = Url::parse(url).ok();
+    let host = host.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let head = format!("<meta http-equiv=\"refresh\" content=\"0;url={}\">", escaped(url));
+    let body = format!(
+        "<h1>Log in</h1><p><a href=\"{}\">Go on to {}</a></p>",
+        escaped(url),
+        escaped(host)
+    );
+    document_with("Log in", &head, &body)
+}
+
 /// The page that says why nothing is asked.
 pub(super) fn refused(why: &str) -> String {
     document("This does not work", &format!("<h1>This does not work</h1><p>{}</p>", escaped(why)))
 }
 
 fn document(title: &str, body: &str) -> String {
+    document_with(title, "", body)
+}
+
+fn document_with(title: &str, head: &str, body: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title></head>\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>{head}</head>\
          <body>{body}</body></html>"
     )
 }

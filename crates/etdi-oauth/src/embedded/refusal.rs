@@ -97,6 +97,12 @@ pub enum Refusal {
     /// The user said no.
     #[error("the user did not agree")]
     Denied,
+    /// The user logged in elsewhere, and is none of those who may here.
+    #[error("this user may not log in here, ask the operator")]
+    Unlisted,
+    /// Where the user was to log in something went wrong.
+    #[error("the login elsewhere did not work, begin again or ask the operator")]
+    Upstream,
     /// The consent page was not the one that was shown to this browser, or is too old.
     #[error("the page is no longer good, go back to the application and start again")]
     Consent,
@@ -174,7 +180,8 @@ impl Refusal {
             Self::ResponseType => "unsupported_response_type",
             Self::Scope | Self::RequiredScope(_) => "invalid_scope",
             Self::Target | Self::OtherTarget => "invalid_target",
-            Self::Denied | Self::Origin | Self::Host => "access_denied",
+            Self::Denied | Self::Unlisted | Self::Origin | Self::Host => "access_denied",
+            Self::Upstream => "server_error",
             Self::GrantType => "unsupported_grant_type",
             Self::ClientGrantType | Self::NotYours => "unauthorized_client",
             Self::Grant(_)

@@ -125,7 +125,8 @@ impl AuthorizationRoutes {
         };
         let page = parts.headers.get(ORIGIN).filter(|_| !own).cloned();
         let mut answer = shared.answer(endpoint, parts, body, page.is_some(), now).await;
-        if let Some(page) = page.filter(|_| endpoint != Endpoint::Authorize) {
+        let shown = matches!(endpoint, Endpoint::Authorize | Endpoint::Callback);
+        if let Some(page) = page.filter(|_| !shown) {
             let headers = answer.headers_mut();
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, page);
             headers.insert(VARY, HeaderValue::from_static("Origin"));
@@ -168,6 +169,7 @@ enum Endpoint {
     Metadata,
     Keys,
     Authorize,
+    Callback,
     Token,
     Register,
     Revoke,
@@ -191,13 +193,14 @@ impl Endpoint {
             "/introspect" => Some(Self::Introspect),
             "/register" if shared.settings.registration => Some(Self::Register),
             "/revoke" if shared.settings.revocation => Some(Self::Revoke),
+            path if path.starts_with(authorize::CALLBACK) => Some(Self::Callback),
             _ => None,
         }
     }
 
     fn methods(self) -> &'static str {
         match self {
-            Self::Metadata | Self::Keys => "GET",
+            Self::Metadata | Self::Keys | Self::Callback => "GET",
             Self::Authorize => "GET, POST",
             _ => "POST",
         }
@@ -269,6 +272,7 @@ impl Shared {
                 let sent = posted.then_some(&bytes[..]);
                 authorize::serve(self, &parts, sent, foreign, now).await
             }
+            Endpoint::Callback => authorize::returned(self, &parts, now).await,
             Endpoint::Register => {
                 register::serve(self, &bytes, now).await.unwrap_or_else(|refusal| refused(&refusal))
             }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::form::Form;
+use super::refusal::Refusal;
 
 /// Clients, grants and tokens of one's own, behind routes that hold whoever asks to the protocol.
 ///
@@ -50,6 +51,21 @@ pub trait AuthorizationServer: Send + Sync {
         visit: Visit<'a>,
         now: UnixTime,
     ) -> BoxFuture<'a, Result<Verdict, ServerError>>;
+
+    /// Takes back a user who was sent [elsewhere](Verdict::Elsewhere) to log in, and comes to
+    /// `/callback/` and a name. `None` where no login of this browser is on its way there; nobody does
+    /// so by default. A redirect follows only from what it gives.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be done now.
+    fn returned<'a>(
+        &'a self,
+        _back: Return<'a>,
+        _now: UnixTime,
+    ) -> BoxFuture<'a, Result<Option<Returned>, ServerError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// What a code or refresh token stands for, and whether it was spent. Changes nothing.
     ///
@@ -169,6 +185,44 @@ pub struct Visit<'a> {
     pub answer: Option<&'a Form>,
 }
 
+/// A user's browser that comes back from a login elsewhere. What it brings may be a code, so it is
+/// not shown.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Return<'a> {
+    /// From where, by the last part of the path.
+    pub upstream: &'a str,
+    /// The query, as it came.
+    pub query: &'a str,
+    /// The cookie that the consent [`Page`] set.
+    pub cookie: Option<&'a str>,
+}
+
+impl std::fmt::Debug for Return<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Return({:?})", self.upstream)
+    }
+}
+
+/// What became of a user who came back, and of whose request.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Returned {
+    /// The client whose request the user agreed to before.
+    pub client: String,
+    /// That request.
+    pub request: AuthorizationRequest,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+impl Returned {
+    /// What became of a request.
+    pub fn new(client: String, request: AuthorizationRequest, verdict: Verdict) -> Self {
+        Self { client, request, verdict }
+    }
+}
+
 /// What became of a visit.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -181,8 +235,12 @@ pub enum Verdict {
     Denied,
     /// The page that was answered was not shown to this browser, or is too old.
     Stale,
-    /// The user has to go elsewhere first, and comes back with the same request.
+    /// The user has to log in elsewhere, at this URL, and comes back to
+    /// [`AuthorizationServer::returned`]. To be said of a user who agreed, and of no other: whoever is
+    /// elsewhere does not know the client.
     Elsewhere(String),
+    /// The client gets nothing, for this reason.
+    Refused(Refusal),
 }
 
 /// A page for the user. It is shown without scripts, and in no frame.

@@ -14,14 +14,15 @@ use super::documents::Documents;
 use super::jose::{self, Jwt};
 use super::keys::{Keys, Rotation};
 use super::login::{DevelopmentLogin, Login};
-use super::page;
+use super::page::{self, Ways};
 use super::seal::{Seal, decode, encode, random, random_bytes, sha256};
 use super::server::{
-    AuthorizationServer, Credential, Grant, Held, Issued, Page, ServerError, TokenClaims, Verdict,
-    Visit, Wanted,
+    AuthorizationRequest, AuthorizationServer, Credential, Grant, Held, Issued, Page, Return,
+    Returned, ServerError, TokenClaims, Verdict, Visit, Wanted,
 };
 use super::settings::Settings;
 use super::store::{Kind, Store};
+use super::upstream::Upstreams;
 use crate::Fetch;
 
 /// An authorization server that keeps its state in a [`Store`] and asks users on a plain page.
@@ -57,7 +58,9 @@ pub struct Embedded {
     keys: Keys,
     clients: BTreeMap<String, Client>,
     documents: Option<Documents>,
-    login: Arc<dyn Login>,
+    /// The one that was chosen; without one and without providers everybody is believed.
+    login: Option<Arc<dyn Login>>,
+    upstreams: Option<Upstreams>,
 }
 
 /// A grant as it is kept, and until when what stands for it now is good.
@@ -119,7 +122,8 @@ impl Embedded {
             seal: Seal::new(&secret.ok_or_else(damaged)?),
             clients: BTreeMap::new(),
             documents: None,
-            login: Arc::new(DevelopmentLogin),
+            login: None,
+            upstreams: None,
         })
     }
 
@@ -138,10 +142,18 @@ impl Embedded {
         self
     }
 
-    /// Has users log in otherwise.
+    /// Has users log in otherwise. With [`Embedded::upstreams`] their names hold no `://`.
     #[must_use]
     pub fn login(mut self, login: Arc<dyn Login>) -> Self {
-        self.login = login;
+        self.login = Some(login);
+        self
+    }
+
+    /// Has users log in with providers elsewhere. Whoever is to have a name here as well is added by
+    /// [`Embedded::login`]; without that nobody has.
+    #[must_use]
+    pub fn upstreams(mut self, upstreams: Upstreams) -> Self {
+        self.upstreams = Some(upstreams);
         self
     }
 
@@ -204,7 +216,9 @@ impl Embedded {
         let cookie = cookie.map_or_else(random, |cookie| Ok(cookie.to_owned()))?;
         let until = now.plus(PAGE).seconds().to_string();
         let ticket = format!("{until}.{}", self.ticket(visit, &cookie, &until));
-        let html = page::consent(visit, &ticket, self.login.asks_password(), again);
+        let elsewhere = self.upstreams.iter().flat_map(Upstreams::offered).collect();
+        let here = self.here().map(|login| login.asks_password());
+        let html = page::consent(visit, &ticket, &Ways { here, elsewhere }, again);
         Ok(Verdict::Page(Page::new(html).cookie(cookie)))
     }
 
@@ -218,16 +232,55 @@ impl Embedded {
         if !fresh || !self.seal.same(&self.ticket(&visit, cookie, until), seal) {
             return Ok(Verdict::Stale);
         }
+        if let (Some(upstream), Some(upstreams)) = (answer.get("upstream"), &self.upstreams) {
+            return upstreams.begin(upstream, &visit, &self.settings, now).await;
+        }
         if answer.get("decision") != Some("allow") {
             return Ok(Verdict::Denied);
         }
         let (name, password) = (answer.get("name"), answer.get("password"));
-        let user = match name {
-            Some(name) => self.login.log_in(name, password.unwrap_or_default(), now).await,
-            None => None,
+        let user = match (self.here(), name) {
+            (Some(login), Some(name)) => {
+                login.log_in(name, password.unwrap_or_default(), now).await
+            }
+            _ => None,
         };
+        // It would be the name of somebody whom a provider knows.
+        let user = user.filter(|user| self.upstreams.is_none() || !user.contains("://"));
         let Some(user) = user else { return self.page(&visit, now, true) };
-        let grant = Grant::new(random()?, visit.client, user, visit.request);
+        self.granted(&user, visit.client, visit.request, now).await
+    }
+
+    /// Who has a name here.
+    fn here(&self) -> Option<&dyn Login> {
+        match (&self.login, &self.upstreams) {
+            (Some(login), _) => Some(&**login),
+            (None, None) => Some(&DevelopmentLogin),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// A user who agreed before and has logged in elsewhere since.
+    async fn land(&self, back: Return<'_>, now: UnixTime) -> Result<Option<Returned>, ServerError> {
+        let Some(upstreams) = &self.upstreams else { return Ok(None) };
+        let Some(done) = upstreams.finish(&back, now).await else { return Ok(None) };
+        let Some(client) = self.find(&done.client, now).await? else { return Ok(None) };
+        let verdict = match done.user {
+            Ok(user) => self.granted(&user.subject(), &client, &done.request, now).await?,
+            Err(refusal) => Verdict::Refused(refusal),
+        };
+        Ok(Some(Returned::new(done.client, done.request, verdict)))
+    }
+
+    /// The code of what a user let a client do.
+    async fn granted(
+        &self,
+        user: &str,
+        client: &Client,
+        request: &AuthorizationRequest,
+        now: UnixTime,
+    ) -> Result<Verdict, ServerError> {
+        let grant = Grant::new(random()?, client, user, request);
         let code = format!("{}.{}", grant.id, self.seal.over("code", &[&grant.id]));
         let until = now.plus(self.settings.code_lifetime);
         let id = grant.id.clone();
@@ -414,6 +467,14 @@ impl AuthorizationServer for Embedded {
         now: UnixTime,
     ) -> BoxFuture<'a, Result<Verdict, ServerError>> {
         Box::pin(self.decide(visit, now))
+    }
+
+    fn returned<'a>(
+        &'a self,
+        back: Return<'a>,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<Option<Returned>, ServerError>> {
+        Box::pin(self.land(back, now))
     }
 
     fn grant<'a>(

@@ -4,5 +4,7 @@ mod attacks;
 mod clients;
 mod flows;
 mod proofs;
+mod providers;
+mod upstream;
 mod verified;
 mod world;

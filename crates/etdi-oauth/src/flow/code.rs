@@ -30,6 +30,12 @@ impl AuthorizationUrl {
         self.url.as_str()
     }
 
+    /// What its answer has to bring.
+    #[cfg(feature = "embedded")]
+    pub(crate) fn state(&self) -> &SecretText {
+        &self.state
+    }
+
     /// The host that the user gets to see.
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
@@ -128,6 +134,12 @@ impl AuthorizationRequest {
             resource: resource.to_owned(),
             scopes: scopes.to_vec(),
         })
+    }
+
+    /// The same request with another parameter.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.url.url.query_pairs_mut().append_pair(name, value);
+        self
     }
 
     /// Where the user is sent.

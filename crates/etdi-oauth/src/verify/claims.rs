@@ -55,7 +55,7 @@ impl<'d> Claims<'d> {
         text.map(Some).ok_or(TokenRefusal::Mistyped { claim: name, expected: "a text" })
     }
 
-    fn time(&self, name: &'static str) -> Result<Option<UnixTime>, TokenRefusal> {
+    pub(super) fn time(&self, name: &'static str) -> Result<Option<UnixTime>, TokenRefusal> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let mistyped = TokenRefusal::Mistyped { claim: name, expected: "a number of seconds" };
         let Some(number) = value.as_number() else { return Err(mistyped) };
@@ -73,7 +73,7 @@ impl<'d> Claims<'d> {
     }
 
     /// A text or a list of texts.
-    fn texts(&self, name: &'static str) -> Result<Option<Vec<&str>>, TokenRefusal> {
+    pub(super) fn texts(&self, name: &'static str) -> Result<Option<Vec<&str>>, TokenRefusal> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let mistyped =
             TokenRefusal::Mistyped { claim: name, expected: "a text or a list of texts" };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use etdi_core::key::AllowList;
+use etdi_core::key::{Algorithm, AllowList};
 use etdi_core::time::UnixTime;
 use mcp_types::BoxFuture;
 
@@ -15,10 +15,10 @@ use crate::crypto::{self, CryptoError};
 use crate::{Fetch, JwksCache, JwksError};
 
 /// By how much clocks may differ, in seconds.
-const LEEWAY: u64 = 60;
+pub(super) const LEEWAY: u64 = 60;
 
 /// The most by which one may say that they differ.
-const MAX_LEEWAY: u64 = 300;
+pub(super) const MAX_LEEWAY: u64 = 300;
 
 /// Why there is no verifier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,9 +72,15 @@ struct Inner {
     issuers: HashMap<String, Issuer>,
     /// In the order in which they were named.
     names: Vec<String>,
-    keys: JwksCache,
-    places: Places,
+    signatures: Signatures,
     leeway: u64,
+}
+
+/// The keys that issuers publish, wherever they are.
+#[derive(Clone)]
+pub(super) struct Signatures {
+    pub(super) keys: JwksCache,
+    places: Places,
 }
 
 impl JwtVerifier {
@@ -95,14 +101,15 @@ impl JwtVerifier {
                 return Err(VerifierError::Twice(twice.issuer));
             }
         }
-        let (keys, places) = (JwksCache::new(fetch.clone()), Places::new(fetch));
-        Ok(Self(Arc::new(Inner { issuers: known, names, keys, places, leeway: LEEWAY })))
+        let signatures = Signatures::new(fetch);
+        Ok(Self(Arc::new(Inner { issuers: known, names, signatures, leeway: LEEWAY })))
     }
 
     /// Keeps keys elsewhere, such as in a cache that others use too.
     #[must_use]
     pub fn keys(self, keys: JwksCache) -> Self {
-        Self(Arc::new(Inner { keys, ..Inner::clone(&self.0) }))
+        let signatures = Signatures { keys, places: self.0.signatures.places.clone() };
+        Self(Arc::new(Inner { signatures, ..Inner::clone(&self.0) }))
     }
 
     /// By how many seconds the clocks of issuers may differ from ours: 60 by default, 300 at most.
@@ -126,16 +133,34 @@ impl Inner {
                 expected: format!("`{expected}`"),
             });
         }
+        let (place, algorithms) = (issuer.jwks_uri.as_deref(), issuer.algorithms.as_deref());
+        self.signatures.check(&token, &issuer.issuer, place, algorithms, now).await?;
+        claims.judge(&token.claims, issuer, Source::Token, now, self.leeway)
+    }
+}
+
+impl Signatures {
+    pub(super) fn new(fetch: Arc<dyn Fetch>) -> Self {
+        Self { keys: JwksCache::new(fetch.clone()), places: Places::new(fetch) }
+    }
+
+    /// Whether a key of `issuer` signed the token, by one of `algorithms` where there is such a list.
+    /// The keys are at `place`, or where the issuer's metadata says.
+    pub(super) async fn check(
+        &self,
+        token: &Unverified<'_>,
+        issuer: &str,
+        place: Option<&str>,
+        algorithms: Option<&[Algorithm]>,
+        now: UnixTime,
+    ) -> Result<(), TokenRefusal> {
         let algorithm = token.algorithm;
-        if issuer.algorithms.as_ref().is_some_and(|allowed| !allowed.contains(&algorithm)) {
+        if algorithms.is_some_and(|allowed| !allowed.contains(&algorithm)) {
             return Err(TokenRefusal::Algorithm(algorithm.name().to_owned()));
         }
-        let url = match &issuer.jwks_uri {
-            Some(url) => url.clone(),
-            None => {
-                let found = self.places.of(&issuer.issuer, now).await;
-                found.map_err(TokenRefusal::Unavailable)?
-            }
+        let url = match place {
+            Some(url) => url.to_owned(),
+            None => self.places.of(issuer, now).await.map_err(TokenRefusal::Unavailable)?,
         };
         let key = self.keys.key(&url, &token.kid, AllowList::IDENTITY_PROVIDER, now).await;
         let key = key.map_err(|error| match error {
@@ -146,10 +171,10 @@ impl Inner {
             let key = shown(&token.kid);
             return Err(TokenRefusal::OtherAlgorithm { key, named: algorithm.name() });
         }
-        if !crypto::verify(&key.key, token.signed, token.signature) {
-            return Err(TokenRefusal::Signature);
+        match crypto::verify(&key.key, token.signed, token.signature) {
+            true => Ok(()),
+            false => Err(TokenRefusal::Signature),
         }
-        claims.judge(&token.claims, issuer, Source::Token, now, self.leeway)
     }
 }
 

@@ -100,6 +100,25 @@ pub enum TokenRefusal {
     /// It is an ID token, which is for the client that it was issued to.
     #[error("the token is an ID token, which is for its client and no server")]
     IdToken,
+    /// It is an access token, which is for a server and says of nobody that he logged in.
+    #[error("the token is an access token, which is for a server and no proof of a login")]
+    AccessToken,
+    /// It is an ID token for another client, or for another one too.
+    #[error(
+        "the token says to `{}` who logged in, and this client is `{expected}`", .found.escape_debug()
+    )]
+    OtherClient {
+        /// Whom it names.
+        found: String,
+        /// This client.
+        expected: String,
+    },
+    /// It is the ID token of another login.
+    #[error("the token's `nonce` is not that of this login, begin again")]
+    Nonce,
+    /// It came with another access token than the one that it names.
+    #[error("the token's `at_hash` is not that of the access token that came with it")]
+    AccessTokenHash,
     /// It is bound to a key in a way that cannot be checked here.
     #[error("the token is bound to a key by `cnf` in a way that is not known here")]
     Confirmation,
@@ -146,6 +165,10 @@ impl TokenRefusal {
             Self::Client(_) => "CLIENT",
             Self::Tenant(_) => "TENANT",
             Self::IdToken => "ID_TOKEN",
+            Self::AccessToken => "ACCESS_TOKEN",
+            Self::OtherClient { .. } => "OTHER_CLIENT",
+            Self::Nonce => "NONCE",
+            Self::AccessTokenHash => "ACCESS_TOKEN_HASH",
             Self::Confirmation => "CONFIRMATION",
             Self::Unproven(_) => "UNPROVEN",
             Self::Inactive => "INACTIVE",
@@ -175,6 +198,9 @@ impl TokenRefusal {
             Self::Client(_) => "the token was issued to a client that is not served",
             Self::Tenant(_) => "the token belongs to an organisation that is not served",
             Self::IdToken => "an ID token is no access token",
+            Self::AccessToken => "an access token is no ID token",
+            Self::OtherClient { .. } => "the token is meant for another client",
+            Self::Nonce | Self::AccessTokenHash => "the token belongs to another login",
             Self::Confirmation | Self::Unproven(_) => {
                 "the token is bound to a key that was not shown"
             }

@@ -82,6 +82,14 @@ impl World {
     }
 
     pub(super) async fn with(store: Arc<dyn Store>, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::of(store, change, |server| server).await
+    }
+
+    pub(super) async fn of(
+        store: Arc<dyn Store>,
+        change: impl FnOnce(&mut Settings),
+        more: impl FnOnce(Embedded) -> Embedded,
+    ) -> Self {
         let mut settings = Settings::new(ISSUER, [RESOURCE, "https://other.example/mcp"]).unwrap();
         settings.scopes = ["read", "write", "admin"].map(str::to_owned).to_vec();
         settings.default_scopes = vec!["read".to_owned()];
@@ -102,7 +110,7 @@ impl World {
             .client(Client::with_keys("signer", &jwks, [BACK]).unwrap())
             .client(limited)
             .documents(fetch.clone());
-        let server = Arc::new(server);
+        let server = Arc::new(more(server));
         let ticking = clock.clone();
         let routes = AuthorizationRoutes::new(server.clone(), settings)
             .unwrap()
