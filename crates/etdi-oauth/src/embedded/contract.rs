@@ -95,7 +95,7 @@ async fn others(server: &dyn AuthorizationServer, code: &str, now: UnixTime) -> 
     expect(first().await.map_err(told)?, "a first use is none")?;
     expect(!first().await.map_err(told)?, "a second use is a first")?;
     let keys = JwkSet::read(&server.jwks(now), AllowList::IDENTITY_PROVIDER);
-    expect(keys.is_ok_and(|keys| !keys.is_empty()), "the keys are no set of public keys")
+    expect(keys.is_ok(), "the keys are no set of public keys")
 }
 
 async fn claims(

@@ -147,7 +147,8 @@ pub trait AuthorizationServer: Send + Sync {
         now: UnixTime,
     ) -> BoxFuture<'a, Result<bool, ServerError>>;
 
-    /// The public keys as a JWK set, those that sign no more but still count among them.
+    /// The public keys as a JWK set, those that sign no more but still count among them. Empty where
+    /// nothing is signed.
     fn jwks(&self, now: UnixTime) -> String;
 }
 
@@ -412,6 +413,30 @@ pub struct TokenClaims {
     pub expires_at: UnixTime,
     /// The thumbprint of the key that it is bound to.
     pub key: Option<String>,
+}
+
+impl TokenClaims {
+    /// An access token without scopes that is bound to no key; `id` is its own name.
+    pub fn new(
+        id: impl Into<String>,
+        client: impl Into<String>,
+        subject: impl Into<String>,
+        resource: impl Into<String>,
+        issued_at: UnixTime,
+        expires_at: UnixTime,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            refresh: false,
+            client: client.into(),
+            subject: subject.into(),
+            scopes: Vec::new(),
+            resource: resource.into(),
+            issued_at,
+            expires_at,
+            key: None,
+        }
+    }
 }
 
 /// Why an authorization server cannot answer.
