@@ -48,7 +48,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -63,7 +62,7 @@ use crate::key::{Algorithm, KeyId};
 use crate::level::Revocation;
 use crate::manifest::MAX_SIGNERS;
 use crate::proof::{Evidence, ProofVerifier, Trust};
-use crate::revocation::{self, Revocations, Statement};
+use crate::revocation::Revocations;
 use crate::time::UnixTime;
 use crate::together::within;
 use crate::wire::{StatementType, ToolClaims};
@@ -76,6 +75,7 @@ mod error;
 mod manifest;
 mod memory;
 mod peer;
+mod revoked;
 mod status;
 
 use accept::{Accepted, first_use};
@@ -323,46 +323,6 @@ impl Verifier {
                 verifier.prepare(&proofs, now).await;
             }
         }
-    }
-
-    async fn ask_what_is_revoked(&self, all: &[(StatementType, &str)], now: UnixTime) {
-        let Some(revocations) = &self.revocations else { return };
-        // Only of issuers who verifiably said something: a server must not choose whom we ask.
-        let asked = all.iter().filter(|_| revocations.asks());
-        let accepted = self.accepted.as_deref().map(|accepted| &accepted.issuers);
-        let accepted = accepted.filter(|issuers| !issuers.is_empty());
-        let (mut issuers, mut named) = (BTreeSet::new(), BTreeSet::new());
-        for (kind, text) in asked {
-            let Ok(Evidence { issuer, trust, .. }) = self.known_evidence(text, *kind, now) else {
-                continue;
-            };
-            if accepted.is_some_and(|accepted| !accepted.contains(&issuer)) {
-                continue;
-            }
-            if accepted.is_some() || trust == Trust::Configured {
-                named.insert(issuer.clone());
-            }
-            issuers.insert(issuer);
-        }
-        revocations.name(named);
-        revocations.refresh(issuers, &self.freshness, &self.proofs, now).await;
-    }
-
-    /// Refuses a statement that was taken back.
-    fn check_revoked(
-        &self,
-        issuer: &ProviderId,
-        (key, introduced_by): (KeyId, &[KeyId]),
-        id: &str,
-        definition: Option<Digest>,
-        now: UnixTime,
-    ) -> Result<(), VerifyError> {
-        let demand = &self.freshness;
-        let Some(known) = &self.revocations else {
-            return revocation::without_source(issuer, demand);
-        };
-        known.check_introduced(issuer, introduced_by)?;
-        known.check(Statement { issuer, key, id, definition }, demand, now)
     }
 
     /// Checks one tool by its own attestations.
