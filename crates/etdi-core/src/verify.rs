@@ -404,6 +404,7 @@ impl Verifier {
                 check_provider(definition, &by.issuer)?;
                 let key = (by.key, &by.introduced_by[..]);
                 self.check_revoked(&by.issuer, key, "", Some(definition.digest()), now)?;
+                self.check_holder(&by.issuer, &by.binding)?;
                 Ok(Verified { value: definition.clone(), vouched: manifest.vouched.clone() })
             }
             (Ok(mut verified), Some(_)) if !manifest.vouched.claimed.is_empty() => {
@@ -453,6 +454,7 @@ impl Verifier {
         let key = (evidence.key, &evidence.introduced_by[..]);
         self.check_revoked(&evidence.issuer, key, &claims.jti, Some(claims.dig), now)?;
         let bound = bind(server, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
+        self.check_holder(&evidence.issuer, &bound.1)?;
         let said = claimed(&evidence.issuer, claims.prov.as_ref(), claims.contract.as_ref())?;
         let digest = Digest::of_bytes(text.as_bytes());
         Ok(vouched(evidence, bound, claims.exp, (claims.prev, said), digest))

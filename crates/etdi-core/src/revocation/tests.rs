@@ -14,7 +14,7 @@ use crate::level::Policy;
 use crate::manifest;
 use crate::proof::Evidence;
 use crate::trust::TrustAnchors;
-use crate::verify::{Peer, Verdict, Verifier};
+use crate::verify::{Peer, Verdict, VerifiedManifest, Verifier};
 
 mod held;
 mod waiting;
@@ -262,6 +262,44 @@ fn a_key_that_a_stolen_one_introduced_falls_with_it() {
     // Nor does it take the revocation back.
     let back = world.list(2, NOW).sign(&thiefs).unwrap();
     assert!(revocations.accept(&back, &acme(), &world.anchors, NOW).is_err());
+}
+
+/// The attack: an instance key was stolen with the machine that it lay on, and its thief proves to be
+/// the server with it. Nobody has to sign the tools anew before that ends.
+#[test]
+fn an_instance_key_that_was_revoked_binds_nothing() {
+    use crate::binding::{Challenge, Possession, answer};
+    let world = World::new();
+    let stolen = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let server = ServerIdentity::package("pkg:cargo/notes").unwrap();
+    let statement = Attestation::new(acme(), server.clone(), NOW).instance_key(stolen.id());
+    let proof = statement.sign(tool("").definition(), &world.key).unwrap();
+    let (bare, signed) = (tool(""), tool(&format!("\"{proof}\"")));
+    let listed = manifest::sign(&statement, [bare.definition()], &world.key).unwrap();
+    let challenge = Challenge::new().unwrap();
+    let text = answer(challenge.nonce(), &server, None, &stolen, NOW).unwrap();
+    let shown = Possession::check(&text, &challenge, NOW).unwrap();
+    let peer = Peer::new(server).possessing(shown);
+    let codes = |verifier: &Verifier, kept: &VerifiedManifest| {
+        let code = |error: VerifyError| error.code();
+        [
+            verifier.verify(&signed, &peer, NOW).map(drop).map_err(code),
+            verifier.verify_manifest(&listed, &peer, NOW).map(drop).map_err(code),
+            verifier.verify_listed(&bare, kept, &peer, NOW).map(drop).map_err(code),
+        ]
+    };
+
+    let known = Arc::new(Revocations::new());
+    let verifier =
+        Verifier::new(world.anchors.clone()).revocations(known.clone(), Revocation::BestEffort);
+    let kept = verifier.verify_manifest(&listed, &peer, NOW).unwrap();
+    assert_eq!(codes(&verifier, &kept), [Ok(()); 3]);
+    let list = world.list(1, NOW).revoke(Revoked::Key(stolen.id())).sign(&world.key).unwrap();
+    known.accept(&list, &acme(), &world.anchors, NOW).unwrap();
+    assert_eq!(codes(&verifier, &kept), [Err("KEY_REVOKED"); 3], "by its publisher's list");
+    let mut anchors = world.anchors.clone();
+    anchors.revoke(stolen.id());
+    assert_eq!(codes(&Verifier::new(anchors), &kept), [Err("KEY_REVOKED"); 3], "by the operator");
 }
 
 /// What the operator revoked counts nowhere, whoever else vouches for it and is asked before.

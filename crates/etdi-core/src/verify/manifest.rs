@@ -123,6 +123,7 @@ impl Verifier {
         let key = (evidence.key, &evidence.introduced_by[..]);
         self.check_revoked(&evidence.issuer, key, &claims.jti, None, now)?;
         let bound = bind(&claims.sub, claims.cnf.as_ref(), claims.prov.as_ref(), peer)?;
+        self.check_holder(&evidence.issuer, &bound.1)?;
         let listed = peer.possession.as_ref().and_then(Possession::manifest);
         if listed.is_some_and(|listed| listed != contents) {
             let why = "it is about another list of tools".to_owned();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Verifier, VerifyError};
+use super::{Binding, Verifier, VerifyError};
 use crate::digest::Digest;
 use crate::identity::ProviderId;
 use crate::key::KeyId;
@@ -50,5 +50,17 @@ impl Verifier {
         };
         known.check_introduced(issuer, introduced_by)?;
         known.check(Statement { issuer, key, id, definition }, demand, now)
+    }
+
+    /// Refuses an instance key that was taken back: whoever has stolen it proves to be the server.
+    pub(super) fn check_holder(
+        &self,
+        issuer: &ProviderId,
+        binding: &Binding,
+    ) -> Result<(), VerifyError> {
+        let Binding::Possession(key) = binding else { return Ok(()) };
+        self.proofs.iter().try_for_each(|one| one.refuses(*key))?;
+        let Some(known) = &self.revocations else { return Ok(()) };
+        known.check_introduced(issuer, &[*key])
     }
 }
