@@ -114,6 +114,14 @@ pub trait RevocationSource: Send + Sync {
         Box::pin(async move { vec![self.list(issuer, now).await] })
     }
 
+    /// What is at hand of an issuer without asking anybody, such as in a file. It is heard before
+    /// anybody is asked, so that whoever keeps the others from answering hides nothing of it; it is
+    /// part of [`RevocationSource::lists`] as well. Nothing by default.
+    fn at_hand(&self, issuer: &ProviderId) -> Vec<Result<Option<String>, String>> {
+        _ = issuer;
+        Vec::new()
+    }
+
     /// A number that is another one once what is at hand of an issuer here has changed, such as a
     /// file; `None` where only asking tells, as by default. It is looked at for every listing, and
     /// whoever has another one than before is asked, however young the last answer is.
@@ -325,9 +333,11 @@ impl Revocations {
             .into_iter()
             .filter_map(|issuer| {
                 let version = source.version(&issuer);
-                let wanted =
-                    self.is_due(&issuer, demand, now) || self.has_changed(&issuer, version);
-                wanted.then_some((issuer, version))
+                let changed = self.has_changed(&issuer, version);
+                if changed {
+                    self.hear_at_hand(source.at_hand(&issuer), &issuer, proofs, now);
+                }
+                (changed || self.is_due(&issuer, demand, now)).then_some((issuer, version))
             })
             .collect();
         // A server chooses who else is asked, and must not crowd out those whom the host names.
@@ -335,12 +345,13 @@ impl Revocations {
         wanted.truncate(MAX_FETCHES);
         let ask = |(issuer, version): (ProviderId, Option<u64>)| -> BoxFuture<'_, ()> {
             Box::pin(async move {
-                if let Some(version) = version {
-                    self.heard().insert(issuer.clone(), version);
-                }
                 let answers = source.lists(&issuer, now).await;
                 if let Err(why) = self.hear(answers, &issuer, proofs, now).await {
                     self.note_failure(&issuer, why, now);
+                }
+                // Whoever is not waited for any longer has not been heard.
+                if let Some(version) = version {
+                    self.heard().insert(issuer, version);
                 }
             })
         };

@@ -61,8 +61,11 @@ impl RevocationSource for FileLists {
         issuer: &'a ProviderId,
         _: UnixTime,
     ) -> BoxFuture<'a, Vec<Result<Option<String>, String>>> {
-        let lists = self.0.get(issuer).map(|path| read(path).map(Some)).into_iter().collect();
-        Box::pin(std::future::ready(lists))
+        Box::pin(std::future::ready(self.at_hand(issuer)))
+    }
+
+    fn at_hand(&self, issuer: &ProviderId) -> Vec<Result<Option<String>, String>> {
+        self.0.get(issuer).map(|path| read(path).map(Some)).into_iter().collect()
     }
 
     /// When the file was written, and how long it is.
@@ -134,6 +137,10 @@ impl RevocationSource for AllOf {
             }
             answers
         })
+    }
+
+    fn at_hand(&self, issuer: &ProviderId) -> Vec<Result<Option<String>, String>> {
+        self.0.iter().flat_map(|source| source.at_hand(issuer)).collect()
     }
 
     fn version(&self, issuer: &ProviderId) -> Option<u64> {

@@ -158,7 +158,39 @@ impl Revocations {
         failed.map_or(taken, Err)
     }
 
+    /// Takes in what is at hand, with the keys that are known now. What is wrong with it, and what
+    /// nobody can check yet, shows itself when all are asked.
+    pub(super) fn hear_at_hand(
+        &self,
+        answers: Vec<Result<Option<String>, String>>,
+        issuer: &ProviderId,
+        proofs: &[Arc<dyn ProofVerifier>],
+        now: UnixTime,
+    ) {
+        let texts = answers.into_iter().flatten().flatten();
+        let lists = texts.filter_map(|text| self.check_known(&text, issuer, proofs, now).ok());
+        _ = self.take_over_all(lists.collect(), issuer, false, now);
+    }
+
     async fn check_all(
+        &self,
+        text: &str,
+        issuer: &ProviderId,
+        proofs: &[Arc<dyn ProofVerifier>],
+        now: UnixTime,
+    ) -> Result<Heard, RevocationError> {
+        match self.check_known(text, issuer, proofs, now) {
+            Err(RevocationError::Proof(_)) => {}
+            checked => return checked,
+        }
+        for verifier in proofs {
+            verifier.prepare(&[text], now).await;
+        }
+        self.check_known(text, issuer, proofs, now)
+    }
+
+    /// A list that is signed by a key that somebody knows by now.
+    fn check_known(
         &self,
         text: &str,
         issuer: &ProviderId,
@@ -167,7 +199,6 @@ impl Revocations {
     ) -> Result<Heard, RevocationError> {
         let mut refusal = VerifyError::NobodyToAsk;
         for verifier in proofs {
-            verifier.prepare(&[text], now).await;
             match verifier.verify_proof(text, StatementType::Revocations, now) {
                 Ok(evidence) => {
                     proofs.iter().try_for_each(|one| one.refuses(evidence.key))?;

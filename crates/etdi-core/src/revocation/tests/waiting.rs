@@ -82,3 +82,30 @@ fn who_stalls_over_keys_keeps_nothing_back_of_what_was_revoked() {
         assert_eq!(world.code(&verifier.revocations(known, demand), NOW), code);
     }
 }
+
+/// The attack: whoever stands before an issuer lets nothing of it through, when the operator has put its
+/// emergency list in place. Being kept waiting must not cost what lies at hand.
+#[test]
+fn who_stalls_keeps_nothing_back_of_a_file() {
+    let world = World::new();
+    let file = std::env::temp_dir().join(crate::random::id().unwrap());
+    let list = |number| world.list(number, NOW);
+    for demand in [Revocation::BestEffort, Policy::enhanced().revocation, Revocation::Fresh] {
+        for first in [true, false] {
+            std::fs::write(&file, list(1).sign(&world.second).unwrap()).unwrap();
+            let files: Arc<dyn RevocationSource> =
+                Arc::new(FileLists::new().list_of(acme(), &file));
+            let stalled: Arc<dyn RevocationSource> = Arc::new(NoAnswer);
+            let places = if first { [files, stalled] } else { [stalled, files] };
+            let known = Revocations::new().source(Arc::new(AllOf::new(places)));
+            let verifier = Verifier::new(world.anchors.clone()).runtime(Arc::new(Hurried));
+            let verifier = verifier.revocations(Arc::new(known), demand);
+            let before = world.code(&verifier, NOW);
+            assert_eq!(before == "VERIFIED", demand == Revocation::BestEffort, "{before}");
+            let stolen = list(2).revoke(Revoked::Key(world.key.id()));
+            std::fs::write(&file, stolen.sign(&world.second).unwrap()).unwrap();
+            assert_eq!(world.code(&verifier, NOW), "KEY_REVOKED", "{demand:?} {first}");
+        }
+    }
+    std::fs::remove_file(&file).unwrap();
+}
