@@ -100,6 +100,11 @@ impl Head {
         bytes.starts_with(self.line.as_bytes())
     }
 
+    /// The digest of all of it, as its first line says.
+    pub(super) fn digest(&self) -> &str {
+        self.line.trim_end().rsplit(' ').next().unwrap_or_default()
+    }
+
     /// Reads the body below a line that was read before, with the key that the line names.
     pub(super) fn of(
         line: Line<'_>,

@@ -464,3 +464,101 @@ fn a_mark_of_the_key_before_still_counts_after_a_crash() {
     anchor.write(&mark).unwrap();
     assert!(over(&files, sealed().anchor(anchor)).is_err(), "only for so long");
 }
+
+/// A mark that fails when it is told to, and beside which another process is busy.
+#[derive(Debug)]
+struct Moody {
+    mark: KeychainAnchor,
+    fails: Mutex<bool>,
+    other: Mutex<Option<FileStore>>,
+}
+
+impl Moody {
+    fn new() -> Arc<Self> {
+        let mark = KeychainAnchor::new(Arc::new(MemoryKeychain::new()), "approvals");
+        Arc::new(Self { mark, fails: Mutex::default(), other: Mutex::default() })
+    }
+}
+
+impl Anchor for Moody {
+    fn read(&self) -> Result<Option<String>, StoreError> {
+        let other = self.other.lock().unwrap().take();
+        if let Some(other) = other {
+            put(&other, "next", None);
+        }
+        self.mark.read()
+    }
+
+    fn write(&self, mark: &str) -> Result<(), StoreError> {
+        match *self.fails.lock().unwrap() {
+            true => Err(StoreError::Other { message: "the keyring is locked".to_owned() }),
+            false => self.mark.write(mark),
+        }
+    }
+
+    fn place(&self) -> String {
+        self.mark.place()
+    }
+}
+
+/// The attack: a folder that is synchronized, whose owner shows to one computer what another wrote
+/// there under the same number. What was withdrawn here would count again.
+#[test]
+fn files_of_the_same_generation_are_told_apart() {
+    let (here, mark) = (MemoryFiles::default(), Moody::new());
+    let (there, other) = (MemoryFiles::default(), Moody::new());
+    let store = over(&here, sealed().anchor(mark.clone())).unwrap();
+    let first = put(&store, "search", None);
+    there.restore(&here.snapshot());
+    other.write(&mark.read().unwrap().unwrap()).unwrap();
+    now(store.remove(&key("search"), first.generation)).unwrap();
+    put(&over(&there, sealed().anchor(other)).unwrap(), "other", None);
+    here.restore(&there.snapshot());
+    let error = over(&here, sealed().anchor(mark)).unwrap_err();
+    assert!(error.to_string().contains("of the same generation"), "{error}");
+}
+
+/// A mark that could not be written is brought up when the store is opened next, so that nobody undoes
+/// what was written then; and so is one of the first format.
+#[test]
+fn a_mark_that_was_left_behind_is_brought_up() {
+    let files = MemoryFiles::default();
+    let anchor = Moody::new();
+    let options = || sealed().anchor(anchor.clone());
+    let store = over(&files, options()).unwrap();
+    let first = put(&store, "search", None);
+    let before = files.snapshot();
+    *anchor.fails.lock().unwrap() = true;
+    assert!(now(store.remove(&key("search"), first.generation)).is_err());
+    *anchor.fails.lock().unwrap() = false;
+    let newest = files.snapshot();
+    let again = over(&files, options()).unwrap();
+    assert_eq!(now(again.get(&key("search"))).unwrap(), None, "it was written");
+    files.restore(&before);
+    assert!(matches!(over(&files, options()), Err(StoreError::RolledBack { .. })));
+
+    files.restore(&newest);
+    drop(over(&files, options()).unwrap());
+
+    let (files, anchor) = (MemoryFiles::default(), Moody::new());
+    let options = || plain().anchor(anchor.clone());
+    put(&over(&files, options()).unwrap(), "search", None);
+    let mark = anchor.read().unwrap().unwrap();
+    let words: Vec<&str> = mark.split(' ').collect();
+    anchor.write(&format!("etdi-anchor 1 {} {} -", words[2], words[3])).unwrap();
+    drop(over(&files, options()).unwrap());
+    assert_eq!(anchor.read().unwrap().unwrap(), mark);
+}
+
+/// Another process writes between the look at the head and that at the mark: nothing was put back.
+#[test]
+fn a_store_that_is_written_while_it_is_opened_is_no_old_copy() {
+    let files = MemoryFiles::default();
+    let anchor = Moody::new();
+    let options = || sealed().anchor(anchor.clone());
+    let store = over(&files, options()).unwrap();
+    put(&store, "search", None);
+    *anchor.other.lock().unwrap() = Some(store);
+    let opened = over(&files, options()).unwrap();
+    assert!(now(opened.get(&key("next"))).unwrap().is_some());
+}

@@ -6,6 +6,9 @@ use crate::secret::SealingKey;
 use crate::store::anchored;
 use crate::store::head::{self, Body, Head};
 
+/// How often a head is read again that another process has written meanwhile.
+const ATTEMPTS: usize = 16;
+
 impl Vault {
     /// Begins an empty store.
     pub(super) fn found(&self, accept_restored: bool) -> Result<(), StoreError> {
@@ -40,11 +43,24 @@ impl Vault {
     /// Reads the head for the first time, holds it against the mark outside, and wraps the key
     /// anew where it is protected less than is wanted now.
     pub(super) fn join(&self, accept_restored: bool) -> Result<(), StoreError> {
-        let head = self.head()?;
-        let mut above = head.generation;
+        let mut head = self.head()?;
+        let (mut above, mut behind) = (head.generation, false);
         if let Some(anchor) = &self.anchor {
-            match anchored::check(&**anchor, &head) {
-                Ok(()) => {}
+            let mut checked = anchored::check(&**anchor, &head);
+            for _ in 0..ATTEMPTS {
+                if checked.is_ok() {
+                    break;
+                }
+                // Another process may have written between the two looks.
+                let now = self.head()?;
+                if now.generation == head.generation {
+                    break;
+                }
+                checked = anchored::check(&**anchor, &now);
+                (above, head) = (now.generation, now);
+            }
+            match checked {
+                Ok(is_newest) => behind = !is_newest,
                 Err(error) if !accept_restored => return Err(error),
                 Err(StoreError::RolledBack { seen, .. }) => above = above.max(seen),
                 Err(StoreError::Anchor { .. }) => {}
@@ -62,11 +78,25 @@ impl Vault {
                 draft.body.anchored = wanted;
                 Ok(())
             })?;
+        } else if behind {
+            self.mark_newest()?;
         }
         if self.is_outdated(&head)? {
             self.rewrite(None, false)?;
         }
         Ok(())
+    }
+
+    /// Brings up a mark that a crash left behind: until then what was written last could be undone.
+    fn mark_newest(&self) -> Result<(), StoreError> {
+        let Some(anchor) = &self.anchor else { return Ok(()) };
+        let _writer = self.writer();
+        let _lock = self.files.lock()?;
+        let head = self.head()?;
+        match anchored::check(&**anchor, &head)? {
+            true => Ok(()),
+            false => anchor.write(&anchored::mark(&head)),
+        }
     }
 
     fn is_outdated(&self, head: &Head) -> Result<bool, StoreError> {
