@@ -477,9 +477,20 @@ fn the_command_and_programs_share_the_approvals() {
     secrets(Protection::key(key.clone())).unwrap().put("a", &Secret::from("b")).unwrap();
     user.passphrase = Some("p");
     assert_eq!(user.json(&["approvals", "encrypt"]).0, 0);
-    assert!(secrets(Protection::key(key)).is_err());
+    assert!(secrets(Protection::key(key.clone())).is_err());
     assert!(secrets(Protection::passphrase("p")).unwrap().get("a").unwrap().is_some());
     program(&user).unwrap();
+    // What was cut off between the two is finished, and what is protected otherwise is told of.
+    let encrypt =
+        || user.json(&["approvals", "encrypt", "--key-file"]).1["data"]["secrets"].clone();
+    secrets(Protection::passphrase("p")).unwrap().protect(Protection::key(key.clone())).unwrap();
+    assert_eq!(encrypt(), true);
+    assert!(secrets(Protection::key(key.clone())).unwrap().get("a").unwrap().is_some());
+    assert_eq!(user.json(&["approvals", "encrypt"]).1["data"]["secrets"], true);
+    secrets(Protection::passphrase("p")).unwrap().protect(Protection::passphrase("q")).unwrap();
+    assert_eq!(encrypt(), false);
+    secrets(Protection::passphrase("q")).unwrap().protect(Protection::passphrase("p")).unwrap();
+    assert_eq!(user.json(&["approvals", "encrypt"]).0, 0);
 
     let mut user = User::new();
     // Looking makes a store that is sealed by a key file, with nothing in it.

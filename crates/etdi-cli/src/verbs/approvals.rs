@@ -48,9 +48,9 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
             _ => import(path, *plain, home),
         },
         ApprovalsCommand::Encrypt { keyring, key_file } => match (keyring, key_file) {
-            (true, _) => encrypt(home, By::Keyring),
-            (false, true) => encrypt(home, By::KeyFile),
-            (false, false) => encrypt(home, By::Passphrase),
+            (true, _) => encrypt(home, By::Keyring, output),
+            (false, true) => encrypt(home, By::KeyFile, output),
+            (false, false) => encrypt(home, By::Passphrase, output),
         },
         ApprovalsCommand::RotateKey => {
             locked::approvals(home)?.rotate_key().map_err(failed)?;
@@ -338,7 +338,7 @@ enum By {
     KeyFile,
 }
 
-fn encrypt(home: &Home, by: By) -> Result<Report, Failure> {
+fn encrypt(home: &Home, by: By, output: Output) -> Result<Report, Failure> {
     let place = locked::place(home)?;
     let wanted = |variable| match by {
         By::Keyring => keyring::protection(),
@@ -362,16 +362,41 @@ fn encrypt(home: &Home, by: By) -> Result<Report, Failure> {
     let (present, is_chosen) = locked::present(&place, present)?;
     let variable = if is_chosen { passphrase::NEW_PASSPHRASE } else { passphrase::PASSPHRASE };
     let wanted = wanted(variable)?;
-    // The keys of programs lie beside it under the same protection.
-    let secrets = home.path().join("secrets");
-    let secrets = secrets.exists().then(|| SecretStore::open(secrets, present.protection.clone()));
+    // First, because what is cut off after it is finished when this is run again.
+    let secrets = protect_secrets(home, &present.protection, &wanted, output)?;
     place.protect(&present, wanted.clone()).map_err(unfit)?;
-    if let Some(Ok(secrets)) = secrets {
-        secrets.protect(wanted.clone()).map_err(failed)?;
-    }
     let count = listed(&locked_by(&place, &wanted)?)?.len();
-    let data = json!({ "encrypted": true, "changed": true, "approvals": count });
+    let data =
+        json!({ "encrypted": true, "changed": true, "approvals": count, "secrets": secrets });
     Ok(Report::new(data, format!("the store is protected by {}", wanted.kind())))
+}
+
+/// Protects the keys of programs, which lie beside the approvals under the same protection. Says whether
+/// they are protected so now; `None` where there are none.
+fn protect_secrets(
+    home: &Home,
+    present: &Protection,
+    wanted: &Protection,
+    output: Output,
+) -> Result<Option<bool>, Failure> {
+    let path = home.path().join("secrets");
+    if !path.exists() {
+        return Ok(None);
+    }
+    match SecretStore::open(&path, present.clone()) {
+        Ok(secrets) => {
+            secrets.protect(wanted.clone()).map_err(failed)?;
+            Ok(Some(true))
+        }
+        Err(_) if SecretStore::open(&path, wanted.clone()).is_ok() => Ok(Some(true)),
+        Err(error) => {
+            output.warn(&format!(
+                "`{}` does not open with what protected the approvals, and is left as it is: {error}",
+                path.display()
+            ));
+            Ok(Some(false))
+        }
+    }
 }
 
 fn locked_by(place: &ApprovalPlace, protection: &Protection) -> Result<FileStore, Failure> {
