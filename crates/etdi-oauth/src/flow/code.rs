@@ -97,7 +97,7 @@ impl AuthorizationRequest {
         let (verifier, state) = (random()?, random()?);
         let challenge = URL_SAFE_NO_PAD.encode(Digest::of_bytes(verifier.as_bytes()).as_bytes());
         let dialect = &client.dialect;
-        let scope = scopes.join(" ");
+        let scope = dialect.spell(scopes);
         let ours = [
             ("response_type", "code"),
             ("client_id", &client.id),

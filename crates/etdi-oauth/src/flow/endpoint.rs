@@ -45,7 +45,7 @@ impl Form {
             self.put("audience", audience);
         }
         if !scopes.is_empty() {
-            self.put("scope", &scopes.join(" "));
+            self.put("scope", &dialect.spell(scopes));
         }
     }
 }
@@ -222,7 +222,9 @@ impl TokenEndpoint {
             return Err(self.bad("the token cannot stand in a header"));
         }
         let now = self.now();
-        let granted = answer.scope.map(|scope| scopes(scope.split(' ')));
+        let granted = answer
+            .scope
+            .map(|scope| scopes(scope.split(' ').map(|scope| self.client.dialect.plain(scope))));
         Ok(Tokens {
             access: AccessToken::new(text.to_owned()),
             scheme,

@@ -4,9 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use etdi_core::digest::Digest;
+use etdi_core::key::{Algorithm, SigningKey};
 use etdi_core::proof::Signer;
 use etdi_core::time::UnixTime;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -42,6 +46,32 @@ pub enum ClientAuthentication {
         /// The SHA-256 of the key's certificate in base64url (`x5t#S256`), where that is needed.
         certificate: Option<String>,
     },
+}
+
+impl ClientAuthentication {
+    /// By a certificate and its RSA key: one PEM text with a block `PRIVATE KEY` and one or more
+    /// `CERTIFICATE`, of which the first is shown, as Entra wants it. Assertions are signed by PS256 and
+    /// name the certificate by `x5t#S256`.
+    ///
+    /// # Errors
+    ///
+    /// When one of the two blocks is missing, or the key is none of RSA with 2048 to 4096 bits.
+    pub fn certificate_pem(text: &str) -> Result<Self, OAuthError> {
+        let missing = |what: &str| {
+            let how = "`openssl req -x509 -newkey rsa:2048 -nodes` writes both";
+            OAuthError::Setting(format!("the PEM text has no block `{what}`, {how}"))
+        };
+        let certificate = CertificateDer::from_pem_slice(text.as_bytes());
+        let certificate = certificate.map_err(|_| missing("CERTIFICATE"))?;
+        let key = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes());
+        let key = key.map_err(|_| missing("PRIVATE KEY"))?;
+        let key = SigningKey::from_pkcs8_der(key.secret_pkcs8_der());
+        let key = key.and_then(|key| key.with_algorithm(Algorithm::Ps256)).map_err(|error| {
+            OAuthError::Setting(format!("the key of the certificate cannot be used: {error}"))
+        })?;
+        let thumbprint = URL_SAFE_NO_PAD.encode(Digest::of_bytes(&certificate).as_bytes());
+        Ok(Self::PrivateKey { key: Arc::new(key), key_id: None, certificate: Some(thumbprint) })
+    }
 }
 
 impl fmt::Debug for ClientAuthentication {
@@ -175,5 +205,28 @@ impl RegisteredClient {
         let secret = form_encoded(secret.expose());
         let pair = Zeroizing::new(format!("{}:{}", *form_encoded(&self.id), *secret));
         ("authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_comes_with_a_key_that_fits() {
+        let block = |label: &str, der: &[u8]| {
+            let text = STANDARD.encode(der);
+            format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+        };
+        let made = rcgen::generate_simple_self_signed(["service".to_owned()]).unwrap();
+        let certificate = block("CERTIFICATE", made.cert.der());
+        let key = block("PRIVATE KEY", &made.signing_key.serialize_der());
+        let refusal =
+            |text: &str| ClientAuthentication::certificate_pem(text).unwrap_err().to_string();
+        assert!(refusal(&certificate).contains("no block `PRIVATE KEY`"));
+        assert!(refusal(&key).contains("no block `CERTIFICATE`"));
+        // It is a key of P-256, which signs by no PS256.
+        let both = refusal(&format!("{certificate}{key}"));
+        assert!(both.contains("the key of the certificate cannot be used"), "{both}");
     }
 }
