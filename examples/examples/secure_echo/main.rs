@@ -1,94 +1,66 @@
-//! A tool for those who are let in: by an API key, or by a token of Auth0 or of Entra.
+//! A tool for those who are let in: by an API key, or by a token of Auth0 or of Entra. The server, its
+//! clients, and both together with a login server that is played on this machine.
 //!
-//! `secure_echo api-key|auth0|entra [ADDRESS]` serves `http://127.0.0.1:8000/mcp`. What it has to know
-//! comes from the environment, or from a file `.env` here:
+//! | command | what |
+//! |---|---|
+//! | `secure_echo api-key\|auth0\|entra [ADDRESS]` | serves `http://127.0.0.1:8000/mcp` |
+//! | `secure_echo call api-key URL` | calls it with a key |
+//! | `secure_echo call auth0 URL` | as an application with `AUTH0_CLIENT_SECRET`, else a person signs in |
+//! | `secure_echo call entra URL` | a person signs in, in a browser; the next run needs none |
+//! | `secure_echo call entra-service URL` | a service, by secret or certificate |
+//! | `secure_echo demo api-key\|auth0\|entra` | all of that against stand-ins, without the internet |
 //!
-//! - `api-key`: `API_KEY`, the key that counts, in the header `X-API-Key`; where there is none, one
-//!   is made and shown once.
-//! - `auth0`: `AUTH0_DOMAIN` and `API_AUDIENCE`, the identifier of the API.
-//! - `entra`: `AZURE_TENANT_ID` and `AZURE_CLIENT_ID` of the app registration; `AZURE_AUTHORITY`, where
-//!   it is not that of the public cloud.
+//! Settings come from the environment, or from a file `.env` here:
+//!
+//! - `api-key`: `API_KEY`, the key that counts, in the header `X-API-Key`; where there is none, the
+//!   server makes one and shows it once.
+//! - `auth0`: `AUTH0_DOMAIN` and `API_AUDIENCE`, the identifier of the API; a client `AUTH0_CLIENT_ID`
+//!   and `AUTH0_CLIENT_SECRET` too. A person comes back to `http://127.0.0.1:3000/callback`, which the
+//!   application has to allow.
+//! - `entra`: `AZURE_TENANT_ID` and `AZURE_CLIENT_ID` of the app registration; a service
+//!   `AZURE_CLIENT_SECRET`, or `AZURE_CLIENT_CERTIFICATE_PATH` with certificate and key as PEM.
+//!   `AZURE_AUTHORITY`, where it is not that of the public cloud. The registration exposes the scope
+//!   `user_impersonation`, has the app role `Echo.Call` for services, access tokens of version 2, and
+//!   `http://localhost` as redirect URI of "Mobile and desktop applications".
+//! - `TOKENS`: the folder for a person's tokens, `.secure_echo` by default; the key that seals them
+//!   is in a folder beside it.
 
-mod settings;
-
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+mod client;
+mod demo;
+mod server;
 
 use anyhow::{Context as _, bail};
-use etdi_core::time::UnixTime;
-use etdi_oauth::provider::{auth0, entra};
-use etdi_oauth::resource::Protected;
-use etdi_oauth::{ApiKeys, GuardedFetch, Issuers, JwtVerifier, Rules};
-use mcp_server::types::Principal;
-use mcp_server::{Extension, server, tool};
-use mcp_transport::LimitsLayer;
-use mcp_transport::http::server::{HttpOptions, serve_http};
+use etdi_oauth::Loopback;
+use examples::settings::Settings;
 use tokio::net::TcpListener;
-use tower_layer::Layer as _;
 
-use settings::Settings;
-
-/// Repeats a message to whoever was let in.
-#[tool]
-async fn secure_echo(caller: Extension<Principal>, message: String) -> String {
-    format!("Echo: {message} (for {})", caller.subject)
-}
-
-/// Deletes what was echoed, which takes more than to be let in.
-#[tool(scopes = ["echo:admin"])]
-async fn forget_all() -> String {
-    "forgotten".to_owned()
-}
+const USAGE: &str = "usage: secure_echo api-key|auth0|entra [ADDRESS], \
+    secure_echo call api-key|auth0|entra|entra-service URL, or secure_echo demo api-key|auth0|entra";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let mut words = std::env::args().skip(1);
-    let by = words.next().context("usage: secure_echo api-key|auth0|entra [ADDRESS]")?;
-    let address = words.next().unwrap_or_else(|| "127.0.0.1:8000".to_owned());
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let settings = Settings::read()?;
-    let listener = TcpListener::bind(address).await?;
-    let url = format!("http://{}/mcp", listener.local_addr()?);
-    eprintln!("{url}");
-
-    let protected = match by.as_str() {
-        "api-key" => Protected::by_api_keys(&url, api_keys(&settings)?)?,
-        "auth0" => {
-            let (domain, audience) = (settings.get("AUTH0_DOMAIN")?, settings.get("API_AUDIENCE")?);
-            Protected::new(&url, verifier(auth0::issuer(domain, audience))?)?
+    match words.as_slice() {
+        ["call", way, url] => {
+            let browser = Loopback::browser(|text| eprintln!("{text}"));
+            println!("{}", client::call(way, url, &settings, browser).await?);
         }
-        "entra" => {
-            let (tenant, client) =
-                (settings.get("AZURE_TENANT_ID")?, settings.get("AZURE_CLIENT_ID")?);
-            let cloud = match settings.get("AZURE_AUTHORITY") {
-                Ok(authority) => entra::Cloud::new(authority, authority),
-                Err(_) => entra::Cloud::default(),
-            };
-            Protected::new(&url, verifier(entra::tenants([tenant], client, &cloud)?)?)?
-                .require(["user_impersonation"])?
+        ["demo", by] => demo::run(by).await?,
+        [by] | [by, _] => {
+            let address = words.get(1).unwrap_or(&"127.0.0.1:8000");
+            let listener =
+                TcpListener::bind(address).await.with_context(|| (*address).to_owned())?;
+            let url = format!("http://{}/mcp", listener.local_addr()?);
+            eprintln!("{url}");
+            let (http, key) = server::make(by, &url, &settings)?;
+            if let Some(key) = key {
+                eprintln!("X-API-Key: {}", key.expose());
+            }
+            server::serve(http, listener).await?;
         }
-        other => bail!("`{other}` is none of api-key, auth0 and entra"),
-    };
-    let server = server!().tool::<secure_echo>().tool::<forget_all>().build()?;
-    let http = protected.http(LimitsLayer::new().layer(server), HttpOptions::default());
-    Ok(serve_http(http, listener, std::future::pending()).await?)
-}
-
-/// Keys of issuers come through a guard; this one lets issuers be on this machine, for trying out.
-fn verifier(issuers: Issuers) -> anyhow::Result<JwtVerifier> {
-    let mut rules = Rules::default();
-    rules.loopback = true;
-    Ok(JwtVerifier::new(issuers, Arc::new(GuardedFetch::new(rules)))?)
-}
-
-fn api_keys(settings: &Settings) -> anyhow::Result<ApiKeys> {
-    let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
-    let keys = ApiKeys::new();
-    match settings.get("API_KEY") {
-        Ok(key) => keys.add("environment", key, ["echo:use"], None, now)?,
-        Err(_) => {
-            let key = keys.create("first", ["echo:use", "echo:admin"], None, now)?;
-            eprintln!("X-API-Key: {}", key.expose());
-        }
+        _ => bail!(USAGE),
     }
-    Ok(keys)
+    Ok(())
 }

@@ -4,6 +4,7 @@
 
 mod notes;
 mod secure;
+mod secure_notes;
 mod served;
 mod servers;
 mod sqlite;

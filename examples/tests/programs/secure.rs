@@ -137,9 +137,43 @@ async fn a_token_of_entra() {
     };
     let bearer = |scope| format!("Bearer {}", issuer.token(claims(scope)));
     let known = with(&served.url, Era::Modern, "authorization", &bearer("user_impersonation"));
-    assert_eq!(echo(&known).await, "Echo: hi (for HKZpfaHyWadeOouYlitjrI)");
+    assert_eq!(echo(&known).await, "Echo: hi (for ada@a.example)");
     let other = with(&served.url, Era::Modern, "authorization", &bearer("User.Read"));
     assert_eq!(refused(&other, "secure_echo").await, Some(403));
+}
+
+/// The programs of the users' documents, each with its clients: who gets in says so, who does not is
+/// told why, and a second run asks nobody.
+#[test]
+fn demos() {
+    for (by, lines) in [
+        ("api-key", &["with the key:       Echo: Hello, OAuth! (for first)"][..]),
+        (
+            "auth0",
+            &[
+                "a person signs in:  Echo: Hello, OAuth! (for auth0|6605e3a2b7c8d9)",
+                "the second run:     Echo: Hello, OAuth! (for auth0|6605e3a2b7c8d9)",
+                "an application:     Echo: Hello, OAuth! (for 2TZsZnUkkEWGcDAAyBp9rQ7Tk7yQ8j2x@clients)",
+            ],
+        ),
+        (
+            "entra",
+            &[
+                "a person signs in:  Echo: Hello, OAuth! (for ada@contoso.example)",
+                "the second run:     Echo: Hello, OAuth! (for ada@contoso.example)",
+                "by a secret:        Echo: Hello, OAuth! (for bbbbbbbb-1111-2222-3333-cccccccccccc)",
+                "by a certificate:   Echo: Hello, OAuth! (for bbbbbbbb-1111-2222-3333-cccccccccccc)",
+            ],
+        ),
+    ] {
+        let (code, stdout, stderr) = super::run("secure_echo", &["demo", by]);
+        assert_eq!(code, Some(0), "{by}: {stdout}{stderr}");
+        for line in lines {
+            assert!(stdout.lines().any(|found| found == *line), "{line} in {stdout}");
+        }
+        let refused = stdout.lines().find(|line| line.contains("refused: "));
+        assert!(refused.is_some(), "{stdout}");
+    }
 }
 
 #[tokio::test]

@@ -43,7 +43,8 @@ impl Served {
         let mut url = String::new();
         stderr.read_line(&mut url).unwrap();
         let url = url.trim().to_owned();
-        assert!(url.starts_with("http://127.0.0.1:"), "{name}: {url}");
+        let is_here = url.starts_with("http://127.0.0.1:") || url.starts_with("https://127.0.0.1:");
+        assert!(is_here, "{name}: {url}");
         Self { url, child, stderr }
     }
 
@@ -62,7 +63,7 @@ impl Served {
 
     /// The whole answer to a request that is written out.
     pub(crate) fn raw(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(self.at("").trim_start_matches("http://")).unwrap();
+        let mut stream = TcpStream::connect(self.url.split('/').nth(2).unwrap()).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

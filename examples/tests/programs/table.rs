@@ -20,6 +20,7 @@ const END: &[(&str, &str)] = &[
     ("inputs", "ask"),
     ("prompts", "show"),
     ("resources", "show"),
+    ("secure_echo", "demo"),
     ("signed_calls", ""),
     ("tools", "show"),
 ];
@@ -93,7 +94,9 @@ async fn runs(name: &str, words: &str) {
     if ends {
         ends_well(name, &words, folder.path());
     } else if words.iter().any(|word| word == "127.0.0.1:0") {
-        let served = Served::start(name, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        let folder = folder.path().to_string_lossy();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let served = Served::start_with(name, &words, &[("NOTES", &*folder)]);
         if name.starts_with("secure_") {
             // Nobody is let in without showing something.
             let call = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
