@@ -139,19 +139,17 @@ impl Attestation {
         definition: &ToolDefinition,
         signer: &dyn Signer,
     ) -> Result<String, AttestError> {
+        let claims = self.claims(definition)?;
+        Ok(jws::sign(StatementType::Tool, &to_json(&claims)?, signer)?)
+    }
+
+    /// What is signed for one definition.
+    pub(crate) fn claims(&self, definition: &ToolDefinition) -> Result<ToolClaims, AttestError> {
         let block = definition
             .block()
             .ok_or_else(|| AttestError::NoVersion { tool: definition.name().to_owned() })?;
-        if let Some(provider) =
-            block.provider.as_ref().filter(|provider| provider.id != self.issuer)
-        {
-            return Err(AttestError::OtherProvider {
-                tool: definition.name().to_owned(),
-                declared: provider.id.clone(),
-                issuer: self.issuer.clone(),
-            });
-        }
-        let claims = ToolClaims {
+        check_provider(definition, &self.issuer)?;
+        Ok(ToolClaims {
             iss: self.issuer.clone(),
             sub: subject(&self.server, definition.name()),
             aud: DEFINITION_AUDIENCE.to_owned(),
@@ -165,8 +163,23 @@ impl Attestation {
             prov: self.provenance.clone(),
             contract: self.contract.clone(),
             cnf: confirmation(&self.instance_keys),
-        };
-        Ok(jws::sign(StatementType::Tool, &to_json(&claims)?, signer)?)
+        })
+    }
+}
+
+/// Refuses a definition that declares another provider than the issuer.
+pub(crate) fn check_provider(
+    definition: &ToolDefinition,
+    issuer: &ProviderId,
+) -> Result<(), AttestError> {
+    let declared = definition.block().and_then(|block| block.provider.as_ref());
+    match declared.filter(|provider| provider.id != *issuer) {
+        None => Ok(()),
+        Some(provider) => Err(AttestError::OtherProvider {
+            tool: definition.name().to_owned(),
+            declared: provider.id.clone(),
+            issuer: issuer.clone(),
+        }),
     }
 }
 

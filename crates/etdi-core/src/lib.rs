@@ -96,6 +96,7 @@ pub mod client_keys;
 pub mod declaration;
 pub mod definition;
 pub mod digest;
+pub mod endorsement;
 pub mod flow;
 pub mod identity;
 pub mod ijson;

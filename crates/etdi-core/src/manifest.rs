@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 
 use mcp_types::{Listed, Prompt, ResourceTemplate};
 
-use crate::attestation::{AttestError, Attestation, confirmation, to_json};
+use crate::attestation::{AttestError, Attestation, check_provider, confirmation, to_json};
 use crate::canonical;
 use crate::definition::{DefinitionError, ToolDefinition};
 use crate::digest::{Digest, Purpose};
@@ -95,10 +95,16 @@ impl ManifestContents {
         statement: &Attestation,
         signer: &dyn Signer,
     ) -> Result<String, ManifestError> {
+        let claims = self.claims(statement)?;
+        Ok(jws::sign(StatementType::Manifest, &to_json(&claims)?, signer)?)
+    }
+
+    /// What is signed of the contents.
+    pub(crate) fn claims(&self, statement: &Attestation) -> Result<ManifestClaims, ManifestError> {
         if outruns(self.seq, statement.issued) {
             return Err(ManifestError::Counter(self.seq));
         }
-        let claims = ManifestClaims {
+        Ok(ManifestClaims {
             iss: statement.issuer.clone(),
             sub: statement.server.to_string(),
             aud: DEFINITION_AUDIENCE.to_owned(),
@@ -110,8 +116,7 @@ impl ManifestContents {
             prov: statement.provenance.clone(),
             contract: statement.contract.clone(),
             cnf: confirmation(&statement.instance_keys),
-        };
-        Ok(jws::sign(StatementType::Manifest, &to_json(&claims)?, signer)?)
+        })
     }
 }
 
@@ -148,16 +153,8 @@ impl ManifestBuilder {
     ///
     /// When it declares another provider, its name is there already, or there are too many.
     pub fn tool(mut self, definition: &ToolDefinition) -> Result<Self, ManifestError> {
-        let provider = definition.block().and_then(|block| block.provider.as_ref());
-        let other = |issuer: &ProviderId| provider.filter(|provider| provider.id != *issuer);
-        if let Some(issuer) = &self.issuer
-            && let Some(provider) = other(issuer)
-        {
-            return Err(ManifestError::Attest(AttestError::OtherProvider {
-                tool: definition.name().to_owned(),
-                declared: provider.id.clone(),
-                issuer: issuer.clone(),
-            }));
+        if let Some(issuer) = &self.issuer {
+            check_provider(definition, issuer).map_err(ManifestError::Attest)?;
         }
         add(&mut self.contents.tools, definition.name(), definition.digest())?;
         Ok(self)

@@ -82,7 +82,7 @@ use accept::{Accepted, first_use};
 pub use claimed::Claimed;
 use claimed::claimed;
 use claims::{check_audience, check_provider, check_times, check_version, claims};
-pub(crate) use delegation::exceeds;
+pub(crate) use delegation::{beyond, exceeds};
 pub use error::{Verdict, VerifyError};
 pub use manifest::VerifiedManifest;
 use memory::Cache;

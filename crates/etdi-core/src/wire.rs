@@ -76,6 +76,13 @@ pub const FORMAT: u32 = 1;
 /// Audience of statements about definitions.
 pub const DEFINITION_AUDIENCE: &str = "etdi:definition";
 
+/// The kind of token (RFC 8693, section 3) that a publisher shows to an identity provider: what is to
+/// be signed, not signed.
+pub const UNSIGNED: &str = "etdi:token-type:unsigned";
+
+/// The `type` of authorization details (RFC 9396) that say which definitions a statement is about.
+pub const DETAILS: &str = "etdi:definition";
+
 /// Audience of statements about an issuer's own keys and statements.
 pub const KEYS_AUDIENCE: &str = "etdi:keys";
 
@@ -119,6 +126,16 @@ impl StatementType {
             Self::Rotation => "etdi-rotation+jwt",
             Self::Revocations => "etdi-revocations+jwt",
             Self::Checkpoint => "etdi-checkpoint+jwt",
+        }
+    }
+
+    /// The kind of token (RFC 8693, section 3) that an identity provider is asked for, where one signs
+    /// such statements in a publisher's place.
+    pub fn token_type(self) -> Option<&'static str> {
+        match self {
+            Self::Tool => Some("etdi:token-type:definition"),
+            Self::Manifest => Some("etdi:token-type:manifest"),
+            _ => None,
         }
     }
 

@@ -9,6 +9,7 @@ use super::{VerifiedManifest, VerifyError};
 use crate::definition::ToolDefinition;
 use crate::identity::ProviderId;
 use crate::jws::Jws;
+use crate::permission::Scope;
 use crate::proof::Evidence;
 use crate::time::UnixTime;
 use crate::wire::{Delegation, StatementType, ToolBlock};
@@ -60,10 +61,14 @@ pub(crate) fn exceeds(
     if prefix.is_empty() || !name.starts_with(prefix.as_str()) {
         return Some(format!("its name does not begin with `{}`", prefix.escape_debug()));
     }
+    beyond(&delegation.permissions, block).map(|scope| format!("it asks for `{scope}`"))
+}
+
+/// What a tool asks for that `most` does not cover.
+pub(crate) fn beyond<'b>(most: &[Scope], block: Option<&'b ToolBlock>) -> Option<&'b Scope> {
     let permissions = block.map_or(&[][..], |block| &block.permissions);
-    let covered = |scope| delegation.permissions.iter().any(|held| held.covers(scope));
-    let beyond = permissions.iter().map(|one| &one.scope).find(|scope| !covered(scope))?;
-    Some(format!("it asks for `{beyond}`"))
+    let covered = |scope| most.iter().any(|held| held.covers(scope));
+    permissions.iter().map(|one| &one.scope).find(|scope| !covered(scope))
 }
 
 fn issued_by(payload: &str) -> Option<ProviderId> {
