@@ -33,9 +33,16 @@
 //! the server send users somewhere without asking them, they see a page instead. What a stranger can
 //! fill is bounded, and empties itself.
 //!
+//! # What it signs besides
+//!
+//! It can sign statements about tool definitions in a publisher's place, as an identity provider does
+//! (RFC 8693): for clients that the operator lets ([`Client::endorsed`]), within the bounds that they
+//! have, once [`Settings::statement_lifetime`] is set. By default it signs none.
+//!
 //! # What it leaves out
 //!
-//! ID tokens of its own, device codes, token exchange, and more than one process on one state. TLS is for who stands before it.
+//! ID tokens of its own, device codes, token exchange for access tokens, and more than one process on
+//! one state. TLS is for who stands before it.
 
 mod authenticate;
 mod authorize;
@@ -59,6 +66,7 @@ mod seal;
 mod server;
 mod settings;
 mod state;
+mod statement;
 mod store;
 mod token;
 mod upstream;

@@ -1,13 +1,15 @@
 //! The parts of MCP authorization for clients, each usable by itself: what a server wants
 //! (`challenge.rs`), who this client is at an issuer (`registered.rs`, `register.rs`), the
 //! authorization request and its answer (`code.rs`), the grants of a token endpoint
-//! (`endpoint.rs`, `grants.rs`), a login on another device (`device.rs`).
+//! (`endpoint.rs`, `grants.rs`), a signature in a publisher's place (`endorse.rs`), a login on another
+//! device (`device.rs`).
 //! [`OAuthClient`](crate::OAuthClient) plays them in their order.
 
 mod challenge;
 mod code;
 mod device;
 mod dialect;
+mod endorse;
 mod endpoint;
 mod error;
 mod grants;
@@ -21,6 +23,7 @@ pub use code::{AuthorizationRequest, AuthorizationUrl};
 pub use device::DeviceCode;
 pub(crate) use device::{begin as begin_device, wait as wait_for_device};
 pub use dialect::Dialect;
+pub use endorse::Endorsed;
 pub use endpoint::TokenEndpoint;
 pub use error::OAuthError;
 pub use grants::{Exchange, TokenType};

@@ -5,6 +5,7 @@
 //! byte for byte, and what a server calls itself has to cover the URL that was dialled. It is then
 //! used exactly as it is published.
 
+use etdi_core::identity::ProviderId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -141,6 +142,10 @@ pub struct ServerMetadata {
     pub client_id_metadata_document_supported: Option<bool>,
     /// The algorithms of DPoP proofs that it takes (RFC 9449, section 5.1).
     pub dpop_signing_alg_values_supported: Option<Vec<String>>,
+    /// Where its keys are.
+    pub jwks_uri: Option<String>,
+    /// The types of authorization details that it knows (RFC 9396, section 10).
+    pub authorization_details_types_supported: Option<Vec<String>>,
 }
 
 impl ServerMetadata {
@@ -225,6 +230,20 @@ impl ServerMetadata {
 
     pub(crate) fn not_offered(&self, what: impl Into<String>) -> OAuthError {
         OAuthError::NotOffered { issuer: shown(&self.issuer), what: what.into() }
+    }
+
+    /// Who it is as a publisher of definitions: the origin that is its issuer. Statements that it signs
+    /// in a publisher's place are issued by that.
+    ///
+    /// # Errors
+    ///
+    /// When its issuer is no `https` origin: of a path beneath one, or of a computer of its own, nobody
+    /// could tell whose statement it is.
+    pub fn provider(&self) -> Result<ProviderId, OAuthError> {
+        let origin = self.issuer.strip_suffix('/').unwrap_or(&self.issuer);
+        origin.parse().map_err(|_| {
+            self.not_offered("statements about definitions, its issuer is no `https` origin")
+        })
     }
 
     /// Whether a method by which clients show who they are is one of its own.

@@ -1,7 +1,8 @@
 //! Issuers, their keys, tokens and MCP authorization.
 //!
 //! OAuth answers two questions for ETDI. *Who published this tool?* An identity provider can sign
-//! the statement about a definition in the publisher's place; whoever checks its keys implements
+//! the statement about a definition in the publisher's place (`TokenEndpoint::endorse`, and
+//! `embedded::Client::endorsed` where it is our own); whoever checks its keys implements
 //! [`ProofVerifier`](etdi_core::proof::ProofVerifier), and the verifier of `etdi-core` asks it like
 //! any other. *May this client call?* A client shows an access token that a [`TokenSource`] gives.
 //!
@@ -74,8 +75,8 @@ pub use fetch::{
 #[cfg(feature = "client")]
 pub use flow::{
     ApplicationType, AuthChallenge, AuthorizationRequest, AuthorizationUrl, ClientAuthentication,
-    ClientMetadata, DeviceCode, Dialect, Exchange, OAuthError, RegisteredClient, TokenEndpoint,
-    TokenType,
+    ClientMetadata, DeviceCode, Dialect, Endorsed, Exchange, OAuthError, RegisteredClient,
+    TokenEndpoint, TokenType,
 };
 #[cfg(feature = "client")]
 pub use issuer::{ResourceMetadata, ServerMetadata};

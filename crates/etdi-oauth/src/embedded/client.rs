@@ -1,5 +1,6 @@
 //! Clients: who they are, where they may be sent back to, how they prove who they are.
 
+use etdi_core::endorsement::EndorsementBounds;
 use etdi_core::ijson::Value;
 use etdi_core::key::{AllowList, JwkSet};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,10 @@ pub struct Client {
     pub dpop: bool,
     /// Who told of it.
     pub source: Source,
+    /// Which statements about definitions it may have signed; none by default, and none that anybody
+    /// but the operator tells of. See [`Client::endorsed`].
+    #[serde(skip)]
+    pub endorsed: Option<EndorsementBounds>,
 }
 
 /// How a client may ask for tokens (RFC 6749, section 1.3).
@@ -45,6 +50,10 @@ pub enum GrantType {
     /// asked.
     #[serde(rename = "client_credentials")]
     ClientCredentials,
+    /// By showing what it wants to have signed (RFC 8693): a statement about definitions. For clients
+    /// that the operator lets do so.
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:token-exchange")]
+    TokenExchange,
 }
 
 impl GrantType {
@@ -54,6 +63,7 @@ impl GrantType {
             "authorization_code" => Some(Self::AuthorizationCode),
             "refresh_token" => Some(Self::RefreshToken),
             "client_credentials" => Some(Self::ClientCredentials),
+            "urn:ietf:params:oauth:grant-type:token-exchange" => Some(Self::TokenExchange),
             _ => None,
         }
     }
@@ -195,7 +205,25 @@ impl Client {
             grants.push(GrantType::ClientCredentials);
         }
         let (name, scopes, dpop, source) = (None, None, false, Source::Configured);
-        Ok(Self { id, name, redirect_uris, grants, authentication, scopes, dpop, source })
+        let endorsed = None;
+        Ok(Self { id, name, redirect_uris, grants, authentication, scopes, dpop, source, endorsed })
+    }
+
+    /// Lets it have statements about definitions signed, within these bounds, where the server signs
+    /// any at all ([`Settings::statement_lifetime`](super::Settings::statement_lifetime)).
+    ///
+    /// # Errors
+    ///
+    /// When the client proves to nobody who it is.
+    pub fn endorsed(mut self, bounds: EndorsementBounds) -> Result<Self, ClientError> {
+        if !self.is_confidential() {
+            return Err(ClientError::Public);
+        }
+        if !self.grants.contains(&GrantType::TokenExchange) {
+            self.grants.push(GrantType::TokenExchange);
+        }
+        self.endorsed = Some(bounds);
+        Ok(self)
     }
 
     /// Reads what a client says about itself (RFC 7591, section 2). `secret` is the digest of the one
@@ -224,9 +252,10 @@ impl Client {
         }
         let grants = texts("grant_types")?.unwrap_or_else(|| vec!["authorization_code".to_owned()]);
         // What is not offered is left out of the answer (section 3.2.1); a client that nobody
-        // configured never acts in its own name.
+        // configured never acts in its own name, and has nothing signed.
         let grants = grants.iter().filter_map(|name| GrantType::named(name));
-        let grants: Vec<_> = grants.filter(|one| *one != GrantType::ClientCredentials).collect();
+        let own = [GrantType::ClientCredentials, GrantType::TokenExchange];
+        let grants: Vec<_> = grants.filter(|one| !own.contains(one)).collect();
         if !grants.contains(&GrantType::AuthorizationCode) {
             return Err(bad("grant_types"));
         }
@@ -262,8 +291,8 @@ impl Client {
                 _ => return Err(bad("dpop_bound_access_tokens")),
             },
         };
-        let name = name.map(str::to_owned);
-        Ok(Self { id, name, redirect_uris, grants, authentication, scopes, dpop, source })
+        let (name, endorsed) = (name.map(str::to_owned), None);
+        Ok(Self { id, name, redirect_uris, grants, authentication, scopes, dpop, source, endorsed })
     }
 
     /// Whether it may be sent back to `uri`: exactly as it was registered, only that a program on the
@@ -348,6 +377,9 @@ pub enum ClientError {
     /// No key can be used.
     #[error("the client's keys are no JWK set with a key for signatures")]
     Keys,
+    /// Anybody could have statements signed as it.
+    #[error("a client that proves nothing has nothing signed, give it a secret or a key")]
+    Public,
 }
 
 #[cfg(test)]

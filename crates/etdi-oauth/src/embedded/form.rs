@@ -19,9 +19,14 @@ impl Form {
     ///
     /// When a parameter stands there twice, or there are too many, or they are too long.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        Self::within(bytes, LONGEST)
+    }
+
+    /// The same with another bound for each value.
+    pub(super) fn within(bytes: &[u8], longest: usize) -> Result<Self, Refusal> {
         let mut form: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(bytes) {
-            if form.len() >= MOST || name.len() > 256 || value.len() > LONGEST {
+            if form.len() >= MOST || name.len() > 256 || value.len() > longest {
                 return Err(Refusal::TooLarge);
             }
             if form.iter().any(|(known, _)| *known == name) {

@@ -1,8 +1,10 @@
 //! What the server says about itself (RFC 8414; OpenID Connect Discovery).
 
 use etdi_core::key::Algorithm;
+use etdi_core::wire::DETAILS;
 use serde_json::json;
 
+use super::client::GrantType;
 use super::settings::Settings;
 
 /// The metadata document.
@@ -37,6 +39,13 @@ pub(super) fn of(settings: &Settings) -> String {
         if settings.registration {
             let url = settings.endpoint("/register");
             document.insert("registration_endpoint".to_owned(), url.into());
+        }
+        if settings.statement_lifetime > 0 {
+            document.insert("authorization_details_types_supported".to_owned(), json!([DETAILS]));
+            let grants = document.get_mut("grant_types_supported");
+            if let Some(grants) = grants.and_then(serde_json::Value::as_array_mut) {
+                grants.push(json!(GrantType::TokenExchange));
+            }
         }
         if settings.revocation {
             let url = settings.endpoint("/revoke");

@@ -1,5 +1,6 @@
 //! Why a request is refused, each with the code that its specification has for it.
 
+use etdi_core::endorsement::EndorsementError;
 use http::StatusCode;
 
 use super::server::ServerError;
@@ -135,6 +136,20 @@ pub enum Refusal {
     #[error("the refresh token was used before, all tokens of its family are revoked")]
     RefreshReused,
 
+    /// A token exchange for anything but a statement about definitions.
+    #[error(
+        "only statements about definitions are signed here: `requested_token_type` \
+         etdi:token-type:definition or etdi:token-type:manifest, `subject_token_type` \
+         etdi:token-type:unsigned, `audience` etdi:definition"
+    )]
+    NoStatement,
+    /// A statement that is not signed for this client.
+    #[error("the statement is not signed: {0}")]
+    Statement(EndorsementError),
+    /// Authorization details that speak of something else than the statement.
+    #[error("the `authorization_details` are about something else than the statement")]
+    Details,
+
     /// No proof where there must be one.
     #[error("a `DPoP` proof is required")]
     ProofMissing,
@@ -194,6 +209,11 @@ impl Refusal {
                 "invalid_dpop_proof"
             }
             Self::ProofNonce => "use_dpop_nonce",
+            Self::Statement(EndorsementError::Malformed(_)) | Self::NoStatement => {
+                "invalid_request"
+            }
+            Self::Statement(_) => "access_denied",
+            Self::Details => "invalid_authorization_details",
             Self::RegisteredRedirect => "invalid_redirect_uri",
             Self::ClientMetadata(_) => "invalid_client_metadata",
             Self::TooMany | Self::Server(ServerError::Full | ServerError::Busy) => {

@@ -66,6 +66,9 @@ pub(super) struct Shared {
 }
 
 const MOST_BYTES: usize = 64 << 10;
+
+/// The most bytes of a form in which definitions are shown, and of a value in it.
+const MOST_SHOWN: usize = 512 << 10;
 const MOST_URI: usize = 16 << 10;
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -258,8 +261,10 @@ impl Shared {
             Endpoint::Register => "application/json",
             _ => "application/x-www-form-urlencoded",
         };
+        let shown = endpoint == Endpoint::Token && self.settings.statement_lifetime > 0;
+        let most = if shown { MOST_SHOWN } else { MOST_BYTES };
         let bytes = match posted {
-            true => match read(&parts, body, kind).await {
+            true => match read(&parts, body, kind, most).await {
                 Ok(bytes) => bytes,
                 Err(refusal) => return refused(&refusal),
             },
@@ -277,7 +282,11 @@ impl Shared {
                 register::serve(self, &bytes, now).await.unwrap_or_else(|refusal| refused(&refusal))
             }
             Endpoint::Token | Endpoint::Revoke | Endpoint::Introspect => {
-                let answer = match Form::read(&bytes) {
+                let form = match shown {
+                    true => Form::within(&bytes, most),
+                    false => Form::read(&bytes),
+                };
+                let answer = match form {
                     Ok(form) => match endpoint {
                         Endpoint::Token => token::serve(self, &parts.headers, &form, now).await,
                         Endpoint::Revoke => manage::revoke(self, &parts.headers, &form, now).await,
@@ -338,7 +347,12 @@ impl Shared {
     }
 }
 
-async fn read<B>(parts: &Parts, body: B, expected: &'static str) -> Result<Bytes, Refusal>
+async fn read<B>(
+    parts: &Parts,
+    body: B,
+    expected: &'static str,
+    most: usize,
+) -> Result<Bytes, Refusal>
 where
     B: http_body::Body<Data: Buf, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
@@ -348,10 +362,10 @@ where
     if !essence.eq_ignore_ascii_case(expected) || kinds.next().is_some() {
         return Err(Refusal::MediaType(expected));
     }
-    if body.size_hint().lower() > MOST_BYTES as u64 {
+    if body.size_hint().lower() > most as u64 {
         return Err(Refusal::TooLarge);
     }
-    match tokio::time::timeout(PATIENCE, Limited::new(body, MOST_BYTES).collect()).await {
+    match tokio::time::timeout(PATIENCE, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
         _ => Err(Refusal::Body),

@@ -1,5 +1,6 @@
 //! The seam: whose clients, grants and tokens there are, and what users are asked.
 
+use etdi_core::endorsement::EndorsementRequest;
 use etdi_core::key::KeyId;
 use etdi_core::time::UnixTime;
 use mcp_types::BoxFuture;
@@ -146,6 +147,23 @@ pub trait AuthorizationServer: Send + Sync {
         until: UnixTime,
         now: UnixTime,
     ) -> BoxFuture<'a, Result<bool, ServerError>>;
+
+    /// Signs a statement about definitions with one of the keys that it shows, for no longer than
+    /// `most` seconds. The routes have held it to what the client may have signed. `None`, which is
+    /// what a server of one's own says unless it does otherwise, signs none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be signed now.
+    fn endorse<'a>(
+        &'a self,
+        asked: &'a EndorsementRequest,
+        most: u64,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<Option<String>, ServerError>> {
+        _ = (asked, most, now);
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// The public keys as a JWK set, those that sign no more but still count among them. Empty where
     /// nothing is signed.

@@ -1,5 +1,6 @@
 //! What an authorization server is called, what it grants, and for how long.
 
+use etdi_core::identity::ProviderId;
 use url::{Host, Url};
 
 /// The settings of an authorization server's routes.
@@ -53,6 +54,10 @@ pub struct Settings {
     pub access_lifetime: u64,
     /// How long a refresh token is that is not used, in seconds; 30 days by default.
     pub refresh_lifetime: u64,
+    /// How long a statement about definitions holds at most that is signed for a client, in seconds. 0,
+    /// the default, signs none; and a client has none signed that is not let
+    /// ([`Client::endorsed`](super::Client::endorsed)). So long its keys are shown after they signed.
+    pub statement_lifetime: u64,
     /// Origins of web pages that may ask for tokens from a browser. None by default.
     pub origins: Vec<String>,
     /// Other names under which the server may be asked, as `host` or `host:port`. None by default.
@@ -96,6 +101,7 @@ impl Settings {
             code_lifetime: 60,
             access_lifetime: 600,
             refresh_lifetime: 30 * 86_400,
+            statement_lifetime: 0,
             origins: Vec::new(),
             hosts: Vec::new(),
         };
@@ -112,8 +118,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// When a resource cannot be one, a scope is misspelt, or a default or required scope is none of
-    /// the scopes that there are.
+    /// When a resource cannot be one, a scope is misspelt, a default or required scope is none of the
+    /// scopes that there are, or an issuer that is no `https` origin is to sign statements.
     pub fn check(&self) -> Result<(), SettingsError> {
         if self.resources.is_empty() {
             return Err(SettingsError::NoResource);
@@ -123,6 +129,9 @@ impl Settings {
             if !fits {
                 return Err(SettingsError::Resource(resource.clone()));
             }
+        }
+        if self.statement_lifetime > 0 && self.provider().is_none() {
+            return Err(SettingsError::Statements(self.issuer.clone()));
         }
         let known = |scope: &&String| !self.scopes.contains(scope);
         let misspelt = self.scopes.iter().find(|scope| !is_scope(scope));
@@ -136,6 +145,11 @@ impl Settings {
     /// The URL of an endpoint.
     pub(super) fn endpoint(&self, path: &str) -> String {
         format!("{}{path}", self.issuer)
+    }
+
+    /// Who the server is as a publisher of definitions: an `https` origin, and nobody else.
+    pub(super) fn provider(&self) -> Option<ProviderId> {
+        self.issuer.parse().ok()
     }
 
     /// The path of the issuer, without a final slash.
@@ -199,6 +213,12 @@ pub enum SettingsError {
     /// A resource cannot be one.
     #[error("`{0}` cannot be a resource, give an absolute URL without a fragment")]
     Resource(String),
+    /// Statements of this issuer would be nobody's.
+    #[error(
+        "`{0}` signs no statements about definitions, which name an `https` origin without a path as \
+         who says it; leave `statement_lifetime` at 0"
+    )]
+    Statements(String),
     /// The system gives no randomness.
     #[error("the system gives no randomness, try again")]
     Random,

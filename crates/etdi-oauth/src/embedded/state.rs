@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use etdi_core::endorsement::EndorsementRequest;
 use etdi_core::key::{KeyId, KeyRing};
 use etdi_core::time::UnixTime;
 use mcp_types::BoxFuture;
@@ -114,7 +115,7 @@ impl Embedded {
         let secret = store.get(Kind::Key, MASTER, now).await?.ok_or_else(damaged)?;
         let secret = String::from_utf8(secret).ok().and_then(|text| decode(&text));
         let secret = secret.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        let overlap = settings.access_lifetime + 60;
+        let overlap = settings.access_lifetime.max(settings.statement_lifetime) + 60;
         Ok(Self {
             keys: Keys::open(store.clone(), rotation, overlap, now).await?,
             store,
@@ -545,6 +546,19 @@ impl AuthorizationServer for Embedded {
         now: UnixTime,
     ) -> BoxFuture<'a, Result<bool, ServerError>> {
         self.store.insert(Kind::Used, what, Vec::new(), until, now)
+    }
+
+    fn endorse<'a>(
+        &'a self,
+        asked: &'a EndorsementRequest,
+        most: u64,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Result<Option<String>, ServerError>> {
+        Box::pin(async move {
+            let signing = self.keys.current(now).await?;
+            let signed = asked.sign(most, now, &signing.key).map_err(|_| ServerError::Random)?;
+            Ok(Some(signed))
+        })
     }
 
     fn jwks(&self, now: UnixTime) -> String {

@@ -5,6 +5,7 @@ mod clients;
 mod flows;
 mod proofs;
 mod providers;
+mod statements;
 mod upstream;
 mod verified;
 mod world;

@@ -13,6 +13,7 @@ use super::refusal::Refusal;
 use super::routes::{Answer, Shared, private};
 use super::seal::sha256;
 use super::server::{Credential, Grant, Wanted};
+use super::statement;
 
 /// Answers a client.
 pub(super) async fn serve(
@@ -21,7 +22,10 @@ pub(super) async fn serve(
     form: &Form,
     now: UnixTime,
 ) -> Result<Answer, Refusal> {
-    let kind = GrantType::named(form.need("grant_type")?).ok_or(Refusal::GrantType)?;
+    let signs = shared.settings.statement_lifetime > 0;
+    let offered = |kind: &GrantType| signs || *kind != GrantType::TokenExchange;
+    let kind = GrantType::named(form.need("grant_type")?).filter(offered);
+    let kind = kind.ok_or(Refusal::GrantType)?;
     let client = authenticate(shared, headers, form, now).await?;
     if !client.grants.contains(&kind) {
         return Err(Refusal::ClientGrantType);
@@ -36,15 +40,17 @@ pub(super) async fn serve(
         GrantType::AuthorizationCode => request.code().await,
         GrantType::RefreshToken => request.refresh().await,
         GrantType::ClientCredentials => request.own_name().await,
+        GrantType::TokenExchange => statement::serve(&request).await,
     }
 }
 
-struct Request<'a> {
-    shared: &'a Shared,
-    client: &'a Client,
-    form: &'a Form,
+/// A request of a client that has authenticated and may use the grant type.
+pub(super) struct Request<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) client: &'a Client,
+    pub(super) form: &'a Form,
     proof: Option<Proof>,
-    now: UnixTime,
+    pub(super) now: UnixTime,
 }
 
 impl Request<'_> {
@@ -136,7 +142,7 @@ impl Request<'_> {
         }
     }
 
-    async fn first_proof(&self) -> Result<(), Refusal> {
+    pub(super) async fn first_proof(&self) -> Result<(), Refusal> {
         let Some(proof) = &self.proof else { return Ok(()) };
         match self.shared.server.first_use(&proof.name, proof.until, self.now).await? {
             true => Ok(()),

@@ -75,7 +75,7 @@ pub struct TokenEndpoint {
     pub(super) fetch: Arc<dyn Fetch>,
     pub(super) server: ServerMetadata,
     pub(super) client: RegisteredClient,
-    dpop: Option<Arc<DpopKey>>,
+    pub(super) dpop: Option<Arc<DpopKey>>,
     clock: Clock,
 }
 

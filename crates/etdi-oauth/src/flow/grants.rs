@@ -8,7 +8,7 @@ use crate::token::Tokens;
 use crate::web::shown;
 
 const GRANT_JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const GRANT_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub(super) const GRANT_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// What kind of token something is (RFC 8693, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

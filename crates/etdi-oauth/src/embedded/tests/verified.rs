@@ -18,7 +18,7 @@ use crate::{
 
 /// Fetches from the routes without a network, and what a protected server says of itself.
 #[derive(Clone)]
-struct Through(AuthorizationRoutes);
+pub(super) struct Through(pub(super) AuthorizationRoutes);
 
 impl Fetch for Through {
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<FetchResponse, FetchError>> {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use etdi_core::endorsement::EndorsementBounds;
+use etdi_core::identity::ServerIdentity;
 use etdi_core::key::{Algorithm, SigningKey};
 use etdi_core::time::UnixTime;
 use http::{HeaderMap, Request, StatusCode};
@@ -109,6 +111,7 @@ impl World {
             .client(Client::with_secret("machine", SECRET, [""; 0]).unwrap())
             .client(Client::with_keys("signer", &jwks, [BACK]).unwrap())
             .client(limited)
+            .client(publisher())
             .documents(fetch.clone());
         let server = Arc::new(more(server));
         let ticking = clock.clone();
@@ -257,6 +260,14 @@ impl World {
         ];
         self.token(&form).await
     }
+}
+
+/// Who may have statements signed.
+fn publisher() -> Client {
+    let server = ServerIdentity::url(RESOURCE).unwrap();
+    let permissions = ["notes:*".parse().unwrap()];
+    let bounds = EndorsementBounds::new([server], ["search", "note_*"], permissions);
+    Client::with_secret("publisher", SECRET, [""; 0]).unwrap().endorsed(bounds).unwrap()
 }
 
 pub(super) fn redeeming<'a>(client: &'a str, code: &'a str) -> Vec<(&'a str, &'a str)> {
