@@ -255,6 +255,13 @@ pub struct SignArguments {
     /// Who signs: an HTTPS origin whose keys users trust; without it the key itself.
     #[arg(long, value_name = "ORIGIN")]
     pub issuer: Option<String>,
+    /// Have the issuer sign, an identity provider that knows you as this client, instead of a key of
+    /// yours. Its secret is taken from `ETDI_CLIENT_SECRET`.
+    #[arg(long, value_name = "ID", requires = "issuer", conflicts_with_all = ["key", "public", "contents"])]
+    pub client_id: Option<String>,
+    /// The key by which it knows you, in place of a secret: as of `--key`.
+    #[arg(long, value_name = "KEY", requires = "client_id")]
+    pub client_key: Option<String>,
     /// The server's name: such as `pkg:cargo/signed-notes`, or the URL of one behind HTTP.
     #[arg(long, value_name = "NAME")]
     pub server: String,

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod call;
 pub mod claims;
 pub mod ended;
+pub mod endorse;
 pub mod keys;
 pub mod list;
 pub mod lock;

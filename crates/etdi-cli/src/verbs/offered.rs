@@ -17,6 +17,7 @@ use mcp_types::{ExchangeService, Implementation, Listed, Prompt, ResourceTemplat
 use crate::args::ContentsArguments;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::verbs::endorse;
 use crate::verbs::target::{quoted, shown_path, url};
 
 /// All that a server shows to a model before anything is called.
@@ -63,6 +64,7 @@ impl Offered {
                     .ok_or_else(|| Failure::usage("no command is given", "etdi --help"))?;
                 let command_line = mcp_transport::process::Command::new(program).args(rest);
                 // It is not yet what is about to be signed.
+                let command_line = command_line.env_remove(endorse::SECRET);
                 let io = command_line.env(etdi::AUTHORING, "1").spawn();
                 let io = io.map_err(|error| unreachable(error.to_string()))?;
                 let client = Client::new(mcp_transport::connect(io, info));

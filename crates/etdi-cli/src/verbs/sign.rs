@@ -1,13 +1,19 @@
-//! `etdi sign`: signs what a server lists, off line, with a key that the server never sees.
+//! `etdi sign`: signs what a server lists, off line, with a key that the server never sees; or has an
+//! identity provider sign it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use etdi::core::attestation::Attestation;
 use etdi::core::binding::{Measurement, runs_other_code};
+use etdi::core::definition::RawTool;
 use etdi::core::identity::{ProviderId, ServerIdentity};
-use etdi::core::manifest;
+use etdi::core::manifest::{self, ManifestError};
+use etdi::core::proof::Signer;
+use etdi::core::time::UnixTime;
 use etdi::core::wire::{ManifestContents, Provenance};
 use etdi::{Program, system_time};
+use etdi_oauth::Endorsed;
 use serde_json::json;
 
 use crate::args::SignArguments;
@@ -15,6 +21,7 @@ use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, table};
 use crate::verbs::claims::Claims;
+use crate::verbs::endorse::IdentityProvider;
 use crate::verbs::manifest::Unsigned;
 use crate::verbs::offered::{Offered, known};
 use crate::verbs::relisted::{Difference, differences};
@@ -28,15 +35,9 @@ use crate::verbs::{keys, signer};
 ///
 /// When the key cannot be used, the server does not list, or something cannot be signed.
 pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Report, Failure> {
-    let key = signer::open(home, &arguments.key, arguments.public.as_deref())?;
+    let by = By::of(arguments, home)?;
     let server = server_name(&arguments.server)?;
-    let issuer = match &arguments.issuer {
-        None => ProviderId::of_key(key.verifying_key().id()),
-        Some(origin) => origin.parse().map_err(|error| {
-            let message = format!("`{}`: {error}", origin.escape_debug());
-            Failure::usage(message, "etdi sign --help")
-        })?,
-    };
+    let issuer = by.issuer(arguments.issuer.as_deref())?;
     let now = system_time();
     let mut statement = Attestation::new(issuer.clone(), server.clone(), now)
         .expires(now.plus(arguments.days.saturating_mul(86_400)));
@@ -44,14 +45,15 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         statement = statement.instance_key(keys::load(home, name)?.id());
     }
     let claims = Claims::of(&arguments.claims)?;
-    let (contents, provenance, claims) = match &arguments.contents {
+    let (contents, provenance, claims, tools) = match &arguments.contents {
         Some(path) => {
             let Unsigned { contents, claims: listed } = read_contents(path)?;
-            (contents, Provenance::default(), claims.or(listed.unwrap_or_default()))
+            let claims = claims.or(listed.unwrap_or_default());
+            (contents, Provenance::default(), claims, Vec::new())
         }
         None => {
-            let (contents, provenance) = started(arguments, server.clone(), output)?;
-            (contents, provenance, claims)
+            let (contents, provenance, tools) = started(arguments, server.clone(), output)?;
+            (contents, provenance, claims, tools)
         }
     };
     let proves = !arguments.instance_key.is_empty();
@@ -78,9 +80,8 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         output.line(&format!("not as signed in `{}`:", arguments.listed.out.display()));
         changes.iter().for_each(|one| output.line(&format!("  {one}")));
     }
-    let refused = |error: String| Failure::usage(error, "etdi sign --help");
-    let jws = contents.sign(&statement, &*key).map_err(|error| refused(error.to_string()))?;
-    let (text, signers) = merged(&arguments.listed.out, &contents, &issuer, &jws)?;
+    let signed = by.sign(&statement, &contents, &tools, output)?;
+    let (text, signers) = merged(&arguments.listed.out, &contents, &issuer, &signed.jws)?;
     let out = &arguments.listed.out;
     std::fs::write(out, text).map_err(|error| {
         let message = format!("cannot write `{}`: {error}", out.display());
@@ -89,8 +90,8 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
     let tools =
         contents.tools.iter().map(|(name, digest)| json!({ "name": name, "digest": digest }));
     let data = json!({
-        "manifest": out, "issuer": issuer, "key": key.verifying_key().id(),
-        "expires": statement.expires, "seq": contents.seq, "signers": signers,
+        "manifest": out, "issuer": issuer, "key": signed.key,
+        "expires": signed.expires, "seq": contents.seq, "signers": signers,
         "tools": tools.collect::<Vec<_>>(), "prompts": contents.prompts.len(),
         "resource_templates": contents.resource_templates.len(),
         "instructions": contents.instructions.is_some(),
@@ -104,22 +105,87 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
         "{}\n\nmanifest {}, signed by {issuer} until {}, in `{}`",
         table(["tool", "digest"], rows.collect()),
         contents.seq,
-        statement.expires,
+        signed.expires,
         out.display()
     );
     Ok(Report::new(data, text))
 }
 
-/// What a server that is started here offers, and the program behind it.
+/// A statement, what its key is called, and until when it holds.
+struct Signed {
+    jws: String,
+    key: String,
+    expires: UnixTime,
+}
+
+/// Who signs.
+enum By {
+    /// A key of the publisher's.
+    Key(Arc<dyn Signer>),
+    /// An identity provider.
+    Provider(Box<IdentityProvider>),
+}
+
+impl By {
+    fn of(arguments: &SignArguments, home: &Home) -> Result<Self, Failure> {
+        match (&arguments.client_id, &arguments.issuer) {
+            (Some(client), Some(issuer)) => {
+                let key = arguments.client_key.as_deref();
+                let provider = IdentityProvider::find(issuer, client, key, home)?;
+                Ok(Self::Provider(Box::new(provider)))
+            }
+            _ => {
+                let key = signer::open(home, &arguments.key, arguments.public.as_deref())?;
+                Ok(Self::Key(key))
+            }
+        }
+    }
+
+    fn issuer(&self, named: Option<&str>) -> Result<ProviderId, Failure> {
+        match (self, named) {
+            (Self::Provider(provider), _) => Ok(provider.issuer().clone()),
+            (Self::Key(key), None) => Ok(ProviderId::of_key(key.verifying_key().id())),
+            (Self::Key(_), Some(origin)) => origin.parse().map_err(|error| {
+                let message = format!("`{}`: {error}", origin.escape_debug());
+                Failure::usage(message, "etdi sign --help")
+            }),
+        }
+    }
+
+    fn sign(
+        &self,
+        statement: &Attestation,
+        contents: &ManifestContents,
+        tools: &[RawTool],
+        output: Output,
+    ) -> Result<Signed, Failure> {
+        match self {
+            Self::Provider(provider) => {
+                let signed = provider.sign(statement, contents, tools, output)?;
+                let Endorsed { statement: jws, key_id: key, expires, .. } = signed;
+                Ok(Signed { jws, key, expires })
+            }
+            Self::Key(key) => {
+                let refused =
+                    |error: ManifestError| Failure::usage(error.to_string(), "etdi sign --help");
+                let jws = contents.sign(statement, &**key).map_err(refused)?;
+                let key = key.verifying_key().id().to_string();
+                Ok(Signed { jws, key, expires: statement.expires })
+            }
+        }
+    }
+}
+
+/// What a server that is started here offers, the program behind it, and its tools.
 fn started(
     arguments: &SignArguments,
     server: ServerIdentity,
     output: Output,
-) -> Result<(ManifestContents, Provenance), Failure> {
+) -> Result<(ManifestContents, Provenance, Vec<RawTool>), Failure> {
     if url(&arguments.command)?.is_some() {
         // What stands behind a URL is shown by TLS, or by a key that the server proves to hold.
         let offered = block_on(Offered::list(&arguments.command, output))?;
-        return Ok((offered.contents(&arguments.listed)?, Provenance::default()));
+        return Ok((offered.contents(&arguments.listed)?, Provenance::default(), offered.tools));
     }
     let program = Program::new(arguments.command.clone()).named(server);
     let measured = program.measure().map_err(|error| {
@@ -138,7 +204,7 @@ fn started(
         );
     }
     let offered = block_on(Offered::list(&arguments.command, output))?;
-    Ok((offered.contents(&arguments.listed)?, provenance))
+    Ok((offered.contents(&arguments.listed)?, provenance, offered.tools))
 }
 
 /// Whether a program holds the manifest that is there now: the end of its first statement is
