@@ -11,6 +11,7 @@ use forge::{AUDIENCE, By, Forged, ISSUER, KEYS, NOW, OTHER, jwk, verifier};
 
 mod forge;
 mod gate;
+mod statements;
 
 /// A name, the code of the refusal, and what is changed.
 type Case = (&'static str, &'static str, fn(&mut Forged));

@@ -36,7 +36,7 @@ async fn wipe() -> String {
     "gone".into()
 }
 
-fn tools() -> mcp_server::Server {
+pub(super) fn tools() -> mcp_server::Server {
     server!().tool::<who>().tool::<read>().tool::<wipe>().build().unwrap()
 }
 
@@ -44,7 +44,7 @@ fn protected() -> Protected {
     Protected::new(AUDIENCE, verifier()).unwrap().clock(Clock::new(|| NOW))
 }
 
-fn options() -> HttpOptions {
+pub(super) fn options() -> HttpOptions {
     HttpOptions::default().allow_host("mcp.example.com")
 }
 
@@ -87,7 +87,7 @@ async fn sent(server: &HttpServer, request: Request<String>) -> (u16, String, St
     (head.status.as_u16(), format!("{:?}", head.headers), text)
 }
 
-async fn call(server: &HttpServer, name: &str, bearer: &str) -> (u16, String, String) {
+pub(super) async fn call(server: &HttpServer, name: &str, bearer: &str) -> (u16, String, String) {
     sent(server, request("tools/call", name, &[("authorization", bearer)])).await
 }
 
