@@ -36,6 +36,44 @@ async fn echo(
     assert!(matches!(&result.content[0], ContentBlock::Text(text) if text.text == "hi"));
 }
 
+/// Serves calls alone of which it knows the HTTP request.
+#[derive(Clone)]
+struct Headed;
+
+impl Service<Exchange> for Headed {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+        let parts = exchange.context.extensions.get::<http::request::Parts>();
+        let headed = parts.is_some_and(|parts| parts.headers.contains_key("host"));
+        match &exchange.request {
+            ClientRequest::CallTool(_) if !headed => {
+                Box::pin(std::future::ready(Err(ErrorObject::internal("no parts"))))
+            }
+            _ => Tools.call(exchange),
+        }
+    }
+}
+
+#[tokio::test]
+async fn tools_see_the_request_that_opened_a_stream_or_a_socket() {
+    let address = routed(axum::Router::new().fallback_service(SseServer::new(Headed))).await;
+    echo(&mut connect_http(&format!("http://{address}/sse"), us()).unwrap()).await;
+    let address = door(WebSocketServer::new(Headed)).await;
+    let socket = websocket::open(&format!("ws://{address}/mcp"), HeaderMap::new()).await.unwrap();
+    echo(&mut connect(socket, us())).await;
+    let address = routed(axum::Router::new().fallback_service(RestServer::new(Headed))).await;
+    let head = "POST /tools/echo HTTP\r\nContent-Type: application/json";
+    let said = rest(address, head, r#"{"message":"hi"}"#).await;
+    assert_eq!(said.0, 200, "{}", said.2);
+}
+
 fn us() -> Implementation {
     Implementation::new("test", "1.0.0")
 }
@@ -82,7 +120,7 @@ async fn a_socket_that_an_ended_server_left_is_replaced_and_a_file_is_not() {
 }
 
 /// A WebSocket server on a port of its own.
-async fn door(server: WebSocketServer<Tools>) -> std::net::SocketAddr {
+async fn door(server: WebSocketServer<impl ExchangeService>) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -27,8 +27,10 @@ async fn two_servers_one_app() {
         assert_eq!(sum, 7, "{path}");
         math.service().close().await;
     }
-    for era in [Era::Modern, Era::Legacy] {
-        let echo = client(&app.at("/echo/mcp"), era);
+    for (path, era) in
+        [("/echo/mcp", Era::Modern), ("/echo/mcp", Era::Legacy), ("/echo/sse", Era::Legacy)]
+    {
+        let echo = client(&app.at(path), era);
         let said = echo.call_tool("echo", &json!({ "message": "hi" })).await.unwrap();
         // The application's layer has numbered the request.
         assert!(text_of(&said).starts_with("Tool echo: hi (request "), "{said:?}");

@@ -31,7 +31,8 @@ use crate::{ServeOptions, serve_with};
 /// Only pages of the same origin, and hosts of the loopback interface, are served unless more is
 /// allowed: a browser asks no permission before it opens a WebSocket.
 ///
-/// A [`Principal`] that a layer in front put into the request's extensions is on every exchange.
+/// A [`Principal`] that a layer in front put into the request's extensions is on every exchange, and so
+/// are the parts of the request.
 #[derive(Clone)]
 pub struct WebSocketServer<S> {
     service: S,
@@ -96,6 +97,7 @@ impl<S: ExchangeService> WebSocketServer<S> {
             known.insert(principal.clone());
         }
         let upgrade = hyper::upgrade::on(&mut request);
+        known.insert(request.into_parts().0);
         let service = Known { service: self.service.clone(), known };
         let options = self.shared.options.clone();
         tokio::spawn(async move {

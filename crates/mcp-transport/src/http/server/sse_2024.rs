@@ -17,7 +17,7 @@ use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
-use mcp_types::{BoxFuture, ErrorObject, ExchangeService, Extensions, Principal};
+use mcp_types::{BoxFuture, ErrorObject, ExchangeService, Extensions};
 use tokio::io::{AsyncRead, ReadBuf, ReadHalf, SimplexStream};
 use tokio::time::Sleep;
 use tower_service::Service;
@@ -26,7 +26,7 @@ use super::body::{self, Answer, Kind, ResponseBody, unavailable};
 use super::entry;
 use super::guard::{self, Guard};
 use super::inbox::Inbox;
-use super::modern::sender;
+use super::modern::{extend, sender};
 use super::options::HttpOptions;
 use super::read::{Gathered, Unfinished};
 use super::session::fresh_id;
@@ -42,7 +42,8 @@ const ROOM: usize = 64 << 10;
 /// By default a GET of `/sse` opens a stream and `/messages` takes the POSTs; both may stand below
 /// any path. `Host` and `Origin` are checked as for [`HttpServer`](super::HttpServer). A session
 /// ends with its stream, and is told apart by an id that nobody can guess; where a layer in front
-/// has put a [`Principal`] into the requests, only the one who opened a session may post to it.
+/// has put a [`Principal`](mcp_types::Principal) into the requests, only the one who opened a session
+/// may post to it. The parts of an HTTP request that tools see are those of the GET.
 ///
 /// New clients need none of this: it is for those that know nothing newer.
 #[derive(Clone)]
@@ -276,15 +277,10 @@ impl Shared {
     }
 }
 
-/// What a gate or a layer in front knows of who opens a stream.
+/// What the request that opens a stream says, and what a gate or a layer in front knows of it.
 fn known(parts: &Parts) -> Extensions {
     let mut known = Extensions::new();
-    if let Some(principal) = parts.extensions.get::<Principal>() {
-        known.insert(principal.clone());
-    }
-    if let Some(found) = parts.extensions.get::<Extensions>() {
-        known.merge(found);
-    }
+    extend(&mut known, Arc::new(parts.clone()));
     known
 }
 
