@@ -26,6 +26,13 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Ours: nothing can be served at this address.
+    Listen {
+        /// What to do.
+        reason: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The stream failed while reading or writing.
     Io(io::Error),
 }
@@ -40,6 +47,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot serve on the standard streams of this process: {source}")
             }
             Self::Url { url, reason } => write!(f, "cannot connect to `{url}`: {reason}"),
+            Self::Listen { reason, source } => write!(f, "cannot listen there: {source}; {reason}"),
             Self::Io(source) => write!(f, "the connection failed: {source}"),
         }
     }
@@ -48,9 +56,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Spawn { source, .. } | Self::StandardStreams(source) | Self::Io(source) => {
-                Some(source)
-            }
+            Self::Spawn { source, .. }
+            | Self::Listen { source, .. }
+            | Self::StandardStreams(source)
+            | Self::Io(source) => Some(source),
             Self::Url { .. } => None,
         }
     }

@@ -185,7 +185,8 @@ impl BadMessage {
     #[cold]
     fn of(text: &ByteString, error: &DecodeError) -> Self {
         if error.syntax {
-            return Self { id: None, error: ErrorObject::parse_error(error.to_string()) };
+            let text = format!("the message is no JSON: {error}");
+            return Self { id: None, error: ErrorObject::parse_error(text) };
         }
         Self { id: id_of(text), error: ErrorObject::invalid_request(error.to_string()) }
     }

@@ -264,6 +264,25 @@ async fn a_listener_has_a_bound_of_connections() {
     panic!("a place that became free was not given to anybody");
 }
 
+/// Who starts a server is told what helps, also by `main`, which shows errors for programs.
+#[tokio::test]
+async fn an_address_that_cannot_be_listened_at_is_told_with_what_to_do() {
+    use mcp_transport::http::server::HttpServer;
+
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = other.local_addr().unwrap().to_string();
+    for (address, advice) in [
+        (busy.as_str(), "another program has this port"),
+        ("192.0.2.1:8000", "the address is none of this computer"),
+        ("127.0.0.1:99999", "such as `127.0.0.1:8000`"),
+        ("127.0.0.1", "such as `127.0.0.1:8000`"),
+    ] {
+        let error = HttpServer::new(crate::common::Tools).listen(address).await.unwrap_err();
+        assert!(error.to_string().contains(advice), "{error}");
+        assert!(format!("{error:?}").contains(advice), "{error:?}");
+    }
+}
+
 #[cfg(feature = "axum")]
 #[tokio::test]
 async fn a_router_of_axum_serves_the_same() {

@@ -46,7 +46,12 @@ impl Shared {
         self.guard.check(&parts.uri, &parts.headers).map_err(|refusal| {
             let (host, origin) = (parts.headers.get(HOST), parts.headers.get(ORIGIN));
             // Escaped by `Debug`: both come from outside.
-            tracing::warn!(?host, ?origin, "a request is refused: {}", refusal.text());
+            tracing::warn!(
+                ?host,
+                ?origin,
+                "a request is refused: {}, by `HttpOptions::allow_host` and `allow_origin`",
+                refusal.text()
+            );
             refused(refusal)
         })
     }

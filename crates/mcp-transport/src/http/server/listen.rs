@@ -36,10 +36,25 @@ impl HttpServer {
     ///
     /// # Errors
     ///
-    /// When nothing can listen there.
+    /// [`Error::Listen`] when nothing can listen there.
     pub async fn listen(self, address: impl ToSocketAddrs) -> Result<(), Error> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = TcpListener::bind(address).await;
+        let listener =
+            listener.map_err(|source| Error::Listen { reason: what_to_do(&source), source })?;
         serve_http(self, listener, std::future::pending()).await
+    }
+}
+
+/// What helps where nothing can listen.
+fn what_to_do(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program has this port: take another, or end that one",
+        io::ErrorKind::AddrNotAvailable => {
+            "the address is none of this computer: take `127.0.0.1` to serve this one, `0.0.0.0` to \
+             serve others as well"
+        }
+        io::ErrorKind::PermissionDenied => "take a port from 1024 on",
+        _ => "write an address and a port, such as `127.0.0.1:8000`",
     }
 }
 

@@ -54,7 +54,8 @@ impl RestServer {
         Self::with(service, HttpOptions::default())
     }
 
-    /// Puts `service` behind the door; of the options those of hosts, origins and sizes matter here.
+    /// Puts `service` behind the door; of the options those of hosts, origins, sizes and the gate matter
+    /// here.
     pub fn with(service: impl ExchangeService, options: HttpOptions) -> Self {
         Self(Arc::new(Shared::new(service, options)))
     }
@@ -218,7 +219,8 @@ impl Shared {
             Some(Err(fault)) => return Err(bad(fault.to_error().message.to_string())),
             None => return Err(bad("the body is empty".into())),
         };
-        let arguments = RawText::new(&*text).map_err(|error| bad(error.to_string()))?;
+        let no_json = |error| bad(format!("the arguments are no JSON: {error}"));
+        let arguments = RawText::new(&*text).map_err(no_json)?;
         if arguments.is_object() {
             Ok(arguments)
         } else {
