@@ -2,10 +2,10 @@
 //!
 //! | command | what |
 //! |---|---|
-//! | `http_modes stateful ADDRESS` | sessions for clients of the older revisions; the default |
+//! | `http_modes stateful ADDRESS` | sessions for clients of the older revisions, as servers have them by default |
 //! | `http_modes stateless ADDRESS` | each message stands for itself, any node can serve it |
 //! | `http_modes json ADDRESS` | stateless, and each call is answered by one JSON text |
-//! | `http_modes keyed ADDRESS` | behind a key, which it prints; tools as plain HTTP beside MCP |
+//! | `http_modes keyed ADDRESS` | behind a key in `x-api-key`, which it prints; tools as plain HTTP beside MCP: `POST /tools/echo` |
 //! | `http_modes call URL [KEY]` | a client: calls `echo` on any of these |
 //!
 //! Clients of the newest revision have no sessions in any of these ways.
