@@ -41,7 +41,12 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let tools = Tools::install(&root.join("tests/interop"), &target.join("interop"))?;
     println!("interop: building our server, our client and `etdi` in release");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let ends = ["-p", "examples", "--example", "interop_server", "--example", "interop_client"];
+    let mut ends = vec!["-p", "examples"];
+    ends.extend(
+        ["interop_server", "interop_client", "interop_login"]
+            .map(|one| ["--example", one])
+            .as_flattened(),
+    );
     for what in [ends.as_slice(), &["-p", "etdi-cli", "--bin", "etdi"]] {
         let mut build = Command::new(&cargo);
         finish(build.current_dir(root).args(["build", "--release", "--quiet"]).args(what))?;

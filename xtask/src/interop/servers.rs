@@ -19,12 +19,28 @@ pub(crate) enum Server {
     Everything,
     EverythingSse,
     Wrong,
+    /// No server of the protocol: who gives tokens for servers.
+    Issuer,
+    WrongIssuer,
 }
 
-use Server::{Everything, EverythingSse, Ours, OursSse, Python, PythonSse, TypeScript, Wrong};
+use Server::{
+    Everything, EverythingSse, Issuer, Ours, OursSse, Python, PythonSse, TypeScript, Wrong,
+    WrongIssuer,
+};
 
-const ALL: [Server; 8] =
-    [Ours, OursSse, Python, PythonSse, TypeScript, Everything, EverythingSse, Wrong];
+const ALL: [Server; 10] = [
+    Ours,
+    OursSse,
+    Python,
+    PythonSse,
+    TypeScript,
+    Everything,
+    EverythingSse,
+    Wrong,
+    Issuer,
+    WrongIssuer,
+];
 
 impl Server {
     fn name(self) -> &'static str {
@@ -37,6 +53,8 @@ impl Server {
             Everything => "everything",
             EverythingSse => "everything-sse",
             Wrong => "wrong",
+            Issuer => "issuer",
+            WrongIssuer => "wrong-issuer",
         }
     }
 
@@ -45,6 +63,7 @@ impl Server {
         match self {
             Ours | Python | TypeScript | Everything | Wrong => "/mcp",
             OursSse | PythonSse | EverythingSse => "/sse",
+            Issuer | WrongIssuer => "",
         }
     }
 
@@ -59,6 +78,12 @@ impl Server {
             PythonSse => (tools.python_program("server.py"), Some("--sse")),
             TypeScript => (tools.node_program("server.mjs"), Some("--http")),
             Wrong => (tools.python_program("wrong_server.py"), Some("--http")),
+            Issuer => (tools.node_program("issuer.mjs"), Some("--http")),
+            WrongIssuer => {
+                let mut words = tools.node_program("issuer.mjs");
+                words.push("--wrong".into());
+                (words, Some("--http"))
+            }
             Everything => (tools.published("server-everything", "streamableHttp".as_ref()), None),
             EverythingSse => (tools.published("server-everything", "sse".as_ref()), None),
         }

@@ -31,6 +31,7 @@ pub(crate) fn all(tools: &Tools, release: &Path, outsider: &Path, servers: &Serv
     others_clients(&mut list, tools, release, &ours);
     others_servers(&mut list, tools, &ours);
     published(&mut list, tools, release, &ours);
+    logins(&mut list, release);
     the_readme(&mut list, tools, outsider);
     list.suites
 }
@@ -123,6 +124,23 @@ fn published(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf
         let name = format!("etdi {verb}, server-{server}");
         list.stdio(name, &[release.join("etdi")], words, target, Must::Print(text));
     }
+}
+
+/// Our client and our protected servers at an issuer that was written on others' software.
+fn logins(list: &mut List<'_>, release: &Path) {
+    let program = [release.join("examples/interop_login")];
+    // Where tokens are for another server nobody is let in, and these hold by that.
+    let fails = Must::FailBut(&[
+        "metadata",
+        "login_refused",
+        "client_secret_basic_wrong",
+        "client_secret_post_wrong",
+        "private_key_jwt_wrong",
+        "dpop_stolen",
+    ]);
+    list.http("our logins can fail".to_owned(), &program, &[], "--url", Server::WrongIssuer, fails);
+    let name = "our client and servers at oidc-provider".to_owned();
+    list.http(name, &program, &[], "--url", Server::Issuer, Must::Pass);
 }
 
 /// The Inspector on the README's server.
