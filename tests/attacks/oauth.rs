@@ -11,7 +11,9 @@ use forge::{AUDIENCE, By, Forged, ISSUER, KEYS, NOW, OTHER, jwk, verifier};
 
 mod forge;
 mod gate;
+mod resolver;
 mod statements;
+mod trail;
 
 /// A name, the code of the refusal, and what is changed.
 type Case = (&'static str, &'static str, fn(&mut Forged));

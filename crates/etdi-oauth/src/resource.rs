@@ -28,6 +28,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use etdi_core::audit::Auditor;
 use etdi_core::nonce::Nonces;
 use etdi_core::request::ReplayStore;
 use http::HeaderName;
@@ -43,12 +44,14 @@ mod challenge;
 mod dpop;
 mod known;
 mod scopes;
+mod trail;
 
 use challenge::{Challenge, is_scope};
 use dpop::Proofs;
 use known::Known;
-
 use scopes::Wanted;
+use trail::Trail;
+
 pub use scopes::{ScopeLayer, Scoped};
 
 /// Where the metadata of a protected resource stands, in front of its path (RFC 9728, section 3.1).
@@ -99,6 +102,7 @@ struct Inner {
     proofs: Proofs,
     binds_calls: bool,
     known: Arc<Known>,
+    trail: Option<Arc<Trail>>,
 }
 
 impl Protected {
@@ -229,6 +233,14 @@ impl Protected {
         self.change(|inner| inner.proofs.replay = replay)
     }
 
+    /// Notes tokens, proofs and API keys that do not count in the audit trail: why, and never what was
+    /// shown. Of more than sixty in a minute only the number is noted. What is let in is noted by
+    /// whoever serves it.
+    #[must_use]
+    pub fn auditor(self, auditor: Arc<dyn Auditor>) -> Self {
+        self.change(|inner| inner.trail = Some(Arc::new(Trail::new(auditor))))
+    }
+
     /// Reads the time elsewhere, as tests do.
     #[must_use]
     pub fn clock(self, clock: Clock) -> Self {
@@ -312,6 +324,7 @@ impl Inner {
             proofs: Proofs::default(),
             binds_calls: false,
             known: Arc::default(),
+            trail: None,
         })
     }
 }

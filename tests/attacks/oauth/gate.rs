@@ -48,13 +48,13 @@ pub(super) fn options() -> HttpOptions {
     HttpOptions::default().allow_host("mcp.example.com")
 }
 
-fn token(change: impl FnOnce(&mut Forged)) -> String {
+pub(super) fn token(change: impl FnOnce(&mut Forged)) -> String {
     let mut forged = Forged::new();
     change(&mut forged);
     format!("Bearer {}", forged.text())
 }
 
-fn request(method: &str, name: &str, headers: &[(&str, &str)]) -> Request<String> {
+pub(super) fn request(method: &str, name: &str, headers: &[(&str, &str)]) -> Request<String> {
     let mut params = json!({ "_meta": {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": { "name": "t", "version": "1" },
@@ -80,7 +80,7 @@ fn request(method: &str, name: &str, headers: &[(&str, &str)]) -> Request<String
 }
 
 /// The status, all headers and the text of the answer.
-async fn sent(server: &HttpServer, request: Request<String>) -> (u16, String, String) {
+pub(super) async fn sent(server: &HttpServer, request: Request<String>) -> (u16, String, String) {
     let (head, body) = server.serve(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let text = String::from_utf8(body.to_vec()).unwrap();

@@ -79,6 +79,8 @@ kinds! {
     TokenExpired = "token_expired",
     /// A token was taken back.
     TokenRevoked = "token_revoked",
+    /// A token, or what else lets somebody in, was shown and does not count.
+    TokenRefused = "token_refused",
     /// A tool called another that it may not call.
     CallStackViolation = "call_stack_violation",
     /// Tools called each other deeper than one of them allows.

@@ -1,9 +1,11 @@
 //! Who is let in: what a request shows, held against what the server takes.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use etdi_core::event::Severity;
 use etdi_core::key::KeyId;
 use etdi_core::request::TokenBinding;
 use etdi_core::time::UnixTime;
@@ -98,6 +100,9 @@ impl Inner {
 
     /// The answer to a token that does not count.
     fn refuse(&self, refusal: &TokenRefusal) -> Refused {
+        if let Some(trail) = &self.trail {
+            trail.token(&self.resource, refusal, self.clock.now());
+        }
         if refusal.is_passing() {
             let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, refusal.summary());
             return refused.header(http::header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -116,6 +121,10 @@ impl Inner {
                 ("use_dpop_nonce", "the proof has to name the nonce of this answer")
             }
         };
+        // Who does not know the nonce yet did nothing wrong.
+        if let NoProof::Invalid(what) = why {
+            self.note(Severity::High, &what);
+        }
         let challenge = self.challenge.of_proofs(&ALGORITHMS, (code, what));
         let refused =
             Refused::new(StatusCode::UNAUTHORIZED, what).header(WWW_AUTHENTICATE, challenge);
@@ -126,9 +135,17 @@ impl Inner {
         }
     }
 
+    /// Notes what does not count, or does not suffice.
+    fn note(&self, severity: Severity, why: &dyn fmt::Display) {
+        if let Some(trail) = &self.trail {
+            trail.other(&self.resource, severity, why, self.clock.now());
+        }
+    }
+
     /// The answer to a token that counts and does not suffice for anything here.
     fn lacking(&self) -> Refused {
         let text = "the access token lacks scopes that every request needs";
+        self.note(Severity::Low, &text);
         let challenge = self.challenge.write(&self.required, Some(("insufficient_scope", text)));
         Refused::new(StatusCode::FORBIDDEN, text).header(WWW_AUTHENTICATE, challenge)
     }
@@ -157,8 +174,12 @@ impl Inner {
 
     /// Lets in whoever shows an API key.
     fn by_key(&self, keys: &ApiKeys, shown: &HeaderValue) -> Result<Extensions, Refused> {
-        let shown = shown.to_str().map_err(|_| self.no_key("the API key is not known"))?;
-        let mut key = keys.verify(shown, self.clock.now()).map_err(|error| match error {
+        let verified = match shown.to_str() {
+            Ok(shown) => keys.verify(shown, self.clock.now()),
+            Err(_) => Err(ApiKeyError::Unknown),
+        };
+        let key = verified.inspect_err(|error| self.note(Severity::Medium, error));
+        let mut key = key.map_err(|error| match error {
             ApiKeyError::File { .. } => Refused::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "API keys cannot be checked now, try again later",
@@ -170,6 +191,7 @@ impl Inner {
         self.widen(&mut key.scopes);
         if self.required.iter().any(|scope| !key.scopes.contains(scope)) {
             let text = "the API key lacks scopes that every request needs";
+            self.note(Severity::Low, &format_args!("{text}: `{}`", key.name));
             return Err(Refused::new(StatusCode::FORBIDDEN, text));
         }
         let mut found = Extensions::new();
