@@ -8,11 +8,13 @@
     reason = "a test that cannot go on says so by a panic"
 )]
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use etdi_core::audit::MemoryAuditor;
 use etdi_core::time::UnixTime;
 use etdi_oauth::embedded::{
     AuthorizationRoutes, Client as KnownClient, Embedded, MemoryStore, Settings, listen,
@@ -31,6 +33,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 mod logs;
+mod secrets;
 
 /// Reads a note.
 #[tool]
@@ -52,7 +55,13 @@ struct World {
     refuses: bool,
     /// By how many seconds the clocks of all three are ahead.
     ahead: Arc<AtomicU64>,
+    /// Secrets of pages and answers, as the browser saw them.
+    seen: Seen,
+    /// What the server noted.
+    auditor: Arc<MemoryAuditor>,
 }
+
+type Seen = Arc<Mutex<BTreeSet<String>>>;
 
 fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
@@ -65,6 +74,13 @@ fn clock(ahead: &Arc<AtomicU64>) -> Clock {
 
 impl World {
     async fn start(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_with(change, |embedded| embedded).await
+    }
+
+    async fn start_with(
+        change: impl FnOnce(&mut Settings),
+        more: impl FnOnce(Embedded) -> Embedded,
+    ) -> Self {
         let own = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuers = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}/mcp", own.local_addr().unwrap());
@@ -77,7 +93,7 @@ impl World {
         change(&mut settings);
         let service = KnownClient::with_secret("report", SECRET, [""; 0]).unwrap();
         let embedded = Embedded::open(Arc::new(MemoryStore::new()), &settings, now()).await;
-        let embedded = embedded.unwrap().client(service);
+        let embedded = more(embedded.unwrap().client(service));
         let ahead = Arc::new(AtomicU64::new(0));
         let routes = AuthorizationRoutes::new(Arc::new(embedded), settings).unwrap();
         let routes = routes.clock(clock(&ahead));
@@ -91,17 +107,21 @@ impl World {
         );
         let protected = Protected::new(&server, verifier.unwrap()).unwrap();
         let protected = protected.require(["notes:read"]).unwrap().clock(clock(&ahead));
+        let auditor = Arc::new(MemoryAuditor::default());
+        let protected = protected.auditor(auditor.clone());
         let tools = server!().tool::<read_note>().tool::<write_note>().build().unwrap();
         let http = protected.http(tools, HttpOptions::default());
         tokio::spawn(serve_http(http, own, pending()));
-        Self { server, issuer, asked: Arc::default(), refuses: false, ahead }
+        let (asked, seen) = (Arc::default(), Arc::default());
+        Self { server, issuer, asked, refuses: false, ahead, seen, auditor }
     }
 
     /// A client whose user has a browser.
     fn user(&self) -> OAuthClientBuilder {
-        let (asked, allows) = (self.asked.clone(), !self.refuses);
+        let (asked, allows, seen) = (self.asked.clone(), !self.refuses, self.seen.clone());
         let login = Loopback::new(move |url: &AuthorizationUrl| {
-            tokio::spawn(browse(url.as_str().to_owned(), asked.clone(), allows));
+            let url = url.as_str().to_owned();
+            tokio::spawn(browse(url, asked.clone(), seen.clone(), allows));
             Ok(())
         });
         let client = OAuthClient::interactive(&self.server, login).clock(clock(&self.ahead));
@@ -121,6 +141,7 @@ impl World {
 }
 
 const SECRET: &str = "a-secret-of-at-least-16";
+const PASSWORD: &str = "MARKED-password-of-ada";
 
 /// One request of a browser: status, `Location`, cookie, body.
 async fn visit(url: &str, cookie: &str, form: Option<&str>) -> (String, String, String, String) {
@@ -152,7 +173,7 @@ async fn visit(url: &str, cookie: &str, form: Option<&str>) -> (String, String, 
 }
 
 /// A user who logs in on the page, and says yes or no there.
-async fn browse(url: String, asked: Arc<Mutex<Vec<String>>>, allows: bool) {
+async fn browse(url: String, asked: Arc<Mutex<Vec<String>>>, seen: Seen, allows: bool) {
     let scope = url.split('&').find_map(|pair| pair.strip_prefix("scope=")).unwrap_or_default();
     asked.lock().unwrap().push(scope.replace("%3A", ":"));
     let (status, _, cookie, page) = visit(&url, "", None).await;
@@ -164,11 +185,18 @@ async fn browse(url: String, asked: Arc<Mutex<Vec<String>>>, allows: bool) {
     let (ticket, action) = (after("name=\"ticket\" value=\""), after("action=\""));
     assert!(page.contains("Notes on the desk"), "{page}");
     let decision = if allows { "allow" } else { "deny" };
-    let form = format!("ticket={ticket}&name=ada&decision={decision}");
+    let form = format!("ticket={ticket}&name=ada&password={PASSWORD}&decision={decision}");
+    let cookie_value = cookie.split_once('=').map(|(_, value)| value.to_owned());
+    seen.lock().unwrap().extend(cookie_value.into_iter().chain([ticket.clone()]));
     let origin = url.split('/').take(3).collect::<Vec<_>>().join("/");
     let action = if action.starts_with('/') { format!("{origin}{action}") } else { action };
     let (_, back, _, page) = visit(&action, &cookie, Some(&form)).await;
     assert!(back.starts_with("http://127.0.0.1:"), "{page}");
+    let secret = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        ["code", "state"].contains(&name).then(|| value.to_owned())
+    };
+    seen.lock().unwrap().extend(back.split(['?', '&']).filter_map(secret));
     visit(&back, "", None).await;
 }
 
@@ -285,47 +313,4 @@ async fn a_refusal_is_told_at_once() {
     let asking = names(&Client::new(connection.clone())).await;
     assert!(asking.unwrap_err().contains("401"));
     connection.close().await;
-}
-
-/// All that is logged, at every level, while secrets of each kind are on their way and are refused.
-#[tokio::test]
-async fn no_secret_is_logged() {
-    let logs = logs::Logs::default();
-    let _guard = tracing::subscriber::set_default(logs.clone());
-    let store: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new());
-    let world = World::start(|settings| settings.access_lifetime = 60).await;
-    let (client, connection) = world.connect(world.user().store(store.clone()));
-    names(&client).await.unwrap();
-    client.call_tool("write_note", &serde_json::json!({"text": "eggs"})).await.unwrap();
-    client.call_tool("no_such_tool", &serde_json::json!({})).await.unwrap_err();
-    connection.close().await;
-    let texts = [format!("tokens {}", world.server), format!("client {}", world.issuer)];
-    let mut secrets = vec![SECRET.to_owned()];
-    for name in texts {
-        let kept = store.get(&name).await.unwrap().unwrap();
-        let kept: serde_json::Value = serde_json::from_str(kept.expose()).unwrap();
-        for member in ["access", "refresh", "secret"] {
-            secrets.extend(kept[member].as_str().map(str::to_owned));
-        }
-    }
-    assert!(secrets.len() >= 3, "{}", secrets.len());
-    // A token with another signature, and a secret that is wrong.
-    let forged = format!("{}AAAA", &secrets[1][..secrets[1].len() - 4]);
-    let mut options = HttpConnectOptions::new(Implementation::new("test", "1.0.0"));
-    let bearer = format!("Bearer {forged}");
-    options.headers.insert("authorization", bearer.parse().unwrap());
-    let stranger = connect_http_with(&world.server, options).unwrap();
-    let refused = names(&Client::new(stranger.clone())).await.unwrap_err();
-    assert!(refused.contains("401"), "{refused}");
-    stranger.close().await;
-    let known = RegisteredClient::with_secret(&world.issuer, "report", "MARKED-secret-of-16");
-    let (client, connection) = world.connect(OAuthClient::service(&world.server, known));
-    let wrong = names(&client).await.unwrap_err();
-    connection.close().await;
-    secrets.extend([forged, "MARKED-secret-of-16".to_owned(), "state=".to_owned()]);
-    let logged = format!("{}{refused}{wrong}", logs.text());
-    assert!(logs.text().len() > 200, "there is something to look at: {logged}");
-    for secret in secrets {
-        assert!(!logged.contains(&secret), "{secret} is in:\n{logged}");
-    }
 }
