@@ -27,7 +27,9 @@ pub use handler::Inputs;
 /// All questions of a round are put to the handler at once; the round is over when all are
 /// answered. What the server wants back with the answers goes back as it came, unread. The layer
 /// declares what its handler can do on each exchange, so that servers know what they may ask.
-/// Whether the server asks in the way of newer or of older revisions makes no difference here.
+/// Whether the server asks in the way of newer or of older revisions makes no difference here; but
+/// older ones are told once, with the first request of a connection, what their client can do, so
+/// the layer has to stand there by then.
 ///
 /// - An answer that does not fit its question ends the request with an error of this process.
 /// - A form or page that the handler cannot show is told to the server as cancelled. Other
