@@ -145,10 +145,12 @@ impl Desk {
     fn sign_in(&self, asked: &Form) -> Response {
         self.logins.fetch_add(1, Ordering::Relaxed);
         let login = Login::of(asked);
-        let back = login.redirect_uri.clone();
-        let mut answer = form_urlencoded::Serializer::new(format!("{back}?"));
-        answer.append_pair("code", &self.hand_out(login)).append_pair("state", asked.get("state"));
-        (StatusCode::FOUND, [(header::LOCATION, answer.finish())]).into_response()
+        let Ok(mut back) = url::Url::parse(&login.redirect_uri) else {
+            return answer(StatusCode::BAD_REQUEST, &json!({ "error": "invalid_request" }));
+        };
+        let code = self.hand_out(login);
+        back.query_pairs_mut().append_pair("code", &code).append_pair("state", asked.get("state"));
+        (StatusCode::FOUND, [(header::LOCATION, back.to_string())]).into_response()
     }
 
     /// The keys as the vendors publish them: without `alg`.

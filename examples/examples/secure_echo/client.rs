@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use etdi_core::secret::{KeyFile, Protection, SecretStore};
 use etdi_oauth::{
-    ClientAuthentication, Loopback, OAuthClient, RegisteredClient, SealedTokens, SecretText,
+    ClientAuthentication, Loopback, OAuthClient, OAuthClientBuilder, Paste, RegisteredClient,
+    SealedTokens, SecretText,
 };
 use examples::settings::Settings;
 use mcp_client::types::Implementation;
@@ -55,20 +56,40 @@ fn auth0(url: &str, settings: &Settings, browser: Loopback) -> anyhow::Result<OA
             OAuthClient::service(url, registered(shows)?).build()?
         }
         // Auth0 compares redirect URIs with their port.
-        None => {
-            OAuthClient::interactive(url, browser.redirect_uri("http://127.0.0.1:3000/callback")?)
-                .registered(registered(ClientAuthentication::None)?)
-                .scopes(["openid", "offline_access"])
-                .store(Arc::new(tokens(settings)?))
-                .build()?
-        }
+        None => interactive(url, settings, browser, "http://127.0.0.1:3000/callback")?
+            .registered(registered(ClientAuthentication::None)?)
+            .scopes(["openid", "offline_access"])
+            .store(Arc::new(tokens(settings)?))
+            .build()?,
     })
+}
+
+/// A person who is sent to a browser here, or with `NO_BROWSER` to one anywhere, and pastes the address
+/// at which that ended.
+fn interactive(
+    url: &str,
+    settings: &Settings,
+    browser: Loopback,
+    back: &str,
+) -> anyhow::Result<OAuthClientBuilder> {
+    if settings.maybe("NO_BROWSER").is_none() {
+        return Ok(OAuthClient::interactive(url, browser.redirect_uri(back)?));
+    }
+    let read = async || {
+        // Whoever reads the keyboard must not hold up the connection.
+        let read = || std::io::stdin().lines().next().and_then(Result::ok);
+        tokio::task::spawn_blocking(read).await.ok().flatten()
+    };
+    Ok(OAuthClient::interactive(
+        url,
+        Paste::new(|text| eprintln!("{text}"), read).redirect_uri(back),
+    ))
 }
 
 /// A person who signs in with Entra: a public client, which asks for the scope `user_impersonation`.
 fn entra_person(url: &str, settings: &Settings, browser: Loopback) -> anyhow::Result<OAuthClient> {
     let registered = entra(settings, ClientAuthentication::None)?;
-    Ok(OAuthClient::interactive(url, browser.redirect_uri("http://localhost")?)
+    Ok(interactive(url, settings, browser, "http://localhost")?
         .registered(registered)
         .scopes(["user_impersonation"])
         .store(Arc::new(tokens(settings)?))
@@ -91,10 +112,11 @@ fn entra_service(url: &str, settings: &Settings) -> anyhow::Result<OAuthClient> 
     Ok(OAuthClient::service(url, entra(settings, shows)?).build()?)
 }
 
-/// The app registration, which stands for the API and for its clients.
+/// The app registration, which stands for the API and for its clients; or one of the client's own.
 fn entra(settings: &Settings, shows: ClientAuthentication) -> anyhow::Result<RegisteredClient> {
     let (tenant, id) = (settings.get("AZURE_TENANT_ID")?, settings.get("AZURE_CLIENT_ID")?);
-    Ok(RegisteredClient::entra_in(&cloud(settings), tenant, id, id, shows))
+    let api = settings.maybe("AZURE_API_CLIENT_ID").unwrap_or(id);
+    Ok(RegisteredClient::entra_in(&cloud(settings), tenant, api, id, shows))
 }
 
 /// Tokens of a person, encrypted. Their key lies beside them, for a program that has no keyring: a copy

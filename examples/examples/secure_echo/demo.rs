@@ -41,6 +41,26 @@ pub(crate) async fn run(by: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Plays a login server until the program ends, and prints what a `.env` for it holds. Programs with
+/// these settings are as with the vendor's own; a browser that is sent there is signed in at once.
+pub(crate) async fn stand_in(vendor: &str) -> anyhow::Result<()> {
+    match vendor {
+        "auth0" => {
+            let played = Auth0::start().await?;
+            println!("AUTH0_DOMAIN={}\nAPI_AUDIENCE={}", played.domain(), auth0::AUDIENCE);
+            println!("AUTH0_CLIENT_ID={}", auth0::CLIENT_ID);
+        }
+        "entra" => {
+            let played = Entra::start().await?;
+            println!("AZURE_AUTHORITY={}\nAZURE_TENANT_ID={}", played.authority(), entra::TENANT);
+            println!("AZURE_CLIENT_ID={}", entra::CLIENT_ID);
+            println!("AZURE_CLIENT_SECRET={}", entra::SECRET);
+        }
+        other => bail!("`{other}` is none of auth0 and entra"),
+    }
+    Ok(tokio::signal::ctrl_c().await?)
+}
+
 /// Serves on a port of its own; gives the URL and the key that was made, if one was.
 async fn start(by: &str, settings: &Settings) -> anyhow::Result<(String, Option<String>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -100,6 +120,13 @@ async fn with_entra(settings: Settings) -> anyhow::Result<()> {
     let certificate = settings.clone().with(name, path.to_string_lossy());
     let said = client::call("entra-service", &url, &certificate, nobody()).await?;
     println!("by a certificate:   {said}");
+    // The tenant gives a token for the API to any of its applications; what it may do is another matter.
+    let other = settings
+        .clone()
+        .with("AZURE_API_CLIENT_ID", entra::CLIENT_ID)
+        .with("AZURE_CLIENT_ID", entra::OTHER_ID)
+        .with("AZURE_CLIENT_SECRET", entra::OTHER_SECRET);
+    refused("without the role:   ", client::call("entra-service", &url, &other, nobody()).await)?;
     let wrong = settings.clone().with("AZURE_CLIENT_SECRET", "guessed");
     refused("a wrong secret:     ", client::call("entra-service", &url, &wrong, nobody()).await)
 }

@@ -9,6 +9,7 @@
 //! | `secure_echo call entra URL` | a person signs in, in a browser; the next run needs none |
 //! | `secure_echo call entra-service URL` | a service, by secret or certificate |
 //! | `secure_echo demo api-key\|auth0\|entra` | all of that against stand-ins, without the internet |
+//! | `secure_echo stand-in auth0\|entra` | a login server that is played, and the `.env` for it |
 //!
 //! Settings come from the environment, or from a file `.env` here:
 //!
@@ -19,9 +20,11 @@
 //!   application has to allow.
 //! - `entra`: `AZURE_TENANT_ID` and `AZURE_CLIENT_ID` of the app registration; a service
 //!   `AZURE_CLIENT_SECRET`, or `AZURE_CLIENT_CERTIFICATE_PATH` with certificate and key as PEM.
-//!   `AZURE_AUTHORITY`, where it is not that of the public cloud. The registration exposes the scope
+//!   `AZURE_API_CLIENT_ID` where a client has a registration of its own, `AZURE_AUTHORITY` for another
+//!   cloud than the public one. The registration exposes the scope
 //!   `user_impersonation`, has the app role `Echo.Call` for services, access tokens of version 2, and
 //!   `http://localhost` as redirect URI of "Mobile and desktop applications".
+//! - `NO_BROWSER`: with any value, a person opens the page anywhere and pastes where that led.
 //! - `TOKENS`: the folder for a person's tokens, `.secure_echo` by default; the key that seals them
 //!   is in a folder beside it.
 
@@ -35,7 +38,8 @@ use examples::settings::Settings;
 use tokio::net::TcpListener;
 
 const USAGE: &str = "usage: secure_echo api-key|auth0|entra [ADDRESS], \
-    secure_echo call api-key|auth0|entra|entra-service URL, or secure_echo demo api-key|auth0|entra";
+    secure_echo call api-key|auth0|entra|entra-service URL, secure_echo demo api-key|auth0|entra, or \
+    secure_echo stand-in auth0|entra";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -48,13 +52,14 @@ async fn main() -> anyhow::Result<()> {
             println!("{}", client::call(way, url, &settings, browser).await?);
         }
         ["demo", by] => demo::run(by).await?,
+        ["stand-in", vendor] => demo::stand_in(vendor).await?,
         [by] | [by, _] => {
             let address = words.get(1).unwrap_or(&"127.0.0.1:8000");
             let listener =
                 TcpListener::bind(address).await.with_context(|| (*address).to_owned())?;
             let url = format!("http://{}/mcp", listener.local_addr()?);
-            eprintln!("{url}");
             let (http, key) = server::make(by, &url, &settings)?;
+            eprintln!("{url}");
             if let Some(key) = key {
                 eprintln!("X-API-Key: {}", key.expose());
             }

@@ -51,8 +51,9 @@ async fn main() -> anyhow::Result<()> {
     match words.as_slice() {
         ["key", name, scopes @ ..] => {
             let known = ["notes:read", "notes:write", "notes:admin"];
-            let strange = scopes.iter().find(|scope| !known.contains(scope));
-            ensure!(strange.is_none(), "a key has some of the scopes {}", known.join(", "));
+            if let Some(strange) = scopes.iter().find(|scope| !known.contains(scope)) {
+                bail!("`{strange}` is no scope here, give some of {}", known.join(", "));
+            }
             let key = place.keys()?.create(name, scopes.iter().copied(), None, now()?)?;
             println!("{}", key.expose());
         }
@@ -62,6 +63,7 @@ async fn main() -> anyhow::Result<()> {
         },
         ["audit"] => {
             let path = place.trail();
+            ensure!(path.exists(), "there is no trail yet in `{}`", path.display());
             let report = verify_trail(&path, None, None)?;
             println!("{} entries, each vouched for by the next", report.head.entries);
             let last = last_entries(&path, &Filter::default(), 20)?;
@@ -86,8 +88,12 @@ struct Place(PathBuf);
 impl Place {
     fn open(settings: &Settings) -> anyhow::Result<Self> {
         let folder = PathBuf::from(settings.maybe("NOTES").unwrap_or("secure_notes_data"));
+        let mut builder = std::fs::DirBuilder::new();
+        // Whoever else has an account on this machine has no business here.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         let public = folder.join("notes").join("public");
-        std::fs::create_dir_all(&public).with_context(|| public.display().to_string())?;
+        builder.recursive(true).create(&public).with_context(|| public.display().to_string())?;
         Ok(Self(folder))
     }
 

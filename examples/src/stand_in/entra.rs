@@ -24,6 +24,11 @@ pub const SECRET: &str = "A1bC2dE3f...a secret of the demo";
 /// The app role that the registration gives to services.
 pub const APP_ROLE: &str = "Echo.Call";
 
+/// Another application of the tenant, to which nobody assigned the role, and its secret.
+pub const OTHER_ID: &str = "11112222-bbbb-3333-cccc-4444dddd5555";
+/// The same for that application.
+pub const OTHER_SECRET: &str = "another secret of the demo";
+
 /// A tenant that is played.
 pub struct Entra {
     origin: String,
@@ -195,12 +200,13 @@ impl Entra {
     /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>, "Get a
     /// token".
     fn application(&self, asked: &Form) -> Response {
-        let by_secret = asked.get("client_secret") == SECRET;
-        let client = match asked.get("client_assertion") {
-            "" if asked.get("client_id") == CLIENT_ID && by_secret => "1",
+        let shown = (asked.get("client_id"), asked.get("client_secret"));
+        let (client, how) = match asked.get("client_assertion") {
+            "" if shown == (CLIENT_ID, SECRET) => (CLIENT_ID, "1"),
+            "" if shown == (OTHER_ID, OTHER_SECRET) => (OTHER_ID, "1"),
             "" => return refused("invalid_client", 7_000_215, "invalid client secret provided"),
             assertion => match self.check(assertion) {
-                Ok(()) => "2",
+                Ok(()) => (CLIENT_ID, "2"),
                 Err(why) => return refused("invalid_client", 700_027, &format!("{why:#}")),
             },
         };
@@ -212,15 +218,15 @@ impl Entra {
                  resource identifier",
             );
         }
-        let mut claims = self.claims(client);
+        let mut claims = self.claims(how);
+        put(&mut claims, "azp", json!(client));
+        // Any application of the tenant gets a token; roles are in it where somebody assigned them.
+        if client == CLIENT_ID {
+            put(&mut claims, "roles", json!([APP_ROLE]));
+        }
         let object = "bbbbbbbb-1111-2222-3333-cccccccccccc";
-        for (name, value) in [
-            ("roles", json!([APP_ROLE])),
-            ("idtyp", json!("app")),
-            ("oid", json!(object)),
-            ("sub", json!(object)),
-        ] {
-            put(&mut claims, name, value);
+        for (name, value) in [("idtyp", "app"), ("oid", object), ("sub", object)] {
+            put(&mut claims, name, json!(value));
         }
         document(&self.answer(&claims))
     }

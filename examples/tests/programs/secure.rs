@@ -1,6 +1,9 @@
 //! Programs that let in whoever shows a key or a token. The issuers are played here, with the paths
 //! and claims that the vendors document.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
 use axum::Router;
 use axum::routing::get;
 use base64::Engine as _;
@@ -19,13 +22,13 @@ const TENANT: &str = "aaaabbbb-0000-cccc-1111-dddd2222eeee";
 const APPLICATION: &str = "00001111-aaaa-2222-bbbb-3333cccc4444";
 
 /// An issuer on this machine, which serves its keys under a path.
-struct Issuer {
-    origin: String,
+pub(super) struct Issuer {
+    pub(super) origin: String,
     key: SigningKey,
 }
 
 impl Issuer {
-    async fn start(path: &str) -> Self {
+    pub(super) async fn start(path: &str) -> Self {
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
         let keys = format!(r#"{{"keys":[{}]}}"#, key.verifying_key().to_jwk());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -46,7 +49,7 @@ impl Issuer {
     }
 
     /// As Auth0 gives one to a machine.
-    fn of_auth0(&self, scope: &str) -> String {
+    pub(super) fn of_auth0(&self, scope: &str) -> String {
         self.token(json!({
             "iss": format!("{}/", self.origin), "sub": "2TZsZ@clients", "aud": AUDIENCE,
             "azp": "2TZsZ", "gty": "client-credentials", "scope": scope,
@@ -54,7 +57,12 @@ impl Issuer {
     }
 }
 
-fn with(url: &str, era: Era, header: &'static str, value: &str) -> Client<HttpConnection> {
+pub(super) fn with(
+    url: &str,
+    era: Era,
+    header: &'static str,
+    value: &str,
+) -> Client<HttpConnection> {
     client_with(url, |options| {
         options.config.era = Some(era);
         options.config.client_info = Implementation::new("test", "1.0.0");
@@ -171,8 +179,62 @@ fn demos() {
         for line in lines {
             assert!(stdout.lines().any(|found| found == *line), "{line} in {stdout}");
         }
-        let refused = stdout.lines().find(|line| line.contains("refused: "));
-        assert!(refused.is_some(), "{stdout}");
+        let refused = stdout.lines().filter(|line| line.contains("refused: ")).count();
+        assert_eq!(refused, if by == "entra" { 2 } else { 1 }, "{stdout}");
+    }
+}
+
+/// Each run is a process of its own: the first has a person who pastes where the login page led, the
+/// second nobody.
+#[test]
+fn a_person_signs_in_once_for_many_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = || std::process::Command::new(super::example("secure_echo"));
+    let mut played =
+        Ended(program().args(["stand-in", "entra"]).stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(played.0.stdout.take().unwrap()).lines();
+    let settings: Vec<(String, String)> = (0..4)
+        .map(|_| lines.next().unwrap().unwrap())
+        .map(|line| line.split_once('=').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap())
+        .collect();
+    let borrowed: Vec<(&str, &str)> = settings.iter().map(|(a, b)| (&**a, &**b)).collect();
+    let served = Served::start_with("secure_echo", &["entra", "127.0.0.1:0"], &borrowed);
+    let start = || {
+        let mut command = program();
+        command.args(["call", "entra", &served.url]).env("NO_BROWSER", "1").envs(borrowed.clone());
+        command.env("TOKENS", folder.path().join("tokens"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut first = start();
+    let mut asks = BufReader::new(first.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let page = asks.find(|line| line.trim().starts_with("http://")).unwrap();
+    // What a browser would show in its address bar.
+    let (authority, path) = page.trim().trim_start_matches("http://").split_once('/').unwrap();
+    let mut stream = std::net::TcpStream::connect(authority).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let answer = std::io::read_to_string(stream).unwrap();
+    let led = answer.lines().find_map(|line| line.strip_prefix("location: ")).unwrap();
+    assert!(led.starts_with("http://localhost/?code="), "{led}");
+    writeln!(first.stdin.take().unwrap(), "{led}").unwrap();
+    let said = first.wait_with_output().unwrap();
+    assert_eq!(said.stdout, b"Echo: Hello, OAuth! (for ada@contoso.example)\n");
+
+    let mut second = start();
+    drop(second.stdin.take());
+    let said = second.wait_with_output().unwrap();
+    assert_eq!(said.stdout, b"Echo: Hello, OAuth! (for ada@contoso.example)\n");
+    assert_eq!(said.stderr, b"", "nobody is asked");
+}
+
+/// A process that ends with the value.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

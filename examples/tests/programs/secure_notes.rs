@@ -6,11 +6,13 @@ use std::sync::Arc;
 use examples::stand_in::pem;
 use mcp_client::types::Implementation;
 use mcp_client::{Client, Error, text_of};
+use mcp_transport::Era;
 use mcp_transport::http::{HttpConnectOptions, HttpConnection, connect_http_with, http_status};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::example;
+use super::secure::Issuer;
 use super::served::Served;
 
 /// A folder with notes, keys for three callers, and a server over it.
@@ -156,6 +158,23 @@ async fn nobody_comes_in_without_a_key() {
     }
     assert_eq!(code(reader.all_tools().await.unwrap_err()), 401);
     assert!(!world.run(&["key", "x", "notes:everything"]).1, "there is no such scope");
+}
+
+#[tokio::test]
+async fn tokens_count_beside_keys() {
+    let world = World::new();
+    let issuer = Issuer::start("/.well-known/jwks.json").await;
+    let served = world.serve(&[("AUTH0_DOMAIN", &issuer.origin)]);
+    let by = |token: &str| {
+        super::secure::with(&served.url, Era::Modern, "authorization", &format!("Bearer {token}"))
+    };
+    let menu = "note:///public/menu.txt";
+    assert!(by(&issuer.of_auth0("notes:read")).read_resource(menu).await.is_ok());
+    assert!(by(&issuer.of_auth0("other")).read_resource(menu).await.is_err());
+    assert!(with(&served, &world.reader).read_resource(menu).await.is_ok());
+    let stranger = Issuer::start("/.well-known/jwks.json").await;
+    let refused = by(&stranger.of_auth0("notes:read")).all_tools().await.unwrap_err();
+    assert_eq!(code(refused), 401);
 }
 
 #[tokio::test]
