@@ -36,10 +36,11 @@ pub(crate) async fn open(address: &str, place: &Place, settings: &Settings) -> a
     let http = server(&url, place, settings)?;
     eprintln!("{url}");
     let stop = async { drop(tokio::signal::ctrl_c().await) };
-    Ok(match tls {
+    match tls {
         Some(tls) => serve_https(http, listener, tls, stop).await?,
         None => serve_http(http, listener, stop).await?,
-    })
+    }
+    Ok(())
 }
 
 fn server(url: &str, place: &Place, settings: &Settings) -> anyhow::Result<HttpServer> {
