@@ -11,6 +11,7 @@ use super::client::Source;
 use super::form::Form;
 use super::refusal::Refusal;
 use super::routes::{Answer, Shared, private};
+use super::server::TokenClaims;
 
 /// Takes a token back, if it is one and the client's own.
 pub(super) async fn revoke(
@@ -30,7 +31,9 @@ pub(super) async fn revoke(
 }
 
 /// Says what a token is worth, to whom it may be said: the operator's own clients, and the one that it
-/// was issued to. To others no token is worth anything, so that nobody can try what was found.
+/// was issued to. To others no token is worth anything, so that nobody can try what was found. A refresh
+/// token is worth something to its client alone: a resource server that was shown one and told that it
+/// holds would take it for an access token.
 pub(super) async fn introspect(
     shared: &Shared,
     headers: &HeaderMap,
@@ -42,8 +45,10 @@ pub(super) async fn introspect(
         return Err(Refusal::NotYours);
     }
     let claims = shared.server.token(form.need("token")?, now).await?;
-    let told = |id: &str| client.source == Source::Configured || id == client.id;
-    let Some(claims) = claims.filter(|claims| told(&claims.client)) else {
+    let told = |claims: &TokenClaims| {
+        claims.client == client.id || client.source == Source::Configured && !claims.refresh
+    };
+    let Some(claims) = claims.filter(told) else {
         return Ok(private(StatusCode::OK, &json!({ "active": false })));
     };
     let mut answer = json!({
@@ -58,10 +63,12 @@ pub(super) async fn introspect(
         "jti": claims.id,
     });
     if let Some(answer) = answer.as_object_mut() {
-        if !claims.refresh {
-            let kind = if claims.key.is_some() { "DPoP" } else { "Bearer" };
-            answer.insert("token_type".to_owned(), kind.into());
-        }
+        let kind = match (claims.refresh, &claims.key) {
+            (true, _) => "refresh_token",
+            (false, Some(_)) => "DPoP",
+            (false, None) => "Bearer",
+        };
+        answer.insert("token_type".to_owned(), kind.into());
         if let Some(key) = claims.key {
             answer.insert("cnf".to_owned(), json!({ "jkt": key }));
         }

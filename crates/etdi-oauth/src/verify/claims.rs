@@ -16,6 +16,14 @@ const MAX_LIST: usize = 1024;
 /// Claims that only ID tokens have (OpenID Connect Core, sections 2 and 3.3.2.11).
 const OF_ID_TOKENS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
 
+/// Claims by which some issuers say what a token is for, where neither its header nor `token_type`
+/// does, and what they say of others than access tokens: Keycloak's `typ`, and `token_use` of Ory Hydra
+/// and Cognito.
+const OTHER_USES: [(&str, &[&str]); 2] = [
+    ("typ", &["id", "refresh", "offline", "logout"]),
+    ("token_use", &["id", "id_token", "refresh", "refresh_token"]),
+];
+
 /// Where claims come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
@@ -188,6 +196,15 @@ impl<'d> Claims<'d> {
         let shape = &issuer.shape;
         if OF_ID_TOKENS.iter().any(|claim| self.get(claim).is_some()) {
             return Err(TokenRefusal::IdToken);
+        }
+        for (claim, uses) in OTHER_USES {
+            let said = self.get(claim).and_then(Value::as_str);
+            if let Some(said) =
+                said.filter(|said| uses.iter().any(|one| one.eq_ignore_ascii_case(said)))
+            {
+                let (found, expected) = (shown(said), "an access token".to_owned());
+                return Err(TokenRefusal::Type { found, expected });
+            }
         }
         let client = self.client(shape)?;
         let subject = match (self.text("sub")?, source) {

@@ -398,6 +398,10 @@ mod introspected {
             (with("exp", json!(NOW.0)), "EXPIRED"),
             (with("exp", json!("tomorrow")), "MISTYPED"),
             (with("token_type", json!("refresh_token")), "TYPE"),
+            // Ory Hydra calls a refresh token a bearer token as well; Keycloak says it in `typ`.
+            (with("token_use", json!("refresh_token")), "TYPE"),
+            (with("typ", json!("Refresh")), "TYPE"),
+            (with("typ", json!("ID")), "TYPE"),
             (with("nonce", json!("x")), "ID_TOKEN"),
             (r#"{"active":false,"active":true}"#.to_owned(), "CLAIMS"),
             ("[]".to_owned(), "MALFORMED"),

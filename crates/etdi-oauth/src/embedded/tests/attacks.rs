@@ -87,7 +87,7 @@ async fn a_code_that_is_used_twice_ends_what_came_of_it() {
     let (access, refresh) = (said.get("access_token"), said.get("refresh_token"));
     assert!(world.is_active(&access).await);
     told!(world.redeem("app", &code).await.error(), "invalid_grant", "used before");
-    assert!(!world.is_active(&access).await && !world.is_active(&refresh).await);
+    assert!(!world.is_active(&access).await && !world.holds(&refresh).await);
     told!(world.refresh("app", &refresh).await.error(), "invalid_grant", "taken back");
 }
 

@@ -139,8 +139,8 @@ async fn a_refresh_token_is_good_for_one_turn() {
         assert_eq!(said.status, StatusCode::OK, "{}", said.text);
         let (next, renewed) = (said.get("access_token"), said.get("refresh_token"));
         assert!(next != access && renewed != refresh);
-        assert!(world.is_active(&next).await && world.is_active(&renewed).await);
-        assert!(!world.is_active(&refresh).await, "its turn is over");
+        assert!(world.is_active(&next).await && world.holds(&renewed).await);
+        assert!(!world.holds(&refresh).await, "its turn is over");
         (access, refresh) = (next, renewed);
     }
     let narrow = [
@@ -192,13 +192,13 @@ async fn a_token_is_taken_back_by_whose_it_is() {
         async move { world.post("/revoke", &[], &form).await.status }
     };
     assert_eq!(revoke(&access).await, StatusCode::OK);
-    assert!(!world.is_active(&access).await && world.is_active(&refresh).await);
+    assert!(!world.is_active(&access).await && world.holds(&refresh).await);
     assert_eq!(revoke(&access).await, StatusCode::OK, "again");
     assert_eq!(revoke("nonsense").await, StatusCode::OK, "RFC 7009, section 2.2");
     let said = world.refresh("app", &refresh).await;
     let (access, refresh) = (said.get("access_token"), said.get("refresh_token"));
     assert_eq!(revoke(&refresh).await, StatusCode::OK);
-    assert!(!world.is_active(&access).await && !world.is_active(&refresh).await, "all of them");
+    assert!(!world.is_active(&access).await && !world.holds(&refresh).await, "all of them");
     assert_eq!(world.refresh("app", &refresh).await.error().0, "invalid_grant");
 }
 

@@ -13,7 +13,8 @@ use mcp_types::BoxFuture;
 use super::world::*;
 use crate::embedded::AuthorizationRoutes;
 use crate::{
-    Fetch, FetchError, FetchRequest, FetchResponse, Issuer, JwtVerifier, Method, VerifyToken,
+    Fetch, FetchError, FetchRequest, FetchResponse, Introspection, IntrospectionAuth, Issuer,
+    JwtVerifier, Method, VerifyToken,
 };
 
 /// Fetches from the routes without a network, and what a protected server says of itself.
@@ -79,6 +80,29 @@ async fn a_server_takes_tokens_that_are_meant_for_it() {
     }
     world.wait(700);
     assert!(here.verify(&token, now()).await.is_err(), "it has expired");
+}
+
+/// A resource server that asks is not told that a refresh token holds, which lasts for weeks; nor
+/// where it is the client as well.
+#[tokio::test]
+async fn a_refresh_token_is_no_access_token_for_who_asks_about_it() {
+    let world = World::new().await;
+    let (access, refresh) = world.tokens("app").await;
+    let (basic, code) = (basic("web", SECRET), world.code("web").await);
+    let form = but(&redeeming("web", &code), "client_id", "");
+    let said = world.post("/token", &[("authorization", &basic)], &form).await;
+    let own = said.get("refresh_token");
+    let fetch = Arc::new(Through(world.routes.clone()));
+    for (name, refusal) in [("machine", "INACTIVE"), ("web", "TYPE")] {
+        let (issuer, auth) =
+            (Issuer::new(ISSUER, RESOURCE), IntrospectionAuth::basic(name, SECRET));
+        let endpoint = format!("{ISSUER}/introspect");
+        let verifier = Introspection::new(issuer, endpoint, auth, fetch.clone()).unwrap();
+        let now = UnixTime(world.now());
+        assert_eq!(verifier.verify(&access, now).await.unwrap().subject, "alice");
+        assert_eq!(verifier.verify(&refresh, now).await.unwrap_err().code(), "INACTIVE");
+        assert_eq!(verifier.verify(&own, now).await.unwrap_err().code(), refusal);
+    }
 }
 
 /// Registers, asks the user, redeems, renews: both ends of it are ours.

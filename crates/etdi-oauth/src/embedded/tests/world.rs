@@ -16,7 +16,9 @@ use url::{Url, form_urlencoded};
 
 use crate::Clock;
 use crate::embedded::seal::{encode, sha256};
-use crate::embedded::{AuthorizationRoutes, Client, Embedded, MemoryStore, Settings, Store};
+use crate::embedded::{
+    AuthorizationRoutes, AuthorizationServer, Client, Embedded, MemoryStore, Settings, Store,
+};
 use crate::scripted::Scripted;
 
 pub(super) const ISSUER: &str = "https://auth.example";
@@ -238,6 +240,11 @@ impl World {
 
     pub(super) async fn is_active(&self, token: &str) -> bool {
         self.introspect(token).await["active"].as_bool().unwrap()
+    }
+
+    /// Whether the server itself takes a token for one that holds, whoever would be told.
+    pub(super) async fn holds(&self, token: &str) -> bool {
+        self.server.token(token, UnixTime(self.now())).await.unwrap().is_some()
     }
 
     pub(super) async fn register(&self, metadata: Value) -> Said {
