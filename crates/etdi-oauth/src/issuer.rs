@@ -8,6 +8,7 @@
 use etdi_core::identity::ProviderId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use url::Url;
 
 use crate::flow::{OAuthError, scopes};
 use crate::web::{checked, object, same_origin, shown, split};
@@ -42,7 +43,8 @@ pub struct ResourceMetadata {
 
 impl ResourceMetadata {
     /// Reads what `server` publishes: at `announced` where a challenge named that, else in its path
-    /// form, else at the root of its origin. `None` where there is no such document.
+    /// form, else at the root of its origin. `None` where there is no such document. One that is about
+    /// more of the origin than `server` counts as it stands at that resource's own place.
     ///
     /// # Errors
     ///
@@ -67,11 +69,20 @@ impl ResourceMetadata {
         };
         for url in places {
             let Some(found) = document::<Self>(fetch, &url).await? else { continue };
+            let other = |published: &str| OAuthError::OtherResource {
+                server: server.to_owned(),
+                published: shown(published),
+            };
             if !covers(&found.resource, server) {
-                let published = shown(&found.resource);
-                return Err(OAuthError::OtherResource { server: server.to_owned(), published });
+                return Err(other(&found.resource));
             }
-            return Ok(Some(found));
+            return match own_place(&found.resource, server).filter(|place| *place != url) {
+                None => Ok(Some(found)),
+                Some(place) => match document::<Self>(fetch, &place).await? {
+                    Some(own) if own.resource == found.resource => Ok(Some(own)),
+                    _ => Err(other(&found.resource)),
+                },
+            };
         }
         match announced {
             Some(url) => {
@@ -106,6 +117,20 @@ fn covers(published: &str, server: &str) -> bool {
     let rest = server.path().strip_prefix(part);
     let inside = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     same_origin(&published, &server) && inside && published.query().is_none()
+}
+
+/// Where a `resource` is described that stands for more than the URL that was dialled (RFC 9728, section
+/// 3.1); `None` where it stands for that alone.
+///
+/// Whoever has a part of an origin can announce any document. A token for the whole of it is asked for
+/// only if the whole says itself who issues it (section 3.3), or else one tenant of a host could have
+/// tokens sent to it that count for all.
+fn own_place(published: &str, server: &str) -> Option<String> {
+    let [published, server] = [published, server].map(|text| Url::parse(text).ok());
+    let (published, server) = (published?, server?);
+    let [part, whole] = [&published, &server].map(|url| url.path().trim_end_matches('/'));
+    let origin = published.origin().ascii_serialization();
+    (part != whole).then(|| format!("{origin}{PROTECTED_RESOURCE}{part}"))
 }
 
 /// What an authorization server publishes of itself (RFC 8414, section 2), as far as a client needs

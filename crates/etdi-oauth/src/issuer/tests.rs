@@ -49,6 +49,37 @@ async fn what_is_announced_counts_alone() {
     assert_eq!(fetch.asked().len(), 1);
 }
 
+/// One who has a part of a host must not get a token for the whole by saying that it is the whole.
+#[tokio::test]
+async fn a_resource_that_is_wider_says_so_itself() {
+    let fetch = Scripted::default();
+    let root = "https://mcp.example/.well-known/oauth-protected-resource";
+    let tenant = "https://mcp.example/.well-known/oauth-protected-resource/public/mcp";
+    let elsewhere = "https://evil.example/resource.json";
+    let find = async |announced| ResourceMetadata::find(&fetch, SERVER, announced).await;
+    for place in [elsewhere, tenant] {
+        fetch.text(place, resource("https://mcp.example/"));
+        let found = find(Some(place)).await;
+        assert!(matches!(found, Err(OAuthError::OtherResource { .. })), "{place}: {found:?}");
+    }
+    fetch.text(root, resource("https://mcp.example/other"));
+    assert!(matches!(find(Some(tenant)).await, Err(OAuthError::OtherResource { .. })));
+
+    // What the whole says of itself counts, and nothing else of what was announced.
+    let honest =
+        r#"{"resource":"https://mcp.example/","authorization_servers":["https://honest.example"]}"#;
+    fetch.text(root, honest);
+    for place in [elsewhere, tenant] {
+        let found = find(Some(place)).await.unwrap().unwrap();
+        assert_eq!(found.issuers().collect::<Vec<_>>(), ["https://honest.example"], "{place}");
+    }
+    // About the server alone it may stand anywhere.
+    fetch.text(elsewhere, resource(SERVER));
+    fetch.forget();
+    find(Some(elsewhere)).await.unwrap().unwrap();
+    assert_eq!(fetch.asked(), [elsewhere]);
+}
+
 #[test]
 fn a_resource_stands_for_what_lies_in_it() {
     for (published, fine) in [
