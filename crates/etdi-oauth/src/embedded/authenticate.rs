@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use url::form_urlencoded;
 
-use super::client::{Authentication, Client};
+use super::client::{Authentication, Client, Source};
 use super::form::Form;
 use super::jose::Jwt;
 use super::refusal::Refusal;
@@ -21,6 +21,11 @@ const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 /// How long an assertion may last from now on, and how far a clock may be off, in seconds.
 const LONGEST: u64 = 600;
 const SKEW: u64 = 60;
+
+/// How many assertions a minute are taken of clients that no operator configured, from all together.
+/// Each is remembered for as long as it lasts, in the room that proofs and revocations need as well:
+/// whoever registers a key must not be able to fill it.
+pub(super) const OF_STRANGERS: u32 = 1_200;
 
 /// How a client showed who it is.
 enum Shown {
@@ -139,6 +144,9 @@ async fn assertion(
     }
     let jti = claims.text("jti").filter(|jti| !jti.is_empty() && jti.len() <= 256);
     let jti = jti.ok_or(bad("it has no `jti`"))?;
+    if client.source != Source::Configured && !shared.assertions.take(now) {
+        return Err(Refusal::TooMany);
+    }
     let name = format!("assertion {}", sha256(&format!("{} {jti}", client.id)));
     match shared.server.first_use(&name, until, now).await? {
         true => Ok(()),

@@ -18,6 +18,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use mcp_types::BoxFuture;
 use serde_json::{Value, json};
 
+use super::authenticate::OF_STRANGERS;
 use super::bucket::Bucket;
 use super::client::Client;
 use super::dpop::Nonces;
@@ -62,6 +63,8 @@ pub(super) struct Shared {
     /// The keys of clients that are told by URL.
     pub(super) client_keys: Option<JwksCache>,
     pub(super) registrations: Bucket,
+    /// Assertions of clients that the operator does not know.
+    pub(super) assertions: Bucket,
     clock: Clock,
 }
 
@@ -88,8 +91,17 @@ impl AuthorizationRoutes {
         let registrations = Bucket::per_minute(settings.registrations_per_minute);
         let (seal, client_keys) = (seal()?, None);
         let clock = Clock::system();
-        let shared = Shared { server, settings, seal, nonces, client_keys, registrations, clock };
-        Ok(Self(Arc::new(shared)))
+        let assertions = Bucket::per_minute(OF_STRANGERS);
+        Ok(Self(Arc::new(Shared {
+            server,
+            settings,
+            seal,
+            nonces,
+            client_keys,
+            registrations,
+            assertions,
+            clock,
+        })))
     }
 
     /// Takes the keys of clients from where they say (`jwks_uri`), through a guarded fetcher: anybody

@@ -102,6 +102,30 @@ async fn assertions_that_do_not_hold() {
     assert!(world.asserted(&sign(&world.signer, &header, &token)).await.status.is_success());
 }
 
+/// What is remembered of assertions shares its room with proofs and revocations.
+#[tokio::test]
+async fn a_stranger_with_a_key_does_not_fill_the_memory_of_what_was_used() {
+    let world = World::new().await;
+    let jwks = format!(r#"{{"keys":[{}]}}"#, world.signer.verifying_key().to_jwk());
+    let jwks: Value = serde_json::from_str(&jwks).unwrap();
+    let said = json!({ "redirect_uris": [BACK], "jwks": jwks,
+        "token_endpoint_auth_method": "private_key_jwt" });
+    let stranger = world.register(said).await.get("client_id");
+    let ask = async |client: &str, number: usize| {
+        let claims = world.assertion(client, &format!("flood {number}"));
+        let jwt = sign(&world.signer, &json!({ "alg": "ES256" }), &claims);
+        world.asserted(&jwt).await
+    };
+    for number in 0..1_200 {
+        assert_eq!(ask(&stranger, number).await.error().0, "unauthorized_client", "{number}");
+    }
+    let said = ask(&stranger, 1_200).await;
+    assert_eq!(said.status, StatusCode::TOO_MANY_REQUESTS, "{}", said.text);
+    assert_eq!(ask("signer", 0).await.status, StatusCode::OK, "the operator's own are not counted");
+    // Eleven minutes of that, the longest that one lasts, leave half of the room.
+    assert!(12 * 1_200 < Kind::Used.most() / 2);
+}
+
 /// `none`, HMAC with the public key, another key, headers that bring one.
 #[tokio::test]
 async fn the_algorithm_and_the_key_are_the_clients() {
