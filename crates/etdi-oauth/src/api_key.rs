@@ -295,8 +295,9 @@ impl ApiKeys {
         if let Some(path) = &self.0.path
             && (must || state.looked != now)
         {
-            state.looked = now;
             state.read(path)?;
+            // Only then: what cannot be read is not taken for unchanged by the next caller.
+            state.looked = now;
         }
         Ok(state)
     }
@@ -452,6 +453,8 @@ mod tests {
             matches!(here.verify(key.expose(), NOW.plus(4)), Err(ApiKeyError::File { .. })),
             "closed"
         );
+        let again = here.verify(key.expose(), NOW.plus(4));
+        assert!(matches!(again, Err(ApiKeyError::File { .. })), "and stays so: {again:?}");
         std::fs::remove_dir_all(folder).unwrap();
     }
 }
