@@ -5,16 +5,18 @@
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{INITIALIZE, Tools, modern};
 use futures_util::{SinkExt, StreamExt};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use mcp_transport::http::server::{HttpOptions, HttpServer, RestServer, SseServer, serve_https};
-use mcp_transport::http::{HttpConnectOptions, connect_http, connect_http_with};
+use mcp_transport::http::{Admission, Gate, HttpConnectOptions, connect_http, connect_http_with};
 use mcp_transport::websocket::{self, WebSocketServer};
 use mcp_transport::{RateLayer, connect, unix};
 use mcp_types::*;
@@ -438,6 +440,45 @@ async fn our_client_falls_back_to_the_first_transport() {
     // The transport is the first one; the revision spoken over it is agreed on as ever.
     assert_eq!(client.version().unwrap().as_str(), "2025-11-25");
     client.close().await;
+}
+
+/// Knows callers by what they say of themselves.
+struct Said;
+
+impl Gate for Said {
+    fn admit(&self, request: &Parts) -> Admission {
+        let said = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+        let mut principal = Principal::new("https://id.example", said("x-user").unwrap_or("ada"));
+        principal.client = said("x-client").map(str::to_owned);
+        let scopes = said("x-scopes").unwrap_or_default();
+        principal.scopes = scopes.split(' ').map(str::to_owned).collect();
+        let mut found = Extensions::new();
+        found.insert(principal);
+        Admission::Now(Ok(found))
+    }
+}
+
+/// What is posted is served as whoever opened the stream: nobody may post with less than that.
+#[tokio::test]
+async fn scopes_that_were_taken_back_do_not_live_on_in_a_stream() {
+    let mut options = HttpOptions::default();
+    options.gate = Some(Arc::new(Said));
+    let server = SseServer::with(Tools, options);
+    let address = routed(axum::Router::new().fallback_service(server)).await;
+    let path = "/sse HTTP/1.1\r\nX-Client: one\r\nX-Scopes: admin read\r\nX-Rest:";
+    let mut events = Events::open(address, path).await;
+    let endpoint = events.next("endpoint").await;
+    for (who, status) in [
+        ("X-Client: one\r\nX-Scopes: admin read", 202),
+        ("X-Client: one\r\nX-Scopes: admin more read", 202),
+        ("X-Client: one\r\nX-Scopes: read", 404),
+        ("X-Client: one", 404),
+        ("X-Client: two\r\nX-Scopes: admin read", 404),
+        ("X-User: eve\r\nX-Client: one\r\nX-Scopes: admin read", 404),
+    ] {
+        let post = format!("POST {endpoint} HTTP\r\nContent-Type: application/json\r\n{who}");
+        assert_eq!(rest(address, &post, INITIALIZE).await.0, status, "{who}");
+    }
 }
 
 /// Says by which certificate, and as whom, the caller of a tool is known.

@@ -38,10 +38,14 @@ impl Inbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it was opened by `who`.
+    /// Whether it was opened by `who`, and with no more than `who` may do now: what is posted is served
+    /// as whoever opened the stream, so that scopes that were taken back would last as long as that.
     pub(super) fn belongs_to(&self, who: Option<&Principal>) -> bool {
         let same = |one: &Principal, two: &Principal| {
-            one.issuer == two.issuer && one.subject == two.subject
+            one.issuer == two.issuer
+                && one.subject == two.subject
+                && one.client == two.client
+                && one.scopes.is_subset(&two.scopes)
         };
         match (&self.owner, who) {
             (Some(owner), Some(who)) => same(owner, who),
