@@ -60,8 +60,8 @@ mod web;
 pub use api_key::{ApiKey, ApiKeyError, ApiKeys};
 #[cfg(feature = "client")]
 pub use client::{
-    AskWith, AssertionFile, AssertionSource, DpopUse, Interaction, InteractionError, Loopback,
-    MemoryTokens, OAuthClient, OAuthClientBuilder, OAuthManager, Paste, ProviderHealth,
+    AskWith, AssertionFile, AssertionSource, DpopUse, IdentityLogin, Interaction, InteractionError,
+    Loopback, MemoryTokens, OAuthClient, OAuthClientBuilder, OAuthManager, Paste, ProviderHealth,
     Redirection, SealedTokens, TokenManager, TokenStore, open_browser, token_store_contract,
 };
 pub use clock::Clock;

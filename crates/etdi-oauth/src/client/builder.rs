@@ -85,7 +85,8 @@ impl OAuthClient {
 
     /// For a user whose company says which servers may be used (enterprise-managed authorization):
     /// `client` is this program at the server's issuer, `provider` at the company's identity
-    /// provider, and `id_token` gives the ID token of the user's login there.
+    /// provider, and `id_token` gives the ID token of the user's login there
+    /// ([`IdentityLogin`](super::IdentityLogin) has the user log in).
     pub fn enterprise(
         server: impl Into<String>,
         client: RegisteredClient,
