@@ -22,6 +22,7 @@ const END: &[(&str, &str)] = &[
     ("resources", "show"),
     ("secure_echo", "demo"),
     ("signed_calls", ""),
+    ("simple_auth", "all"),
     ("tools", "show"),
 ];
 
