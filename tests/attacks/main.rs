@@ -35,4 +35,5 @@ mod squatting;
 mod state;
 mod table;
 mod trail;
+mod upstream;
 mod world;

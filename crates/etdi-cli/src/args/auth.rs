@@ -23,8 +23,9 @@ pub struct ServeArguments {
     /// The port to listen on, at 127.0.0.1; 0 for any that is free.
     #[arg(long, value_name = "PORT", default_value_t = 9000)]
     pub port: u16,
-    /// The issuer, as tokens name it; `http://127.0.0.1:PORT` without it. Without `--users` it has to
-    /// be a URL of this computer, because users are believed who they say they are then.
+    /// The issuer, as tokens name it; `http://127.0.0.1:PORT` without it. Without `--users` and
+    /// `--upstream` it has to be a URL of this computer, because users are believed who they say they
+    /// are then.
     #[arg(long, value_name = "URL")]
     pub issuer: Option<String>,
     /// A server that tokens are issued for, by the URL that its metadata names.
@@ -49,6 +50,27 @@ pub struct ServeArguments {
     /// The users and what is kept of their passwords, a line each as `etdi auth user` prints it.
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
+    /// Where users log in: `google`, `github` or the URL of an OpenID provider. Who of them may has to
+    /// be said by `--allow-user`, `--allow-domain` or `--allow-anybody`.
+    #[arg(long, value_name = "PROVIDER", requires = "upstream_client_id")]
+    pub upstream: Option<String>,
+    /// The id that the provider gave this server. The secret that belongs to it is in the variable
+    /// `ETDI_UPSTREAM_SECRET`, or in a file.
+    #[arg(long, value_name = "ID", requires = "upstream")]
+    pub upstream_client_id: Option<String>,
+    /// The file with that secret.
+    #[arg(long, value_name = "FILE", requires = "upstream")]
+    pub upstream_secret: Option<PathBuf>,
+    /// A user who may log in there: by what the provider calls the user (`sub`, the number of a GitHub
+    /// account), or by an address that it has verified.
+    #[arg(long, value_name = "USER", requires = "upstream")]
+    pub allow_user: Vec<String>,
+    /// An organisation whose members may, by its domain.
+    #[arg(long, value_name = "DOMAIN", requires = "upstream")]
+    pub allow_domain: Vec<String>,
+    /// Everybody with an account there may.
+    #[arg(long, requires = "upstream", conflicts_with_all = ["allow_user", "allow_domain"])]
+    pub allow_anybody: bool,
     /// Let clients register themselves.
     #[arg(long)]
     pub registration: bool,

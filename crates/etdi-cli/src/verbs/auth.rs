@@ -7,10 +7,10 @@ use std::sync::Arc;
 use etdi::core::change::visible;
 use etdi::system_time;
 use etdi_oauth::embedded::{
-    AuthorizationRoutes, Client, Embedded, MemoryStore, PasswordError, Passwords, RedbStore,
-    Settings, Store, listen,
+    Allowed, AuthorizationRoutes, Client, Embedded, MemoryStore, PasswordError, Passwords,
+    RedbStore, Settings, Store, Upstream, Upstreams, listen,
 };
-use etdi_oauth::{GuardedFetch, Rules};
+use etdi_oauth::{GuardedFetch, RegisteredClient, Rules};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -21,6 +21,9 @@ use crate::passphrase;
 use crate::verbs::target::{block_on, shown_path};
 
 const NEXT: &str = "etdi auth serve --help";
+
+/// Where the secret is that a provider gave.
+const UPSTREAM_SECRET: &str = "ETDI_UPSTREAM_SECRET";
 
 /// Runs one of them.
 ///
@@ -79,6 +82,7 @@ fn users(path: &Path) -> Result<Passwords, Failure> {
 async fn serve(arguments: &ServeArguments, output: Output) -> Result<Report, Failure> {
     let clients = clients(arguments)?;
     let users = arguments.users.as_deref().map(users).transpose()?;
+    let upstreams = upstreams(arguments, std::env::var(UPSTREAM_SECRET).ok())?;
     let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await;
     let listener = listener.map_err(|error| {
         let message = format!("nothing can listen on port {}: {error}", arguments.port);
@@ -102,6 +106,10 @@ async fn serve(arguments: &ServeArguments, output: Output) -> Result<Report, Fai
         Some(users) => server.login(Arc::new(users)),
         None => server,
     };
+    let server = match upstreams {
+        Some(upstreams) => server.upstreams(upstreams),
+        None => server,
+    };
     let server = server.documents(fetch.clone());
     let names: Vec<String> = clients.keys().cloned().collect();
     let server = clients.into_values().fold(server, Embedded::client);
@@ -113,15 +121,69 @@ async fn serve(arguments: &ServeArguments, output: Output) -> Result<Report, Fai
     Ok(Report::new(json!({}), ""))
 }
 
+/// Where users log in elsewhere, and who of them may.
+fn upstreams(
+    arguments: &ServeArguments,
+    secret: Option<String>,
+) -> Result<Option<Upstreams>, Failure> {
+    let (Some(provider), Some(id)) = (&arguments.upstream, &arguments.upstream_client_id) else {
+        return Ok(None);
+    };
+    let secret = match &arguments.upstream_secret {
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+            let path = shown_path(path);
+            Failure::usage(format!("the secret in `{path}` cannot be read: {error}"), NEXT)
+        })?),
+        None => secret,
+    };
+    let secret = secret.map(|secret| secret.trim_end_matches(['\r', '\n']).to_owned());
+    let secret = secret.filter(|secret| !secret.is_empty());
+    let mut allowed = if arguments.allow_anybody { Allowed::anybody() } else { Allowed::only() };
+    for user in &arguments.allow_user {
+        allowed = allowed.id(user);
+        if user.contains('@') {
+            allowed = allowed.email(user);
+        }
+    }
+    let allowed = arguments.allow_domain.iter().fold(allowed, Allowed::domain);
+    let needed = || {
+        let message = format!(
+            "`{}` gave a secret with the id, put it into `{UPSTREAM_SECRET}` or a file and name that by \
+             `--upstream-secret`",
+            visible(provider)
+        );
+        Failure::usage(message, NEXT)
+    };
+    let upstream = match provider.as_str() {
+        "google" => Upstream::google(id, secret.ok_or_else(needed)?, allowed),
+        "github" => Upstream::github(id, secret.ok_or_else(needed)?, allowed),
+        issuer => {
+            let client = match secret {
+                Some(secret) => RegisteredClient::with_secret(issuer, id, secret),
+                None => RegisteredClient::public(issuer, id),
+            };
+            let host = issuer.split('/').nth(2).unwrap_or(issuer);
+            Upstream::openid("upstream", host, client, allowed)
+        }
+    };
+    let mut rules = Rules::default();
+    // Plain HTTP is for loopback alone.
+    rules.loopback = provider.starts_with("http://");
+    let upstreams = Upstreams::new(Arc::new(GuardedFetch::new(rules)));
+    Ok(Some(upstreams.with(upstream).map_err(|error| wrong(&error))?))
+}
+
 fn settings(arguments: &ServeArguments, port: u16) -> Result<Settings, Failure> {
     let own = format!("http://127.0.0.1:{port}");
     let issuer = arguments.issuer.as_deref().unwrap_or(&own);
     let mut settings =
         Settings::new(issuer, arguments.resource.iter().cloned()).map_err(|e| wrong(&e))?;
     // Plain HTTP is for loopback alone, so this is the same question.
-    if arguments.users.is_none() && !issuer.starts_with("http://") {
+    let believed = arguments.users.is_none() && arguments.upstream.is_none();
+    if believed && !issuer.starts_with("http://") {
         let message = "users are believed who they say they are, so the issuer must be a URL of this \
-                       computer: http://127.0.0.1 or http://localhost; or name them by `--users`";
+                       computer: http://127.0.0.1 or http://localhost; or name them by `--users`, or \
+                       have them log in with a provider by `--upstream`";
         return Err(Failure::new(Exit::Refused, message, NEXT));
     }
     settings.scopes.clone_from(&arguments.scope);
@@ -194,11 +256,25 @@ fn started(settings: &Settings, clients: &[String], arguments: &ServeArguments) 
         Some(path) => format!("in {}", shown_path(path)),
         None => "in memory, gone with this process".to_owned(),
     };
-    let users = match &arguments.users {
+    let mut users = match &arguments.users {
         Some(path) => format!("Users log in as {} says.", shown_path(path)),
-        None => "Whoever opens its page may log in under any name: it is for this computer alone."
-            .into(),
+        None => String::new(),
     };
+    let callback = arguments.upstream.as_deref().map(|provider| {
+        let name = if provider.contains("://") { "upstream" } else { provider };
+        format!("{issuer}/callback/{name}")
+    });
+    if let (Some(provider), Some(callback)) = (&arguments.upstream, &callback) {
+        let blank = if users.is_empty() { "" } else { " " };
+        let provider = visible(provider);
+        users += &format!(
+            "{blank}Users log in with {provider}, which has to know {callback} as redirect URI."
+        );
+    }
+    if users.is_empty() {
+        users = "Whoever opens its page may log in under any name: it is for this computer alone."
+            .to_owned();
+    }
     let text = format!(
         "authorization server at {issuer}\n  metadata   {metadata}\n  resources  {}\n  scopes     \
          {}\n  clients    {}\n  state      {kept}\n{users} End it with Ctrl-C.",
@@ -209,7 +285,8 @@ fn started(settings: &Settings, clients: &[String], arguments: &ServeArguments) 
     let data = json!({
         "issuer": issuer, "metadata": metadata, "resources": settings.resources,
         "scopes": settings.scopes, "clients": clients, "registration": settings.registration,
-        "state": arguments.state, "users": arguments.users,
+        "state": arguments.state, "users": arguments.users, "upstream": arguments.upstream,
+        "callback": callback,
     });
     Report::new(data, text)
 }
@@ -222,7 +299,7 @@ fn wrong(error: &dyn std::error::Error) -> Failure {
 mod tests {
     use clap::Parser;
 
-    use super::{clients, settings, users};
+    use super::{clients, settings, upstreams, users};
     use crate::args::{Arguments, AuthCommand, Command, ServeArguments};
     use crate::exit::Exit;
 
@@ -263,6 +340,38 @@ mod tests {
             let failure = users(&file).unwrap_err();
             assert!(failure.message.starts_with("line 2 of"), "{}", failure.message);
         }
+    }
+
+    #[test]
+    fn users_who_log_in_elsewhere_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "a-secret-of-google\n").unwrap();
+        let google = format!(
+            "--issuer https://auth.example --upstream google --upstream-client-id id --upstream-secret {}",
+            file.display()
+        );
+        assert!(settings(&given(&google), 9000).is_ok(), "somebody checks who users are");
+        let with = |line: &str, secret: Option<&str>| {
+            upstreams(&given(line), secret.map(str::to_owned)).map_err(|failure| failure.message)
+        };
+        let refused = with(&google, None).unwrap_err();
+        assert!(refused.contains("nobody may log in"), "{refused}");
+        for named in ["--allow-anybody", "--allow-user 1", "--allow-domain acme.example"] {
+            assert!(with(&format!("{google} {named}"), None).unwrap().is_some(), "{named}");
+        }
+        let github = "--upstream github --upstream-client-id id --allow-user 583231";
+        assert!(with(github, Some("a-secret")).unwrap().is_some());
+        for nothing in [None, Some(""), Some("\n")] {
+            assert!(with(github, nothing).unwrap_err().contains("ETDI_UPSTREAM_SECRET"));
+        }
+        let own = "--upstream-client-id id --allow-anybody --upstream";
+        assert!(with(&format!("{own} https://login.acme.example"), None).unwrap().is_some());
+        assert!(with(&format!("{own} http://127.0.0.1:9001"), None).unwrap().is_some());
+        for bad in ["http://login.acme.example", "facebook", "login.acme.example"] {
+            assert!(with(&format!("{own} {bad}"), None).is_err(), "{bad}");
+        }
+        assert!(with("", Some("a-secret")).unwrap().is_none());
     }
 
     #[test]
