@@ -20,6 +20,7 @@ pub(super) const GITHUB: &str = "https://github.com/login/oauth";
 pub(super) const EVIL: &str = "https://login.evil.example";
 const SECRET: &str = "the-secret-of-this-server";
 const EVIL_TOKENS: &str = "https://login.evil.example/token";
+const GITHUB_TOKENS: &str = "https://github.com/login/oauth/access_token";
 const GOOGLE_TOKENS: &str = "https://oauth2.googleapis.com/token";
 
 type Form = BTreeMap<String, String>;
@@ -95,8 +96,12 @@ impl Providers {
     }
 
     /// The forms that came to a token endpoint.
-    pub(super) fn sent_to(&self, issuer: &str) -> Vec<Form> {
-        let url = if issuer == EVIL { EVIL_TOKENS } else { GOOGLE_TOKENS };
+    pub(super) fn sent_to(&self, upstream: &str) -> Vec<Form> {
+        let url = match upstream {
+            "evil" => EVIL_TOKENS,
+            "github" => GITHUB_TOKENS,
+            _ => GOOGLE_TOKENS,
+        };
         let sent = self.sent.lock().unwrap();
         sent.iter().filter(|(to, _)| to == url).map(|(_, form)| form.clone()).collect()
     }
@@ -167,7 +172,7 @@ impl Providers {
             }
             GOOGLE_TOKENS => return self.token(GOOGLE, request),
             EVIL_TOKENS => return self.token(EVIL, request),
-            "https://github.com/login/oauth/access_token" => {
+            GITHUB_TOKENS => {
                 let (status, text) = self.token(GITHUB, request);
                 // Its errors have the status of success, and its answers are forms.
                 return match header("accept") {
