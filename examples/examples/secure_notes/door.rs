@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tower_layer::Layer as _;
 
-use crate::noted::{Noted, NotedGate, Trail};
+use crate::noted::{Noted, Trail};
 use crate::{Place, tools};
 
 pub(crate) async fn open(address: &str, place: &Place, settings: &Settings) -> anyhow::Result<()> {
@@ -68,8 +68,9 @@ fn server(url: &str, place: &Place, settings: &Settings) -> anyhow::Result<HttpS
         }
         _ => Protected::by_api_keys(url, place.keys()?)?,
     };
-    let protected = protected.supports(scopes)?;
-    let service = Noted { service: protected.scope_layer().layer(service), trail: trail.clone() };
+    let protected = protected.supports(scopes)?.auditor(trail.0.clone());
+    // Outside of the scopes, so that it hears what they refuse.
+    let service = Noted { service: protected.scope_layer().layer(service), trail };
 
     let mut options = HttpOptions::default();
     if let Some(host) = url::Url::parse(url)?.host_str() {
@@ -77,7 +78,7 @@ fn server(url: &str, place: &Place, settings: &Settings) -> anyhow::Result<HttpS
     }
     options.head_time = Duration::from_secs(10);
     options.body_time = Duration::from_secs(10);
-    options.gate = Some(Arc::new(NotedGate { gate: protected, trail }));
+    options.gate = Some(Arc::new(protected));
     Ok(HttpServer::with(service, options))
 }
 

@@ -1,19 +1,16 @@
-//! What happened, in a trail whose lines vouch for each other: who was turned away at the door, what
-//! was called, what was refused.
+//! What was called and what was refused, in a trail whose lines vouch for each other. Whom the door
+//! turned away is noted there by `Protected::auditor`.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::UNIX_EPOCH;
 
-use axum::http::HeaderValue;
-use axum::http::request::Parts;
 use etdi_core::audit::{AuditFile, Auditor as _};
 use etdi_core::event::{Event, EventKind, Severity};
 use etdi_core::time::UnixTime;
 use mcp_server::types::{
     ClientRequest, ErrorObject, Exchange, ExchangeFuture, ExchangeService, Outcome, Principal,
 };
-use mcp_transport::http::{Admission, Document, Gate, Refused};
 use tower_service::Service;
 
 /// Writes the trail. What cannot be written is said, and stops nobody.
@@ -26,41 +23,6 @@ impl Trail {
         if let Err(error) = self.0.record(event, UnixTime(at)) {
             eprintln!("{error}");
         }
-    }
-
-    fn turned_away(&self, refused: &Refused, path: &str) {
-        let event = Event::new(EventKind::SecurityViolation).severity(Severity::High);
-        let detail = format!("turned away with {} at {path}", refused.status());
-        self.note(&event.from_source("door").detail(&detail));
-    }
-}
-
-/// A gate that notes whom it turns away. What they showed is not noted.
-pub(crate) struct NotedGate<G> {
-    pub(crate) gate: G,
-    pub(crate) trail: Trail,
-}
-
-impl<G: Gate> Gate for NotedGate<G> {
-    fn admit(&self, request: &Parts) -> Admission {
-        let (trail, path) = (self.trail.clone(), request.uri.path().to_owned());
-        match self.gate.admit(request) {
-            Admission::Now(said) => {
-                let said = said.inspect_err(|refused| trail.turned_away(refused, &path));
-                Admission::Now(said)
-            }
-            Admission::Later(said) => Admission::Later(Box::pin(async move {
-                said.await.inspect_err(|refused| trail.turned_away(refused, &path))
-            })),
-        }
-    }
-
-    fn documents(&self) -> Vec<Document> {
-        self.gate.documents()
-    }
-
-    fn step_up(&self, scopes: &[String]) -> Option<HeaderValue> {
-        self.gate.step_up(scopes)
     }
 }
 

@@ -258,7 +258,7 @@ async fn what_happens_is_written_down_and_cannot_be_rewritten() {
     let (trail, holds) = world.run(&["audit"]);
     assert!(holds, "{trail}");
     for line in [
-        "security_violation turned away with 401",
+        "token_refused the API key is not known",
         "tool_invoked api-key reader: comment",
         "tool_refused api-key reader: write_note refused with 403",
         "tool_refused api-key reader: note:///private/diary.txt refused with",
