@@ -1,5 +1,5 @@
 //! `cargo xtask ci --long`: takes one verification step at a time out of a copy of the tree, and
-//! demands that `etdi demo` notices.
+//! demands that `etdi demo` notices; those of [`oauth`] are noticed by the tests of their crate.
 //!
 //! There is no switch in the product that leaves out a check, so the copy's source is changed: each
 //! [`Step`] is a text that stands exactly once in a file, and what is put in its place. The demo
@@ -12,13 +12,15 @@ use std::process::Command;
 
 use serde_json::Value;
 
+mod oauth;
+
 /// One verification step, and how it is taken out.
 struct Step {
     name: &'static str,
     file: &'static str,
     find: &'static str,
     replace: &'static str,
-    /// The line of the demo that must fail.
+    /// The line of the demo, or the test, that must fail.
     noticed_by: &'static str,
 }
 
@@ -214,7 +216,7 @@ impl Step {
 ///
 /// All steps that are not, a line each.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
-    let lost = STEPS.iter().filter_map(|step| {
+    let lost = STEPS.iter().chain(oauth::STEPS).filter_map(|step| {
         let text = fs::read_to_string(step.path(root)).unwrap_or_default();
         step.taken_out(&text).err()
     });
@@ -224,43 +226,53 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
     }
 }
 
-/// Takes each step out of a copy in `target/long`, and runs the demo there; with `only`, those
-/// whose name holds it.
+/// Takes each step out of a copy in `target/long`, and runs the demo or the tests there; with `only`,
+/// those whose name holds it.
 ///
 /// # Errors
 ///
-/// When the demo fails with all steps in place, or does not notice that one is missing.
+/// When either fails with all steps in place, or does not notice that one is missing.
 pub(crate) fn run(root: &Path, only: &str) -> Result<(), String> {
     check(root)?;
     let copy = root.join("target/long/tree");
     copy_tree(root, &copy)?;
-    let failed = demo(root, &copy)?;
-    if !failed.is_empty() {
-        return Err(format!("long: the demo fails as it is: {}", failed.join(", ")));
-    }
     let mut unnoticed = Vec::new();
-    let steps: Vec<_> = STEPS.iter().filter(|step| step.name.contains(only)).collect();
-    for step in &steps {
-        let path = step.path(&copy);
-        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        fs::write(&path, step.taken_out(&text)?).map_err(|error| error.to_string())?;
-        let failed = demo(root, &copy);
-        fs::write(&path, text).map_err(|error| error.to_string())?;
-        let failed = failed.map_err(|error| format!("without {}: {error}", step.name))?;
-        if failed.iter().any(|line| line == step.noticed_by) {
-            println!("long: without {}: noticed by {}", step.name, failed.join(", "));
-        } else {
-            unnoticed.push(format!(
-                "long: without {}: `{}` holds all the same (failed: {})",
-                step.name,
-                step.noticed_by,
-                failed.join(", ")
-            ));
+    let mut taken = 0;
+    for (what, steps, run) in [
+        ("the demo", STEPS, demo as fn(&Path, &Path) -> Result<Vec<String>, String>),
+        ("a test", oauth::STEPS, oauth::tests),
+    ] {
+        let steps: Vec<_> = steps.iter().filter(|step| step.name.contains(only)).collect();
+        if steps.is_empty() {
+            continue;
+        }
+        let failed = run(root, &copy)?;
+        if !failed.is_empty() {
+            return Err(format!("long: {what} fails as it is: {}", failed.join(", ")));
+        }
+        taken += steps.len();
+        for step in steps {
+            let path = step.path(&copy);
+            let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+            fs::write(&path, step.taken_out(&text)?).map_err(|error| error.to_string())?;
+            let failed = run(root, &copy);
+            fs::write(&path, text).map_err(|error| error.to_string())?;
+            let failed = failed.map_err(|error| format!("without {}: {error}", step.name))?;
+            if failed.iter().any(|line| line == step.noticed_by) {
+                println!("long: without {}: noticed by {}", step.name, failed.join(", "));
+            } else {
+                unnoticed.push(format!(
+                    "long: without {}: `{}` holds all the same (failed: {})",
+                    step.name,
+                    step.noticed_by,
+                    failed.join(", ")
+                ));
+            }
         }
     }
     match unnoticed.as_slice() {
         [] => {
-            println!("long: each of {} missing steps is noticed", steps.len());
+            println!("long: each of {taken} missing steps is noticed");
             Ok(())
         }
         unnoticed => Err(unnoticed.join("\n")),
