@@ -18,7 +18,7 @@ const TYPES: [StatementType; 5] = [
 const PAYLOAD: &str = r#"{"iss":"https://acme.example"}"#;
 
 /// The key of RFC 8410, section 10.3, so that a finding is found again.
-const KEY: &str = "-----BEGIN PRIVATE KEY-----
+pub(crate) const KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
 -----END PRIVATE KEY-----
 ";

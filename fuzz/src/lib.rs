@@ -10,17 +10,21 @@ mod codecs;
 mod frames;
 mod http;
 mod ijson;
+mod issuer;
 mod jws;
 mod sse;
 mod template;
+mod tokens;
 
 pub use codecs::codecs;
 pub use frames::frames;
 pub use http::http;
 pub use ijson::ijson;
+pub use issuer::issuer;
 pub use jws::jws;
 pub use sse::sse;
 pub use template::template;
+pub use tokens::tokens;
 
 /// All targets, by the names of their binaries and of their folders in `seeds/`.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
@@ -28,9 +32,11 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("frames", frames),
     ("http", http),
     ("ijson", ijson),
+    ("issuer", issuer),
     ("jws", jws),
     ("sse", sse),
     ("template", template),
+    ("tokens", tokens),
 ];
 
 /// The first line and the rest, of what is text.

@@ -1,0 +1,4 @@
+//! `issuer` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::issuer(data));
