@@ -319,8 +319,27 @@ impl OAuthClient {
         let text = store.get(&Kept::name(self.server())).await.map_err(OAuthError::Store)?;
         let Some(text) = text else { return Ok(None) };
         let kept = Kept::read(&text).map_err(OAuthError::Store)?;
+        if !self.is_ours(&kept).await? {
+            return Ok(None);
+        }
         let dpop = kept.dpop.as_ref().map(DpopKey::from_secret).transpose()?.map(Arc::new);
         Current::new(kept, dpop, false).map(Some)
+    }
+
+    /// Whether tokens that are kept for the server are those of this client: another program, or this one
+    /// with another registration, may have put them there, and speaks for somebody else.
+    async fn is_ours(&self, kept: &Kept) -> Result<bool, OAuthError> {
+        let settings = &self.0.settings;
+        let of =
+            |client: &RegisteredClient| client.issuer == kept.issuer && client.id == kept.client_id;
+        if !settings.registered.is_empty() {
+            return Ok(settings.registered.iter().any(of));
+        }
+        if settings.metadata_url.as_deref() == Some(&kept.client_id) {
+            return Ok(true);
+        }
+        let known = self.registration(&kept.issuer).await?;
+        Ok(known.is_some_and(|known| of(&known.client)))
     }
 
     async fn save(&self, kept: &Kept) -> Result<(), OAuthError> {
@@ -347,9 +366,9 @@ impl OAuthClient {
             Some(current) => Some(current),
             None => self.load().await?,
         };
-        self.forget().await?;
         self.0.loaded.store(true, Ordering::Release);
         let Some(current) = current else { return Ok(()) };
+        self.forget().await?;
         let Tokens { access, refresh, .. } = &current.kept.tokens;
         let endpoint = self.endpoint_of(&current.kept, current.dpop.clone()).await?;
         if let Some(refresh) = refresh {

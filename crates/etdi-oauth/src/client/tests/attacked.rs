@@ -45,6 +45,28 @@ async fn nothing_of_one_issuer_gets_to_another() {
     assert!(header(&client).await.unwrap().contains(TWO));
 }
 
+/// What a user may do is not for a program that acts for itself, nor the other way round, although both
+/// keep their tokens in one place.
+#[tokio::test]
+async fn nobody_speaks_with_the_tokens_of_another_client() {
+    let world = World::new();
+    let store: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new());
+    let service = |id: &str| {
+        let client = RegisteredClient::with_secret(ONE, id, "MARKED-secret-of-one");
+        world.equip(OAuthClient::service(SERVER, client)).store(store.clone()).build().unwrap()
+    };
+    let user = || world.user().store(store.clone()).build().unwrap();
+    let first = user();
+    refuse(&first, 401, "Bearer").await.unwrap();
+    assert_eq!(header(&service("service")).await, None, "the user's");
+    service("service").log_out().await.unwrap();
+    assert!(header(&user()).await.is_some(), "which is not taken back by it either");
+    refuse(&service("service"), 401, "Bearer").await.unwrap();
+    assert!(header(&service("service")).await.is_some());
+    assert_eq!(header(&service("another")).await, None);
+    assert_eq!(header(&user()).await, None, "the program's");
+}
+
 #[tokio::test]
 async fn a_server_cannot_fish_for_credentials() {
     let evil = |world: &Arc<World>| world.with(|state| state.issuers = vec![TWO.to_owned()]);
