@@ -120,6 +120,12 @@ impl Inner {
             NoProof::UseNonce => {
                 ("use_dpop_nonce", "the proof has to name the nonce of this answer")
             }
+            // Not 401: neither another token nor another login would help.
+            NoProof::Busy => {
+                let text = "there is no room for another proof now, try again later";
+                let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, text);
+                return refused.header(http::header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
         };
         // Who does not know the nonce yet did nothing wrong.
         if let NoProof::Invalid(what) = why {

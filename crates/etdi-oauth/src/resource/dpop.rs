@@ -58,6 +58,8 @@ pub(super) enum NoProof {
     Invalid(&'static str),
     /// It has to name a nonce of this server (section 9).
     UseNonce,
+    /// It may be good, and cannot be remembered now.
+    Busy,
 }
 
 impl Proofs {
@@ -76,7 +78,7 @@ impl Proofs {
         match self.replay.take(key, &name, until, now).await {
             Taken::First => Ok(key),
             Taken::Before => Err(NoProof::Invalid("the proof was used before")),
-            Taken::Full => Err(NoProof::Invalid("there is no room for another proof now")),
+            Taken::Full => Err(NoProof::Busy),
         }
     }
 
@@ -121,7 +123,9 @@ impl Proofs {
         }
         let name = claim("jti").filter(|name| !name.is_empty() && name.len() <= MAX_NAME);
         let name = name.ok_or(NoProof::Invalid("the proof has no name of its own"))?;
-        Ok((key.id(), name.to_owned(), made.plus(WINDOW + 1)))
+        // Clients choose how long it is, and what remembers it has a bound.
+        let name = Digest::of_bytes(name.as_bytes()).to_string();
+        Ok((key.id(), name, made.plus(WINDOW + 1)))
     }
 }
 

@@ -517,6 +517,23 @@ mod bound_to_a_key {
         assert_eq!(shown(&server, &token, &queried).await.0, 200, "both parts do not count");
     }
 
+    /// A client is sent to log in again by 401, which helps nobody where proofs are too many.
+    #[tokio::test]
+    async fn where_there_is_no_room_for_a_proof_nobody_has_to_log_in() {
+        let (world, key) = (World::new(), key());
+        let store = Arc::new(etdi_core::request::MemoryReplayStore::new(2));
+        let server = world.protected().dpop_replay_store(store);
+        let server = server.http(Tools, HttpOptions::default());
+        let token = world.token(|it| it["cnf"] = json!({ "jkt": key.id().to_string() }));
+        let long = proof(&key, &token, |_, claims| claims["jti"] = json!("x".repeat(200)));
+        assert_eq!(shown(&server, &token, &long).await.0, 200);
+        assert!(shown(&server, &token, &long).await.1.contains("used before"));
+        let next = || proof(&key, &token, |_, _| {});
+        assert_eq!(shown(&server, &token, &next()).await.0, 200);
+        let (status, challenge, _) = shown(&server, &token, &next()).await;
+        assert_eq!((status, &*challenge), (503, ""));
+    }
+
     #[tokio::test]
     async fn a_server_may_want_nonces_and_nothing_unbound() {
         let (world, key) = (World::new(), key());
