@@ -87,7 +87,8 @@ async fn the_user_is_asked_once_while_the_token_holds() {
 
 #[tokio::test]
 async fn a_token_that_does_not_hold_goes_nowhere() {
-    let changes: [(fn(&mut Value), &str); 4] = [
+    type Change = fn(&mut Value);
+    let changes: [(Change, &str); 4] = [
         (|claims| claims["nonce"] = json!("of-another-login"), "`nonce`"),
         (|claims| claims["aud"] = json!("another-client"), "this client is `desktop`"),
         (|claims| claims["exp"] = json!(NOW - 3_600), "ended"),
