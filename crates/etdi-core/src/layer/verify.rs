@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use mcp_types::{
-    ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeFuture, ExchangeService, Items,
-    Origin, Outcome, RawText, RequestContext, ServerResult, Tool,
+    BoxFuture, ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeFuture,
+    ExchangeService, Items, Origin, Outcome, RawText, RequestContext, ServerResult, Tool,
 };
 use serde_json::json;
 use tower_layer::Layer;
@@ -24,6 +24,7 @@ use crate::level::{KeyTrust, Rules};
 use crate::policy::{Gate, Obligation, Permitted, Request, Resource, Status};
 use crate::proof::{SignError, Signer};
 use crate::random;
+use crate::request::TokenBinding;
 use crate::time::UnixTime;
 use crate::verify::{Peer, Verifier, VerifyError};
 use crate::wire;
@@ -70,6 +71,7 @@ struct Verifying {
     pin: Option<Pin>,
     clock: Clock,
     caller: Option<CallerKey>,
+    token: Option<AccessToken>,
     older: Option<(Arc<dyn Signer>, WriteOlder)>,
     auditor: Option<Arc<dyn Auditor>>,
     gate: Option<Gate>,
@@ -109,6 +111,9 @@ pub enum WriteOlder {
 /// Gives the key that signs calls.
 type CallerKey = Arc<dyn Fn() -> Result<Arc<dyn Signer>, SignError> + Send + Sync>;
 
+/// Tells which access token goes along with what is sent now.
+type AccessToken = Arc<dyn Fn() -> BoxFuture<'static, Option<TokenBinding>> + Send + Sync>;
+
 /// About which tools a person is asked now.
 #[derive(Clone, Copy)]
 enum Asking<'a> {
@@ -136,6 +141,7 @@ impl VerifyLayer {
             peer,
             clock: Arc::new(clock),
             caller: None,
+            token: None,
             older: None,
             auditor: None,
             gate: None,
@@ -163,6 +169,18 @@ impl VerifyLayer {
         key: impl Fn() -> Result<Arc<dyn Signer>, SignError> + Send + Sync + 'static,
     ) -> Self {
         self.with(|verifying| verifying.caller = Some(Arc::new(key)))
+    }
+
+    /// Names the access token in calls that are signed, so that nobody sends one with a token of
+    /// theirs. `token` is asked which one goes along whenever a call is signed. Where another one went
+    /// along, such as after a login in the middle of the call, the server refuses, and the call is
+    /// signed once more.
+    #[must_use]
+    pub fn access_token(
+        self,
+        token: impl Fn() -> BoxFuture<'static, Option<TokenBinding>> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|verifying| verifying.token = Some(Arc::new(token)))
     }
 
     /// Signs calls that are to be signed also as the Python SDK's README says, with this RSA key.
@@ -363,6 +381,7 @@ impl Verifying {
             pin: self.pin.clone(),
             clock: self.clock.clone(),
             caller: self.caller.clone(),
+            token: self.token.clone(),
             older: self.older.clone(),
             auditor: self.auditor.clone(),
             gate: self.gate.clone(),

@@ -190,10 +190,15 @@ impl<'a> Check<'a> {
         let token = self.extensions.and_then(Extensions::get::<TokenBinding>);
         match (&claims.ath, token) {
             (None, None) => {}
-            (None, Some(_)) if self.unbound => {}
+            (None, Some(token)) if self.unbound || !token.demanded => {}
             (None, Some(_)) => return Err(invalid("it does not name the access token (`ath`)")),
             (Some(named), Some(token)) if token.hash == *named => {}
-            (Some(_), _) => return Err(invalid("it is for another access token")),
+            (Some(_), Some(_)) => return Err(invalid("it is for another access token")),
+            (Some(_), None) => {
+                return Err(invalid(
+                    "it goes along with an access token, and none was verified here",
+                ));
+            }
         }
         if claims.jti.is_empty() || claims.jti.len() > MAX_ID {
             return Err(invalid("its `jti` is empty or longer than 128 bytes"));

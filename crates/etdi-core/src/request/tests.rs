@@ -205,4 +205,16 @@ fn beside_a_verified_token_a_statement_names_it() {
     assert!(with(None, false).is_ok(), "no token goes along");
     assert_eq!(with(Some("a token"), false), Err("SIGNATURE_INVALID"));
     assert!(with(Some("a token"), true).is_ok());
+
+    // A server that does not demand it takes no statement for another token either.
+    let named = |named: Option<&str>| {
+        let mut extensions = Extensions::new();
+        extensions.insert(TokenBinding::new("a token", None).optional());
+        let named = named.map(|token| TokenBinding::new(token, None));
+        let statement = world.call().token(named.as_ref()).sign(&world.key, NOW).unwrap();
+        let replay = MemoryReplayStore::new(8);
+        let check = Check::new(&replay, NOW).extensions(&extensions);
+        block_on(check.call(&statement, &world.call())).is_ok()
+    };
+    assert!(named(None) && named(Some("a token")) && !named(Some("a thief's")));
 }

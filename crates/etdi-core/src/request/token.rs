@@ -17,13 +17,23 @@ pub struct TokenBinding {
     pub hash: String,
     /// The key that the token is bound to (`cnf.jkt`), where it is bound to one.
     pub key: Option<KeyId>,
+    /// Whether a signed call has to name the token. One that names a token has to name this one in
+    /// any case.
+    pub demanded: bool,
 }
 
 impl TokenBinding {
-    /// The binding of a token, given as it travels, to the key that its `cnf` names.
+    /// The binding of a token, given as it travels, to the key that its `cnf` names. Signed calls have
+    /// to name it.
     pub fn new(token: &str, key: Option<KeyId>) -> Self {
         let digest = Digest::of_bytes(token.as_bytes());
-        Self { hash: base64url::encode(digest.as_bytes()), key }
+        Self { hash: base64url::encode(digest.as_bytes()), key, demanded: true }
+    }
+
+    /// The same, where signed calls of clients that name no token count as well.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self { demanded: false, ..self }
     }
 }
 

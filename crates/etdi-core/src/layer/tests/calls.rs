@@ -7,7 +7,7 @@ use super::*;
 use crate::definition::RawTool;
 use crate::level::{AuditMode, CallAttestation, KeyTrust, SecurityLevel};
 use crate::nonce::SecretNonces;
-use crate::request::SignedCall;
+use crate::request::{SignedCall, TokenBinding};
 
 pub(super) fn guarded(world: &World, configure: impl FnOnce(GuardLayer) -> GuardLayer) -> Guarded {
     configure(GuardLayer::new(notes(), || NOW)).layer(world.signer().layer(world.server.clone()))
@@ -95,6 +95,71 @@ fn a_nonce_is_asked_for_once() {
     let mut client = world.connect(Policy::enhanced(), server);
     assert_eq!(code(&client.call("pay").unwrap_err()), "NONCE_REQUIRED");
     assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+/// Shows the access token of the moment, as a transport does, and has it verified.
+#[derive(Clone)]
+struct Shows<S> {
+    inner: S,
+    tokens: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl<S: ExchangeService> Service<Exchange> for Shows<S> {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut exchange: Exchange) -> S::Future {
+        let mut tokens = self.tokens.lock().unwrap();
+        // A login, or a new token, in the middle of a call.
+        if tokens.len() > 1 && matches!(exchange.request, ClientRequest::CallTool(_)) {
+            tokens.remove(0);
+        }
+        exchange.context.extensions.insert(TokenBinding::new(tokens[0], None));
+        drop(tokens);
+        self.inner.call(exchange)
+    }
+}
+
+#[test]
+fn a_signed_call_names_the_token_that_goes_along() {
+    let world = World::new([tool("pay", Some(PAY))]);
+    let tokens = Arc::new(Mutex::new(vec!["first"]));
+    let (server, seen) = recording(guarded(&world, |guard| guard));
+    let server = Shows { inner: server, tokens: tokens.clone() };
+    let known = tokens.clone();
+    let names = move |layer: VerifyLayer| {
+        let known = known.clone();
+        layer.access_token(move || {
+            let token = known.lock().unwrap()[0];
+            let binding = (!token.is_empty()).then(|| TokenBinding::new(token, None));
+            Box::pin(std::future::ready(binding))
+        })
+    };
+    let mut client = world.connect_with(Policy::enhanced(), server.clone(), &names);
+    let mut called = |expected: usize, sequence: &[&'static str]| {
+        *tokens.lock().unwrap() = sequence.to_vec();
+        seen.lock().unwrap().clear();
+        let answer = client.call("pay").map_err(|error| code(&error));
+        assert_eq!(seen.lock().unwrap().len(), expected, "{sequence:?}");
+        answer.map(drop)
+    };
+    assert_eq!(called(1, &["first"]), Ok(()));
+    // Another token, or the first one, came into use after the call was signed.
+    assert_eq!(called(2, &["first", "second"]), Ok(()));
+    assert_eq!(called(2, &["", "first"]), Ok(()));
+    // Not for ever.
+    let refused = Err("SIGNATURE_INVALID".to_owned());
+    assert_eq!(called(2, &["first", "second", "third", "fourth"]), refused);
+    assert_eq!(world.server.calls(), 3);
+
+    // Without it whoever signs goes along with any token, and a server that binds refuses it.
+    let mut silent = world.connect(Policy::enhanced(), server);
+    assert_eq!(code(&silent.call("pay").unwrap_err()), "SIGNATURE_INVALID");
 }
 
 #[test]
@@ -388,7 +453,6 @@ fn an_inner_call_is_what_its_caller_makes_it() {
 /// The guard holds a token to the call that it comes with, and a statement to the access token.
 #[test]
 fn the_guard_binds_tokens_to_calls() {
-    use crate::request::TokenBinding;
     let world = World::new([tool("plan", None), tool("leaf", None)]);
     let elsewhere = ServerIdentity::package("pkg:cargo/elsewhere").unwrap();
     let other = GuardLayer::new(elsewhere, || NOW).tokens(world.instance.clone());

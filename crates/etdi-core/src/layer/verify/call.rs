@@ -34,6 +34,7 @@ impl Verifying {
         let permitted = self.pass_gate(&exchange, approved, &review).await?;
         let must_sign = permitted.obligations.contains(&Obligation::Sign);
         self.in_chain(&mut exchange, approved, &review, must_sign)?;
+        let mut named = self.name_token(&mut exchange, approved, must_sign).await;
         let mut sent = self.sign(&mut exchange, approved, &review, must_sign)?;
 
         // What goes on with answers is the same call, which was noted when it began.
@@ -45,17 +46,24 @@ impl Verifying {
                 .map_err(|error| refused("AUDIT_FAILED", &format!("nothing is called: {error}")))?;
         }
         let retry = sent.is_some().then(|| exchange.clone());
-        let answer = ask(&mut service, exchange).await;
-        let answer = match (answer, retry) {
-            // Once: a server that is never content is not asked for ever.
-            (Err(error), Some(mut again)) if self.keep_nonce(&error) => {
-                // A token counts once, and the server may have taken it already.
-                self.in_chain(&mut again, approved, &review, must_sign)?;
-                sent = self.sign(&mut again, approved, &review, must_sign)?;
-                ask(&mut service, again).await
+        let mut answer = ask(&mut service, exchange).await;
+        // Each once: a server that is never content is not asked for ever.
+        let (mut nonce, mut token) = (true, true);
+        while let (Err(error), Some(again)) = (&answer, &retry) {
+            if nonce && self.keep_nonce(error) {
+                nonce = false;
+            } else if token && self.has_other_token(error, named.as_ref()).await {
+                token = false;
+            } else {
+                break;
             }
-            (answer, _) => answer,
-        };
+            let mut again = again.clone();
+            // A token counts once, and the server may have taken it already.
+            self.in_chain(&mut again, approved, &review, must_sign)?;
+            named = self.name_token(&mut again, approved, must_sign).await;
+            sent = self.sign(&mut again, approved, &review, must_sign)?;
+            answer = ask(&mut service, again).await;
+        }
         self.check_receipt(answer?, sent.as_ref(), approved, &review)
     }
 

@@ -197,6 +197,37 @@ impl Verifying {
         named.unwrap_or(&self.peer.identity).clone()
     }
 
+    /// Says in the exchange which access token goes along with a call that is signed.
+    pub(super) async fn name_token(
+        &self,
+        exchange: &mut Exchange,
+        approved: &Approved<ToolDefinition>,
+        must: bool,
+    ) -> Option<TokenBinding> {
+        let token = self.token.as_ref().filter(|_| self.wants_signature(approved, must))?;
+        let binding = token().await?;
+        exchange.context.extensions.insert(binding.clone());
+        Some(binding)
+    }
+
+    /// Whether a signed call was refused that named another access token than the one that goes along
+    /// by now: its own was renewed, or got, on the way.
+    pub(super) async fn has_other_token(
+        &self,
+        error: &ErrorObject,
+        named: Option<&TokenBinding>,
+    ) -> bool {
+        #[derive(Deserialize)]
+        struct Data {
+            #[serde(rename = "dev.etdi/etdi")]
+            code: String,
+        }
+        let Some(token) = &self.token else { return false };
+        let data = error.data.as_ref().filter(|_| error.origin == Origin::Service);
+        let refused = matches!(data.map(|data| data.parse()), Some(Ok(Data { code })) if code == "SIGNATURE_INVALID");
+        refused && token().await.is_some_and(|now| Some(&now) != named)
+    }
+
     /// Keeps the nonce that the server wants to see; `false` when it wants none.
     pub(super) fn keep_nonce(&self, error: &ErrorObject) -> bool {
         #[derive(Deserialize)]
