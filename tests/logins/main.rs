@@ -32,6 +32,7 @@ use mcp_types::Implementation;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+mod bound;
 mod elsewhere;
 mod logs;
 mod secrets;

@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use etdi_core::request::TokenBinding;
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use mcp_transport::http::{Authorize, Challenge, Reaction, Target};
@@ -89,6 +90,8 @@ struct Flow {
 struct Current {
     kept: Kept,
     header: HeaderValue,
+    /// What names the access token in signed calls.
+    binding: TokenBinding,
     dpop: Option<Arc<DpopKey>>,
     /// Whether they were given in this process.
     new: bool,
@@ -108,6 +111,13 @@ impl OAuthClient {
     /// The server whose requests are authorized.
     pub fn server(&self) -> &str {
         &self.0.settings.server
+    }
+
+    /// What names the access token that the next request shows, for a call that is signed before it is
+    /// sent: renewed where it is about to end, and `None` as long as there is none.
+    pub async fn binding(&self) -> Option<TokenBinding> {
+        // What fails here fails again, and is told, where the request is authorized.
+        self.ready().await.ok().flatten().map(|current| current.binding.clone())
     }
 
     /// Puts the token, and a proof where it is bound to a key, into a request.
@@ -202,8 +212,10 @@ impl Current {
         let text =
             zeroize::Zeroizing::new(format!("{} {}", tokens.scheme.name(), tokens.access.expose()));
         let header = sensitive(&text)?;
+        let key = dpop.as_ref().and_then(|key| key.thumbprint().parse().ok());
+        let binding = TokenBinding::new(tokens.access.expose(), key);
         let accepted = AtomicBool::new(false);
-        Ok(Arc::new(Self { header, dpop, new, accepted, kept }))
+        Ok(Arc::new(Self { header, binding, dpop, new, accepted, kept }))
     }
 }
 

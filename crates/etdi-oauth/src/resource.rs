@@ -205,8 +205,10 @@ impl Protected {
     }
 
     /// Wants calls that are signed (ETDI) to name the token that they go along with, so that nobody sends
-    /// one with another token of theirs. For clients that do: the layer that signs names the token that
-    /// it finds as a [`TokenBinding`](etdi_core::request::TokenBinding) in the extensions of an exchange.
+    /// one with another token of theirs. Without this one that names a token has to name its own, and
+    /// one that names none counts as well. Clients of `etdi` that log in (`HttpTarget::oauth`) name it;
+    /// another one puts a [`TokenBinding`](etdi_core::request::TokenBinding) into the extensions of an
+    /// exchange before it is signed.
     #[must_use]
     pub fn bind_signed_calls(self) -> Self {
         self.change(|inner| inner.binds_calls = true)

@@ -144,6 +144,16 @@ impl EtdiClient {
         service: S,
         peer: Peer,
     ) -> Result<Session<S>, Error> {
+        self.over_with(service, peer, |layer| layer).await
+    }
+
+    /// The same with a layer that is changed by whoever knows more of the way there.
+    pub(crate) async fn over_with<S: ExchangeService>(
+        &self,
+        service: S,
+        peer: Peer,
+        change: impl FnOnce(VerifyLayer) -> VerifyLayer,
+    ) -> Result<Session<S>, Error> {
         let inner = &*self.0;
         #[cfg(feature = "discovery")]
         if let Some(discovery) = &inner.discovery {
@@ -174,7 +184,7 @@ impl EtdiClient {
             Some((signer, when)) => layer.older_signatures(signer.clone(), *when),
             None => layer,
         };
-        Session::open(layer, service, Trusting { client: self.clone(), peer }).await
+        Session::open(change(layer), service, Trusting { client: self.clone(), peer }).await
     }
 
     pub(crate) fn approvals_asking(&self, approver: Arc<dyn Approver>) -> Approvals {

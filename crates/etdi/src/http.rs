@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use etdi_core::request::TokenBinding;
 use mcp_transport::http::{Authorize, HttpConnectOptions, HttpConnection, connect_http_with};
-use mcp_types::ServerNotification;
+use mcp_types::{BoxFuture, ServerNotification};
 
 use crate::{Error, EtdiClient};
 
@@ -15,9 +16,14 @@ pub struct HttpTarget {
     url: String,
     headers: Vec<(String, String)>,
     authorize: Option<Arc<dyn Authorize>>,
+    pub(crate) token: Option<AccessToken>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ClientConfig>>,
 }
+
+/// Tells which access token goes along with what is sent now.
+pub(crate) type AccessToken =
+    Arc<dyn Fn() -> BoxFuture<'static, Option<TokenBinding>> + Send + Sync>;
 
 impl HttpTarget {
     /// A server at a URL.
@@ -26,13 +32,15 @@ impl HttpTarget {
             url: url.into(),
             headers: Vec::new(),
             authorize: None,
+            token: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
     }
 
     /// A server that wants a login, which `client` is for. So the tokens of one server can never be
-    /// given to the connection to another.
+    /// given to the connection to another. Calls that are signed name the token that they go along
+    /// with; see [`HttpTarget::without_token_binding`].
     ///
     /// ```no_run
     /// use etdi::Target;
@@ -47,7 +55,22 @@ impl HttpTarget {
     /// ```
     #[cfg(feature = "oauth")]
     pub fn oauth(client: etdi_oauth::OAuthClient) -> Self {
-        Self::new(client.server()).authorize(Arc::new(client))
+        let names = client.clone();
+        let token: AccessToken = Arc::new(move || {
+            let client = names.clone();
+            Box::pin(async move { client.binding().await })
+        });
+        let target = Self::new(client.server()).authorize(Arc::new(client));
+        Self { token: Some(token), ..target }
+    }
+
+    /// Does not name the access token in signed calls: for a server that verifies no tokens itself,
+    /// because something before it does, and so refuses a call that names one. Whoever gets hold of a
+    /// signed call can send it with another token then.
+    #[cfg(feature = "oauth")]
+    #[must_use]
+    pub fn without_token_binding(self) -> Self {
+        Self { token: None, ..self }
     }
 
     /// Sends a header with each request, such as a key.
@@ -60,7 +83,7 @@ impl HttpTarget {
     /// Gives each request what the server wants to see, such as a token.
     #[must_use]
     pub fn authorize(mut self, authorize: Arc<dyn Authorize>) -> Self {
-        self.authorize = Some(authorize);
+        (self.authorize, self.token) = (Some(authorize), None);
         self
     }
 

@@ -100,7 +100,9 @@ impl EtdiClient {
         };
         let (service, peer, ending) = self.reach(target.into(), told).await?;
         let service = self.bounded(service, cache);
-        let opened = self.again(|| self.over(service.clone(), peer.clone())).await;
+        let opened = self
+            .again(|| self.over_with(service.clone(), peer.clone(), |layer| ending.naming(layer)))
+            .await;
         let session = match opened {
             Ok(session) => session,
             Err(error) => {

@@ -61,9 +61,8 @@ impl Inner {
         let mut found = Extensions::new();
         let key = token.confirmation.as_ref().and_then(|bound| bound.key);
         found.insert(token.principal());
-        if self.binds_calls {
-            found.insert(TokenBinding::new(text, key));
-        }
+        let binding = TokenBinding::new(text, key);
+        found.insert(if self.binds_calls { binding } else { binding.optional() });
         if let Some(claims) = &token.claims {
             found.insert(TokenClaims::new(claims.clone()));
         }

@@ -33,8 +33,9 @@ impl EtdiClient {
             #[cfg(feature = "http")]
             Kind::Url(target) => {
                 let identity = etdi_core::identity::ServerIdentity::url(target.url())?;
+                let token = target.token.clone();
                 let connection = target.connect(self, told)?;
-                let ending = Ending::Http(connection.clone());
+                let ending = Ending::Http(connection.clone(), token);
                 Ok((Caller::new(connection), Peer::new(identity), ending))
             }
             #[cfg(feature = "websocket")]

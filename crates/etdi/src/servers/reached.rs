@@ -43,7 +43,8 @@ impl EtdiClient {
     pub async fn connect_to(&self, target: impl Into<Target>) -> Result<Session<Reached>, Error> {
         let (service, peer, ending) = self.reach(target.into(), |_| ()).await?;
         let reached = Reached { service, ending };
-        let opened = self.over(reached.clone(), peer).await;
+        let ending = reached.ending.clone();
+        let opened = self.over_with(reached.clone(), peer, |layer| ending.naming(layer)).await;
         if opened.is_err() {
             reached.ending.close().await;
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 #[cfg(feature = "unix")]
 use etdi_core::identity::ServerIdentity;
+use etdi_core::layer::VerifyLayer;
 use etdi_core::verify::Peer;
 use mcp_transport::Connection;
 use mcp_types::{Caller, ExchangeService};
@@ -124,8 +125,9 @@ impl fmt::Debug for Target {
 pub(crate) enum Ending {
     /// Bytes: with a program it ends the program too.
     Stream(Connection),
+    /// With what tells which access token goes along.
     #[cfg(feature = "http")]
-    Http(mcp_transport::http::HttpConnection),
+    Http(mcp_transport::http::HttpConnection, Option<crate::http::AccessToken>),
     None,
 }
 
@@ -136,11 +138,23 @@ impl fmt::Debug for Ending {
 }
 
 impl Ending {
+    /// Has the layer that signs name the access token that goes along.
+    pub(super) fn naming(&self, layer: VerifyLayer) -> VerifyLayer {
+        match self {
+            #[cfg(feature = "http")]
+            Self::Http(_, Some(token)) => {
+                let token = token.clone();
+                layer.access_token(move || token())
+            }
+            _ => layer,
+        }
+    }
+
     pub(super) async fn close(&self) {
         match self {
             Self::Stream(connection) => connection.close().await,
             #[cfg(feature = "http")]
-            Self::Http(connection) => connection.close().await,
+            Self::Http(connection, _) => connection.close().await,
             Self::None => {}
         }
     }
