@@ -276,7 +276,7 @@ async fn a_token_is_no_statement() {
     let verifier = Verifier::new(anchors);
     let peer = Peer::new(identity());
     let tools = notes();
-    let plain = tools.tools().iter().next().unwrap().text().get().to_owned();
+    let plain = tools.tools().first().unwrap().text().get().to_owned();
     let listed = |proof: &str| {
         let mut tool: Value = serde_json::from_str(&plain).unwrap();
         tool["_meta"]["dev.etdi/etdi"]["attestations"] = json!([proof]);
