@@ -6,6 +6,7 @@ use std::time::Duration;
 use etdi_core::digest::Digest;
 use etdi_core::secret::{KeyFile, Protection, Secret, SecretStore};
 use mcp_server::checked::{Deny, DenyList, Escaped, FileError, Folder, Length, RelativePath, Text};
+use mcp_server::types::Principal;
 use mcp_server::{
     Context, ResourceAccess, ResourceAction, Server, ToolError, Who, resource, server, tool,
 };
@@ -19,6 +20,7 @@ const LARGEST: usize = 64 << 10;
 pub(crate) struct Notes {
     folder: Folder,
     secrets: SecretStore,
+    access: ResourceAccess,
 }
 
 /// What a model reads of a failure: that there is no such note, or that it did not work. Why stands in
@@ -32,15 +34,20 @@ fn failed(error: FileError) -> ToolError {
     ToolError::new(text).log(error)
 }
 
-/// Writes a note.
+/// Writes a note, where its writer may read one.
 #[tool(scopes = ["notes:write"])]
 fn write_note(
     cx: Context<Notes>,
     path: RelativePath,
     text: Text<Length<1, 10_000>>,
 ) -> Result<String, ToolError> {
+    let uri = format!("note:///{path}");
+    let caller = cx.request().extensions.get::<Principal>();
+    if !cx.state().access.lets(caller, ResourceAction::Read, &uri) {
+        return Err("there is no such note".into());
+    }
     cx.state().folder.write(&path, text.as_bytes()).map_err(failed)?;
-    cx.changes().resource_updated(&format!("note:///{path}"));
+    cx.changes().resource_updated(&uri);
     Ok(format!("wrote {path}"))
 }
 
@@ -120,7 +127,7 @@ pub(crate) fn server(place: &Place) -> anyhow::Result<Server> {
         .allow(Who::scope("notes:read"), ResourceAction::ALL, ["note:///public/**"])?
         .allow(Who::scope("notes:admin"), ResourceAction::ALL, ["note:///**"])?;
     Ok(server!()
-        .state(Notes { folder, secrets })
+        .state(Notes { folder, secrets, access: access.clone() })
         .tool::<write_note>()
         .tool::<wait_for_change>()
         .tool::<comment>()

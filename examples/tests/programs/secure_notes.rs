@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use examples::stand_in::pem;
-use mcp_client::types::Implementation;
-use mcp_client::{Client, Error, text_of};
+use mcp_client::types::{Implementation, SubscriptionFilter};
+use mcp_client::{Change, Client, Error, text_of};
 use mcp_transport::Era;
 use mcp_transport::http::{HttpConnectOptions, HttpConnection, connect_http_with, http_status};
 use serde_json::{Value, json};
@@ -206,12 +206,40 @@ async fn each_caller_has_what_it_needs_and_no_more() {
         let refused = reads(&reader, uri).await.unwrap_err().to_string();
         assert!(refused.contains("there is no resource"), "{uri}: {refused}");
     }
+    // Nor is it written by whoever may not read it.
+    let writer = with(&served, &world.writer);
+    let mine = json!({ "path": "private/diary.txt", "text": "mine" });
+    assert_eq!(said(&writer, "write_note", mine).await, "! there is no such note");
     // Nor by the tool that reads for its caller.
     let wait = json!({ "path": "private/diary.txt" });
     assert_eq!(said(&reader, "wait_for_change", wait).await, "! there is no such note");
     // What lies beside the notes is nobody's.
     assert!(reads(&admin, "note:///../audit.jsonl").await.is_err());
     assert!(reads(&admin, "note:///public/link").await.is_err());
+}
+
+/// In both eras: who may read a note hears that it changed, and nobody else does.
+#[tokio::test]
+async fn changes_are_heard_by_those_who_may_read() {
+    let world = World::new();
+    let served = world.serve(&[]);
+    let admin = with(&served, &world.admin);
+    for era in [Era::Modern, Era::Legacy] {
+        let reader = super::secure::with(&served.url, era, "x-api-key", &world.reader);
+        let (menu, diary) = ("note:///public/menu.txt", "note:///private/diary.txt");
+        let mut filter = SubscriptionFilter::new();
+        filter.resource_subscriptions = Some(vec![menu.to_owned(), diary.to_owned()]);
+        let mut changes = reader.subscribe(filter);
+        let opened = changes.next_change().await.unwrap();
+        assert!(matches!(opened, Some(Change::Opened { .. })), "{opened:?}");
+        for path in ["private/diary.txt", "public/menu.txt"] {
+            let note = json!({ "path": path, "text": format!("{era:?}") });
+            assert!(said(&admin, "write_note", note).await.starts_with("wrote"));
+        }
+        let patience = std::time::Duration::from_secs(5);
+        let heard = tokio::time::timeout(patience, changes.next_change()).await;
+        assert_eq!(heard.expect("nothing is heard").unwrap(), Some(Change::Resource(menu.into())));
+    }
 }
 
 #[tokio::test]
