@@ -1,7 +1,7 @@
 //! Key sets of issuers, kept: fetched once for all who wait, again when an unknown key is named, and
 //! not more often than a minute allows.
 
-use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 
 use etdi_core::key::{AllowList, JwkSet, VerifyingKey};
 use etdi_core::time::UnixTime;
@@ -68,7 +68,7 @@ pub struct CachedKey {
 pub struct JwksCache {
     fetch: Arc<dyn Fetch>,
     settings: JwksSettings,
-    sets: Arc<Lock<Shelf<Place, Arc<Mutex<Kept>>>>>,
+    sets: Arc<Lock<Shelf<Place, Arc<Slot>>>>,
 }
 
 /// A set is kept apart for each list of algorithms that counts.
@@ -77,6 +77,26 @@ type Place = (String, bool);
 /// The most sets.
 const MAX_SETS: usize = 256;
 
+/// One set, and whose turn it is to fetch it.
+#[derive(Default)]
+struct Slot {
+    kept: Lock<Kept>,
+    turn: Arc<Mutex<()>>,
+}
+
+impl Slot {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key of a name, where the set need not be fetched for it.
+    fn fresh(&self, kid: &str, now: UnixTime) -> Option<CachedKey> {
+        let kept = self.kept();
+        let key = kept.known(kid).filter(|_| now < kept.fresh_until)?;
+        Some(CachedKey { key, until: kept.fresh_until })
+    }
+}
+
 #[derive(Default)]
 struct Kept {
     set: Option<JwkSet>,
@@ -84,6 +104,12 @@ struct Kept {
     fresh_until: UnixTime,
     tried: Option<UnixTime>,
     failed: Option<String>,
+}
+
+impl Kept {
+    fn known(&self, kid: &str) -> Option<VerifyingKey> {
+        self.set.as_ref().and_then(|set| set.get(kid)).cloned()
+    }
 }
 
 impl JwksCache {
@@ -110,20 +136,16 @@ impl JwksCache {
         allowed: AllowList,
         now: UnixTime,
     ) -> Result<CachedKey, JwksError> {
-        let kept = self.place(url, allowed);
-        // Whoever comes while a set is fetched waits here, and finds it fetched.
-        let mut kept = kept.lock().await;
-        let known = |kept: &Kept| kept.set.as_ref().and_then(|set| set.get(kid)).cloned();
-        let fresh = now < kept.fresh_until;
-        if fresh && let Some(key) = known(&kept) {
-            return Ok(CachedKey { key, until: kept.fresh_until });
+        let slot = self.place(url, allowed);
+        // Nobody waits for what a stranger makes up.
+        if let Some(found) = slot.fresh(kid, now) {
+            return Ok(found);
         }
-        if self.may_try(&kept, now) {
-            self.refresh(&mut kept, url, allowed, now).await;
-        }
+        self.fetched(&slot, url, kid, allowed, now).await;
+        let kept = slot.kept();
         let fresh = now < kept.fresh_until;
         let tolerated = kept.fresh_until.plus(self.settings.stale_on_error);
-        match known(&kept) {
+        match kept.known(kid) {
             Some(key) if fresh => Ok(CachedKey { key, until: kept.fresh_until }),
             Some(key) if kept.failed.is_some() && now < tolerated => {
                 let until = now.plus(self.settings.least_interval);
@@ -138,7 +160,32 @@ impl JwksCache {
         }
     }
 
-    fn place(&self, url: &str, allowed: AllowList) -> Arc<Mutex<Kept>> {
+    /// Fetches the set if it may be, and whoever comes meanwhile waits. The fetch goes on where whoever
+    /// began it has gone: a stranger who hangs up at once would otherwise have the set grow too old.
+    async fn fetched(
+        &self,
+        slot: &Arc<Slot>,
+        url: &str,
+        kid: &str,
+        allowed: AllowList,
+        now: UnixTime,
+    ) {
+        let turn = slot.turn.clone().lock_owned().await;
+        if slot.fresh(kid, now).is_some() || !self.may_try(&slot.kept(), now) {
+            return;
+        }
+        let (this, slot, url) = (self.clone(), slot.clone(), url.to_owned());
+        let work = async move {
+            this.refresh(&slot, &url, allowed, now).await;
+            drop(turn);
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(work).await),
+            Err(_) => work.await,
+        }
+    }
+
+    fn place(&self, url: &str, allowed: AllowList) -> Arc<Slot> {
         let place = (url.to_owned(), allowed == AllowList::IDENTITY_PROVIDER);
         self.sets.lock().unwrap_or_else(PoisonError::into_inner).get(&place)
     }
@@ -148,20 +195,26 @@ impl JwksCache {
         kept.tried.is_none_or(|at| now < at || at.plus(self.settings.least_interval) <= now)
     }
 
-    async fn refresh(&self, kept: &mut Kept, url: &str, allowed: AllowList, now: UnixTime) {
-        kept.tried = Some(now);
-        // Whoever asks may give up waiting; then this is what is known.
-        kept.failed = Some(format!("the key set of `{url}`: no answer was waited for"));
+    async fn refresh(&self, slot: &Slot, url: &str, allowed: AllowList, now: UnixTime) {
+        let etag = {
+            let mut kept = slot.kept();
+            kept.tried = Some(now);
+            // Without a runtime whoever asks may give up waiting; then this is what is known.
+            kept.failed = Some(format!("the key set of `{url}`: no answer was waited for"));
+            kept.etag.clone().filter(|_| kept.set.is_some())
+        };
         let mut request = FetchRequest::get(url);
         request
             .headers
             .push(("accept".to_owned(), "application/jwk-set+json, application/json".to_owned()));
-        if let Some(etag) = kept.etag.as_ref().filter(|_| kept.set.is_some()) {
-            request.headers.push(("if-none-match".to_owned(), etag.clone()));
+        if let Some(etag) = etag {
+            request.headers.push(("if-none-match".to_owned(), etag));
         }
         request.most_bytes = MAX_SET;
-        let result = match self.fetch.fetch(request).await {
-            Ok(answer) => self.take_over(kept, &answer, allowed, now),
+        let answer = self.fetch.fetch(request).await;
+        let mut kept = slot.kept();
+        let result = match answer {
+            Ok(answer) => self.take_over(&mut kept, &answer, allowed, now),
             Err(error) => Err(error.to_string()),
         };
         kept.failed = result.err().map(|why| format!("the key set of `{url}`: {why}"));

@@ -123,8 +123,9 @@ async fn all_who_wait_share_one_fetch() {
     assert_eq!(fetch.asked().len(), 1);
 }
 
+/// A stranger who hangs up once a minute must not keep the set from being fetched.
 #[tokio::test]
-async fn whoever_gives_up_leaves_what_was_there() {
+async fn whoever_gives_up_ends_no_fetch() {
     let good = key();
     let kid = good.id().to_string();
     let fetch = Arc::new(Scripted::default());
@@ -135,13 +136,46 @@ async fn whoever_gives_up_leaves_what_was_there() {
     let stale = NOW.plus(3_600);
     let given_up = tokio::select! {
         biased;
-        _ = cache.key(URL, &kid, OURS, stale) => false,
+        _ = cache.key(URL, "made-up", OURS, stale) => false,
         () = std::future::ready(()) => true,
     };
     assert!(given_up);
+    let next = cache.key(URL, &kid, OURS, stale.plus(1)).await.unwrap();
+    assert_eq!(next.until, stale.plus(3_600), "it was fetched");
     assert_eq!(fetch.asked().len(), 2);
-    let bridged = cache.key(URL, &kid, OURS, stale.plus(1)).await;
-    assert!(bridged.is_ok(), "as if the issuer could not be reached: {bridged:?}");
+}
+
+/// Answers once, and then not any more.
+struct Hanging(Scripted);
+
+impl Fetch for Hanging {
+    fn fetch(
+        &self,
+        request: FetchRequest,
+    ) -> mcp_types::BoxFuture<'_, Result<FetchResponse, FetchError>> {
+        match self.0.asked().is_empty() {
+            true => self.0.fetch(request),
+            false => Box::pin(std::future::pending()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_name_that_was_made_up() {
+    let good = key();
+    let kid = good.id().to_string();
+    let scripted = Scripted::default();
+    scripted.text(URL, set(&[&good]));
+    let cache = JwksCache::new(Arc::new(Hanging(scripted)));
+    assert!(cache.key(URL, &kid, OURS, NOW).await.is_ok());
+    let later = NOW.plus(61);
+    let stranger = cache.clone();
+    let stranger = tokio::spawn(async move { stranger.key(URL, "made-up", OURS, later).await });
+    tokio::task::yield_now().await;
+    let patience = std::time::Duration::from_secs(5);
+    let found = tokio::time::timeout(patience, cache.key(URL, &kid, OURS, later)).await;
+    assert!(found.is_ok_and(|found| found.is_ok()));
+    stranger.abort();
 }
 
 #[tokio::test]
