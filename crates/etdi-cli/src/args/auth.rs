@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub enum AuthCommand {
     /// Run an authorization server on this computer, for development and tests.
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
     /// Print a line for the file of `--users`: a name, and what is kept of a password that is asked
     /// for here.
     User {

@@ -306,7 +306,7 @@ mod tests {
     fn given(line: &str) -> ServeArguments {
         let words = ["etdi", "auth", "serve"].into_iter().chain(line.split_whitespace());
         match Arguments::parse_from(words).command {
-            Command::Auth(AuthCommand::Serve(arguments)) => arguments,
+            Command::Auth(AuthCommand::Serve(arguments)) => *arguments,
             other => panic!("{other:?}"),
         }
     }
