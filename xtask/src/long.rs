@@ -12,6 +12,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+pub(crate) mod beside;
 mod oauth;
 
 /// One verification step, and how it is taken out.

@@ -21,9 +21,11 @@ cargo xtask codegen [--check]   generate crates/mcp-types/src/generated from the
 cargo xtask tidy                keep the invariants of ARCHITECTURE.md
 cargo xtask ci                  every check that needs nothing but the compiler
 cargo xtask ci --long           the same, and what `long` does
-cargo xtask long                the demo with each verification step taken out, and `long cases`
+cargo xtask long                the demo and the tests of logins with each verification step taken out,
+                                and `long cases` and `long beside`
 cargo xtask long NAME           the former alone, with the steps of that name
 cargo xtask long cases          property tests with 100,000 cases, ten million numbers
+cargo xtask long beside         an application with jsonwebtoken's own cryptography on
 cargo xtask long fuzz [SECONDS] each fuzz target for a minute
 cargo xtask interop             others' clients and servers against ours
 cargo xtask conformance         the official suite, both roles and revisions, against the baseline
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["ci", "--long"] => ci::run(&root).and_then(|()| long(&root)),
         ["long"] => long(&root),
         ["long", "cases"] => cases::run(&root),
+        ["long", "beside"] => long::beside::run(&root),
         ["long", "fuzz"] => cases::fuzz(&root, 60),
         ["long", "fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => cases::fuzz(&root, seconds),
@@ -65,7 +68,9 @@ fn main() -> ExitCode {
 
 /// All that takes long and needs nothing but the compiler.
 fn long(root: &Path) -> Result<(), String> {
-    long::run(root, "").and_then(|()| cases::run(root))
+    long::run(root, "")?;
+    cases::run(root)?;
+    long::beside::run(root)
 }
 
 /// The workspace's root folder, which holds this package's.
