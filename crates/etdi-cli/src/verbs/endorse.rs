@@ -119,3 +119,76 @@ fn failure(error: &OAuthError) -> Failure {
     };
     Failure::new(exit, error.to_string(), NEXT)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use etdi::core::identity::ServerIdentity;
+    use etdi::core::manifest::ManifestBuilder;
+    use etdi::system_time;
+    use etdi_oauth::{FetchRequest, FetchResponse};
+    use mcp_types::BoxFuture;
+    use serde_json::json;
+
+    use super::*;
+    use crate::args::Arguments;
+
+    /// An issuer that answers whoever wants something signed with an access token.
+    struct Knows(&'static str);
+
+    impl Fetch for Knows {
+        fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<FetchResponse, FetchError>> {
+            let answer = match request.url.rsplit('/').next() {
+                Some("token") => json!({ "access_token": "eyJ.eyJ.c2ln", "token_type": "Bearer" }),
+                Some("oauth-authorization-server") => json!({ "issuer": self.0,
+                    "token_endpoint": "https://id.example/token",
+                    "jwks_uri": "https://id.example/keys" }),
+                _ => return Box::pin(std::future::ready(Ok(FetchResponse::new(404, Vec::new())))),
+            };
+            let answer = FetchResponse::new(200, answer.to_string().into_bytes());
+            Box::pin(std::future::ready(Ok(answer)))
+        }
+    }
+
+    fn found(issuer: &'static str) -> Result<IdentityProvider, Failure> {
+        let client = RegisteredClient::with_secret(issuer, "acme", "a secret of some length");
+        block_on(IdentityProvider::through(Arc::new(Knows(issuer)), client))
+    }
+
+    #[test]
+    fn a_token_in_place_of_a_statement_is_not_written_down() {
+        let provider = found("https://id.example").unwrap();
+        assert_eq!(provider.issuer().as_str(), "https://id.example");
+        let server = ServerIdentity::url("https://mcp.acme.example/mcp").unwrap();
+        let statement = Attestation::new(provider.issuer().clone(), server, system_time());
+        let contents = ManifestBuilder::new(1).build();
+        let refused = block_on(provider.ask(&statement, &contents, &[])).unwrap_err();
+        assert_eq!(refused.exit, Exit::Refused);
+        assert!(!refused.message.contains("eyJ"), "{}", refused.message);
+    }
+
+    #[test]
+    fn whoever_cannot_sign_is_not_asked() {
+        assert!(found("https://id.example/tenant").is_err());
+        assert!(found("http://127.0.0.1:9000").is_err());
+        assert!(secret(None, "acme").is_err() && secret(Some(String::new()), "acme").is_err());
+    }
+
+    #[test]
+    fn a_provider_is_named_whole() {
+        let read = |line: &str| {
+            let words = ["etdi", "sign", "--server", "https://mcp.acme.example/mcp"];
+            Arguments::try_parse_from(words.into_iter().chain(line.split(' ')).chain(["--", "x"]))
+        };
+        assert!(read("--issuer https://id.example --client-id acme").is_ok());
+        assert!(read("--issuer https://id.example --client-id acme --client-key ci").is_ok());
+        for wrong in [
+            "--client-id acme",
+            "--issuer https://id.example --client-key ci",
+            "--issuer https://id.example --client-id acme --key mine",
+            "--issuer https://id.example --client-id acme --contents list.json",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}
