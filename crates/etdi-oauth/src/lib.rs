@@ -42,6 +42,7 @@ pub mod embedded;
 mod fetch;
 #[cfg(feature = "client")]
 mod flow;
+pub mod inspect;
 #[cfg(feature = "client")]
 mod issuer;
 mod jwks;
