@@ -8,12 +8,14 @@ use etdi_core::level::SecurityLevel;
 mod approvals;
 mod audit;
 mod auth;
+mod inspect;
 mod keys;
 mod policy;
 
 pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ExportFormat};
 pub use auth::{AuthCommand, ServeArguments};
+pub use inspect::{DebugTokenArguments, ValidateOauthArguments};
 pub use keys::{KeyAlgorithm, KeySource, KeysCommand, RevokeArguments, RotateArguments};
 pub use policy::{Described, PolicyCommand};
 
@@ -67,6 +69,11 @@ pub enum Command {
     /// Run an authorization server of your own.
     #[command(subcommand)]
     Auth(AuthCommand),
+    /// Say what a token says and what is wrong with it.
+    DebugToken(DebugTokenArguments),
+    /// Check the settings for an OAuth provider against what the provider is.
+    #[command(visible_alias = "validate-provider")]
+    ValidateOauth(ValidateOauthArguments),
     /// Check policies in Cedar against a server's tools, and try them.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -92,6 +99,8 @@ impl Command {
             Self::Approvals(command) => command.name(),
             Self::Audit(command) => command.name(),
             Self::Auth(command) => command.name(),
+            Self::DebugToken(_) => "debug-token",
+            Self::ValidateOauth(_) => "validate-oauth",
             Self::Policy(command) => command.name(),
             Self::DemoServer(_) => "demo server",
         }

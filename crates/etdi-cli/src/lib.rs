@@ -94,6 +94,8 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::Approvals(command) => verbs::approvals::run(command, &home, output),
         Command::Audit(command) => verbs::audit::run(command, &home),
         Command::Auth(command) => verbs::auth::run(command, output),
+        Command::DebugToken(arguments) => verbs::debug_token::run(arguments),
+        Command::ValidateOauth(arguments) => verbs::validate_oauth::run(arguments, output),
         Command::Policy(command) => verbs::policy::run(command, output),
         Command::Demo(arguments) => demo::run(arguments, output),
         Command::DemoServer(_) => Err(Failure::usage("a server of the demo serves", "etdi demo")),

@@ -128,3 +128,41 @@ fn a_manifest_that_is_built_in_is_noticed_when_it_is_signed_for_the_program() {
     std::fs::write(&program, bytes).unwrap();
     assert!(user.says(sign).contains("has a manifest built in"));
 }
+
+#[test]
+fn a_token_is_taken_apart_and_its_signature_is_not_shown() {
+    // {"alg":"none"} and {"sub":"me","exp":1}
+    let user = User::new();
+    let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSIsImV4cCI6MX0.U0lHTkFUVVJF";
+    for line in [format!("debug-token {token}"), format!("debug-token --token {token}")] {
+        let output = user.run(&line);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(6), "{said}");
+        for part in ["ALGORITHM_NONE", "EXPIRED", "sub              me", "not verified"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(!said.contains("U0lHTkFUVVJF") && !said.contains("SIGNATURE\""), "{said}");
+    }
+    std::fs::write(user.0.path().join("other"), token.replace("eyJzdWIiOiJtZSIsImV4cCI6MX0", "e30"))
+        .unwrap();
+    let output = user.run(&format!("debug-token --json {token} --compare other"));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains(r#"{"member":"claims.sub","first":"\"me\"","second":null}"#), "{said}");
+    assert!(user.fails("debug-token opaque").contains("is no token"));
+}
+
+#[test]
+fn a_provider_that_is_set_up_wrongly_is_told_whose_fault_it_is() {
+    let user = User::new();
+    let said = user.fails("validate-oauth");
+    assert!(said.contains("`oauth_config`") && said.contains("--provider"), "{said}");
+    let nobody = "validate-oauth --provider custom --client-id a --domain http://127.0.0.1:1";
+    let output = user.run(nobody);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("the network:") && said.contains("provider reached: no"), "{said}");
+    let settings = r#"{"config_version": 1, "oauth_config": {"provider": "auth0", "client_id": "a"}}"#;
+    std::fs::write(user.0.path().join("etdi-config.json"), settings).unwrap();
+    let said = user.fails("validate-oauth --config etdi-config.json");
+    assert!(said.contains("`oauth_config.domain` is empty"), "{said}");
+}

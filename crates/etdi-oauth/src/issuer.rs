@@ -145,8 +145,6 @@ pub struct ServerMetadata {
     pub authorization_endpoint: Option<String>,
     /// Where codes and other grants become tokens.
     pub token_endpoint: Option<String>,
-    /// Where its keys are. No client needs them; who reads them checks the URL.
-    pub jwks_uri: Option<String>,
     /// Where clients register (RFC 7591).
     pub registration_endpoint: Option<String>,
     /// Where tokens are taken back (RFC 7009).
