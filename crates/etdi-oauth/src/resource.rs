@@ -255,13 +255,32 @@ impl Protected {
     /// server is mounted below a path of another router, the metadata has a path of its own:
     /// `HttpServer::documents_router`.
     pub fn http(&self, service: impl ExchangeService, options: HttpOptions) -> HttpServer {
-        let mut options = options;
-        options.gate = Some(Arc::new(self.clone()));
-        HttpServer::with(self.scope_layer().layer(service), options)
+        let (service, options) = self.door(service, options);
+        HttpServer::with(service, options)
     }
 
-    /// The layer that holds calls against the scopes of tools, for a door that [`Protected::http`] does
-    /// not make.
+    /// What another door of `mcp-transport` takes, so that none but those are served whom this lets in,
+    /// and tools with scopes only to those who hold them.
+    ///
+    /// ```
+    /// # fn doors(protected: etdi_oauth::resource::Protected, server: impl mcp_types::ExchangeService) {
+    /// use mcp_transport::http::server::{HttpOptions, RestServer};
+    ///
+    /// let (service, options) = protected.door(server, HttpOptions::default());
+    /// let rest = RestServer::with(service, options);
+    /// # }
+    /// ```
+    pub fn door<S: ExchangeService>(
+        &self,
+        service: S,
+        options: HttpOptions,
+    ) -> (Scoped<S>, HttpOptions) {
+        let mut options = options;
+        options.gate = Some(Arc::new(self.clone()));
+        (self.scope_layer().layer(service), options)
+    }
+
+    /// The layer that holds calls against the scopes of tools, for a service that has no door of HTTP.
     pub fn scope_layer(&self) -> ScopeLayer {
         ScopeLayer::new(self.0.clock.clone()).telling(self.0.wanted.clone())
     }

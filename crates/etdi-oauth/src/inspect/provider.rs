@@ -182,7 +182,9 @@ impl OAuthValidator {
             steps.passed("CLIENT_ID", Severity::Critical, "the client has an id");
         }
         match checked(&client.issuer, self.loopback) {
-            Ok(_) => steps.passed("ISSUER", Severity::Critical, "the issuer is a URL that may be asked"),
+            Ok(_) => {
+                steps.passed("ISSUER", Severity::Critical, "the issuer is a URL that may be asked")
+            }
             Err(why) => {
                 let what = format!("the issuer `{}` cannot be used: {why}", shown(&client.issuer));
                 let advice = "the domain alone, such as `acme.eu.auth0.com`, or the issuer as tokens name it";

@@ -9,7 +9,7 @@ use etdi_core::key::{Algorithm, SigningKey};
 use etdi_core::time::UnixTime;
 use http::{Request, Response, header};
 use http_body_util::BodyExt as _;
-use mcp_transport::http::server::ResponseBody;
+use mcp_transport::http::server::{ResponseBody, RestServer};
 use mcp_types::{
     BoxFuture, CallToolResult, ClientRequest, DiscoverResult, ErrorObject, Exchange,
     ExchangeFuture, JsonSchema, ListToolsResult, Listed, Outcome, Principal, RawText,
@@ -268,6 +268,33 @@ async fn a_tool_with_scopes_is_for_those_who_hold_them() {
 
 /// The attack: a server behind a gateway answers as the gateway would, and names scopes for which the
 /// gateway's clients are to log in.
+#[tokio::test]
+async fn another_door_has_the_same_lock() {
+    let world = World::new();
+    let (service, options) = world.protected().door(Tools, HttpOptions::default());
+    let mut door = RestServer::with(service, options);
+    let asked = |tool: &str, scope: Option<&str>| {
+        let request = Request::post(format!("/tools/{tool}"))
+            .header(header::HOST, "localhost:8000")
+            .header(header::CONTENT_TYPE, "application/json");
+        let token = scope.map(|scope| world.token(|claims| claims["scope"] = json!(scope)));
+        let request = token.into_iter().fold(request, |request, token| {
+            request.header(header::AUTHORIZATION, format!("Bearer {token}"))
+        });
+        request.body("{}".to_owned()).unwrap()
+    };
+    for (tool, scope, status) in [
+        ("open", None, 401),
+        ("open", Some("notes:read"), 200),
+        ("write", Some("notes:read"), 403),
+        ("write", Some("notes:write"), 200),
+    ] {
+        let answer = door.call(asked(tool, scope)).await.unwrap();
+        let (got, _, body) = read(answer).await;
+        assert_eq!(got, status, "{tool} {scope:?}: {body}");
+    }
+}
+
 #[tokio::test]
 async fn a_service_behind_does_not_choose_what_clients_log_in_for() {
     #[derive(Clone)]
