@@ -16,7 +16,9 @@ use http::{HeaderMap, HeaderValue};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use mcp_transport::http::server::{HttpOptions, HttpServer, RestServer, SseServer, serve_https};
-use mcp_transport::http::{Admission, Gate, HttpConnectOptions, connect_http, connect_http_with};
+use mcp_transport::http::{
+    Admission, Gate, HttpConnectOptions, Refused, connect_http, connect_http_with,
+};
 use mcp_transport::websocket::{self, WebSocketServer};
 use mcp_transport::{RateLayer, connect, unix};
 use mcp_types::*;
@@ -224,6 +226,61 @@ async fn connections_are_counted_and_refusals_are_told() {
     drop(first);
     let wrong = websocket::open("http://localhost/", HeaderMap::new()).await.unwrap_err();
     assert_eq!(wrong.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+/// Lets in whoever says the word, at once or after a while, and says that it was they.
+struct Word;
+
+impl Gate for Word {
+    fn admit(&self, request: &Parts) -> Admission {
+        let said = request.headers.get("authorization").map(|said| said.as_bytes().to_vec());
+        Admission::Later(Box::pin(async move {
+            tokio::task::yield_now().await;
+            if said.as_deref() != Some(b"word") {
+                let why = Refused::new(http::StatusCode::UNAUTHORIZED, "say the word");
+                return Err(
+                    why.header(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Word"))
+                );
+            }
+            let mut known = Extensions::new();
+            known.insert(Principal::new("words", "somebody"));
+            Ok(known)
+        }))
+    }
+}
+
+/// Serves nobody whom the gate did not find.
+#[derive(Clone)]
+struct Found;
+
+impl Service<Exchange> for Found {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        Tools.poll_ready(cx)
+    }
+
+    fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+        let found = exchange.context.extensions.get::<Principal>();
+        assert!(found.is_some_and(|who| who.subject == "somebody"), "{found:?}");
+        Tools.call(exchange)
+    }
+}
+
+#[tokio::test]
+async fn a_gate_says_who_opens_a_socket() {
+    let address = door(WebSocketServer::new(Found).gate(Arc::new(Word))).await;
+    let url = format!("ws://{address}/mcp");
+    let said = |word: &'static str| {
+        HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static(word))])
+    };
+    for headers in [HeaderMap::new(), said("another")] {
+        let refused = websocket::open(&url, headers).await.unwrap_err().to_string();
+        assert!(refused.contains("401") && refused.contains("say the word"), "{refused}");
+    }
+    echo(&mut connect(websocket::open(&url, said("word")).await.unwrap(), us())).await;
 }
 
 /// Sends one request to a plain door; gives the status, the media type and the body.

@@ -1,7 +1,6 @@
 //! The server's end: a service that answers upgrade requests.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -10,10 +9,11 @@ use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
-use mcp_types::{ExchangeService, Extensions, Principal};
+use mcp_types::{BoxFuture, ExchangeService, Extensions, Principal};
 use tokio::sync::Semaphore;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -22,6 +22,7 @@ use tower_service::Service;
 
 use super::{SUBPROTOCOL, stream};
 use crate::http::server::guard::Guard;
+use crate::http::{Admission, Gate, Refused};
 use crate::known::Known;
 use crate::{ServeOptions, serve_with};
 
@@ -32,7 +33,7 @@ use crate::{ServeOptions, serve_with};
 /// allowed: a browser asks no permission before it opens a WebSocket.
 ///
 /// A [`Principal`] that a layer in front put into the request's extensions is on every exchange, and so
-/// are the parts of the request.
+/// are the parts of the request. Whom a [`Gate`] lets in stays in for as long as the connection.
 #[derive(Clone)]
 pub struct WebSocketServer<S> {
     service: S,
@@ -44,6 +45,7 @@ struct Shared {
     guard: Guard,
     options: ServeOptions,
     room: Arc<Semaphore>,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 impl<S: ExchangeService> WebSocketServer<S> {
@@ -51,7 +53,7 @@ impl<S: ExchangeService> WebSocketServer<S> {
     pub fn new(service: S) -> Self {
         let room = Arc::new(Semaphore::new(256));
         let (guard, options) = (Guard::default(), ServeOptions::default());
-        Self { service, shared: Arc::new(Shared { guard, options, room }) }
+        Self { service, shared: Arc::new(Shared { guard, options, room, gate: None }) }
     }
 
     /// Serves requests for this host too, with a port or for every port.
@@ -79,23 +81,41 @@ impl<S: ExchangeService> WebSocketServer<S> {
         self.change(|shared| shared.options = options)
     }
 
+    /// Opens for whom `gate` lets in, by the head of the request that opens. What it finds is on every
+    /// exchange, in place of what a layer in front said. What the gate publishes is served by an HTTP
+    /// server beside this door.
+    #[must_use]
+    pub fn gate(self, gate: Arc<dyn Gate>) -> Self {
+        self.change(|shared| shared.gate = Some(gate))
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Shared)) -> Self {
         change(Arc::make_mut(&mut self.shared));
         self
     }
 
-    fn answer<B>(&self, mut request: Request<B>) -> Result<Response<Full<Bytes>>, Refusal> {
-        if let Err(refusal) = self.shared.guard.check(request.uri(), request.headers()) {
-            return Err((refusal.status(), refusal.text()));
+    async fn answer(&self, parts: Parts) -> Response<Full<Bytes>> {
+        if let Err(refusal) = self.shared.guard.check(&parts.uri, &parts.headers) {
+            return refused((refusal.status(), refusal.text()));
         }
-        let (accept, speaks) = handshake(&request)?;
+        let (accept, speaks) = match handshake(&parts) {
+            Ok(answer) => answer,
+            Err(refusal) => return refused(refusal),
+        };
+        let found = match self.admit(&parts).await {
+            Ok(found) => found,
+            Err(refusal) => return told(&refusal),
+        };
         let Ok(place) = self.shared.room.clone().try_acquire_owned() else {
-            return Err((StatusCode::SERVICE_UNAVAILABLE, "too many connections, try again later"));
+            let many = "too many connections, try again later";
+            return refused((StatusCode::SERVICE_UNAVAILABLE, many));
         };
         let mut known = Extensions::new();
-        if let Some(principal) = request.extensions().get::<Principal>() {
+        if let Some(principal) = parts.extensions.get::<Principal>() {
             known.insert(principal.clone());
         }
+        known.merge(&found);
+        let mut request = Request::from_parts(parts, ());
         let upgrade = hyper::upgrade::on(&mut request);
         known.insert(request.into_parts().0);
         let service = Known { service: self.service.clone(), known };
@@ -118,7 +138,15 @@ impl<S: ExchangeService> WebSocketServer<S> {
         if speaks {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
         }
-        Ok(response)
+        response
+    }
+
+    async fn admit(&self, parts: &Parts) -> Result<Extensions, Refused> {
+        let Some(gate) = &self.shared.gate else { return Ok(Extensions::new()) };
+        match gate.admit(parts) {
+            Admission::Now(found) => found,
+            Admission::Later(asking) => asking.await,
+        }
     }
 }
 
@@ -126,9 +154,9 @@ type Refusal = (StatusCode, &'static str);
 
 /// Checks an upgrade request (RFC 6455, section 4.2.1); gives the answer to its key, and whether the
 /// client offers our subprotocol.
-fn handshake<B>(request: &Request<B>) -> Result<(HeaderValue, bool), Refusal> {
-    let headers = request.headers();
-    if request.method() != Method::GET {
+fn handshake(parts: &Parts) -> Result<(HeaderValue, bool), Refusal> {
+    let headers = &parts.headers;
+    if parts.method != Method::GET {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened by GET"));
     }
     if !has(headers, &CONNECTION, "upgrade") || !has(headers, &UPGRADE, "websocket") {
@@ -161,26 +189,41 @@ fn has(headers: &HeaderMap, name: &http::HeaderName, token: &str) -> bool {
 impl<S: ExchangeService, B: Send + 'static> Service<Request<B>> for WebSocketServer<S> {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request).unwrap_or_else(|(status, text)| {
-            let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-            *response.status_mut() = status;
-            let headers = response.headers_mut();
-            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-            headers.insert(http::header::CONTENT_TYPE, plain);
-            if status == StatusCode::UPGRADE_REQUIRED {
-                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            }
-            response
-        })))
+        // A request that opens a WebSocket has no body.
+        let (parts, _) = request.into_parts();
+        let door = self.clone();
+        Box::pin(async move { Ok(door.answer(parts).await) })
     }
+}
+
+fn refused((status, text): Refusal) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(http::header::CONTENT_TYPE, plain);
+    if status == StatusCode::UPGRADE_REQUIRED {
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    response
+}
+
+/// The answer to whom a gate does not let in.
+fn told(refused: &Refused) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(refused.body().into()));
+    *response.status_mut() = refused.status();
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.extend(refused.headers().clone());
+    response
 }
 
 impl<S> std::fmt::Debug for WebSocketServer<S> {
