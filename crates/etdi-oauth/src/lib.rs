@@ -53,6 +53,7 @@ pub mod resource;
 mod scripted;
 mod secret;
 mod shelf;
+mod shown;
 mod token;
 mod verify;
 #[cfg(feature = "client")]

@@ -8,6 +8,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
+pub(crate) use crate::shown::shown;
+
 /// The longest URL.
 const MAX_LENGTH: usize = 2_048;
 
@@ -90,12 +92,6 @@ pub(crate) fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::
         Some(b'{') => serde_json::from_slice(text),
         _ => Err(serde::de::Error::custom("it is no object")),
     }
-}
-
-/// A text of a peer as a message may show it: short, and nothing in it writes to a terminal.
-pub(crate) fn shown(text: &str) -> String {
-    let short: String = text.chars().take(200).collect();
-    short.escape_debug().to_string()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use mcp_types::RawText;
 use serde::Serialize;
 
 use super::{Issue, Severity};
-use crate::web::shown;
+use crate::shown::shown;
 use crate::{TokenRefusal, VerifyToken};
 
 /// The most bytes of a token: what [`JwtVerifier`](crate::JwtVerifier) takes.
