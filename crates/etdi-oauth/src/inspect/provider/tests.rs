@@ -1,3 +1,5 @@
+//! Each fault of a provider, at the step that names it.
+
 use super::*;
 use crate::FetchResponse;
 use crate::scripted::Scripted;

@@ -1,3 +1,5 @@
+//! Each fault of a token, and its near miss.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcp_types::BoxFuture;
