@@ -71,12 +71,13 @@ pub struct PatternError {
 /// subscription to it is silent.
 ///
 /// A pattern is a URI in which `*` stands for characters within a part, `**` for any number of
-/// parts, `[a-z]` and `{a,b}` for a choice. It is written without percent-encoding. A URI with a
+/// parts, `[a-z]` and `{a,b}` for a choice, the former never of `/`. It is written without percent-encoding. A URI with a
 /// query fits only a pattern with a query, which is written out or is `?*`; `**` alone is every
 /// resource.
 ///
 /// URIs are compared decoded. One that two readers could take for different places is nobody's,
-/// whatever the patterns: with `..`, `.` or an empty part in the middle, with an encoded `/`, `\`,
+/// whatever the patterns: with `..`, `.` or an empty part in the middle, also where that stands
+/// behind a `?`, which a template such as `{+path}` takes for a part of the path; with an encoded `/`, `\`,
 /// `%`, `?` or `#`, with a control character, a backslash or a fragment.
 ///
 /// A template is listed to those for whom a pattern of [`List`](ResourceAction::List) may meet it.
@@ -209,6 +210,13 @@ impl Pattern {
         if path.split(['/', '{', '}', ',', ':']).any(|part| part == "." || part == "..") {
             return Err("a part is `.` or `..`, which no URI that is served has".to_owned());
         }
+        if takes_separator(path) {
+            return Err(
+                "a choice in `[…]` takes `/` and would lead into another part, name what is meant: \
+                 `[a-z]`"
+                    .to_owned(),
+            );
+        }
         let glob = GlobBuilder::new(path).literal_separator(true).backslash_escape(false).build();
         let glob = glob.map_err(|error| format!("it cannot be read: {}", error.kind()))?;
         Ok((glob.compile_matcher(), query))
@@ -222,6 +230,18 @@ impl Pattern {
         };
         query && self.glob.is_match(&place.path)
     }
+}
+
+/// Whether a choice of characters has `/` among them: all but some, or a range across it.
+fn takes_separator(path: &str) -> bool {
+    path.split('[').skip(1).any(|rest| {
+        let chosen: Vec<char> = rest.split(']').next().unwrap_or_default().chars().collect();
+        // With `]` in front it would be one of the characters.
+        let odd = chosen.first().is_none_or(|first| matches!(first, '!' | '^'));
+        let across =
+            |range: &[char]| matches!(range, [from, '-', to] if (from..=to).contains(&&'/'));
+        odd || chosen.contains(&'/') || chosen.windows(3).any(across)
+    })
 }
 
 /// RFC 3986, section 3.1.

@@ -34,12 +34,41 @@ pub(super) fn place(uri: &str) -> Option<Place<'_>> {
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let last = rest.split('/').count() - 1;
     for (at, part) in rest.split('/').enumerate() {
-        let is_dots = part.contains('.') && part.trim_matches(['.', ' ']).is_empty();
-        if is_dots || (part.is_empty() && at != 0 && at != last) {
+        if is_dots(part) || (part.is_empty() && at != 0 && at != last) {
             return None;
         }
     }
+    // A template may take the query for the end of the path.
+    if query.is_some_and(climbs) {
+        return None;
+    }
     Some(Place { path, query })
+}
+
+fn is_dots(part: &str) -> bool {
+    part.contains('.') && part.trim_matches(['.', ' ']).is_empty()
+}
+
+/// Whether a reader that decodes a query before it splits it at `/` finds a part of dots.
+fn climbs(query: &str) -> bool {
+    let mut parts = vec![String::new()];
+    let mut rest = query;
+    while let Some(one) = rest.chars().next() {
+        let coded = rest.get(..3).map(str::to_ascii_lowercase);
+        let (read, length) = match coded.as_deref() {
+            Some("%2e") => ('.', 3),
+            Some("%2f" | "%5c") => ('/', 3),
+            Some("%20") => (' ', 3),
+            _ => (one, one.len_utf8()),
+        };
+        match read {
+            '/' => parts.push(String::new()),
+            read => parts.last_mut().into_iter().for_each(|part| part.push(read)),
+        }
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    // What stands before the first `/` belongs to the part in front of the `?`.
+    parts.iter().skip(1).any(|part| is_dots(part))
 }
 
 /// Decodes, unless that changes how the text is to be read.
@@ -119,6 +148,10 @@ mod tests {
             "file:///public/%ff",
             "file:///public/%4",
             "file:///public/%zz",
+            "file:///public/a?/../b",
+            "file:///public/a?b=c/..",
+            "file:///public/a?%2F%2e%2E/b",
+            "file:///public/a?%5c.%2e%20/b",
             "file:///public/a#b",
             "file:///public/a%23b",
             "file:///public/a%3Fb",

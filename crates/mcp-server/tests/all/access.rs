@@ -223,6 +223,26 @@ fn nobody_hears_of_what_they_may_not_subscribe_to() {
     }
 }
 
+/// `{+path}` takes a `?` like any other character, so that a list which allows queries must not let one
+/// lead out of the folder.
+#[test]
+fn no_query_leads_out_of_a_folder() {
+    let all = ResourceAction::ALL;
+    let list = ResourceAccess::new().allow(Who::Anyone, all, ["file:///public/**?*"]).unwrap();
+    let open = careless().build().unwrap();
+    let guarded = careless().resource_access(list).build().unwrap();
+    for uri in [
+        "file:///public/x?/../../private/diary.txt",
+        "file:///public/x?/%2e%2e/%2E./private/diary.txt",
+        "file:///public/x?%2f..%2f../private/diary.txt",
+        "file:///public/x?%5c..%5C..%2Fprivate/diary.txt",
+    ] {
+        assert!(read(&open, None, uri).is_ok(), "it is no attack: {uri}");
+        assert!(read(&guarded, None, uri).is_err(), "{uri}");
+    }
+    assert!(read(&guarded, None, "file:///public/menu.txt").is_ok());
+}
+
 #[test]
 fn patterns() {
     let lets = |pattern: &str, uri: &str| {
@@ -239,6 +259,8 @@ fn patterns() {
         ("file:///{a,b}/*", "file:///b/x", true),
         ("note://ada/*", "note://ADA/x", false),
         ("file:///my files/*", "file:///my%20files/x", true),
+        ("file:///team[0-9]/*", "file:///team7/x", true),
+        ("file:///[a-c]/[*]", "file:///b/*", true),
         ("file:///x", "file:///x?y", false),
         ("file:///*", "file:///x?y", false),
         ("find://notes?*", "find://notes?q=1", true),
@@ -261,6 +283,12 @@ fn patterns() {
         "file:///a\\b",
         "file:///a#b",
         "file:///[",
+        "file:///team[!0-9]*",
+        "file:///team[^0-9]*",
+        "file:///team[--9]*",
+        "file:///team[+-z]*",
+        "file:///team[/]*",
+        "file:///team[]-/]*",
         "find://n?q=*",
         "file:///{a,..}/x",
         "x:\n",
