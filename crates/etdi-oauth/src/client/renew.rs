@@ -147,7 +147,7 @@ impl OAuthClient {
                 }
             }
         }
-        let asked = self.scopes(&found, current.as_deref(), wanted);
+        let asked = self.scopes(&found, current.as_deref(), wanted)?;
         let old = current.as_ref().and_then(|current| current.dpop.clone());
         let dpop = settings.dpop_key(&found, old)?;
         let (client_id, tokens) = self.grant(&found, &asked, dpop.clone()).await?;
@@ -163,12 +163,23 @@ impl OAuthClient {
         found: &Found,
         current: Option<&Current>,
         wanted: Option<Vec<String>>,
-    ) -> Vec<String> {
+    ) -> Result<Vec<String>, OAuthError> {
         let settings = &self.0.settings;
         let before = current.map(|current| current.kept.asked.clone()).unwrap_or_default();
         let published = found.scopes.clone().filter(|_| before.is_empty());
         let mut scopes = before;
         let wanted = wanted.or(published).unwrap_or_default();
+        // Where scopes alone say for whom a token is, a server that names those of another API would be
+        // given a token for that one.
+        let dialect = settings.registered_with(&found.server).map(|client| client.dialect);
+        let foreign = |scope: &&String| {
+            !settings.scopes.contains(scope)
+                && dialect.as_ref().is_ok_and(|dialect| dialect.is_foreign(scope))
+        };
+        if let Some(scope) = wanted.iter().find(foreign) {
+            let (server, scope) = (shown(self.server()), scope.clone());
+            return Err(OAuthError::ForeignScope { server, scope });
+        }
         for scope in wanted.into_iter().chain(settings.scopes.iter().cloned()) {
             if !scopes.contains(&scope) {
                 scopes.push(scope);
@@ -181,7 +192,7 @@ impl OAuthClient {
         if asks && found.server.has_scope(offline) && !scopes.iter().any(|one| one == offline) {
             scopes.push(offline.to_owned());
         }
-        scopes
+        Ok(scopes)
     }
 
     /// Who gives tokens for the server, as it publishes that now.

@@ -387,6 +387,39 @@ async fn issuers_with_a_dialect() {
     }
 }
 
+/// At Entra the scopes say for whom a token is, so a server that names those of another API would be
+/// shown a token for that one.
+#[tokio::test]
+async fn no_server_gets_a_token_for_another_api() {
+    let entra = RegisteredClient::entra("tenant", "app", "us", ClientAuthentication::None);
+    let entra = RegisteredClient::public(ONE, "us").dialect(entra.dialect);
+    let mail = "https://graph.example/Mail.Read";
+    let foreign =
+        |answer| matches!(answer, Err(OAuthError::ForeignScope { scope, .. }) if scope == mail);
+    let challenge = r#"Bearer scope="read https://graph.example/Mail.Read""#;
+
+    let world = World::new();
+    let user = world.user().registered(entra.clone()).build().unwrap();
+    assert!(foreign(refuse(&user, 401, challenge).await));
+    let known = world.user().registered(entra.clone()).build().unwrap();
+    refuse(&known, 401, r#"Bearer scope="read""#).await.unwrap();
+    let more = r#"Bearer error="insufficient_scope", scope="https://graph.example/Mail.Read""#;
+    assert!(foreign(refuse(&known, 403, more).await));
+    assert_eq!(world.visited().len(), 1);
+    assert_eq!(world.visited()[0]["scope"], "api://app/read");
+
+    let world = World::new();
+    world.with(|state| state.resource = json!({ "scopes_supported": [mail] }));
+    let user = world.user().registered(entra.clone()).build().unwrap();
+    assert!(foreign(refuse(&user, 401, "Bearer").await));
+    assert!(world.visited().is_empty());
+
+    // Who wrote the program may know better.
+    let user = world.user().registered(entra).scopes([mail]).build().unwrap();
+    assert_eq!(refuse(&user, 401, "Bearer").await, TRY_AGAIN);
+    assert_eq!(world.visited()[0]["scope"], mail);
+}
+
 #[tokio::test]
 async fn a_registration_that_the_issuer_forgot_is_made_anew() {
     let world = World::new();

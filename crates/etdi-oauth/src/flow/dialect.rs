@@ -27,7 +27,8 @@ pub struct Dialect {
     /// The one scope that a program asks for which acts for itself, whatever a server wants.
     pub application_scope: Option<String>,
     /// What the issuer wants in front of a server's scopes, which the server itself names without:
-    /// `api://…/`. Not put before a URI, nor before what OpenID Connect names.
+    /// `api://…/`. Not put before a URI, nor before what OpenID Connect names. A URI that begins
+    /// otherwise is a scope of another API, and asked for only if the program itself wants it.
     pub scope_prefix: Option<String>,
 }
 
@@ -41,6 +42,12 @@ impl Dialect {
             _ => scope.clone(),
         });
         spelled.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether a scope is one of another API than the server.
+    pub(crate) fn is_foreign(&self, scope: &str) -> bool {
+        let other = |prefix: &String| scope.contains("://") && !scope.starts_with(prefix.as_str());
+        self.scope_prefix.as_ref().is_some_and(other)
     }
 
     /// A scope that the issuer granted, as the server names it.

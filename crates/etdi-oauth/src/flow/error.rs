@@ -140,6 +140,17 @@ pub enum OAuthError {
     /// A token that was only just given is refused; another login would not help.
     #[error("`{0}` refuses a token that was only just given to it, ask its operator")]
     Again(String),
+    /// A server wants a scope of another API, so that it would be given a token for that one.
+    #[error(
+        "`{server}` wants the scope `{scope}`, which is one of another API; where that is right, name \
+         it by `OAuthClientBuilder::scopes`"
+    )]
+    ForeignScope {
+        /// Who wants it.
+        server: String,
+        /// Which.
+        scope: String,
+    },
     /// The scopes that a call wants were asked for already, and were not given.
     #[error("`{server}` wants the scopes `{scopes}`, which were asked for already")]
     Scopes {
