@@ -266,8 +266,6 @@ async fn a_tool_with_scopes_is_for_those_who_hold_them() {
     assert!(challenge.contains(r#"scope="notes:read notes:write""#), "all at once: {challenge}");
 }
 
-/// The attack: a server behind a gateway answers as the gateway would, and names scopes for which the
-/// gateway's clients are to log in.
 #[tokio::test]
 async fn another_door_has_the_same_lock() {
     let world = World::new();
@@ -295,6 +293,8 @@ async fn another_door_has_the_same_lock() {
     }
 }
 
+/// The attack: a server behind a gateway answers as the gateway would, and names scopes for which the
+/// gateway's clients are to log in.
 #[tokio::test]
 async fn a_service_behind_does_not_choose_what_clients_log_in_for() {
     #[derive(Clone)]
