@@ -10,6 +10,7 @@
     reason = "a test that cannot go on says so by a panic"
 )]
 
+use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -219,4 +220,22 @@ fn who_looks_over_plain_http_is_told_so() {
     };
     assert!(said("http://bank.invalid/mcp").contains("reads and changes calls and answers"));
     assert!(!said("http://127.0.0.1:1/mcp").contains("plain http"));
+}
+
+#[test]
+fn a_server_that_wants_a_login_is_not_out_of_reach() {
+    let user = User(tempfile::tempdir().unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let answer =
+                "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let (exit, refused) = user.json(&["list", "--", &url]);
+    assert_eq!(exit, 3, "{refused}");
 }

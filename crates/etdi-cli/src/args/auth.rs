@@ -40,8 +40,8 @@ pub struct ServeArguments {
     /// Where keys, clients and grants are kept; without it they end with the process.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// A client, as `ID=REDIRECT-URI`, or `ID` alone for one that acts in its own name. Give it again
-    /// for another redirect URI.
+    /// A client, as `ID=REDIRECT-URI`, or `ID` alone, with `--secret`, for one that acts in its own
+    /// name. Give it again for another redirect URI.
     #[arg(long, value_name = "ID=URI")]
     pub client: Vec<String>,
     /// The file with the secret of a client, as `ID=FILE`.

@@ -18,7 +18,7 @@ use crate::args::{AuthCommand, ServeArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Report};
 use crate::passphrase;
-use crate::verbs::target::{block_on, shown_path};
+use crate::verbs::target::{block_on, quoted, shown_path};
 
 const NEXT: &str = "etdi auth serve --help";
 
@@ -49,12 +49,13 @@ fn user(name: &str) -> Result<Report, Failure> {
         Failure::usage(message, "etdi auth user --help")
     })?;
     let password = std::str::from_utf8(password.reveal()).map_err(|error| wrong(&error))?;
-    let record = Passwords::record(password).map_err(|error| wrong(&error))?;
+    let wrong = |error: PasswordError| Failure::usage(error.to_string(), "etdi auth user --help");
+    let record = Passwords::record(password).map_err(wrong)?;
     // As it will be read.
     if name.contains(':') || name.trim() != name {
-        return Err(wrong(&PasswordError::Name));
+        return Err(wrong(PasswordError::Name));
     }
-    Passwords::new().user(name, &record).map_err(|error| wrong(&error))?;
+    Passwords::new().user(name, &record).map_err(wrong)?;
     let line = format!("{name}:{record}");
     Ok(Report::new(json!({ "line": line }), line))
 }
@@ -63,7 +64,8 @@ fn user(name: &str) -> Result<Report, Failure> {
 fn users(path: &Path) -> Result<Passwords, Failure> {
     let shown = shown_path(path);
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format!("the users in `{shown}` cannot be read: {error}"), NEXT)
+        let next = format!("etdi auth user NAME >> {}", quoted(&shown));
+        Failure::usage(format!("the users in `{shown}` cannot be read: {error}"), next)
     })?;
     let mut users = Passwords::new();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -229,6 +231,14 @@ fn clients(arguments: &ServeArguments) -> Result<BTreeMap<String, Client>, Failu
         let client = match secrets.get(id) {
             Some(secret) => {
                 Client::with_secret(id, secret.trim_end_matches(['\r', '\n']), redirects)
+            }
+            None if redirects.is_empty() => {
+                let id = visible(id);
+                let message = format!(
+                    "client `{id}` has neither a redirect URI, as `--client {id}=http://127.0.0.1/callback` \
+                     for one where users log in, nor `--secret {id}=FILE` for one that acts in its own name"
+                );
+                return Err(Failure::usage(message, NEXT));
             }
             None => Client::public(id, redirects),
         };

@@ -15,6 +15,7 @@ use etdi::core::trust::TrustAnchors;
 use etdi::{Error, EtdiClient, Program, Reached, Session};
 use etdi_oauth::{Discovery, GuardedFetch, Rules};
 use etdi_policy::CedarEngine;
+use mcp_transport::http::http_status;
 use mcp_types::Implementation;
 use serde_json::json;
 
@@ -287,7 +288,11 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
                     Ok(Some(url)) => format!("curl -i {}", quoted(url)),
                     _ => format!("{command} < /dev/null"),
                 };
-                (Exit::Unreachable, next)
+                let exit = match wants_login(client) {
+                    true => Exit::AuthenticationNeeded,
+                    false => Exit::Unreachable,
+                };
+                (exit, next)
             }
             mcp_client::Error::Protocol(_) | mcp_client::Error::TooManyPages(_) => {
                 (Exit::ProtocolViolation, format!("etdi list --json {again}"))
@@ -313,6 +318,14 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
             None => failure,
         },
         _ => failure,
+    }
+}
+
+/// Whether the server behind a URL lets in only those who say who they are.
+fn wants_login(error: &mcp_client::Error) -> bool {
+    match error {
+        mcp_client::Error::Connection(error) => http_status(error) == Some(401),
+        _ => false,
     }
 }
 
