@@ -140,7 +140,13 @@ impl Loopback {
             }
         }
         let why = failed.map(|error| error.to_string()).unwrap_or_default();
-        let why = format!("no port on this computer can be listened at: {why}");
+        let why = match self.at.port {
+            Some(port) => format!(
+                "the answer comes to port {port} of this computer, and nothing can listen there: {why}; \
+                 end the program that does"
+            ),
+            None => format!("no port on this computer can be listened at: {why}"),
+        };
         Err(InteractionError::Unavailable(why))
     }
 

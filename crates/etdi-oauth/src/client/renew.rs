@@ -48,7 +48,7 @@ impl OAuthClient {
         }
         match self.refresh(&flow, &current).await {
             Ok(renewed) => Ok(Some(renewed)),
-            Err(error @ (OAuthError::Refused { .. } | OAuthError::Again(_)))
+            Err(error @ (OAuthError::Refused { .. } | OAuthError::Again { .. }))
                 if !error.is_passing() =>
             {
                 // What refuses once refuses always. The server says what is to be done now.
@@ -136,7 +136,9 @@ impl OAuthClient {
             }
             let fresh = settings.clock.now() < current.kept.tokens.issued.plus(JUST);
             if !more && fresh && current.new && !current.accepted.load(Ordering::Relaxed) {
-                return Err(OAuthError::Again(shown(self.server())));
+                let said = challenge.and_then(|one| one.get("error_description"));
+                let said = said.map(|said| format!(": {}", shown(said))).unwrap_or_default();
+                return Err(OAuthError::Again { server: shown(self.server()), said });
             }
             if !more && enough && current.kept.tokens.refresh.is_some() {
                 match self.refresh(flow, current).await {
@@ -271,7 +273,7 @@ impl OAuthClient {
             (kept, dpop) = (stored.kept.clone(), stored.dpop.clone());
         }
         let Some(token) = kept.tokens.refresh.take() else {
-            return Err(OAuthError::Again(shown(self.server())));
+            return Err(OAuthError::Again { server: shown(self.server()), said: String::new() });
         };
         let endpoint = self.endpoint_of(&kept, dpop.clone()).await?;
         let tokens = endpoint.refresh(&token, &kept.resource, &kept.tokens.scopes).await?;

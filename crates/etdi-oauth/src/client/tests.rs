@@ -212,7 +212,7 @@ async fn a_token_that_was_only_just_given_is_not_asked_for_again() {
     let client = world.user().build().unwrap();
     refuse(&client, 401, "Bearer").await.unwrap();
     let again = refuse(&client, 401, r#"Bearer error="invalid_token""#).await;
-    assert!(matches!(again, Err(OAuthError::Again(_))), "{again:?}");
+    assert!(matches!(again, Err(OAuthError::Again { .. })), "{again:?}");
     world.pass(61);
     assert_eq!(refuse(&client, 401, "Bearer").await, TRY_AGAIN);
     assert_eq!((world.grants("refresh_token").len(), world.visited().len()), (1, 1));

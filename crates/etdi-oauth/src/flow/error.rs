@@ -138,8 +138,16 @@ pub enum OAuthError {
     #[error("{0}")]
     Crypto(String),
     /// A token that was only just given is refused; another login would not help.
-    #[error("`{0}` refuses a token that was only just given to it, ask its operator")]
-    Again(String),
+    #[error(
+        "`{server}` refuses a token that was only just given for it{said}; does it expect tokens of this \
+         issuer and this audience? `etdi debug-token` shows what one says"
+    )]
+    Again {
+        /// Who refuses it.
+        server: String,
+        /// What it says about that, after a colon; may be empty.
+        said: String,
+    },
     /// A server wants a scope of another API, so that it would be given a token for that one.
     #[error(
         "`{server}` wants the scope `{scope}`, which is one of another API; where that is right, name \
