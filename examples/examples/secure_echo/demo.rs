@@ -49,6 +49,8 @@ pub(crate) async fn stand_in(vendor: &str) -> anyhow::Result<()> {
             let played = Auth0::start().await?;
             println!("AUTH0_DOMAIN={}\nAPI_AUDIENCE={}", played.domain(), auth0::AUDIENCE);
             println!("AUTH0_CLIENT_ID={}", auth0::CLIENT_ID);
+            println!("# With its secret it is an application that calls, and nobody signs in:");
+            println!("# AUTH0_CLIENT_SECRET={}", auth0::SECRET);
         }
         "entra" => {
             let played = Entra::start().await?;

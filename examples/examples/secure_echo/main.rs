@@ -11,6 +11,10 @@
 //! | `secure_echo demo api-key\|auth0\|entra` | all of that against stand-ins, without the internet |
 //! | `secure_echo stand-in auth0\|entra` | a login server that is played, and the `.env` for it |
 //!
+//! By hand, in three terminals in one folder: `secure_echo stand-in entra | tee .env`, which is to run on;
+//! `secure_echo entra`; `secure_echo call entra http://127.0.0.1:8000/mcp`. To log out, delete the folder
+//! of `TOKENS`.
+//!
 //! Settings come from the environment, or from a file `.env` here:
 //!
 //! - `api-key`: `API_KEY`, the key that counts, in the header `X-API-Key`; where there is none, the
@@ -32,10 +36,9 @@ mod client;
 mod demo;
 mod server;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use etdi_oauth::Loopback;
 use examples::settings::Settings;
-use tokio::net::TcpListener;
 
 const USAGE: &str = "usage: secure_echo api-key|auth0|entra [ADDRESS], \
     secure_echo call api-key|auth0|entra|entra-service URL, secure_echo demo api-key|auth0|entra, or \
@@ -47,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let settings = Settings::read()?;
     match words.as_slice() {
+        ["-h" | "--help" | "help"] => println!("{USAGE}"),
         ["call", way, url] => {
             let browser = Loopback::browser(|text| eprintln!("{text}"));
             println!("{}", client::call(way, url, &settings, browser).await?);
@@ -55,8 +59,7 @@ async fn main() -> anyhow::Result<()> {
         ["stand-in", vendor] => demo::stand_in(vendor).await?,
         [by] | [by, _] => {
             let address = words.get(1).unwrap_or(&"127.0.0.1:8000");
-            let listener =
-                TcpListener::bind(address).await.with_context(|| (*address).to_owned())?;
+            let listener = examples::listen_at(address).await?;
             let url = format!("http://{}/mcp", listener.local_addr()?);
             let (http, key) = server::make(by, &url, &settings)?;
             eprintln!("{url}");

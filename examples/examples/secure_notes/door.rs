@@ -13,14 +13,13 @@ use mcp_transport::{LimitsLayer, RateLayer};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpListener;
 use tower_layer::Layer as _;
 
 use crate::noted::{Noted, Trail};
 use crate::{Place, tools};
 
 pub(crate) async fn open(address: &str, place: &Place, settings: &Settings) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address).await.with_context(|| address.to_owned())?;
+    let listener = examples::listen_at(address).await?;
     let bound = listener.local_addr()?;
     let tls = tls(settings)?;
     ensure!(

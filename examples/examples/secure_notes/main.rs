@@ -42,6 +42,8 @@ use etdi_core::time::UnixTime;
 use etdi_oauth::ApiKeys;
 use examples::settings::Settings;
 
+const USAGE: &str = "usage: secure_notes [ADDRESS], key NAME SCOPE..., revoke NAME, or audit";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -73,11 +75,12 @@ async fn main() -> anyhow::Result<()> {
                 println!("{} {} {detail}", entry.at, event.kind.name());
             }
         }
-        [] | [_] => {
+        ["-h" | "--help" | "help"] => println!("{USAGE}"),
+        [] | [_] if words.first().is_none_or(|word| word.contains(':')) => {
             let address = words.first().unwrap_or(&"127.0.0.1:8443");
             door::open(address, &place, &settings).await?;
         }
-        _ => bail!("usage: secure_notes [ADDRESS], key NAME SCOPE..., revoke NAME, or audit"),
+        _ => bail!(USAGE),
     }
     Ok(())
 }

@@ -56,6 +56,9 @@ async fn get_time(caller: Extension<Principal>) -> String {
     format!("{} for {}", now(), caller.subject)
 }
 
+const USAGE: &str = "usage: simple_auth serve [ADDRESS], authorization-server ADDRESS RESOURCE, \
+    resource-server ADDRESS ISSUER, client URL FOLDER [show], or all";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -64,14 +67,16 @@ async fn main() -> anyhow::Result<()> {
         ["serve"] => serve("127.0.0.1:8000").await,
         ["serve", address] => serve(address).await,
         ["authorization-server", address, resource] => {
-            let listener = TcpListener::bind(address).await?;
+            let secret = secret()?;
+            let listener = examples::listen_at(address).await?;
             eprintln!("{}", origin(&listener)?);
-            authorization_server(listener, resource, &secret()?).await
+            authorization_server(listener, resource, &secret).await
         }
         ["resource-server", address, issuer] => {
-            let listener = TcpListener::bind(address).await?;
+            let secret = secret()?;
+            let listener = examples::listen_at(address).await?;
             eprintln!("{}/mcp", origin(&listener)?);
-            resource_server(listener, issuer, &secret()?).await
+            resource_server(listener, issuer, &secret).await
         }
         ["client", url, folder] => {
             client(url, Path::new(folder), Loopback::browser(|text| eprintln!("{text}"))).await
@@ -84,10 +89,11 @@ async fn main() -> anyhow::Result<()> {
             client(url, Path::new(folder), Loopback::new(show)).await
         }
         ["all"] => all().await,
-        _ => bail!(
-            "usage: simple_auth serve [ADDRESS], authorization-server ADDRESS RESOURCE, \
-             resource-server ADDRESS ISSUER, client URL FOLDER [show], or all"
-        ),
+        ["-h" | "--help" | "help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!(USAGE),
     }
 }
 
@@ -111,7 +117,7 @@ fn settings(issuer: &str, resource: &str) -> anyhow::Result<Settings> {
 
 /// Both servers as one program.
 async fn serve(address: &str) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address).await?;
+    let listener = examples::listen_at(address).await?;
     let issuer = origin(&listener)?;
     let url = format!("{issuer}/mcp");
     eprintln!("{url}");
@@ -261,8 +267,9 @@ fn typed() -> Typed {
 }
 
 fn secret() -> anyhow::Result<String> {
-    std::env::var("RESOURCE_SERVER_SECRET")
-        .context("say `RESOURCE_SERVER_SECRET` in the environment")
+    std::env::var("RESOURCE_SERVER_SECRET").context(
+        "say `RESOURCE_SERVER_SECRET` in the environment, the same sixteen characters or more for both",
+    )
 }
 
 fn origin(listener: &TcpListener) -> anyhow::Result<String> {
