@@ -84,26 +84,33 @@ async fn comment(
     Ok(format!("<p>{author}: {text}</p>"))
 }
 
-/// Stores a secret. Its text is in no answer, in no log, and on no disk.
+/// What a secret is kept under: whoever else names it the same has another one.
+fn own(cx: &Context<Notes>, name: &str) -> Result<String, ToolError> {
+    let caller = cx.request().extensions.get::<Principal>().ok_or("nobody was let in")?;
+    let whose = format!("{}\n{}", caller.issuer, caller.subject);
+    Ok(format!("{} {name}", Digest::of_bytes(whose.as_bytes())))
+}
+
+/// Stores a secret of the caller's. Its text is in no answer, in no log, and on no disk.
 #[tool(scopes = ["notes:write"])]
 fn store_secret(
     cx: Context<Notes>,
     name: Text<Length<1, 64>>,
     secret: Text<Length<1, 4096>>,
 ) -> Result<String, ToolError> {
-    let kept = cx.state().secrets.put(&name, &Secret::from(secret.as_str()));
+    let kept = cx.state().secrets.put(&own(&cx, &name)?, &Secret::from(secret.as_str()));
     kept.map_err(|error| ToolError::new("the secret could not be stored").log(error))?;
     Ok(format!("stored {name}"))
 }
 
-/// Says whether a secret is the one that was stored, without saying it.
+/// Says whether a secret is the one that the caller stored, without saying it.
 #[tool(scopes = ["notes:write"], annotations(read_only))]
 fn check_secret(
     cx: Context<Notes>,
     name: Text<Length<1, 64>>,
     secret: Text<Length<1, 4096>>,
 ) -> Result<bool, ToolError> {
-    let stored = cx.state().secrets.get(&name);
+    let stored = cx.state().secrets.get(&own(&cx, &name)?);
     let stored = stored.map_err(|error| ToolError::new("the secret cannot be read").log(error))?;
     // Digests are compared, because how long that takes says nothing about the secret.
     let is = |stored: Secret| {

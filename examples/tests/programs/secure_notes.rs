@@ -252,6 +252,11 @@ async fn secrets_are_on_no_disk_and_in_no_answer() {
     assert_eq!(said(&writer, "store_secret", secret(marked)).await, "stored door");
     assert_eq!(said(&writer, "check_secret", secret(marked)).await, r#"{"result":true}"#);
     assert_eq!(said(&writer, "check_secret", secret("open-sesame")).await, r#"{"result":false}"#);
+    // Another caller's of the same name is another one: to guess at it or to write over it is no use.
+    let other = with(&served, &world.admin);
+    assert_eq!(said(&other, "check_secret", secret(marked)).await, r#"{"result":false}"#);
+    assert_eq!(said(&other, "store_secret", secret("mine")).await, "stored door");
+    assert_eq!(said(&writer, "check_secret", secret(marked)).await, r#"{"result":true}"#);
     let mut found = 0;
     let mut folders = vec![world.path().to_owned()];
     while let Some(folder) = folders.pop() {
