@@ -25,6 +25,7 @@ const ALONE: &[&str] = &[
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     step(root, &["fmt", "--all", "--check"], &[])?;
     timed("tidy", || crate::tidy::run(root))?;
+    timed("corpus", || crate::corpus::run(root))?;
     timed("codegen --check", || crate::codegen::run(root, true))?;
     let everything = ["clippy", "--workspace", "--all-targets", "--all-features", "--quiet"];
     step(root, &[&everything[..], &["--", "-D", "warnings"]].concat(), &[])?;
