@@ -222,7 +222,7 @@ impl ApiKeys {
         let mut state = self.refreshed(now, true)?;
         let digest = *Digest::of_bytes(text.as_bytes()).as_bytes();
         if state.keys.values().any(|key| key.name == name) || state.keys.contains_key(&digest) {
-            return refuse("there is one already, though it may be revoked");
+            return refuse("there is one already, though it may be revoked; take another name");
         }
         let scopes = scopes.into_iter().map(Into::into).collect();
         let key = ApiKey { name: name.to_owned(), scopes, created: now, expires, revoked: None };

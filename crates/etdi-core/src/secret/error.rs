@@ -26,7 +26,7 @@ pub enum ProtectionError {
     /// What the caller offers does not open the store.
     #[error(
         "{offered} does not open the store, give the one that it was encrypted with; \
-         when that is lost, move the directory away and approve again"
+         when that is lost, move the directory away and approve or log in again"
     )]
     WrongKey {
         /// What the caller came with.
@@ -35,7 +35,7 @@ pub enum ProtectionError {
     /// The file of the wrapped key is not what was written.
     #[error(
         "the store's key record {what}, restore it from a backup or move the directory away and \
-         approve again"
+         approve or log in again"
     )]
     Damaged {
         /// What is wrong with it.
@@ -63,7 +63,7 @@ pub enum ProtectionError {
     /// The keyring does not hold the key of this store.
     #[error(
         "the system's keyring holds no entry `{account}`; log in as the user who made it, or move \
-         the directory away and approve again"
+         the directory away and approve or log in again"
     )]
     NoEntry {
         /// The name of the entry.

@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(
             wrapped.unwrap(&cheap("two")).unwrap_err().to_string(),
             "the passphrase does not open the store, give the one that it was encrypted with; when \
-             that is lost, move the directory away and approve again"
+             that is lost, move the directory away and approve or log in again"
         );
         assert_eq!(
             wrapped.unwrap(&host).unwrap_err().to_string(),

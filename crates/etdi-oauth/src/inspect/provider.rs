@@ -395,9 +395,10 @@ impl Steps {
             OAuthError::Fetch(FetchError::Unreachable { .. }) => {
                 (Whose::Network, "is the domain spelled rightly, and can this computer reach it?")
             }
-            OAuthError::Fetch(FetchError::Forbidden { .. }) => {
-                (Whose::Settings, "a provider has a public address, or is on this computer")
-            }
+            OAuthError::Fetch(FetchError::Forbidden { .. }) => (
+                Whose::Settings,
+                "a provider has a public address, or is on this computer as `http://127.0.0.1:PORT`",
+            ),
             OAuthError::OtherIssuer { .. } => {
                 (Whose::Settings, "set the issuer letter by letter as its metadata names it")
             }

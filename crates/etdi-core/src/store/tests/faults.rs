@@ -226,7 +226,7 @@ fn a_key_that_cannot_be_had_approves_nothing_and_says_what_to_do() {
     assert_eq!(
         refused("another key", plain().protection(host(2))),
         "the host's key does not open the store, give the one that it was encrypted with; when \
-         that is lost, move the directory away and approve again"
+         that is lost, move the directory away and approve or log in again"
     );
     let cheap = PassphraseCost::new(8 << 10, 1, 1).unwrap();
     let phrase = plain().protection(Protection::passphrase_costing("x", cheap));
@@ -240,7 +240,7 @@ fn a_key_that_cannot_be_had_approves_nothing_and_says_what_to_do() {
     assert_eq!(
         refused("a lost key record", sealed()),
         "the store's key record is gone, restore it from a backup or move the directory away and \
-         approve again"
+         approve or log in again"
     );
     for byte in 0..start[wrapped].len() {
         files.restore(&start);
