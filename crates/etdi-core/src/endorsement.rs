@@ -33,7 +33,7 @@
 //! // At the identity provider, which lets this publisher do so much.
 //! let key = SigningKey::generate(Algorithm::Es256)?;
 //! let bounds = EndorsementBounds::new([server], ["search"], ["notes:read".parse()?]);
-//! let asked = EndorsementRequest::read(StatementType::Tool, &ask("notes:read")?.to_json())?;
+//! let asked = EndorsementRequest::read(StatementType::Tool, &ask("notes:read")?.to_json()?)?;
 //! asked.check(&idp, &bounds, now)?;
 //! let signed = asked.sign(86_400, now, &key)?;
 //! assert!(ask("notes:write")?.check(&idp, &bounds, now).is_err());

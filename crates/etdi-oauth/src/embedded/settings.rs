@@ -54,6 +54,10 @@ pub struct Settings {
     pub access_lifetime: u64,
     /// How long a refresh token is that is not used, in seconds; 30 days by default.
     pub refresh_lifetime: u64,
+    /// How long the login of a user counts who logged in with a provider ([`Upstreams`](super::Upstreams)),
+    /// in seconds, however often its tokens are renewed; a day by default. After that the user logs in
+    /// again, if the provider and the list of who may still let that be.
+    pub upstream_lifetime: u64,
     /// How long a statement about definitions holds at most that is signed for a client, in seconds. 0,
     /// the default, signs none; and a client has none signed that is not let
     /// ([`Client::endorsed`](super::Client::endorsed)). So long its keys are shown after they signed.
@@ -101,6 +105,7 @@ impl Settings {
             code_lifetime: 60,
             access_lifetime: 600,
             refresh_lifetime: 30 * 86_400,
+            upstream_lifetime: 86_400,
             statement_lifetime: 0,
             origins: Vec::new(),
             hosts: Vec::new(),

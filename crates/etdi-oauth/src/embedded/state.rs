@@ -69,6 +69,9 @@ pub struct Embedded {
 struct Record {
     grant: Grant,
     until: UnixTime,
+    /// When the user agreed to it. A record that does not say is older than any.
+    #[serde(default)]
+    begun: UnixTime,
 }
 
 /// How long a page may be answered, in seconds.
@@ -285,7 +288,8 @@ impl Embedded {
         let code = format!("{}.{}", grant.id, self.seal.over("code", &[&grant.id]));
         let until = now.plus(self.settings.code_lifetime);
         let id = grant.id.clone();
-        let record = serde_json::to_vec(&Record { grant, until }).map_err(unreadable)?;
+        let record =
+            serde_json::to_vec(&Record { grant, until, begun: now }).map_err(unreadable)?;
         // It outlives its code, so that a second use is known as such.
         let kept = until.plus(self.settings.access_lifetime);
         match self.store.insert(Kind::Grant, &id, record, kept, now).await? {
@@ -312,9 +316,16 @@ impl Embedded {
         let renews = client.is_some_and(|one| one.grants.contains(&GrantType::RefreshToken));
         let settings = &self.settings;
         let lasts = if renews { settings.refresh_lifetime } else { settings.access_lifetime };
-        let until = now.plus(lasts);
+        let mut until = now.plus(lasts);
+        // A user of another issuer: who may log in is asked there and here, and only at a login.
+        if grant.subject.contains("://") {
+            until = until.min(record.begun.plus(settings.upstream_lifetime));
+            if until <= now {
+                return Ok(None);
+            }
+        }
         let kept = until.plus(settings.access_lifetime);
-        let record = Record { grant: grant.clone(), until };
+        let record = Record { grant: grant.clone(), until, begun: record.begun };
         let record = serde_json::to_vec(&record).map_err(unreadable)?;
         let done = self.store.swap(Kind::Grant, id, &before, record, kept, now).await?;
         Ok(done.then_some(grant))

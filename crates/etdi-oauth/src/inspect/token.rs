@@ -369,8 +369,8 @@ impl TokenReport {
 
 pub(super) fn text(part: &str, encoded: &str) -> Result<String, String> {
     let bytes = URL_SAFE_NO_PAD.decode(encoded);
-    let bytes = bytes.map_err(|_| format!("its {part} is not base64url without padding"))?;
-    String::from_utf8(bytes).map_err(|_| format!("its {part} is no UTF-8"))
+    let bytes = bytes.map_err(|_| format!("the text of its {part} is not base64url without padding"))?;
+    String::from_utf8(bytes).map_err(|_| format!("the text of its {part} is no UTF-8"))
 }
 
 pub(super) fn object<'t>(part: &str, text: &'t str) -> Result<Document<'t>, String> {
@@ -378,7 +378,7 @@ pub(super) fn object<'t>(part: &str, text: &'t str) -> Result<Document<'t>, Stri
     let document = document.map_err(|error| format!("its {part}: {error}"))?;
     match document.root().is_object() {
         true => Ok(document),
-        false => Err(format!("its {part} is no JSON object")),
+        false => Err(format!("the text of its {part} is no JSON object")),
     }
 }
 

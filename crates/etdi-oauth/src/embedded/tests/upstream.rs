@@ -224,6 +224,30 @@ async fn a_state_counts_once_and_for_ten_minutes() {
     );
 }
 
+/// Whoever was taken off the list, or lost the account, is not asked about at a renewal.
+#[tokio::test]
+async fn a_login_elsewhere_counts_for_a_day_however_often_it_is_renewed() {
+    let world = Elsewhere::new().await;
+    let code = world.log_in("google", &of_google("1")).await.sent_with("code");
+    let said = world.world.redeem("app", &code).await;
+    let home = World::new().await;
+    let (_, mut own) = home.tokens("app").await;
+    let mut token = said.get("refresh_token");
+    for _ in 0..3 {
+        world.world.wait(28_000);
+        home.wait(28_000);
+        token = world.world.refresh("app", &token).await.get("refresh_token");
+        own = home.refresh("app", &own).await.get("refresh_token");
+    }
+    world.world.wait(2_400);
+    home.wait(2_400);
+    let said = world.world.refresh("app", &token).await;
+    assert_eq!(said.error().0, "invalid_grant", "{}", said.text);
+    assert_eq!(world.world.introspect(&token).await["active"], false);
+    // Users of this server are its own business.
+    assert!(!home.refresh("app", &own).await.get("refresh_token").is_empty());
+}
+
 /// A code of somebody else's login in one's own: the verifier is another one; and where a provider
 /// does not look at that, the nonce is.
 #[tokio::test]
