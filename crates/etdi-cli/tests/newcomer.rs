@@ -143,8 +143,11 @@ fn a_token_is_taken_apart_and_its_signature_is_not_shown() {
         }
         assert!(!said.contains("U0lHTkFUVVJF") && !said.contains("SIGNATURE\""), "{said}");
     }
-    std::fs::write(user.0.path().join("other"), token.replace("eyJzdWIiOiJtZSIsImV4cCI6MX0", "e30"))
-        .unwrap();
+    std::fs::write(
+        user.0.path().join("other"),
+        token.replace("eyJzdWIiOiJtZSIsImV4cCI6MX0", "e30"),
+    )
+    .unwrap();
     let output = user.run(&format!("debug-token --json {token} --compare other"));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains(r#"{"member":"claims.sub","first":"\"me\"","second":null}"#), "{said}");
@@ -161,7 +164,8 @@ fn a_provider_that_is_set_up_wrongly_is_told_whose_fault_it_is() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("the network:") && said.contains("provider reached: no"), "{said}");
-    let settings = r#"{"config_version": 1, "oauth_config": {"provider": "auth0", "client_id": "a"}}"#;
+    let settings =
+        r#"{"config_version": 1, "oauth_config": {"provider": "auth0", "client_id": "a"}}"#;
     std::fs::write(user.0.path().join("etdi-config.json"), settings).unwrap();
     let said = user.fails("validate-oauth --config etdi-config.json");
     assert!(said.contains("`oauth_config.domain` is empty"), "{said}");

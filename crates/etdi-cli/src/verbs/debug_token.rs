@@ -62,7 +62,10 @@ fn read(from: &str) -> Result<Zeroizing<String>, Failure> {
     let failed = |error: std::io::Error| {
         let what =
             if from == "-" { "standard input".to_owned() } else { visible(from).into_owned() };
-        Failure::usage(format!("`{what}` is no token and cannot be read as a file of one: {error}"), NEXT)
+        Failure::usage(
+            format!("`{what}` is no token and cannot be read as a file of one: {error}"),
+            NEXT,
+        )
     };
     let mut text = Zeroizing::new(String::new());
     let read = match from {

@@ -369,7 +369,8 @@ impl TokenReport {
 
 pub(super) fn text(part: &str, encoded: &str) -> Result<String, String> {
     let bytes = URL_SAFE_NO_PAD.decode(encoded);
-    let bytes = bytes.map_err(|_| format!("the text of its {part} is not base64url without padding"))?;
+    let bytes =
+        bytes.map_err(|_| format!("the text of its {part} is not base64url without padding"))?;
     String::from_utf8(bytes).map_err(|_| format!("the text of its {part} is no UTF-8"))
 }
 
