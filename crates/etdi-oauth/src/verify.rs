@@ -23,6 +23,8 @@ mod jwt;
 mod places;
 mod refusal;
 
+pub(crate) use claims::OF_ID_TOKENS;
+pub(crate) use header::{KEY_HEADERS, MAX_TOKEN};
 pub use id_token::{IdToken, IdTokenVerifier};
 pub use introspect::{Introspection, IntrospectionAuth};
 pub(crate) use issuer::is_secure;

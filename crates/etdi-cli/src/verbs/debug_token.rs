@@ -55,7 +55,8 @@ pub fn run(arguments: &DebugTokenArguments) -> Result<Report, Failure> {
         data.insert("difference".to_owned(), json!(difference));
     }
     let exit = if grave { Exit::Refused } else { Exit::Done };
-    Ok(Report::new(data, told(&report, difference.as_ref())).ending(exit))
+    Ok(Report::new(data, told(&report, arguments.issuer.is_some(), difference.as_ref()))
+        .ending(exit))
 }
 
 fn read(from: &str) -> Result<Zeroizing<String>, Failure> {
@@ -81,7 +82,7 @@ fn read(from: &str) -> Result<Zeroizing<String>, Failure> {
     }
 }
 
-fn told(report: &TokenReport, difference: Option<&TokenDifference>) -> String {
+fn told(report: &TokenReport, asked: bool, difference: Option<&TokenDifference>) -> String {
     let bold = style::BOLD;
     let mut text = String::new();
     for (part, said) in [("header", &report.header), ("claims", &report.claims)] {
@@ -107,10 +108,9 @@ fn told(report: &TokenReport, difference: Option<&TokenDifference>) -> String {
         (true, _) => "valid: the issuer signed it for this audience, and nothing grave was found",
         (false, Some(true)) => "not valid: the issuer signed it, but see above",
         (false, Some(false)) => "not valid: it was refused",
-        (false, None) if report.well_formed => {
-            "not verified: name --issuer and --audience to have its signature checked"
-        }
-        (false, None) => "not a signed token",
+        (false, None) if !report.well_formed => "not a signed token",
+        (false, None) if asked => "not verified: the issuer could not be asked, see above",
+        (false, None) => "not verified: name --issuer and --audience to have its signature checked",
     };
     text.push_str(&format!("{bold}{verdict}{bold:#}\n"));
     for change in difference.into_iter().flat_map(|difference| &difference.changes) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use etdi_core::canonical;
-use etdi_core::ijson::Value;
 use serde::Serialize;
 
 use super::TokenReport;
@@ -58,13 +57,9 @@ impl TokenReport {
             let document = text.as_ref().and_then(|text| object(part, text.get()).ok());
             let Some(document) = document else { continue };
             for (name, value) in document.root().as_object().into_iter().flatten() {
-                members.insert(format!("{part}.{name}"), written(value));
+                members.insert(format!("{part}.{name}"), canonical::of(value));
             }
         }
         members
     }
-}
-
-fn written(value: Value<'_>) -> String {
-    canonical::of(value)
 }

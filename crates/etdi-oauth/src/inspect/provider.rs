@@ -115,7 +115,7 @@ pub enum Whose {
 /// The most bytes of a key set.
 const MAX_SET: usize = 256 << 10;
 
-/// How an answer to a request without credentials begins, at most.
+/// The most bytes of the answer to a request without credentials.
 const MAX_REFUSAL: usize = 64 << 10;
 
 impl OAuthValidator {
@@ -360,9 +360,7 @@ struct Steps(Vec<Step>);
 
 impl Steps {
     fn passed(&mut self, code: &'static str, severity: Severity, what: impl Into<String>) {
-        let (whose, advice) = (None, None);
-        let what = what.into();
-        self.0.push(Step { code, outcome: Outcome::Passed, severity, what, whose, advice });
+        self.add(Outcome::Passed, code, severity, what.into(), None);
     }
 
     fn warned(
@@ -373,8 +371,7 @@ impl Steps {
         whose: Whose,
         advice: &'static str,
     ) {
-        let (what, whose, advice) = (what.into(), Some(whose), Some(advice));
-        self.0.push(Step { code, outcome: Outcome::Warned, severity, what, whose, advice });
+        self.add(Outcome::Warned, code, severity, what.into(), Some((whose, advice)));
     }
 
     fn failed(
@@ -385,8 +382,19 @@ impl Steps {
         whose: Whose,
         advice: &'static str,
     ) {
-        let (what, whose, advice) = (what.into(), Some(whose), Some(advice));
-        self.0.push(Step { code, outcome: Outcome::Failed, severity, what, whose, advice });
+        self.add(Outcome::Failed, code, severity, what.into(), Some((whose, advice)));
+    }
+
+    fn add(
+        &mut self,
+        outcome: Outcome,
+        code: &'static str,
+        severity: Severity,
+        what: String,
+        fault: Option<(Whose, &'static str)>,
+    ) {
+        let (whose, advice) = fault.unzip();
+        self.0.push(Step { code, outcome, severity, what, whose, advice });
     }
 
     /// Why there is no metadata, and whose fault that is.

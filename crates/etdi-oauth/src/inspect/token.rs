@@ -11,16 +11,8 @@ use serde::Serialize;
 
 use super::{Issue, Severity};
 use crate::shown::shown;
+use crate::verify::{KEY_HEADERS, MAX_TOKEN, OF_ID_TOKENS};
 use crate::{TokenRefusal, VerifyToken};
-
-/// The most bytes of a token: what [`JwtVerifier`](crate::JwtVerifier) takes.
-const MAX_TOKEN: usize = 16 << 10;
-
-/// Header members that bring a key or say where to fetch one (RFC 8725, section 3.10).
-const KEY_HEADERS: [&str; 4] = ["jwk", "jku", "x5u", "x5c"];
-
-/// Claims that only ID tokens have (OpenID Connect Core, sections 2 and 3.3.2.11).
-const OF_ID_TOKENS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
 
 /// Parts of a scope's name that stand for everything.
 const BROAD: [&str; 6] = ["*", "admin", "root", "all", "full_access", "superuser"];

@@ -14,7 +14,7 @@ use crate::provider::ClaimShape;
 const MAX_LIST: usize = 1024;
 
 /// Claims that only ID tokens have (OpenID Connect Core, sections 2 and 3.3.2.11).
-const OF_ID_TOKENS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
+pub(crate) const OF_ID_TOKENS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
 
 /// Claims by which some issuers say what a token is for, where neither its header nor `token_type`
 /// does, and what they say of others than access tokens: Keycloak's `typ`, and `token_use` of Ory Hydra

@@ -8,7 +8,7 @@ use etdi_core::key::Algorithm;
 use super::TokenRefusal;
 
 /// The most bytes of a token: more than a header field of most servers takes.
-pub(super) const MAX_TOKEN: usize = 16 << 10;
+pub(crate) const MAX_TOKEN: usize = 16 << 10;
 
 /// The longest name of a key.
 const MAX_KID: usize = 256;
@@ -17,7 +17,7 @@ const MAX_KID: usize = 256;
 const MAX_SHOWN: usize = 64;
 
 /// Header members that bring a key or say where to fetch one (RFC 8725, section 3.10).
-const KEY_HEADERS: [&str; 4] = ["jwk", "jku", "x5u", "x5c"];
+pub(crate) const KEY_HEADERS: [&str; 4] = ["jwk", "jku", "x5u", "x5c"];
 
 /// A token whose signature nobody has checked.
 #[derive(Debug)]

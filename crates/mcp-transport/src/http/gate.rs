@@ -72,6 +72,17 @@ pub enum Admission {
     Later(BoxFuture<'static, Result<Extensions, Refused>>),
 }
 
+#[cfg(any(feature = "rest", feature = "sse", feature = "websocket"))]
+impl Admission {
+    /// Waits for who has to be asked; for doors that are asynchronous anyway.
+    pub(crate) async fn settled(self) -> Result<Extensions, Refused> {
+        match self {
+            Self::Now(found) => found,
+            Self::Later(asking) => asking.await,
+        }
+    }
+}
+
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -22,7 +22,7 @@ use tower_service::Service;
 
 use super::{SUBPROTOCOL, stream};
 use crate::http::server::guard::Guard;
-use crate::http::{Admission, Gate, Refused};
+use crate::http::{Gate, Refused};
 use crate::known::Known;
 use crate::{ServeOptions, serve_with};
 
@@ -143,10 +143,7 @@ impl<S: ExchangeService> WebSocketServer<S> {
 
     async fn admit(&self, parts: &Parts) -> Result<Extensions, Refused> {
         let Some(gate) = &self.shared.gate else { return Ok(Extensions::new()) };
-        match gate.admit(parts) {
-            Admission::Now(found) => found,
-            Admission::Later(asking) => asking.await,
-        }
+        gate.admit(parts).settled().await
     }
 }
 

@@ -90,11 +90,8 @@ pub(super) async fn pass(
     parts: &mut Parts,
 ) -> Result<(), Answer> {
     let Some(gate) = gate else { return Ok(()) };
-    let found = match gate.admit(parts) {
-        Admission::Now(found) => found,
-        Admission::Later(asking) => asking.await,
-    };
-    parts.extensions.insert(found.map_err(told)?);
+    let found = gate.admit(parts).settled().await.map_err(told)?;
+    parts.extensions.insert(found);
     Ok(())
 }
 
