@@ -71,7 +71,9 @@ fn a_person_is_told_what_from_where_to_where_and_by_which_rule() {
     let denied = send(&mail_stays(), "fyi: The Acquisition of Northwind closes on Friday. Bye.");
     let denied = denied.unwrap_err();
     let Why::Text(found) = &denied.why else { panic!("{denied:?}") };
-    assert!((text::PIECE..=38).contains(&found.length), "{denied}");
+    // How much of it is kept depends on the tracker's random base; all of it is 39.
+    let common = "theacquisitionofnorthwindclosesonfriday".len();
+    assert!((text::PIECE..=common).contains(&found.length), "{denied}");
     assert_eq!(
         denied.to_string(),
         format!(
