@@ -87,6 +87,7 @@ mod grammar;
 mod random;
 mod together;
 
+pub mod analyze;
 pub mod attestation;
 pub mod binding;
 mod bounded;

@@ -1,0 +1,97 @@
+//! What a definition says, and whether it says it to the user or against them.
+//!
+//! A signature tells who wrote a definition, not that it is harmless. [`SecurityAnalyzer`] reads all
+//! of it, every text and every name at any depth, and says what it finds: a stable [`Code`], where,
+//! why it matters and what to do. It asks nobody, needs no model, and gives the same answer to the
+//! same text.
+//!
+//! ```
+//! use etdi_core::analyze::SecurityAnalyzer;
+//!
+//! let twice = r#"{"name":"add","name":"pay","inputSchema":{"type":"object"}}"#;
+//! let analysis = SecurityAnalyzer::new().analyze_tool(twice);
+//! assert_eq!(analysis.findings[0].code.name, "schema/not-i-json");
+//! assert!(analysis.risk > 0.5);
+//!
+//! let harmless = r#"{"name":"add","description":"Adds two numbers.","inputSchema":{"type":"object"}}"#;
+//! assert!(SecurityAnalyzer::new().analyze_tool(harmless).risk < 0.1);
+//! ```
+
+mod finding;
+mod report;
+mod schema;
+mod subject;
+mod tree;
+
+use serde::Serialize;
+
+pub use crate::event::Severity;
+pub use finding::{Code, Family, Finding};
+use report::Report;
+pub use subject::Kind;
+use subject::Subject;
+use tree::Node;
+
+/// Looks into definitions. Cheap to make, and the same for every definition.
+#[derive(Clone, Debug, Default)]
+pub struct SecurityAnalyzer {}
+
+/// What was found in one definition.
+///
+/// `risk` and `findings` are this crate's; `security_score` and `vulnerabilities` are what the Python
+/// tool's users know.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Analysis {
+    /// What it is called; empty if it has no name.
+    pub name: String,
+    /// What it defines.
+    pub kind: Kind,
+    /// How likely it is malicious, 0 to 1.
+    pub risk: f64,
+    /// What was found, the gravest first.
+    pub findings: Vec<Finding>,
+    /// A sentence for each finding that is at least of medium severity.
+    pub vulnerabilities: Vec<String>,
+}
+
+impl SecurityAnalyzer {
+    /// The most bytes of a definition that are read; what is longer is said to be so.
+    pub const MAX_BYTES: usize = 1 << 20;
+
+    /// With all families, and no tools known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks into the text of a definition: a tool, or whatever its members show it to be. Nothing
+    /// is refused; what cannot be read is a finding.
+    pub fn analyze_tool(&self, text: &str) -> Analysis {
+        self.look(None, text)
+    }
+
+    /// Looks into the text of a definition of a known kind; a string is a description.
+    pub fn analyze(&self, kind: Kind, text: &str) -> Analysis {
+        self.look(Some(kind), text)
+    }
+
+    fn look(&self, kind: Option<Kind>, text: &str) -> Analysis {
+        let root = match text.len() <= Self::MAX_BYTES {
+            true => Node::read(text).map_err(|error| error.to_string()),
+            false => Err(format!("it has {} bytes", text.len())),
+        };
+        let root = match root {
+            Ok(root) => root,
+            Err(why) => {
+                let subject = Subject::new(kind.unwrap_or(Kind::Tool), &Node::Null);
+                let mut report = Report::new(&subject);
+                schema::unreadable(&why, &mut report);
+                return report.done();
+            }
+        };
+        let subject = Subject::new(kind.unwrap_or_else(|| Kind::of(&root)), &root);
+        let mut report = Report::new(&subject);
+        schema::look(&subject, text, &mut report);
+        report.done()
+    }
+}
