@@ -36,6 +36,19 @@ use tree::Node;
 #[derive(Clone, Debug, Default)]
 pub struct SecurityAnalyzer {}
 
+impl Code {
+    /// All codes, in the order of the families; each has a page in `docs/findings`.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        let families: [&[&'static Self]; 1] = [&schema::CODES];
+        families.into_iter().flatten().copied()
+    }
+
+    /// The code of a name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        Self::all().find(|code| code.name == name)
+    }
+}
+
 /// What was found in one definition.
 ///
 /// `risk` and `findings` are this crate's; `security_score` and `vulnerabilities` are what the Python
@@ -70,6 +83,15 @@ impl SecurityAnalyzer {
         self.look(None, text)
     }
 
+    /// What is said of a definition that could not even be read as a text; `why` in a few words.
+    /// Its risk is that of what was not looked at.
+    pub fn unreadable(&self, kind: Kind, why: &str) -> Analysis {
+        let subject = Subject::new(kind, &Node::Null);
+        let mut report = Report::new(&subject);
+        schema::unreadable(why, &mut report);
+        report.done()
+    }
+
     /// Looks into the text of a definition of a known kind; a string is a description.
     pub fn analyze(&self, kind: Kind, text: &str) -> Analysis {
         self.look(Some(kind), text)
@@ -82,12 +104,7 @@ impl SecurityAnalyzer {
         };
         let root = match root {
             Ok(root) => root,
-            Err(why) => {
-                let subject = Subject::new(kind.unwrap_or(Kind::Tool), &Node::Null);
-                let mut report = Report::new(&subject);
-                schema::unreadable(&why, &mut report);
-                return report.done();
-            }
+            Err(why) => return self.unreadable(kind.unwrap_or(Kind::Tool), &why),
         };
         let subject = Subject::new(kind.unwrap_or_else(|| Kind::of(&root)), &root);
         let mut report = Report::new(&subject);

@@ -39,7 +39,7 @@ static IMPRECISE: Code = Code {
 
 /// What a text is that cannot be taken apart.
 pub(super) fn unreadable(why: &str, report: &mut Report<'_, '_>) {
-    report.of(&UNREADABLE, "", 0.8, format!("the definition cannot be read: {why}"));
+    report.of(&UNREADABLE, "", 1.0, format!("the definition cannot be read: {why}"));
 }
 
 pub(super) fn look(_subject: &Subject<'_>, text: &str, report: &mut Report<'_, '_>) {

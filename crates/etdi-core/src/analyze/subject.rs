@@ -27,6 +27,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind that a name of JSON lines stands for: its own, and `instructions` and `error` beside.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "tool" => Self::Tool,
+            "prompt" => Self::Prompt,
+            "resource" => Self::Resource,
+            "template" | "resource_template" => Self::Template,
+            "server" | "instructions" => Self::Server,
+            "result" | "error" => Self::Result,
+            _ => return None,
+        })
+    }
+
     /// The kind by the members that only it has; a tool where nothing tells.
     pub(super) fn of(node: &Node<'_>) -> Self {
         let has = |name| node.get(name).is_some();
