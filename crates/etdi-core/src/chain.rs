@@ -52,11 +52,13 @@ mod policy;
 mod rate;
 mod stack;
 pub mod token;
+mod verifier;
 
 pub use error::{ChainError, ViolationKind};
 pub use history::{CallRecord, Statistics, Violation};
 pub use policy::CallStackPolicy;
 pub use stack::CallStack;
+pub use verifier::{CallStackVerifier, JudgedCall, JudgedChain, TracedCall};
 
 /// How many tools may be under way at most, where nobody says less.
 pub const MAX_DEPTH: u32 = 10;
