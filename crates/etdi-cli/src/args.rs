@@ -11,6 +11,7 @@ mod auth;
 mod inspect;
 mod keys;
 mod policy;
+mod talk;
 
 pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ExportFormat};
@@ -18,6 +19,7 @@ pub use auth::{AuthCommand, ServeArguments};
 pub use inspect::{DebugTokenArguments, ValidateOauthArguments};
 pub use keys::{KeyAlgorithm, KeySource, KeysCommand, RevokeArguments, RotateArguments};
 pub use policy::{Described, PolicyCommand};
+pub use talk::DoctorArguments;
 
 /// Verify, approve and call the tools of MCP servers.
 #[derive(Debug, Parser)]
@@ -45,6 +47,8 @@ pub enum Command {
     List(ListArguments),
     /// Call a tool.
     Call(CallArguments),
+    /// Find out why a server does not work, whose fault that is and what to do.
+    Doctor(DoctorArguments),
     /// Make, list, export, trust, rotate and revoke keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -89,6 +93,7 @@ impl Command {
             Self::Demo(_) => "demo",
             Self::List(_) => "list",
             Self::Call(_) => "call",
+            Self::Doctor(_) => "doctor",
             Self::Keys(command) => command.name(),
             Self::Manifest(_) => "manifest",
             Self::Lock(_) => "lock",

@@ -10,10 +10,12 @@ pub mod arguments;
 pub mod ask;
 pub mod changes;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod home;
 pub mod keyring;
 pub mod locked;
+pub mod login;
 pub mod output;
 pub mod passphrase;
 pub mod signals;
@@ -85,6 +87,7 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::List(arguments) => verbs::list::list(&arguments.target, &home, output),
         Command::Verify(arguments) => verbs::list::verify(&arguments.target, &home, output),
         Command::Call(arguments) => verbs::call::run(arguments, &home, output),
+        Command::Doctor(arguments) => doctor::run(arguments, &home, output),
         Command::Keys(command) => verbs::keys::run(command, &home, output),
         Command::Manifest(arguments) => verbs::manifest::run(arguments, output),
         Command::Lock(arguments) => verbs::lock::run(arguments, output),

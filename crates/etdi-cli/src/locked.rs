@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use etdi::config::ConfigError;
 use etdi::config::place::{ApprovalPlace, Sealed, Taken};
 use etdi_core::approval::StoreError;
-use etdi_core::secret::{Protection, ProtectionKind};
+use etdi_core::secret::{Protection, ProtectionKind, SecretStore};
 use etdi_core::store::FileStore;
 
 use crate::exit::{Exit, Failure};
@@ -40,6 +40,20 @@ pub fn open(home: &Home, taken: Taken) -> Result<FileStore, Failure> {
         );
     }
     sealed.options(taken).open(place.directory()).map_err(failed)
+}
+
+/// The directory of what has to stay secret beside the approvals, in the home.
+pub const SECRETS: &str = "secrets";
+
+/// What has to stay secret beside the approvals, under the same protection: logins, keys of programs.
+///
+/// # Errors
+///
+/// When it does not open.
+pub fn secrets(home: &Home) -> Result<SecretStore, Failure> {
+    let place = place(home)?;
+    let sealed = place.seal(chosen(&place)?, Taken::Checked).map_err(unfit)?;
+    SecretStore::open(home.directory(SECRETS)?, sealed.protection).map_err(failed)
 }
 
 /// Where the approvals are.
