@@ -20,6 +20,7 @@
 mod finding;
 mod report;
 mod schema;
+mod smuggling;
 mod subject;
 mod tree;
 
@@ -39,7 +40,7 @@ pub struct SecurityAnalyzer {}
 impl Code {
     /// All codes, in the order of the families; each has a page in `docs/findings`.
     pub fn all() -> impl Iterator<Item = &'static Self> {
-        let families: [&[&'static Self]; 1] = [&schema::CODES];
+        let families: [&[&'static Self]; 2] = [&smuggling::CODES, &schema::CODES];
         families.into_iter().flatten().copied()
     }
 
@@ -109,6 +110,24 @@ impl SecurityAnalyzer {
         let subject = Subject::new(kind.unwrap_or_else(|| Kind::of(&root)), &root);
         let mut report = Report::new(&subject);
         schema::look(&subject, text, &mut report);
+        texts(&subject, &mut report, 0);
         report.done()
+    }
+}
+
+/// How often a text that was brought to light is searched for another one.
+const LAYERS: usize = 2;
+
+/// The families that look at texts, and again at what they bring to light.
+fn texts(subject: &Subject<'_>, report: &mut Report<'_, '_>, layer: usize) {
+    smuggling::look(subject, report);
+    for unveiled in report.take_unveiled() {
+        let root = Node::Text((&*unveiled.text).into());
+        let inner = Subject::new(subject.kind, &root);
+        let mut found = Report::new(&inner);
+        if layer < LAYERS {
+            texts(&inner, &mut found, layer + 1);
+        }
+        report.found_in(&unveiled, found);
     }
 }

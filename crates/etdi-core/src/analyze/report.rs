@@ -14,15 +14,27 @@ const MOST_OF_ONE: usize = 8;
 /// The most characters of a piece of evidence.
 const EVIDENCE: usize = 160;
 
+/// The most texts that are brought to light in one definition, and their bytes in all.
+const UNVEILED: usize = 16;
+const UNVEILED_BYTES: usize = 1 << 16;
+
+/// A text that stood in a piece in another form, to be looked at as what it says.
+pub(super) struct Unveiled {
+    path: String,
+    how: &'static str,
+    pub(super) text: String,
+}
+
 /// Collects findings. What is found beyond the bounds is not kept; the gravest of its code is.
 pub(super) struct Report<'s, 'a> {
     subject: &'s Subject<'a>,
     findings: Vec<Finding>,
+    unveiled: Vec<Unveiled>,
 }
 
 impl<'s, 'a> Report<'s, 'a> {
     pub(super) fn new(subject: &'s Subject<'a>) -> Self {
-        Self { subject, findings: Vec::new() }
+        Self { subject, findings: Vec::new(), unveiled: Vec::new() }
     }
 
     /// Something in a piece: the bytes that show it, how likely it alone makes the definition
@@ -66,6 +78,33 @@ impl<'s, 'a> Report<'s, 'a> {
             what: what.into(),
             risk,
         });
+    }
+
+    /// A text for people, as evidence is shown.
+    pub(super) fn shown(&self, text: &str) -> String {
+        format!("`{}`", cut(text))
+    }
+
+    /// A text that a piece holds in another form, which is to be looked at as well.
+    pub(super) fn unveil(&mut self, piece: &Piece<'_>, how: &'static str, text: String) {
+        let bytes: usize = self.unveiled.iter().map(|one| one.text.len()).sum();
+        let room = self.unveiled.len() < UNVEILED && bytes + text.len() <= UNVEILED_BYTES;
+        if room && text.len() > 3 && text != piece.text {
+            let path = self.subject.pointer(piece);
+            self.unveiled.push(Unveiled { path, how, text });
+        }
+    }
+
+    pub(super) fn take_unveiled(&mut self) -> Vec<Unveiled> {
+        core::mem::take(&mut self.unveiled)
+    }
+
+    /// What was found in a text that was brought to light.
+    pub(super) fn found_in(&mut self, unveiled: &Unveiled, inner: Report<'_, '_>) {
+        for finding in inner.findings {
+            let what = format!("{} ({})", finding.what, unveiled.how);
+            self.add(Finding { path: unveiled.path.clone(), span: None, what, ..finding });
+        }
     }
 
     fn add(&mut self, finding: Finding) {
