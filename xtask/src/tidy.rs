@@ -239,6 +239,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "crates/etdi",
         &["mcp-types", "etdi-core", "etdi-oauth", "mcp-client", "mcp-server", "mcp-transport"],
     ),
+    ("crates/etdi-clients", &[]),
     ("xtask", &[]),
 ];
 
@@ -251,6 +252,7 @@ const OURS: &[&str] = &[
     "etdi-core",
     "etdi-oauth",
     "etdi-policy",
+    "etdi-clients",
     "etdi",
 ];
 
