@@ -17,30 +17,41 @@
 //! assert!(SecurityAnalyzer::new().analyze_tool(harmless).risk < 0.1);
 //! ```
 
+mod bias;
+mod directive;
 mod finding;
+mod harvest;
+mod lexicon;
 mod report;
 mod schema;
+mod score;
 mod smuggling;
 mod subject;
+mod text;
 mod tree;
+mod utterance;
 
 use serde::Serialize;
 
 pub use crate::event::Severity;
 pub use finding::{Code, Family, Finding};
 use report::Report;
+pub use score::{Model, Threshold};
 pub use subject::Kind;
 use subject::Subject;
 use tree::Node;
 
 /// Looks into definitions. Cheap to make, and the same for every definition.
 #[derive(Clone, Debug, Default)]
-pub struct SecurityAnalyzer {}
+pub struct SecurityAnalyzer {
+    model: Model,
+}
 
 impl Code {
     /// All codes, in the order of the families; each has a page in `docs/findings`.
     pub fn all() -> impl Iterator<Item = &'static Self> {
-        let families: [&[&'static Self]; 2] = [&smuggling::CODES, &schema::CODES];
+        let families: [&[&'static Self]; 5] =
+            [&directive::CODES, &bias::CODES, &harvest::CODES, &smuggling::CODES, &schema::CODES];
         families.into_iter().flatten().copied()
     }
 
@@ -61,8 +72,10 @@ pub struct Analysis {
     pub name: String,
     /// What it defines.
     pub kind: Kind,
-    /// How likely it is malicious, 0 to 1.
+    /// How likely it is malicious, 0 to 1. [`Threshold`] says from where it is worth a look.
     pub risk: f64,
+    /// How much it wants to be preferred to other tools, 0 to 1.
+    pub bias: f64,
     /// What was found, the gravest first.
     pub findings: Vec<Finding>,
     /// A sentence for each finding that is at least of medium severity.
@@ -76,6 +89,19 @@ impl SecurityAnalyzer {
     /// With all families, and no tools known.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same with other weights: those of a fit that has not seen what is measured.
+    pub fn with_model(self, model: Model) -> Self {
+        Self { model, ..self }
+    }
+
+    /// What the score of a definition is made of: for each utterance its place, and its signals as a
+    /// mask of [`Model::names`]. Empty for a text that cannot be read.
+    pub fn signals(&self, kind: Option<Kind>, text: &str) -> Vec<(String, u64)> {
+        let Ok(root) = Node::read(text) else { return Vec::new() };
+        let subject = Subject::new(kind.unwrap_or_else(|| Kind::of(&root)), &root);
+        text::signals(&subject)
     }
 
     /// Looks into the text of a definition: a tool, or whatever its members show it to be. Nothing
@@ -110,24 +136,25 @@ impl SecurityAnalyzer {
         let subject = Subject::new(kind.unwrap_or_else(|| Kind::of(&root)), &root);
         let mut report = Report::new(&subject);
         schema::look(&subject, text, &mut report);
-        texts(&subject, &mut report, 0);
+        self.texts(&subject, &mut report, 0);
         report.done()
+    }
+
+    /// The families that look at texts, and again at what they bring to light.
+    fn texts(&self, subject: &Subject<'_>, report: &mut Report<'_, '_>, layer: usize) {
+        text::look(subject, &self.model, report);
+        smuggling::look(subject, report);
+        for unveiled in report.take_unveiled() {
+            let root = Node::Text((&*unveiled.text).into());
+            let inner = Subject::new(subject.kind, &root);
+            let mut found = Report::new(&inner);
+            if layer < LAYERS {
+                self.texts(&inner, &mut found, layer + 1);
+            }
+            report.found_in(&unveiled, found);
+        }
     }
 }
 
 /// How often a text that was brought to light is searched for another one.
 const LAYERS: usize = 2;
-
-/// The families that look at texts, and again at what they bring to light.
-fn texts(subject: &Subject<'_>, report: &mut Report<'_, '_>, layer: usize) {
-    smuggling::look(subject, report);
-    for unveiled in report.take_unveiled() {
-        let root = Node::Text((&*unveiled.text).into());
-        let inner = Subject::new(subject.kind, &root);
-        let mut found = Report::new(&inner);
-        if layer < LAYERS {
-            texts(&inner, &mut found, layer + 1);
-        }
-        report.found_in(&unveiled, found);
-    }
-}

@@ -33,6 +33,13 @@ pub enum Family {
     Reference,
 }
 
+impl Family {
+    /// Whether it is about what texts say, so that one score covers it.
+    pub(super) fn reads_texts(self) -> bool {
+        matches!(self, Self::Directive | Self::Bias | Self::Harvest)
+    }
+}
+
 /// One kind of finding. Its name never changes its meaning.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Code {

@@ -1,8 +1,10 @@
 //! What is found while one definition is looked at, and how it adds up.
 
 use core::ops::Range;
+use std::collections::BTreeMap;
 
-use super::finding::{Code, Finding};
+use super::finding::{Code, Family, Finding};
+use super::score::Threshold;
 use super::subject::{Piece, Subject};
 use super::{Analysis, Severity};
 use crate::change::visible;
@@ -30,11 +32,14 @@ pub(super) struct Report<'s, 'a> {
     subject: &'s Subject<'a>,
     findings: Vec<Finding>,
     unveiled: Vec<Unveiled>,
+    /// What the texts make likely, whether or not it is a finding, and how much they advertise.
+    texts: f64,
+    bias: f64,
 }
 
 impl<'s, 'a> Report<'s, 'a> {
     pub(super) fn new(subject: &'s Subject<'a>) -> Self {
-        Self { subject, findings: Vec::new(), unveiled: Vec::new() }
+        Self { subject, findings: Vec::new(), unveiled: Vec::new(), texts: 0.0, bias: 0.0 }
     }
 
     /// Something in a piece: the bytes that show it, how likely it alone makes the definition
@@ -59,6 +64,30 @@ impl<'s, 'a> Report<'s, 'a> {
             what: what.into(),
             risk,
         });
+    }
+
+    /// The same, as grave as its risk makes it.
+    pub(super) fn graded(
+        &mut self,
+        code: &'static Code,
+        piece: &Piece<'_>,
+        span: Range<usize>,
+        risk: f64,
+        what: String,
+    ) {
+        let severity = match risk {
+            risk if risk >= Threshold::HalfPercent.risk() => code.severity,
+            risk if risk >= Threshold::OnePercent.risk() => code.severity.min(Severity::Medium),
+            _ => Severity::Low,
+        };
+        let evidence = cut(piece.text.get(span.clone()).unwrap_or(piece.text).trim());
+        let path = self.subject.pointer(piece);
+        self.add(Finding { code, severity, path, span: Some(span), evidence, what, risk });
+    }
+
+    /// What all texts together make likely, and how much they want to be preferred.
+    pub(super) fn texts(&mut self, risk: f64, bias: f64) {
+        (self.texts, self.bias) = (self.texts.max(risk), self.bias.max(bias));
     }
 
     /// Something of the whole, or at a place that is no text.
@@ -101,6 +130,7 @@ impl<'s, 'a> Report<'s, 'a> {
 
     /// What was found in a text that was brought to light.
     pub(super) fn found_in(&mut self, unveiled: &Unveiled, inner: Report<'_, '_>) {
+        self.texts(inner.texts, inner.bias);
         for finding in inner.findings {
             let what = format!("{} ({})", finding.what, unveiled.how);
             self.add(Finding { path: unveiled.path.clone(), span: None, what, ..finding });
@@ -122,26 +152,27 @@ impl<'s, 'a> Report<'s, 'a> {
         }
     }
 
-    /// All of it. Findings of several codes are taken as independent; several of one code count once.
+    /// All of it. Families are taken as independent; of one family the gravest finding counts, and the
+    /// three that read texts have one score together.
     pub(super) fn done(mut self) -> Analysis {
         self.findings.sort_by(|one, other| {
             (other.severity.cmp(&one.severity))
                 .then(other.risk.total_cmp(&one.risk))
                 .then_with(|| one.path.cmp(&other.path))
         });
-        let mut harmless = 1.0;
-        for (at, finding) in self.findings.iter().enumerate() {
-            let rest = self.findings.iter().take(at);
-            let most = self.findings.iter().filter(|one| one.code == finding.code);
-            if !rest.into_iter().any(|one| one.code == finding.code) {
-                harmless *= 1.0 - most.map(|one| one.risk).fold(0.0, f64::max);
-            }
+        let mut worst = BTreeMap::<Family, f64>::new();
+        for finding in self.findings.iter().filter(|one| !one.code.family.reads_texts()) {
+            let risk = worst.entry(finding.code.family).or_default();
+            *risk = risk.max(finding.risk.clamp(0.0, 1.0));
         }
+        let harmless =
+            worst.values().fold(1.0 - self.texts, |harmless, risk| harmless * (1.0 - risk));
         let grave = self.findings.iter().filter(|one| one.severity >= Severity::Medium);
         Analysis {
             name: self.subject.name.to_owned(),
             kind: self.subject.kind,
             risk: 1.0 - harmless,
+            bias: self.bias,
             vulnerabilities: grave.map(|one| one.what.clone()).collect(),
             findings: self.findings,
         }

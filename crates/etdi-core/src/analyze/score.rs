@@ -1,0 +1,389 @@
+//! How likely a definition is malicious by what it says: signals that people understand, each with a
+//! weight, added up.
+//!
+//! Each utterance is judged together with its neighbours in the same text; the worst one is the
+//! definition's. The weights are fitted by `cargo run --release -p etdi-core --example fit` on
+//! `tests/corpus` and stand in `weights.txt`.
+
+use super::lexicon::{Class, Classes};
+use super::subject::{Kind, Role, Subject};
+use super::utterance::{Utterance, Utterances};
+
+/// What a signal speaks for: the code of a finding that it is the strongest reason of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Topic {
+    /// It tells how something is said, not what about.
+    Manner,
+    Secret,
+    Conversation,
+    Personal,
+    Tools,
+    Recipient,
+    Concealed,
+    Consent,
+    Override,
+    False,
+    Act,
+    Markup,
+    Harvest,
+    Prefer,
+    Exclusive,
+    Disparage,
+    Advert,
+}
+
+/// A signal: its name in the table of weights, what it says to people, which sign its weight has to
+/// have.
+pub(super) struct Signal {
+    pub(super) name: &'static str,
+    pub(super) says: &'static str,
+    pub(super) topic: Topic,
+    pub(super) sign: i8,
+}
+
+macro_rules! signals {
+    ($($name:ident $topic:ident $sign:literal $says:literal;)*) => {
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[derive(Clone, Copy)]
+        #[repr(u8)]
+        enum S { $($name),* }
+        /// All signals, in the order of their bits.
+        pub(super) static SIGNALS: &[Signal] = &[
+            $(Signal { name: stringify!($name), says: $says, topic: Topic::$topic, sign: $sign }),*
+        ];
+    };
+}
+
+signals! {
+    order Manner 1 "it orders";
+    model Manner 1 "it addresses the model";
+    model_acts Act 1 "it tells the model to act";
+    first Manner 1 "it sets an order of acts";
+    before Tools 1 "it wants to come before whatever else is done";
+    before_acts Act 1 "it orders acts around every other call";
+    path Secret 1 "it names a sensitive file";
+    path_moved Secret 1 "a sensitive file is to be read or passed on";
+    secret Secret 1 "it names secrets";
+    secret_moved Secret 1 "secrets are to be read or passed on";
+    talk Conversation 1 "it names the conversation or the model's instructions";
+    talk_moved Conversation 1 "the conversation or the model's instructions are to be passed on";
+    person Personal 1 "it names personal data";
+    person_moved Personal 1 "personal data are to be read or passed on";
+    whole Manner 1 "it wants all of it";
+    concealed Concealed 1 "the user is not to know";
+    concealed_act Concealed 1 "something is to be done that the user is not to know";
+    bypass Consent 1 "nobody is to be asked";
+    bypass_act Consent 1 "something is to be done without asking";
+    overrides Override 1 "it sets other instructions aside";
+    untrue False 1 "it wants something said that is not so";
+    untrue_user False 1 "the user is to be told what is not so";
+    tools Tools 1 "it speaks of other tools";
+    tools_order Tools 1 "it says what other tools have to do";
+    other Tools 0 "it names what looks like another tool";
+    other_model Tools 1 "it tells the model to use another tool";
+    other_own Tools 1 "what another tool gives is to be passed to this one";
+    other_loot Tools 1 "another tool is to get what is sensitive";
+    other_changed Tools 1 "the use of another tool is to be changed";
+    own_loot Secret 1 "a parameter is to carry what is sensitive";
+    own_order Act 0 "it says what a parameter has to hold";
+    email Recipient 1 "it names an address of mail";
+    sent_away Recipient 1 "something is to be sent to an address";
+    template Recipient 1 "an address is to be filled with data";
+    number Recipient 1 "it names a foreign host by its number";
+    copy Recipient 1 "somebody is to get a copy";
+    command Act 1 "it holds a command";
+    command_run Act 1 "a command is to be run";
+    destroy Act 0 "something is to be destroyed, paid or opened";
+    destroy_model Act 1 "the model is to destroy, pay or open something";
+    pretext Manner 1 "it says why that is necessary";
+    pretext_loot Secret 1 "it says why what is sensitive is necessary";
+    policy_loot Secret 1 "an authority is said to want what is sensitive";
+    markup Markup 1 "markup pretends to be more than text";
+    markup_act Markup 1 "markup holds orders";
+    tag Markup 1 "it has a tag that no page has";
+    protects Manner -1 "it protects the user";
+    denied Manner -1 "it forbids";
+    business Manner -1 "it is the tool's own business";
+    value_act Act 1 "a value gives orders";
+    value_loot Secret 1 "a value names what is sensitive";
+    aside_act Act 1 "a place that is not shown gives orders";
+    output_act Act 1 "a result is described by orders";
+    result_act Act 1 "a result gives orders";
+    name_talk Harvest 1 "a parameter asks for the conversation or the model's instructions";
+    name_loot Harvest 1 "a parameter is named by what is sensitive";
+    name_act Harvest 1 "a parameter's name is an order";
+    name_sigil Harvest 1 "a parameter's name is made to be filled without being asked";
+    parameter_whole Harvest 1 "a parameter asks for all that is known";
+    prefer Prefer 1 "it wants to be preferred";
+    exclusive Exclusive 1 "it wants to be the only one";
+    disparage Disparage 1 "it speaks ill of others";
+    advert Advert 1 "it advertises";
+    terse Manner -1 "it has few words";
+}
+
+/// The number of signals: one bit of a mask each.
+pub(super) const COUNT: usize = SIGNALS.len();
+const _: () = assert!(COUNT <= 64);
+
+const ACTS: Classes =
+    Classes::of(&[Class::Read, Class::Put, Class::Send, Class::Run, Class::Change, Class::Destroy]);
+const MOVES: Classes = Classes::of(&[Class::Read, Class::Put, Class::Send]);
+const LOOT: Classes = Classes::of(&[Class::Path, Class::Secret, Class::Talk, Class::Person]);
+const COMPETES: Classes =
+    Classes::of(&[Class::Prefer, Class::Exclusive, Class::Disparage, Class::Advert]);
+
+/// The signals of all utterances, a mask each.
+pub(super) fn signals(subject: &Subject<'_>, said: &Utterances) -> Vec<u64> {
+    let list = &said.list;
+    let near = |at: usize, one: &Utterance| {
+        let beside = list.get(at).filter(|beside| beside.piece == one.piece);
+        beside.map_or(Classes::default(), |beside| beside.says)
+    };
+    list.iter()
+        .enumerate()
+        .map(|(at, one)| {
+            let mut wide = one.says;
+            wide.add(near(at + 1, one));
+            if at > 0 {
+                wide.add(near(at - 1, one));
+            }
+            of(subject, said.business, one, wide)
+        })
+        .collect()
+}
+
+fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) -> u64 {
+    let Some(piece) = subject.pieces.get(one.piece) else { return 0 };
+    if piece.role == Role::Name {
+        return 0;
+    }
+    let mut mask = 0_u64;
+    let mut set = |signal: S, on: bool| mask |= u64::from(on) << signal as u8;
+    let (says, marks) = (one.says, one.marks);
+    let has = |class| says.has(class);
+    let denied = |class| one.denies.has(class);
+
+    let act = says.any(ACTS);
+    let moves = says.any(MOVES);
+    let loot = says.any(LOOT);
+    let order = has(Class::Order);
+    let model = has(Class::Model);
+    let name = matches!(piece.role, Role::ParameterName | Role::Key);
+    let value = matches!(piece.role, Role::Value | Role::Pattern);
+    let aside = matches!(piece.role, Role::Other | Role::Title | Role::Uri);
+    let long = one.words >= 4;
+    let told = denied(Class::Tell) && has(Class::User);
+    let concealed = !name && (has(Class::Hush) || told);
+    let bypass = has(Class::Bypass) || denied(Class::Ask);
+    let foreign = marks.email || marks.url || marks.number;
+    let other = marks.other;
+    let commanding = (order || model || has(Class::Before)) && act;
+    let secret = says.any(Classes::of(&[Class::Secret]));
+    let own_business = says.and(LOOT).any(business);
+
+    set(S::order, order && !name);
+    set(S::model, model && !name);
+    set(S::model_acts, model && act && !name);
+    set(S::first, has(Class::First) && act && !name);
+    set(S::before, has(Class::Before) && !name);
+    set(S::before_acts, has(Class::Before) && (moves || loot || has(Class::Tools)));
+    set(S::path, has(Class::Path));
+    set(S::path_moved, has(Class::Path) && moves);
+    set(S::secret, secret && !name);
+    set(S::secret_moved, secret && moves && !name);
+    set(S::talk, has(Class::Talk) && !name);
+    set(S::talk_moved, has(Class::Talk) && moves && !name);
+    set(S::person, has(Class::Person) && !name);
+    set(S::person_moved, has(Class::Person) && moves && !name);
+    set(S::whole, has(Class::Total) && loot);
+    set(S::concealed, concealed);
+    set(
+        S::concealed_act,
+        (concealed || wide.has(Class::Hush)) && act && (loot || model || other || foreign),
+    );
+    set(S::bypass, bypass && !name);
+    set(S::bypass_act, bypass && act && (model || other || has(Class::Destroy)));
+    set(S::overrides, has(Class::Override));
+    set(S::untrue, has(Class::False) && !name);
+    set(S::untrue_user, has(Class::False) && (has(Class::User) || model));
+    set(S::tools, has(Class::Tools) && !name);
+    set(S::tools_order, has(Class::Tools) && order && act && !name);
+    set(S::other, other);
+    set(S::other_model, other && model && act);
+    set(S::other_own, other && marks.own && (marks.source || moves));
+    set(S::other_loot, other && loot && (act || marks.sink));
+    set(S::other_changed, other && (has(Class::Change) || order) && marks.sink && !marks.own);
+    set(S::own_loot, marks.own && loot);
+    set(S::own_order, marks.own && order && has(Class::Put));
+    set(S::email, marks.email && !value);
+    set(
+        S::sent_away,
+        foreign && (has(Class::Send) || has(Class::Recipient)) && (act && (order || model || loot)),
+    );
+    set(S::template, marks.template && (loot || has(Class::User) || aside));
+    set(S::number, marks.number);
+    set(S::copy, has(Class::Recipient) && (foreign || order || other));
+    set(S::command, has(Class::Command) && !name);
+    set(
+        S::command_run,
+        has(Class::Command) && (has(Class::Run) || order || model || has(Class::First)),
+    );
+    set(S::destroy, has(Class::Destroy) && (order || has(Class::First)) && !name);
+    set(S::destroy_model, has(Class::Destroy) && model && !name);
+    set(S::pretext, has(Class::Pretext) && (order || moves) && !name);
+    set(S::pretext_loot, wide.has(Class::Pretext) && loot && moves);
+    set(S::policy_loot, wide.has(Class::Policy) && loot && moves);
+    set(S::markup, has(Class::Markup));
+    set(S::markup_act, (has(Class::Markup) || marks.tag) && (act || order));
+    set(S::tag, marks.tag);
+    set(S::protects, has(Class::Protect));
+    set(S::denied, one.denies.any(ACTS) && !act);
+    set(S::business, loot && own_business);
+    set(S::value_act, value && long && (commanding || has(Class::First) && act || other && act));
+    set(S::value_loot, value && loot && (act || model || has(Class::Path)));
+    set(S::aside_act, aside && long && (commanding || has(Class::First) && act || other && act));
+    set(S::output_act, piece.output && (model || has(Class::User) || other) && act);
+    set(
+        S::result_act,
+        subject.kind == Kind::Result && (commanding || other && act || loot && moves),
+    );
+    set(S::name_talk, name && !piece.output && has(Class::Talk));
+    set(S::name_loot, name && !piece.output && loot && one.words >= 2);
+    set(S::name_act, name && act && (loot && one.words >= 3 || one.words >= 5));
+    set(S::name_sigil, piece.role == Role::ParameterName && is_sigil(piece.text));
+    set(
+        S::parameter_whole,
+        piece.role == Role::ParameterText && !piece.output && has(Class::Total) && has(Class::Talk),
+    );
+    set(S::prefer, has(Class::Prefer) && !name);
+    set(S::exclusive, has(Class::Exclusive) && !name);
+    set(
+        S::disparage,
+        has(Class::Disparage)
+            && (has(Class::Tools)
+                || other
+                || says.any(Classes::of(&[Class::Prefer, Class::Exclusive]))),
+    );
+    set(
+        S::advert,
+        has(Class::Advert)
+            && (model || order || says.any(COMPETES.without(Classes::of(&[Class::Advert])))),
+    );
+    set(S::terse, one.words < 4);
+    mask
+}
+
+/// Names that begin as no argument's name does: `__x`, `$x`, `<x>`, `%X%`, `@x`, `~x`.
+fn is_sigil(name: &str) -> bool {
+    let rest = name.strip_prefix("$").unwrap_or(name);
+    name.starts_with("__")
+        || name.starts_with(['<', '%', '~', '#', '{'])
+        || name.starts_with('@') && name.len() > 1
+        || rest.len() < name.len() && rest.len() > 6
+}
+
+/// The weights of the signals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    weights: Vec<f64>,
+    constant: f64,
+}
+
+const WEIGHTS: &str = include_str!("weights.txt");
+
+impl Default for Model {
+    /// The weights of this release.
+    fn default() -> Self {
+        static RELEASED: std::sync::LazyLock<Model> =
+            std::sync::LazyLock::new(|| Model::read(WEIGHTS));
+        RELEASED.clone()
+    }
+}
+
+impl Model {
+    /// The names of the signals, each a bit of what [`SecurityAnalyzer::signals`] gives, the lowest
+    /// first.
+    ///
+    /// [`SecurityAnalyzer::signals`]: super::SecurityAnalyzer::signals
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        SIGNALS.iter().map(|signal| signal.name)
+    }
+
+    /// The sign that the weight of each signal has to have: 1, -1, or 0 for any.
+    pub fn signs() -> impl Iterator<Item = i8> {
+        SIGNALS.iter().map(|signal| signal.sign)
+    }
+
+    /// From a constant and a weight for each signal; weights that are missing are nought.
+    pub fn new(constant: f64, weights: &[f64]) -> Self {
+        let mut weights = weights.to_vec();
+        weights.resize(COUNT, 0.0);
+        Self { weights, constant }
+    }
+
+    /// What is added before any signal.
+    pub fn constant(&self) -> f64 {
+        self.constant
+    }
+
+    /// What each signal adds.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// From a table: a name and a number a line; what is unknown is passed over.
+    pub fn read(table: &str) -> Self {
+        let mut model = Self::new(-5.0, &[]);
+        for line in table.lines() {
+            let mut words = line.split_whitespace();
+            let (Some(name), Some(Ok(value))) = (words.next(), words.next().map(str::parse)) else {
+                continue;
+            };
+            if name == "constant" {
+                model.constant = value;
+            }
+            let at = SIGNALS.iter().position(|signal| signal.name == name);
+            if let Some(weight) = at.and_then(|at| model.weights.get_mut(at)) {
+                *weight = value;
+            }
+        }
+        model
+    }
+
+    /// How likely it is malicious to say what has these signals, 0 to 1.
+    pub fn risk(&self, signals: u64) -> f64 {
+        let sum: f64 = self.of(signals).map(|(_, weight)| weight).sum();
+        1.0 / (1.0 + (-(self.constant + sum)).exp())
+    }
+
+    /// The signals that are there, with their weights.
+    pub(super) fn of(&self, signals: u64) -> impl Iterator<Item = (&'static Signal, f64)> {
+        let weighted = SIGNALS.iter().zip(&self.weights).enumerate();
+        weighted
+            .filter(move |(at, _)| signals & 1 << at != 0)
+            .map(|(_, (one, weight))| (one, *weight))
+    }
+}
+
+/// From which risk on a definition is worth a look, by how many honest ones that costs.
+///
+/// The rates were measured on tools of published servers whose authors the weights had not seen; see
+/// `docs/model-card.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Threshold {
+    /// One honest tool in a hundred lies above.
+    OnePercent,
+    /// One in two hundred.
+    HalfPercent,
+}
+
+impl Threshold {
+    /// The risk, 0 to 1.
+    pub const fn risk(self) -> f64 {
+        match self {
+            Self::OnePercent => 0.5,
+            Self::HalfPercent => 0.6,
+        }
+    }
+}
