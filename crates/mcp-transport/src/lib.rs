@@ -52,7 +52,7 @@
 //! # What it leaves out
 //!
 //! Standard streams and children need a Unix system. What a server of an older revision asks
-//! outside of any call is refused, unless [`PeerRequests`] answer it.
+//! outside of any call is refused, unless [`PeerRequests`] answer it; a gateway's [`ClientPeer`] does.
 //!
 //! Without features this crate is `proto` and `framing`, and knows no runtime. `duplex` adds the
 //! driver on tokio, `stdio` standard streams and child processes, `http-client` and `http-server`
@@ -99,7 +99,7 @@ mod workers;
 
 #[cfg(feature = "duplex")]
 pub use driver::{
-    ConnectOptions, Connection, ServeOptions, connect, connect_with, serve, serve_with,
+    ClientPeer, ConnectOptions, Connection, ServeOptions, connect, connect_with, serve, serve_with,
 };
 #[cfg(feature = "duplex")]
 pub use duplex::duplex;
@@ -110,6 +110,7 @@ pub use io::Io;
 #[cfg(feature = "duplex")]
 pub use limits::{Limited, LimitedFuture, LimitsLayer};
 pub use mcp_types::version::Era;
+pub use proto::Verbatim;
 pub use proto::client::PeerRequests;
 #[cfg(feature = "duplex")]
 pub use rate::{RateLayer, Rated, RatedFuture, TOO_MANY_REQUESTS};

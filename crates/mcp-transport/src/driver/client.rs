@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use mcp_types::{
-    ErrorObject, Exchange, ExchangeFuture, ExchangeId, Implementation, InputRequest, Lease,
-    Notifier, Origin, Outcome, ProtocolVersion, ServerNotification,
+    ClientNotification, ErrorObject, Exchange, ExchangeFuture, ExchangeId, Implementation,
+    InputRequest, Lease, Notifier, Origin, Outcome, ProtocolVersion, ServerNotification,
 };
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
@@ -132,17 +132,32 @@ impl Connection {
     ///
     /// Exchanges in flight fail.
     pub async fn close(&self) {
+        self.0.0.close();
+        self.ended().await;
+    }
+
+    /// Waits until the connection, and a child behind it, have ended, whoever ended it.
+    pub async fn ended(&self) {
         let shared = &self.0.0;
-        shared.close();
         poll_fn(|cx| {
             let mut state = shared.lock();
             if state.finished {
                 return Poll::Ready(());
             }
-            state.closers.push(cx.waker().clone());
+            if !state.closers.iter().any(|known| known.will_wake(cx.waker())) {
+                state.closers.push(cx.waker().clone());
+            }
             Poll::Pending
         })
         .await;
+    }
+
+    /// Tells the server something that belongs to no exchange, such as that the roots have changed.
+    /// Before the first exchange nobody is told.
+    pub fn tell(&self, notification: &ClientNotification) {
+        let mut state = self.0.0.lock();
+        state.conn.tell(notification);
+        state.wake_driver();
     }
 
     /// The revision that is spoken, to show; `None` before the first exchange is answered.

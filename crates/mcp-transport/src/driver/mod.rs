@@ -9,6 +9,7 @@ mod client;
 mod held;
 mod last;
 mod notify;
+mod peer;
 mod pipe;
 mod server;
 mod wakes;
@@ -17,6 +18,7 @@ pub(crate) use calls::guarded;
 pub use client::{ConnectOptions, Connection, connect, connect_with};
 #[cfg(feature = "http-client")]
 pub(crate) use client::{Shared, carried, closed};
+pub use peer::ClientPeer;
 #[cfg(feature = "websocket")]
 pub(crate) use pipe::is_gone;
 pub use server::{ServeOptions, serve, serve_with};

@@ -18,6 +18,7 @@ use super::calls::{Calls, CallsOf};
 use super::held::{Held, cancelled};
 use super::last::Last;
 use super::notify::Queue;
+use super::peer::{ClientPeer, Said};
 use super::pipe::{HIGH_WATER, Pipe, is_gone};
 use super::wakes::{SlotWake, Wakes};
 use crate::framing::{Fault, FrameLimits};
@@ -42,6 +43,8 @@ pub struct ServeOptions {
     pub stall: Duration,
     /// Timers, tasks and threads for the exchanges; tokio's by default.
     pub runtime: Option<Arc<dyn Runtime>>,
+    /// Makes this the connection of a gateway, which speaks with the client outside of any exchange.
+    pub client: Option<ClientPeer>,
 }
 
 impl Default for ServeOptions {
@@ -52,6 +55,7 @@ impl Default for ServeOptions {
             drain: Duration::from_millis(500),
             stall: Duration::from_secs(60),
             runtime: None,
+            client: None,
         }
     }
 }
@@ -105,8 +109,10 @@ async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(
     let last = Last::new(options.runtime.unwrap_or_else(TokioRuntime::shared));
     let wakes = Arc::new(Wakes::default());
     let queue = Queue::new(wakes.clone());
+    let conn = ServerConn::new(options.limits);
     let mut driver = Driver {
-        conn: ServerConn::new(options.limits),
+        conn: if options.client.is_some() { conn.gateway() } else { conn },
+        peer: options.client,
         pipe: Pipe::new(reader, writer, options.frame),
         calls,
         slots: Vec::new(),
@@ -128,6 +134,9 @@ async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(
     };
     let result = poll_fn(|cx| driver.poll(cx)).await;
     driver.queue.close();
+    if let Some(peer) = &driver.peer {
+        peer.close();
+    }
     drop(driver);
     last.run().await;
     if let Some(attached) = attached {
@@ -145,6 +154,7 @@ const MOST_HELD: usize = 256 << 10;
 
 struct Driver {
     conn: ServerConn,
+    peer: Option<ClientPeer>,
     pipe: Pipe,
     calls: Box<dyn Calls>,
     slots: Vec<Slot>,
@@ -185,6 +195,7 @@ impl Driver {
         loop {
             self.poll_woken();
             self.send_notifications();
+            self.hear_peer(cx);
             self.run_events(cx);
             let read = match self.read(cx, &mut turn) {
                 Ok(read) => read,
@@ -337,8 +348,8 @@ impl Driver {
                 Some(exchange) => exchange,
                 None => match self.conn.poll_event() {
                     Some(ServerEvent::Exchange(exchange)) => exchange,
-                    Some(ServerEvent::Cancelled(id)) => {
-                        self.cancel(id);
+                    Some(other) => {
+                        self.take_event(other);
                         continue;
                     }
                     None => return,
@@ -362,7 +373,42 @@ impl Driver {
         while let Some(event) = self.conn.poll_event() {
             match event {
                 ServerEvent::Exchange(exchange) => self.waiting.push_back(exchange),
-                ServerEvent::Cancelled(id) => self.cancel(id),
+                other => self.take_event(other),
+            }
+        }
+    }
+
+    /// What starts nothing.
+    fn take_event(&mut self, event: ServerEvent) {
+        match event {
+            ServerEvent::Cancelled(id) => self.cancel(id),
+            ServerEvent::Told(told) => {
+                if let Some(peer) = &self.peer {
+                    peer.told(told);
+                }
+            }
+            ServerEvent::Answered(name, answer) => {
+                if let Some(peer) = &self.peer {
+                    peer.answered(name, answer);
+                }
+            }
+            ServerEvent::Exchange(exchange) => self.waiting.push_back(exchange),
+        }
+    }
+
+    /// Takes what a gateway has to say to the client outside of any exchange.
+    fn hear_peer(&mut self, cx: &mut Context<'_>) {
+        let Some(peer) = &self.peer else { return };
+        for said in peer.take(cx.waker()) {
+            match said {
+                Said::Ask(name, question) => self.conn.ask(self.now, name, question),
+                Said::Tell(notification) => self.conn.tell(notification),
+                Said::Withdraw(name) => self.conn.withdraw(name),
+                Said::HangUp if self.end.is_none() => {
+                    self.end = Some(self.now + self.drain);
+                    self.end_subscriptions(cx);
+                }
+                Said::HangUp => {}
             }
         }
     }

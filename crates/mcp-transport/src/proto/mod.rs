@@ -19,6 +19,9 @@ use mcp_types::RequestId;
 pub mod client;
 mod pending;
 pub mod server;
+mod verbatim;
+
+pub use verbatim::Verbatim;
 
 /// A message that wants to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use mcp_types::{
-    ErrorObject, Exchange, ExchangeFuture, Implementation, Outcome, ProtocolVersion, RawText,
-    RequestId, ServerNotification,
+    ClientNotification, ErrorObject, Exchange, ExchangeFuture, Implementation, Outcome,
+    ProtocolVersion, RawText, RequestId, ServerNotification,
 };
 use tokio::sync::{Mutex, watch};
 use tower_service::Service;
@@ -186,6 +186,14 @@ impl HttpConnection {
         self.0.closing.send_replace(true);
         if let Some(Link::Session(connection)) = self.0.link() {
             connection.close().await;
+        }
+    }
+
+    /// Tells the server something that belongs to no exchange, where it has a session with us; a server
+    /// without one knows no such things.
+    pub fn tell(&self, notification: &ClientNotification) {
+        if let Some(Link::Session(connection)) = self.0.link() {
+            connection.tell(notification);
         }
     }
 

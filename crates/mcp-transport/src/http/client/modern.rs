@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 use mcp_types::error::codes;
 use mcp_types::jsonrpc::{Message, Notification};
+use mcp_types::version::Era;
 use mcp_types::wire::{Codec, EncodeError, MODERN};
 use mcp_types::{
     ClientRequest, ErrorObject, Exchange, Notifier, Outcome, PaginatedRequestParams, ProgressToken,
@@ -15,8 +16,10 @@ use tokio::time::Instant;
 use super::answer::{Events, Form, NoAnswer, answer_in, answer_of, form, text, until};
 use super::{Inner, Link};
 use crate::http::headers;
+use crate::proto::Verbatim;
 use crate::proto::client::ClientConfig;
 use crate::proto::client::probe::{Verdict, judge};
+use crate::proto::server::RefusedInputs;
 
 /// How many pages of tools are looked through for one that wants headers.
 const MOST_PAGES: usize = 64;
@@ -28,6 +31,9 @@ impl Inner {
         mut version: ProtocolVersion,
         mut exchange: Exchange,
     ) -> Result<Outcome, ErrorObject> {
+        if let Some(refused) = RefusedInputs::of(&exchange.context) {
+            return Err(refused);
+        }
         let (mut listed, mut agreed) = (false, false);
         loop {
             let patience = Patience::with(&self.options.config);
@@ -77,7 +83,8 @@ impl Inner {
         self.dress(version, &mut exchange.context);
         // The token on the wire is the id, as on the other transports.
         let token = exchange.context.progress_token.take();
-        if token.is_some() || exchange.notifier.is_connected() {
+        let listens = exchange.notifier.is_connected() && !self.options.config.follow;
+        if token.is_some() || listens {
             exchange.context.progress_token = Some(id.clone());
         }
         let mut message = Vec::with_capacity(512);
@@ -174,6 +181,9 @@ impl Inner {
             self.endpoint
                 .broken(&format!("gave an answer to `{method}` that does not fit: {error}"))
         })?;
+        if let Some(verbatim) = exchange.context.extensions.get::<Verbatim>() {
+            verbatim.keep(method, Era::Modern, result);
+        }
         let Outcome::Complete(ServerResult::ListTools(mut listing)) = outcome else {
             return Ok(outcome);
         };

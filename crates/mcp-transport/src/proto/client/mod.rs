@@ -1,6 +1,7 @@
 //! The client's side of a connection: exchanges become requests, answers become outcomes.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mcp_types::jsonrpc::{Message, Notification, Request, Response};
@@ -14,8 +15,9 @@ use mcp_types::{
 };
 
 use super::pending::Pending;
-use super::{Outbox, Transmit};
+use super::{Outbox, Transmit, Verbatim};
 use crate::framing::Fault;
+use crate::proto::server::RefusedInputs;
 
 mod asked;
 mod broken;
@@ -54,6 +56,9 @@ pub struct ClientConfig {
     pub parked_timeout: Duration,
     /// Who answers what a server asks outside of any call; `None` refuses it.
     pub peer_requests: Option<PeerRequests>,
+    /// Speaks to the server as the first exchange came, where the server can: with a handshake, in the
+    /// same revision, if there was one. For gateways, so that nothing has to be translated.
+    pub follow: bool,
 }
 
 impl ClientConfig {
@@ -69,6 +74,7 @@ impl ClientConfig {
             longest_request: Some(Duration::from_secs(3600)),
             parked_timeout: Duration::from_secs(600),
             peer_requests: None,
+            follow: false,
         }
     }
 }
@@ -131,6 +137,8 @@ struct Entry {
     latest: Option<Instant>,
     /// The server waits for an answer, and nobody here waits for the call.
     parked: bool,
+    /// Where a gateway wants the text of the answer.
+    verbatim: Option<Arc<Verbatim>>,
 }
 
 impl ClientConn {
@@ -303,6 +311,9 @@ impl ClientConn {
     }
 
     fn request_modern(&mut self, now: Instant, version: ProtocolVersion, mut exchange: Exchange) {
+        if let Some(refused) = RefusedInputs::of(&exchange.context) {
+            return self.completed(exchange.id(), Err(refused));
+        }
         exchange.context = self.envelope(&exchange.context);
         if exchange.context.protocol_version() != Some(version) {
             let info = exchange.context.client_info().and_then(|info| RawText::of(&info).ok());
@@ -318,7 +329,9 @@ impl ClientConn {
         let request = self.next_id();
         // Tokens have to differ among all that is in flight, and only the id is sure to.
         let mut token = exchange.context.progress_token.take();
-        if token.is_some() || exchange.notifier.is_connected() {
+        // Whose client wants no progress is not to be told any.
+        let listens = exchange.notifier.is_connected() && !self.config.follow;
+        if token.is_some() || listens {
             exchange.context.progress_token = Some(request.clone());
             token.get_or_insert_with(|| request.clone());
         }
@@ -345,6 +358,7 @@ impl ClientConn {
             deadline: None,
             latest,
             parked: false,
+            verbatim: exchange.context.extensions.get_shared(),
         };
         self.pending.insert(Some(request), id, entry);
         self.stay(now, id);
@@ -373,8 +387,23 @@ impl ClientConn {
         if self.parked_answer(&entry.request, &answer) {
             return;
         }
-        let result = answer.and_then(|text| self.decode(&entry.method, &text));
+        let result = self.read(entry, answer);
         self.completed(exchange, result);
+    }
+
+    /// Reads an answer, and keeps its text for a gateway.
+    fn read(
+        &self,
+        entry: &Entry,
+        answer: Result<RawText, ErrorObject>,
+    ) -> Result<Outcome, ErrorObject> {
+        let text = answer?;
+        let outcome = self.decode(&entry.method, &text)?;
+        if let (Some(verbatim), Outcome::Complete(_)) = (&entry.verbatim, &outcome) {
+            let is_legacy = matches!(self.phase, Phase::Legacy(..));
+            verbatim.keep(&entry.method, if is_legacy { Era::Legacy } else { Era::Modern }, &text);
+        }
+        Ok(outcome)
     }
 
     fn decode(&self, method: &str, text: &RawText) -> Result<Outcome, ErrorObject> {
@@ -467,7 +496,15 @@ impl ClientConn {
         let question = InputRequest::decode(&request.method, request.params.as_ref());
         let refusal = match question {
             Err(error) => ErrorObject::invalid_params(error.within("params").to_string()),
-            Ok(InputRequest::Extension { method, .. }) => ErrorObject::method_not_found(&method),
+            Ok(question @ InputRequest::Extension { .. }) => {
+                // What we do not know, whoever is behind a gateway may; it belongs to no call.
+                let known = self.config.follow && matches!(self.phase, Phase::Legacy(..));
+                match known.then(|| self.ask_peer(request.id.clone(), question)) {
+                    Some(Ok(())) => return,
+                    Some(Err(error)) => error,
+                    None => ErrorObject::method_not_found(&request.method),
+                }
+            }
             Ok(question) => {
                 let bytes = request.params.as_ref().map_or(0, |params| params.get().len());
                 let asked = Asked { id: request.id.clone(), question, bytes };
@@ -507,6 +544,20 @@ impl ClientConn {
     fn completed(&mut self, exchange: ExchangeId, result: Result<Outcome, ErrorObject>) {
         let Some(result) = self.for_listeners(exchange, result) else { return };
         self.events.push_back(ClientEvent::Completed(exchange, result));
+    }
+
+    /// Tells the server something that belongs to no request of ours; before the connection is open
+    /// nobody is told.
+    pub fn tell(&mut self, notification: &ClientNotification) {
+        if !matches!(self.phase, Phase::Modern(_) | Phase::Legacy(..)) {
+            return;
+        }
+        self.told = self.told.saturating_add(1);
+        let codec = self.codec();
+        self.outbox.push(None, |out| {
+            // What has no JSON form cannot be sent, and nobody waits for it.
+            let _ = codec.encode_client_notification(out, notification);
+        });
     }
 
     fn tell_cancelled(&mut self, request: RequestId) {

@@ -23,6 +23,8 @@ pub(super) struct Opening {
     first: ExchangeId,
     probe: Option<(RequestId, ProtocolVersion)>,
     handshake: Option<RequestId>,
+    /// Whether a handshake is offered first, because the exchange came by one.
+    follows: bool,
     /// When silence becomes a verdict.
     patience: Instant,
     end: Instant,
@@ -42,13 +44,16 @@ impl ClientConn {
         first: ExchangeId,
     ) {
         let (probe, handshake) = (None, None);
+        let came = context.protocol_version().map(ProtocolVersion::era);
+        let follows = self.config.follow && self.config.era.is_none() && came == Some(Era::Legacy);
         let patience = now + self.config.probe_timeout;
         let end = now + self.config.opening_timeout;
         let patience = if self.config.era == Some(Era::Modern) { end } else { patience };
-        self.phase =
-            Phase::Opening(Box::new(Opening { context, first, probe, handshake, patience, end }));
+        let opening = Opening { context, first, probe, handshake, follows, patience, end };
+        self.phase = Phase::Opening(Box::new(opening));
         match self.config.era {
             Some(Era::Legacy) => self.send_handshake(),
+            None if follows => self.send_handshake(),
             _ => self.send_probe(ProtocolVersion::NEWEST),
         }
     }
@@ -73,7 +78,9 @@ impl ClientConn {
         let context = &opening.context;
         let info = context.client_info().unwrap_or_else(|| self.config.client_info.clone());
         let capabilities = with_experimental(context.client_capabilities());
-        let version = ProtocolVersion::NEWEST_LEGACY.as_str();
+        let came = context.protocol_version().filter(|came| came.era() == Era::Legacy);
+        let came = came.filter(|_| self.config.follow);
+        let version = came.unwrap_or(ProtocolVersion::NEWEST_LEGACY).as_str();
         let mut params = InitializeRequestParams::new(capabilities, info, version);
         params.meta = Some(context.meta.clone()).filter(|meta| !meta.is_empty());
         self.outbox.push(Some(id.clone()), |out| {
@@ -114,6 +121,9 @@ impl ClientConn {
                 Ok((version, found)) => self.open_legacy(now, version, found),
                 Err(reason) => self.fail_opening(&reason),
             },
+            Err(_) if std::mem::take(&mut opening.follows) => {
+                self.send_probe(ProtocolVersion::NEWEST);
+            }
             Err(error) => {
                 let reason = format!("the server refused the handshake: {}", error.message);
                 self.fail_opening(&reason);

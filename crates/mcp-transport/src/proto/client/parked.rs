@@ -14,6 +14,7 @@ use mcp_types::{
 };
 
 use super::{ClientConn, Entry, Phase};
+use crate::proto::server::RefusedInputs;
 
 /// How many calls may be parked at once, and how many more questions may wait behind one.
 const MOST: usize = 64;
@@ -107,6 +108,7 @@ impl ClientConn {
             deadline: None,
             latest: None,
             parked: true,
+            verbatim: None,
         };
         let request = entry.request.clone();
         self.pending.insert(Some(request), exchange, entry);
@@ -136,16 +138,19 @@ impl ClientConn {
             return Some(exchange);
         };
         let answers = exchange.context.input_responses.take().unwrap_or_default();
-        self.answer_questions(&parked, &answers);
+        let refused = exchange.context.extensions.get::<RefusedInputs>();
+        self.answer_questions(&parked, &answers, refused);
+        let verbatim = exchange.context.extensions.get_shared();
         let Parked { mut entry, answer, later, .. } = parked;
         let token = exchange.context.progress_token.take();
         entry.token = entry.token.map(|told| token.unwrap_or(told));
+        entry.verbatim = verbatim;
         if let Some(other) = self.pending.exchange(&entry.request) {
             self.remove(other);
         }
         match answer {
             Some(answer) => {
-                let result = answer.and_then(|text| self.decode(&entry.method, &text));
+                let result = self.read(&entry, answer);
                 self.completed(exchange.id(), result);
             }
             None => {
@@ -166,13 +171,20 @@ impl ClientConn {
         None
     }
 
-    fn answer_questions(&mut self, parked: &Parked, answers: &Members) {
+    fn answer_questions(
+        &mut self,
+        parked: &Parked,
+        answers: &Members,
+        refused: Option<&RefusedInputs>,
+    ) {
         for (key, id) in &parked.questions {
-            self.outbox.push(None, |out| match answers.get(key) {
-                Some(answer) => {
+            let refused = refused.and_then(|refused| refused.0.get(key));
+            self.outbox.push(None, |out| match (answers.get(key), refused) {
+                (Some(answer), _) => {
                     let _ = wire::encode_result(out, id, answer);
                 }
-                None => {
+                (None, Some(error)) => wire::encode_error(out, Some(id), error),
+                (None, None) => {
                     let error = ErrorObject::invalid_request("the client has no answer to this");
                     wire::encode_error(out, Some(id), &error);
                 }
@@ -213,7 +225,7 @@ impl ClientConn {
     }
 
     fn give_up(&mut self, parked: Parked) {
-        self.answer_questions(&parked, &Members::new());
+        self.answer_questions(&parked, &Members::new(), None);
         if let Some(exchange) = self.pending.exchange(&parked.entry.request) {
             self.remove(exchange);
         }

@@ -120,7 +120,8 @@ impl ServerConn {
         legacy.paste(&mut exchange.context);
         let (id, kind) = (exchange.id(), Kind::Listening);
         let (request, log_level, batch, inputs) = (None, None, None, None);
-        let entry = Entry { request, codec: &LEGACY, kind, log_level, batch, inputs };
+        let entry =
+            Entry { request, codec: &LEGACY, kind, log_level, batch, inputs, verbatim: None };
         self.start(exchange, entry);
         Some(id)
     }

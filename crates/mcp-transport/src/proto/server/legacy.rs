@@ -21,7 +21,7 @@ use mcp_types::{
 use super::changes::Listening;
 use super::older::simplify;
 use super::opening::has_envelope;
-use super::{Entry, Kind, Phase, ServerConn, ServerEvent};
+use super::{Entry, Kind, Outbox, Phase, RefusedInputs, ServerConn, ServerEvent};
 
 /// What the handshake said, and what came of it.
 #[derive(Debug)]
@@ -30,7 +30,8 @@ pub(super) struct Legacy {
     client_info: Option<RawText>,
     client_capabilities: Option<RawText>,
     can: ClientCapabilities,
-    log_level: LoggingLevel,
+    /// What the client set; a gateway has none before that.
+    log_level: Option<LoggingLevel>,
     /// Our requests to the client, by their id; ids and deadlines both count up.
     asked: BTreeMap<i64, Asked>,
     last_id: i64,
@@ -41,10 +42,25 @@ pub(super) struct Legacy {
 /// One question that the client has not answered yet.
 #[derive(Debug)]
 struct Asked {
-    exchange: ExchangeId,
-    key: String,
+    /// For whom.
+    about: About,
     method: String,
     deadline: Instant,
+}
+
+/// What a question belongs to.
+#[derive(Debug)]
+enum About {
+    /// An exchange, in which the answer has this key.
+    Exchange(ExchangeId, String),
+    /// None, but a gateway knows it by this name.
+    Aside(u64),
+}
+
+impl Asked {
+    fn is_of(&self, exchange: ExchangeId) -> bool {
+        matches!(self.about, About::Exchange(of, _) if of == exchange)
+    }
 }
 
 /// What a request needs in order to be entered again.
@@ -56,7 +72,15 @@ pub(super) struct Inputs {
     attempt: u32,
     open: usize,
     responses: Members,
+    refused: RefusedInputs,
     request_state: Option<String>,
+}
+
+impl Inputs {
+    /// Gives what entering again takes along these as well.
+    pub(super) fn extend(&mut self, extensions: &Extensions) {
+        self.extensions.merge(extensions);
+    }
 }
 
 impl Legacy {
@@ -77,7 +101,7 @@ impl Legacy {
             client_info: None,
             client_capabilities: None,
             can: ClientCapabilities::default(),
-            log_level: LoggingLevel::Info,
+            log_level: Some(LoggingLevel::Info),
             asked: BTreeMap::new(),
             last_id: 0,
             changes: Listening::default(),
@@ -91,11 +115,11 @@ impl Legacy {
             self.client_info.clone(),
             self.client_capabilities.clone(),
         );
-        context.log_level = Some(self.log_level);
+        context.log_level = self.log_level;
     }
 
     /// Whether the client declared what `request` needs; the capability's name if not.
-    fn lacks(&self, request: &InputRequest) -> Option<&'static str> {
+    pub(super) fn lacks(&self, request: &InputRequest) -> Option<&'static str> {
         let elicitation = self.can.elicitation.as_ref();
         match request {
             InputRequest::CreateMessage(_) if self.can.sampling.is_none() => Some("sampling"),
@@ -120,6 +144,19 @@ impl Legacy {
             }
             _ => None,
         }
+    }
+
+    /// The level of the log that the client set.
+    pub(super) fn set_level(&self) -> Option<LoggingLevel> {
+        self.log_level
+    }
+
+    /// Notes a question that belongs to no exchange; gives its id.
+    pub(super) fn ask_aside(&mut self, name: u64, method: &str, deadline: Instant) -> i64 {
+        self.last_id += 1;
+        let (about, method) = (About::Aside(name), method.to_owned());
+        self.asked.insert(self.last_id, Asked { about, method, deadline });
+        self.last_id
     }
 
     fn can_be_asked(&self) -> bool {
@@ -160,7 +197,7 @@ impl ServerConn {
             client_info: RawText::of(&params.client_info).ok(),
             client_capabilities: RawText::of(&params.capabilities).ok(),
             can: params.capabilities,
-            log_level: LoggingLevel::Info,
+            log_level: (!self.is_gateway()).then_some(LoggingLevel::Info),
             asked: BTreeMap::new(),
             last_id: 0,
             changes: Listening::default(),
@@ -169,10 +206,19 @@ impl ServerConn {
         legacy.paste(&mut exchange.context);
         exchange.context.meta = params.meta.unwrap_or_default();
         self.phase = Phase::Legacy(Box::new(legacy));
+        self.not_ready();
         let (request, kind) = (Some(request.id), Kind::Initialize);
         self.start(
             exchange,
-            Entry { request, codec: &LEGACY, kind, log_level: None, batch, inputs: None },
+            Entry {
+                request,
+                codec: &LEGACY,
+                kind,
+                log_level: None,
+                batch,
+                inputs: None,
+                verbatim: None,
+            },
         );
     }
 
@@ -209,7 +255,7 @@ impl ServerConn {
             "logging/setLevel" => {
                 match request.params.as_ref().map(RawText::parse::<SetLevelRequestParams>) {
                     Some(Ok(params)) => {
-                        legacy.log_level = params.level;
+                        legacy.log_level = Some(params.level);
                         return self.answer_value(&request.id, batch, &Members::new());
                     }
                     Some(Err(error)) => {
@@ -231,7 +277,7 @@ impl ServerConn {
                 Ok(incoming) => {
                     let mut exchange = Exchange::of(incoming.request, incoming.context);
                     legacy.paste(&mut exchange.context);
-                    let inputs = legacy.can_be_asked().then(|| {
+                    let inputs = (legacy.can_be_asked() || self.aside.is_some()).then(|| {
                         Box::new(Inputs {
                             method: request.method,
                             params: request.params,
@@ -239,12 +285,22 @@ impl ServerConn {
                             attempt: 0,
                             open: 0,
                             responses: Members::new(),
+                            refused: RefusedInputs::default(),
                             request_state: None,
                         })
                     });
-                    let (log_level, request) = (Some(legacy.log_level), Some(request.id));
+                    let level = legacy.log_level.unwrap_or(LoggingLevel::Debug);
+                    let (log_level, request) = (Some(level), Some(request.id));
                     let kind = Kind::LegacyCall;
-                    let entry = Entry { request, codec: &LEGACY, kind, log_level, batch, inputs };
+                    let entry = Entry {
+                        request,
+                        codec: &LEGACY,
+                        kind,
+                        log_level,
+                        batch,
+                        inputs,
+                        verbatim: None,
+                    };
                     return self.start(exchange, entry);
                 }
             },
@@ -283,7 +339,14 @@ impl ServerConn {
                 self.limits.input_rounds
             )));
         }
-        let questions = wanted.input_requests.unwrap_or_default();
+        let mut questions = wanted.input_requests.unwrap_or_default();
+        if self.aside.is_some() {
+            // A server that asks what it may not hears that from the client, as it would without us.
+            let lacking = questions.extract_if(.., |_, question| legacy.lacks(question).is_some());
+            let refused =
+                lacking.map(|(key, one)| (key, ErrorObject::method_not_found(one.method())));
+            inputs.refused.0.extend(refused);
+        }
         if let Some(lacking) = questions.values().find_map(|question| legacy.lacks(question)) {
             return Err(ErrorObject::invalid_request(format!(
                 "the request needs the client capability `{lacking}`, which was not declared"
@@ -298,7 +361,8 @@ impl ServerConn {
             simplify(&mut question, legacy.version);
             let method = question.method().to_owned();
             let deadline = now + self.limits.input_timeout;
-            legacy.asked.insert(id, Asked { exchange, key, method, deadline });
+            let about = About::Exchange(exchange, key);
+            legacy.asked.insert(id, Asked { about, method, deadline });
             self.outbox.push(entry.request.clone(), |out| write_question(out, id, &question));
         }
         if inputs.open == 0 {
@@ -312,22 +376,31 @@ impl ServerConn {
         let Phase::Legacy(legacy) = &mut self.phase else { return };
         let Some(RequestId::Number(id)) = response.id else { return };
         let Some(asked) = legacy.asked.remove(&id) else { return };
-        let inputs = self.pending.get_mut(asked.exchange).and_then(|entry| entry.inputs.as_mut());
+        let (exchange, key) = match asked.about {
+            About::Exchange(exchange, key) => (exchange, key),
+            About::Aside(name) => return self.answered(name, response.result),
+        };
+        let is_gateway = self.is_gateway();
+        let inputs = self.pending.get_mut(exchange).and_then(|entry| entry.inputs.as_mut());
         let Some(inputs) = inputs else { return };
         match response.result {
             Ok(answer) => {
-                inputs.responses.insert(asked.key, answer);
-                inputs.open = inputs.open.saturating_sub(1);
-                if inputs.open == 0 {
-                    self.enter_again(asked.exchange);
-                }
+                inputs.responses.insert(key, answer);
+            }
+            // Whoever asked may know what to do without.
+            Err(error) if is_gateway => {
+                inputs.refused.0.insert(key, error);
             }
             Err(error) => {
-                self.withdraw_inputs(asked.exchange);
+                self.withdraw_inputs(exchange);
                 let text =
                     format!("the client did not answer `{}`: {}", asked.method, error.message);
-                self.answer(asked.exchange, Err(&ErrorObject::internal(text)));
+                return self.answer(exchange, Err(&ErrorObject::internal(text)));
             }
+        }
+        inputs.open = inputs.open.saturating_sub(1);
+        if inputs.open == 0 {
+            self.enter_again(exchange);
         }
     }
 
@@ -345,6 +418,10 @@ impl ServerConn {
         again.context = incoming.context;
         legacy.paste(&mut again.context);
         again.context.extensions = inputs.extensions.clone();
+        let refused = std::mem::take(&mut inputs.refused);
+        if !refused.0.is_empty() {
+            again.context.extensions.insert(refused);
+        }
         again.context.input_responses = Some(inputs.responses.clone());
         again.context.request_state = inputs.request_state.take();
         self.events.push_back(ServerEvent::Exchange(again));
@@ -353,12 +430,17 @@ impl ServerConn {
     /// Takes back the questions of an exchange that waits for them no more.
     pub(super) fn withdraw_inputs(&mut self, exchange: ExchangeId) {
         let Phase::Legacy(legacy) = &mut self.phase else { return };
-        for (id, _) in legacy.asked.extract_if(.., |_, asked| asked.exchange == exchange) {
-            let cancelled = CancelledNotificationParams::new(RequestId::Number(id));
-            let notification = ServerNotification::Cancelled(cancelled);
-            self.outbox.push(None, |out| {
-                let _ = LEGACY.encode_server_notification(out, &notification);
-            });
+        for (id, _) in legacy.asked.extract_if(.., |_, asked| asked.is_of(exchange)) {
+            take_back(&mut self.outbox, id);
+        }
+    }
+
+    /// Takes back a question that belongs to no exchange.
+    pub(super) fn withdraw_aside(&mut self, name: u64) {
+        let Phase::Legacy(legacy) = &mut self.phase else { return };
+        let of = |asked: &Asked| matches!(asked.about, About::Aside(other) if other == name);
+        for (id, _) in legacy.asked.extract_if(.., |_, asked| of(asked)) {
+            take_back(&mut self.outbox, id);
         }
     }
 
@@ -369,9 +451,17 @@ impl ServerConn {
             && let Some(asked) = legacy.asked.values().next().filter(|asked| asked.deadline <= now)
         {
             let text = format!("the client did not answer `{}` in time", asked.method);
-            let exchange = asked.exchange;
-            self.withdraw_inputs(exchange);
-            self.answer(exchange, Err(&ErrorObject::internal(text)));
+            let late = ErrorObject::internal(text);
+            match asked.about {
+                About::Exchange(exchange, _) => {
+                    self.withdraw_inputs(exchange);
+                    self.answer(exchange, Err(&late));
+                }
+                About::Aside(name) => {
+                    self.withdraw_aside(name);
+                    self.answered(name, Err(late));
+                }
+            }
         }
     }
 }
@@ -418,7 +508,16 @@ fn name_page(question: &mut InputRequest, exchange: ExchangeId, id: i64) {
 
 const ELICITATION_ID: &str = "elicitationId";
 
-fn write_question(out: &mut Vec<u8>, id: i64, question: &InputRequest) {
+/// Tells the client that the answer to a question is wanted no more.
+fn take_back(outbox: &mut Outbox, id: i64) {
+    let cancelled = CancelledNotificationParams::new(RequestId::Number(id));
+    let notification = ServerNotification::Cancelled(cancelled);
+    outbox.push(None, |out| {
+        let _ = LEGACY.encode_server_notification(out, &notification);
+    });
+}
+
+pub(super) fn write_question(out: &mut Vec<u8>, id: i64, question: &InputRequest) {
     // A question reads `{"method":…}`; the frame goes in front of its members.
     let Ok(body) = serde_json::to_string(question) else { return };
     out.extend_from_slice(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},").as_bytes());

@@ -1,20 +1,23 @@
 //! The server's side of a connection: messages of a client become exchanges, outcomes become answers.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mcp_types::jsonrpc::{BadMessage, Message, Notification, Request};
+use mcp_types::version::Era;
 use mcp_types::wire::{self, ServerCodec, Stamp};
 use mcp_types::{
-    ByteString, ErrorObject, Exchange, ExchangeId, Outcome, RawText, RequestId, ServerNotification,
-    ServerResult, SubscriptionsListenResult, keys,
+    ByteString, ClientNotification, ErrorObject, Exchange, ExchangeId, Outcome, RawText, RequestId,
+    ServerNotification, ServerResult, SubscriptionsListenResult, keys,
 };
 
 use self::legacy::{Inputs, Legacy};
 use super::pending::Pending;
-use super::{Outbox, Transmit};
+use super::{Outbox, Transmit, Verbatim};
 use crate::framing::Fault;
 
+mod aside;
 mod batch;
 mod changes;
 mod legacy;
@@ -24,6 +27,7 @@ mod opening;
 #[cfg(feature = "http-server")]
 mod session;
 
+pub(crate) use self::aside::RefusedInputs;
 #[cfg(feature = "http-server")]
 pub(crate) use self::modern::{ended, served, stamped};
 #[cfg(feature = "http-server")]
@@ -57,6 +61,10 @@ pub enum ServerEvent {
     Exchange(Exchange),
     /// Drop the future that serves this exchange; nothing may be sent for it any more.
     Cancelled(ExchangeId),
+    /// The client of a gateway said something beside its requests.
+    Told(ClientNotification),
+    /// What came of a question of [`ServerConn::ask`], by its name.
+    Answered(u64, Result<RawText, ErrorObject>),
 }
 
 /// The protocol of one connection, seen from the server, without I/O.
@@ -75,6 +83,8 @@ pub struct ServerConn {
     outbox: Outbox,
     events: VecDeque<ServerEvent>,
     stamp: Stamp,
+    /// Set for the connection of a gateway.
+    aside: Option<Box<aside::Aside>>,
 }
 
 #[derive(Debug)]
@@ -95,6 +105,18 @@ struct Entry {
     log_level: Option<mcp_types::LoggingLevel>,
     batch: Option<u64>,
     inputs: Option<Box<Inputs>>,
+    /// Where a gateway finds the text of the answer.
+    verbatim: Option<Arc<Verbatim>>,
+}
+
+impl Entry {
+    /// The kind of revision in which the answer leaves.
+    fn codec_era(&self) -> Era {
+        match self.kind {
+            Kind::LegacyCall | Kind::Initialize | Kind::Listening => Era::Legacy,
+            Kind::Call | Kind::Discover | Kind::Subscription | Kind::Identity => Era::Modern,
+        }
+    }
 }
 
 impl std::fmt::Debug for Entry {
@@ -129,6 +151,7 @@ impl ServerConn {
             outbox: Outbox::default(),
             events: VecDeque::new(),
             stamp: Stamp::default(),
+            aside: None,
         }
     }
 
@@ -150,7 +173,7 @@ impl ServerConn {
     fn dispatch(&mut self, now: Instant, message: Result<Message, BadMessage>, batch: Option<u64>) {
         match message {
             Ok(Message::Request(request)) => self.handle_request(now, request, batch),
-            Ok(Message::Notification(told)) => self.handle_notification(&told),
+            Ok(Message::Notification(told)) => self.handle_notification(now, &told),
             Ok(Message::Response(response)) => self.handle_response(now, response),
             Err(BadMessage { id, error, .. }) => self.answer_error(id.as_ref(), &error, batch),
             // A kind of message that this version does not know wants no answer that we could give.
@@ -178,11 +201,14 @@ impl ServerConn {
         }
     }
 
-    fn handle_notification(&mut self, told: &Notification) {
+    fn handle_notification(&mut self, now: Instant, told: &Notification) {
         match &*told.method {
-            "notifications/initialized" => return self.listen_to_lists(),
+            "notifications/initialized" => {
+                self.listen_to_lists();
+                return self.ready(now);
+            }
             "notifications/cancelled" => {}
-            _ => return,
+            _ => return self.told(told),
         }
         let params = mcp_types::ClientNotification::decode(&told.method, told.params.as_ref());
         let Ok(mcp_types::ClientNotification::Cancelled(cancelled)) = params else { return };
@@ -340,6 +366,11 @@ impl ServerConn {
     fn answer(&mut self, exchange: ExchangeId, result: Result<&Outcome, &ErrorObject>) {
         let Some(entry) = self.remove(exchange) else { return };
         let Some(id) = entry.request else { return };
+        if let (Ok(Outcome::Complete(_)), Some(verbatim)) = (result, &entry.verbatim)
+            && let Some(text) = verbatim.take()
+        {
+            return self.answer_value(&id, entry.batch, &text);
+        }
         let stamp = std::mem::take(&mut self.stamp);
         self.answer_with(&id, entry.batch, |out| {
             if let Err(error) = entry.codec.encode_response(out, &id, result, &stamp) {
@@ -386,7 +417,8 @@ impl ServerConn {
     }
 
     /// Hands an exchange to the driver.
-    fn start(&mut self, exchange: Exchange, entry: Entry) {
+    fn start(&mut self, mut exchange: Exchange, mut entry: Entry) {
+        self.lend(&mut exchange, &mut entry);
         self.pending.insert(entry.request.clone(), exchange.id(), entry);
         self.events.push_back(ServerEvent::Exchange(exchange));
     }

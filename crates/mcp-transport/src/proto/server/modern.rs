@@ -26,7 +26,7 @@ impl ServerConn {
         let request = Some(request.id);
         self.start(
             exchange,
-            Entry { request, codec: &MODERN, kind, log_level, batch, inputs: None },
+            Entry { request, codec: &MODERN, kind, log_level, batch, inputs: None, verbatim: None },
         );
     }
 
@@ -46,6 +46,7 @@ impl ServerConn {
                 log_level: None,
                 batch: None,
                 inputs: None,
+                verbatim: None,
             },
         );
     }

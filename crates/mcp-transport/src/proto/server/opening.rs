@@ -46,7 +46,7 @@ pub(crate) fn has_envelope(request: &Request) -> bool {
 }
 
 impl ServerConn {
-    pub(super) fn open(&mut self, _now: Instant, request: Request, batch: Option<u64>) {
+    pub(super) fn open(&mut self, now: Instant, request: Request, batch: Option<u64>) {
         match judge(&request) {
             Opening::Legacy => self.initialize(request, batch),
             Opening::Ping => self.answer_value(&request.id, batch, &Members::new()),
@@ -55,6 +55,7 @@ impl ServerConn {
                 if MODERN.decode_request(&request.method, request.params.as_ref()).is_ok() {
                     self.phase = Phase::Modern;
                     self.ask_identity(&request);
+                    self.ready(now);
                 }
                 self.request_modern(request, batch);
             }
