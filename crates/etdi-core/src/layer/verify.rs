@@ -240,6 +240,13 @@ impl VerifyLayer {
         self.with(|verifying| verifying.recheck_after = seconds)
     }
 
+    /// Has each tool looked at anew before it is called next, whatever
+    /// [`recheck_after`](Self::recheck_after) allows: the server says that its tools have changed.
+    pub fn recheck(&self) {
+        let now = (self.0.clock)();
+        self.0.state().stale = Some(now);
+    }
+
     /// What became of each tool that was listed last, by name.
     pub fn reviews(&self) -> Vec<Arc<Review>> {
         let state = self.0.state();

@@ -24,6 +24,8 @@ pub(super) struct State {
     /// Why the server's answer to the challenge does not count.
     pub(super) possession_error: Option<VerifyError>,
     pub(super) tools: Bounded<String, Entry, MAX_TOOLS>,
+    /// Until when what was checked does not count any more, because the tools are said to have changed.
+    pub(super) stale: Option<UnixTime>,
     /// The nonce that the server wanted to see last.
     pub(super) nonce: Option<String>,
     /// Calls that wait for answers, by the digest of their state, with their statements so far.
