@@ -5,12 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use etdi_core::approval::{Approval, ApprovalStore, Approvals, Approver, Pin};
+use etdi_core::approval::{
+    Approval, ApprovalStore, Approvals, Approved, Approver, Facts, Pin, Standing,
+};
 use etdi_core::audit::{self, AuditError, Auditor};
+use etdi_core::definition::ToolDefinition;
 use etdi_core::event::{Event, Events};
 use etdi_core::identity::ProviderId;
 use etdi_core::key::Algorithm;
-use etdi_core::layer::{AskWhen, Clock, VerifyLayer, WriteOlder};
+use etdi_core::layer::{AskWhen, Clock, Review, VerifyLayer, WriteOlder};
 use etdi_core::level::Policy;
 use etdi_core::permission::RiskLexicon;
 use etdi_core::proof::{SignError, Signer};
@@ -26,7 +29,7 @@ use crate::config::ClientOptions;
 use crate::policing::Policing;
 use crate::servers::Servers;
 use crate::session::Trusting;
-use crate::{Error, Program, Session};
+use crate::{ApproveError, Error, Program, Session};
 
 mod builder;
 
@@ -154,12 +157,23 @@ impl EtdiClient {
         peer: Peer,
         change: impl FnOnce(VerifyLayer) -> VerifyLayer,
     ) -> Result<Session<S>, Error> {
+        let layer = self.layer(&peer, self.0.approver.clone(), self.0.ask);
+        Session::open(change(layer), service, Trusting { client: self.clone(), peer }).await
+    }
+
+    /// The checks before a server, with somebody to ask.
+    pub(crate) fn layer(
+        &self,
+        peer: &Peer,
+        approver: Arc<dyn Approver>,
+        ask: AskWhen,
+    ) -> VerifyLayer {
         let inner = &*self.0;
         #[cfg(feature = "discovery")]
         if let Some(discovery) = &inner.discovery {
             discovery.resource(&peer.identity);
         }
-        let approvals = self.approvals_asking(inner.approver.clone());
+        let approvals = self.approvals_asking(approver);
         let clock = inner.clock.clone();
         let verifier = inner.verifier.clone();
         // Where there is no runtime there is no timer: a listing then waits for its issuers.
@@ -169,7 +183,7 @@ impl EtdiClient {
         };
         let layer = VerifyLayer::new(verifier, approvals, peer.clone(), move || clock())
             .events(inner.events.clone())
-            .ask(inner.ask)
+            .ask(ask)
             .require_extension(inner.require_etdi);
         let layer = match &inner.caller {
             Some(caller) => {
@@ -180,11 +194,27 @@ impl EtdiClient {
         };
         let (policy, agent) = (&inner.policy, inner.info.name.as_ref());
         let layer = inner.policing.around(layer, policy, &inner.auditor, (&inner.user, agent));
-        let layer = match &inner.older {
+        match &inner.older {
             Some((signer, when)) => layer.older_signatures(signer.clone(), *when),
             None => layer,
-        };
-        Session::open(change(layer), service, Trusting { client: self.clone(), peer }).await
+        }
+    }
+
+    /// Puts a tool before somebody, as `review` shows it.
+    pub(crate) async fn settle(
+        &self,
+        peer: &Peer,
+        review: &Review,
+        approver: Arc<dyn Approver>,
+    ) -> Result<Approved<ToolDefinition>, ApproveError> {
+        let definition = review.definition().ok_or(ApproveError::Unreadable)?;
+        let found = review.verification().cloned().map_err(Clone::clone);
+        let standing = Standing::of(&found);
+        let server = peer.identity.to_string();
+        let pin = peer.measurement.as_ref().map(|measured| measured.pin());
+        let facts = Facts::new(&server, definition, &standing).behind(pin.as_ref());
+        let approved = self.approvals_asking(approver).review(&facts, self.now()).await;
+        approved.map_err(ApproveError::Refused)
     }
 
     pub(crate) fn approvals_asking(&self, approver: Arc<dyn Approver>) -> Approvals {
@@ -196,6 +226,11 @@ impl EtdiClient {
 
     pub(crate) fn approver(&self) -> Arc<dyn Approver> {
         self.0.approver.clone()
+    }
+
+    /// Who uses the client, for records.
+    pub(crate) fn user(&self) -> &str {
+        &self.0.user
     }
 
     pub(crate) fn now(&self) -> UnixTime {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use etdi_core::request::TokenBinding;
 use mcp_transport::http::{Authorize, HttpConnectOptions, HttpConnection, connect_http_with};
+use mcp_transport::proto::client::ClientConfig;
 use mcp_types::{BoxFuture, ServerNotification};
 
 use crate::{Error, EtdiClient};
@@ -106,9 +107,11 @@ impl HttpTarget {
         self,
         client: &EtdiClient,
         told: impl Fn(ServerNotification) + Send + Sync + 'static,
+        configure: impl FnOnce(&mut ClientConfig),
     ) -> Result<HttpConnection, Error> {
         let mut options = HttpConnectOptions::new(client.info());
         options.config.client_capabilities = client.capabilities();
+        configure(&mut options.config);
         options.connect_timeout = client.0.options.timeout();
         options.on_notification = Some(Arc::new(told));
         options.authorize = self.authorize;

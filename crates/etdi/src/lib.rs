@@ -85,6 +85,7 @@ mod session;
 mod tools;
 
 pub mod config;
+pub mod guard;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod keyring;
@@ -102,6 +103,7 @@ pub use caller_key::{CallerKeyError, caller_key, caller_key_in};
 pub use callers::Callers;
 pub use client::{EtdiClient, EtdiClientBuilder, system_time};
 pub use error::{Error, ErrorKind, SecureError};
+pub use guard::{Guard, Guarded};
 pub use program::Program;
 pub use secure::{AUTHORING, EtdiServerConfig, Secured, secure};
 pub use servers::{

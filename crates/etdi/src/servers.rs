@@ -30,7 +30,7 @@ pub use listed::{DiscoveredTool, InvalidToolId, Stats, ToolId, VersionChange};
 use observed::Observations;
 pub use observed::Observed;
 pub use reached::Reached;
-use target::Ending;
+pub(crate) use target::Ending;
 pub use target::Target;
 
 /// The servers of a client, by name.

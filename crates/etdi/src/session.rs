@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use etdi_core::approval::{
-    Answer, Approved, Approver, Facts, Granted, Question, Refusal, Standing,
-};
+use etdi_core::approval::{Answer, Approved, Approver, Granted, Question, Refusal};
 use etdi_core::chain::Frame;
 use etdi_core::definition::ToolDefinition;
 use etdi_core::layer::{Review, VerifyLayer, VerifyService, WithinLayer, WithinService};
@@ -149,14 +147,7 @@ impl<S: ExchangeService> Session<S> {
         approver: Arc<dyn Approver>,
     ) -> Result<Approved<ToolDefinition>, ApproveError> {
         let Trusting { client, peer } = &self.trusting;
-        let definition = review.definition().ok_or(ApproveError::Unreadable)?;
-        let found = review.verification().cloned().map_err(Clone::clone);
-        let standing = Standing::of(&found);
-        let server = peer.identity.to_string();
-        let pin = peer.measurement.as_ref().map(|measured| measured.pin());
-        let facts = Facts::new(&server, definition, &standing).behind(pin.as_ref());
-        let approved = client.approvals_asking(approver).review(&facts, client.now()).await;
-        approved.map_err(ApproveError::Refused)
+        client.settle(peer, review, approver).await
     }
 
     /// Calls a tool. It is listed anew and checked first; whoever approves is asked where nothing
@@ -204,7 +195,7 @@ impl ApproveError {
 }
 
 /// Answers the one question that a call of `approve_tool` already is the answer to.
-struct Yes(Answer);
+pub(crate) struct Yes(pub(crate) Answer);
 
 impl Approver for Yes {
     fn ask<'a>(&'a self, _: Question<'a>) -> BoxFuture<'a, Answer> {

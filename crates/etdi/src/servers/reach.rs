@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use etdi_core::verify::Peer;
 use mcp_client::CacheLayer;
-use mcp_transport::{LimitsLayer, TokioRuntime};
+use mcp_transport::proto::client::ClientConfig;
+use mcp_transport::{ClientPeer, LimitsLayer, PeerRequests, TokioRuntime};
 use mcp_types::{
     BoxFuture, Caller, ErrorObject, Exchange, ExchangeFuture, Outcome, Runtime, ServerNotification,
 };
@@ -22,11 +23,22 @@ impl EtdiClient {
         target: Target,
         told: impl Fn(ServerNotification) + Send + Sync + 'static,
     ) -> Result<(Caller, Peer, Ending), Error> {
+        self.reach_for(target, told, None).await
+    }
+
+    /// The same for a gateway, whose client is asked what the server asks.
+    pub(crate) async fn reach_for(
+        &self,
+        target: Target,
+        told: impl Fn(ServerNotification) + Send + Sync + 'static,
+        client: Option<&ClientPeer>,
+    ) -> Result<(Caller, Peer, Ending), Error> {
         match target.0 {
             Kind::Service(service, peer) => Ok((service, *peer, Ending::None)),
             Kind::Program(program) => {
                 let mut options = self.options();
                 options.on_notification = Some(Arc::new(told));
+                stand_between(&mut options.config, client);
                 let (connection, peer) = self.start(program, options).await?;
                 Ok((Caller::new(connection.clone()), peer, Ending::Stream(connection)))
             }
@@ -34,14 +46,15 @@ impl EtdiClient {
             Kind::Url(target) => {
                 let identity = etdi_core::identity::ServerIdentity::url(target.url())?;
                 let token = target.token.clone();
-                let connection = target.connect(self, told)?;
+                let connection =
+                    target.connect(self, told, |config| stand_between(config, client))?;
                 let ending = Ending::Http(connection.clone(), token);
                 Ok((Caller::new(connection), Peer::new(identity), ending))
             }
             #[cfg(feature = "websocket")]
             Kind::WebSocket(target) => {
                 let (io, identity) = target.open().await?;
-                Ok(self.stream(io, identity, told))
+                Ok(self.stream(io, identity, told, client))
             }
             #[cfg(feature = "unix")]
             Kind::Unix(path, identity) => {
@@ -50,7 +63,7 @@ impl EtdiClient {
                 }
                 let io = mcp_transport::unix::open(&path).await;
                 let io = io.map_err(mcp_transport::Error::from)?;
-                Ok(self.stream(io, *identity, told))
+                Ok(self.stream(io, *identity, told, client))
             }
         }
     }
@@ -62,8 +75,10 @@ impl EtdiClient {
         io: mcp_transport::Io,
         identity: etdi_core::identity::ServerIdentity,
         told: impl Fn(ServerNotification) + Send + Sync + 'static,
+        client: Option<&ClientPeer>,
     ) -> (Caller, Peer, Ending) {
         let mut options = self.options();
+        stand_between(&mut options.config, client);
         options.on_notification = Some(Arc::new(told));
         let connection = mcp_transport::connect_with(io, options);
         (Caller::new(connection.clone()), Peer::new(identity), Ending::Stream(connection))
@@ -101,6 +116,15 @@ impl EtdiClient {
             }
         }
     }
+}
+
+/// Whoever stands between a client and a server asks that client, speaks as it does, and leaves it
+/// to the client how long it waits.
+fn stand_between(config: &mut ClientConfig, client: Option<&ClientPeer>) {
+    let Some(client) = client else { return };
+    config.follow = true;
+    config.peer_requests = Some(PeerRequests(Arc::new(client.clone())));
+    (config.request_timeout, config.longest_request) = (None, None);
 }
 
 /// Gives each exchange that has none the means to measure time.

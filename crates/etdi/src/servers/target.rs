@@ -9,7 +9,7 @@ use etdi_core::identity::ServerIdentity;
 use etdi_core::layer::VerifyLayer;
 use etdi_core::verify::Peer;
 use mcp_transport::Connection;
-use mcp_types::{Caller, ExchangeService};
+use mcp_types::{Caller, ClientNotification, ExchangeService};
 
 use crate::Program;
 
@@ -139,7 +139,7 @@ impl fmt::Debug for Ending {
 
 impl Ending {
     /// Has the layer that signs name the access token that goes along.
-    pub(super) fn naming(&self, layer: VerifyLayer) -> VerifyLayer {
+    pub(crate) fn naming(&self, layer: VerifyLayer) -> VerifyLayer {
         match self {
             #[cfg(feature = "http")]
             Self::Http(_, Some(token)) => {
@@ -150,7 +150,25 @@ impl Ending {
         }
     }
 
-    pub(super) async fn close(&self) {
+    /// Tells the server something that belongs to no exchange.
+    pub(crate) fn tell(&self, told: &ClientNotification) {
+        match self {
+            Self::Stream(connection) => connection.tell(told),
+            #[cfg(feature = "http")]
+            Self::Http(connection, _) => connection.tell(told),
+            Self::None => {}
+        }
+    }
+
+    /// Waits until a server on a stream is gone; for ever with any other.
+    pub(crate) async fn ended(&self) {
+        match self {
+            Self::Stream(connection) => connection.ended().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    pub(crate) async fn close(&self) {
         match self {
             Self::Stream(connection) => connection.close().await,
             #[cfg(feature = "http")]

@@ -1,0 +1,290 @@
+//! The guard as a service: what is refused becomes a result that says how to go on, or a question.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use etdi_core::approval::{Answer, Granted};
+use etdi_core::change::visible;
+use etdi_core::layer::{Review, VerifyLayer};
+use etdi_core::verify::Peer;
+use etdi_core::wire;
+use mcp_transport::{ClientPeer, Verbatim};
+use mcp_types::{
+    CallToolResult, Caller, ClientCapabilities, ClientRequest, ErrorObject, Exchange,
+    ExchangeFuture, InputRequiredResult, Notifier, Origin, Outcome, RawText, RequestContext,
+    ServerResult,
+};
+use tower_service::Service;
+
+use super::Settings;
+use super::first::FirstUse;
+use super::{listen, question};
+use crate::EtdiClient;
+use crate::servers::Ending;
+use crate::session::Yes;
+
+/// A server behind its guard: a service, cheap to clone; made by [`Guard`](super::Guard).
+#[derive(Clone)]
+pub struct Guarded {
+    inner: Caller,
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) client: EtdiClient,
+    pub(super) peer: Peer,
+    pub(super) layer: VerifyLayer,
+    ending: Ending,
+    pub(super) settings: Settings,
+    pub(super) downstream: Option<ClientPeer>,
+    first: Option<Arc<FirstUse>>,
+    /// What the guard can do beside what its client can.
+    declared: Option<RawText>,
+    state: Mutex<State>,
+    /// Whether a question outside of any call is open.
+    pub(super) asking: AtomicBool,
+    /// Whether somebody waits for approvals to change.
+    pub(super) watching: AtomicBool,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Questions that calls ended with, by the state that comes back with the answer.
+    open: HashMap<String, Arc<Review>>,
+    last: u64,
+    /// What was said to be blocked, and what was asked about, by name and digest.
+    pub(super) said: HashSet<String>,
+    pub(super) offered: HashSet<String>,
+    /// Who listens to changes of the tools.
+    pub(super) listeners: Vec<Notifier>,
+}
+
+/// How many calls may wait for an answer at once.
+const MOST_OPEN: usize = 64;
+
+/// How many tools are remembered as told of; after that one may be told of twice.
+pub(super) const MOST_SAID: usize = 4096;
+
+/// The key under which the answer to the guard's question comes.
+const KEY: &str = "etdi-guard-approve";
+
+/// What the states of the guard's questions begin with.
+const STATE: &str = "etdi-guard-";
+
+impl Guarded {
+    pub(super) fn new(inner: Caller, shared: Shared) -> Self {
+        Self { inner, shared: Arc::new(shared) }
+    }
+
+    /// What became of each tool when it was last listed or called.
+    pub fn reviews(&self) -> Vec<Arc<Review>> {
+        self.shared.layer.reviews()
+    }
+
+    /// Ends the connection to the server, and the server where it was started here.
+    pub async fn close(&self) {
+        self.shared.ending.close().await;
+    }
+
+    /// Waits until a server that was started here is gone.
+    pub(super) async fn ended(&self) {
+        self.shared.ending.ended().await;
+    }
+
+    async fn call_tool(mut self, mut exchange: Exchange) -> Result<Outcome, ErrorObject> {
+        let shared = self.shared.clone();
+        let name = match &exchange.request {
+            ClientRequest::CallTool(params) => params.name.clone(),
+            _ => String::new(),
+        };
+        if let Some((review, yes)) = shared.answer(&mut exchange.context) {
+            if !yes {
+                return Ok(said(format!(
+                    "`{}` stays blocked: it was not approved",
+                    visible(&name)
+                )));
+            }
+            // What the checks say next is what counts; the call goes on either way.
+            shared.approve(&review).await;
+        }
+        let verbatim = exchange.context.extensions.get_shared::<Verbatim>();
+        let declared = exchange.context.declared().cloned();
+        match self.inner.call(exchange).await {
+            Ok(outcome) => {
+                if let Some(verbatim) = verbatim {
+                    verbatim.unchanged();
+                }
+                Ok(outcome)
+            }
+            Err(error) if error.origin == Origin::Refused => {
+                Ok(shared.blocked(&name, &error, declared.as_ref()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list(mut self, exchange: Exchange) -> Result<Outcome, ErrorObject> {
+        let (runtime, declared) = (exchange.context.runtime.clone(), exchange.context.declared());
+        let declared = declared.cloned();
+        let outcome = self.inner.call(exchange).await?;
+        if let Outcome::Complete(ServerResult::ListTools(page)) = &outcome
+            && page.next_cursor.is_none()
+        {
+            if let Some(first) = &self.shared.first {
+                first.close();
+            }
+            self.shared.listed(runtime, declared.as_ref());
+        }
+        Ok(outcome)
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        (client, peer): (EtdiClient, Peer),
+        (layer, ending): (VerifyLayer, Ending),
+        settings: Settings,
+        (downstream, first, declared): (Option<ClientPeer>, Option<Arc<FirstUse>>, Option<RawText>),
+    ) -> Self {
+        let (asking, watching) = (AtomicBool::new(false), AtomicBool::new(false));
+        let state = Mutex::default();
+        Self {
+            client,
+            peer,
+            layer,
+            ending,
+            settings,
+            downstream,
+            first,
+            declared,
+            state,
+            asking,
+            watching,
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a client that declared this is asked by forms.
+    pub(super) fn may_ask(&self, declared: Option<&RawText>) -> bool {
+        let can = |declared: &RawText| {
+            let can = declared.parse::<ClientCapabilities>().ok()?.elicitation?;
+            // An empty declaration means forms (specification, "Elicitation", "Capabilities").
+            Some(can.form.is_some() || can.url.is_none())
+        };
+        self.settings.elicit && declared.and_then(can).unwrap_or(false)
+    }
+
+    /// Takes the answer to a question of ours out of what came with a call.
+    fn answer(&self, context: &mut RequestContext) -> Option<(Arc<Review>, bool)> {
+        let answers = context.input_responses.as_mut()?;
+        let answer = answers.remove(KEY);
+        if answers.is_empty() {
+            context.input_responses = None;
+        }
+        let asked = context.request_state.as_ref().filter(|state| state.starts_with(STATE))?;
+        let review = self.state().open.remove(asked);
+        context.request_state = None;
+        Some((review?, answer.is_some_and(|answer| question::is_yes(&answer))))
+    }
+
+    /// Approves a tool as `review` shows it, because whoever uses the client said so.
+    pub(super) async fn approve(&self, review: &Review) -> bool {
+        let by = format!("{} (asked by the guard)", self.client.user());
+        let yes = Arc::new(Yes(Answer::approve(Granted::All, by)));
+        match self.client.settle(&self.peer, review, yes).await {
+            Ok(_) => true,
+            Err(error) => {
+                let name = visible(review.name());
+                self.settings.say(&format!("`{name}` could not be approved: {error}"));
+                false
+            }
+        }
+    }
+
+    /// What comes of a call that was refused: a question, or a result that says how to go on.
+    fn blocked(&self, name: &str, error: &ErrorObject, declared: Option<&RawText>) -> Outcome {
+        if self.may_ask(declared)
+            && let Some(asked) = self.ask_about(name)
+        {
+            return Outcome::InputRequired(asked);
+        }
+        let code = error.data.as_ref().and_then(|data| {
+            let members = data.parse::<BTreeMap<String, RawText>>().ok()?;
+            members.get(wire::ERROR_DATA)?.parse::<String>().ok()
+        });
+        let code = code.unwrap_or_default();
+        let advice = (self.settings.advice)(&code, name);
+        said(format!("etdi guard ({code}): {}. {advice}", error.message))
+    }
+
+    fn ask_about(&self, name: &str) -> Option<InputRequiredResult> {
+        let review = self.layer.review(name)?;
+        let text = question::text(&review, &self.settings)?;
+        let form = question::form(self.settings.name(), &[text]);
+        let mut state = self.state();
+        if state.open.len() >= MOST_OPEN {
+            // Clients that never answered; theirs can only be asked anew.
+            state.open.clear();
+        }
+        state.last += 1;
+        let key = format!("{STATE}{}", state.last);
+        state.open.insert(key.clone(), review);
+        drop(state);
+        let mut asked = InputRequiredResult::new();
+        asked.input_requests = Some(BTreeMap::from([(KEY.to_owned(), form)]));
+        asked.request_state = Some(key);
+        Some(asked)
+    }
+}
+
+impl Service<Exchange> for Guarded {
+    type Response = Outcome;
+    type Error = ErrorObject;
+    type Future = ExchangeFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut exchange: Exchange) -> ExchangeFuture {
+        if let Some(declared) = &self.shared.declared {
+            exchange.context.declare(declared);
+        }
+        let is_changed = match &mut exchange.request {
+            ClientRequest::CallTool(_) => return Box::pin(self.clone().call_tool(exchange)),
+            ClientRequest::ListTools(_) => return Box::pin(self.clone().list(exchange)),
+            ClientRequest::Discover(_)
+            | ClientRequest::ListPrompts(_)
+            | ClientRequest::ListResourceTemplates(_) => true,
+            ClientRequest::SubscriptionsListen(params) => {
+                let tools = params.notifications.tools_list_changed == Some(true);
+                exchange.notifier = listen::watched(&self.shared, &exchange, tools);
+                true
+            }
+            _ => false,
+        };
+        if !is_changed && let Some(verbatim) = exchange.context.extensions.get::<Verbatim>() {
+            verbatim.unchanged();
+        }
+        self.inner.call(exchange)
+    }
+}
+
+impl fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded")
+            .field("server", &self.shared.settings.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A result that is an error in the guard's words.
+fn said(text: String) -> Outcome {
+    Outcome::Complete(ServerResult::CallTool(CallToolResult::error(text)))
+}
