@@ -8,6 +8,7 @@ use etdi_core::level::SecurityLevel;
 mod approvals;
 mod audit;
 mod auth;
+mod guard;
 mod inspect;
 mod keys;
 mod policy;
@@ -16,6 +17,7 @@ mod talk;
 pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ExportFormat};
 pub use auth::{AuthCommand, ServeArguments};
+pub use guard::GuardArguments;
 pub use inspect::{DebugTokenArguments, ValidateOauthArguments};
 pub use keys::{KeyAlgorithm, KeySource, KeysCommand, RevokeArguments, RotateArguments};
 pub use policy::{Described, PolicyCommand};
@@ -64,6 +66,8 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Approve tools of a server as they are now.
     Approve(ApproveArguments),
+    /// Stand before a server: verify, approve, guard and forward all that a client asks of it.
+    Guard(GuardArguments),
     /// List, show, withdraw, move and encrypt approvals.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
@@ -101,6 +105,7 @@ impl Command {
             Self::Migrate(_) => "migrate",
             Self::Verify(_) => "verify",
             Self::Approve(_) => "approve",
+            Self::Guard(_) => "guard",
             Self::Approvals(command) => command.name(),
             Self::Audit(command) => command.name(),
             Self::Auth(command) => command.name(),

@@ -94,6 +94,7 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::Migrate(arguments) => verbs::migrate::run(arguments, output),
         Command::Sign(arguments) => verbs::sign::run(arguments, &home, output),
         Command::Approve(arguments) => verbs::approve::approve(arguments, &home, output),
+        Command::Guard(arguments) => verbs::guard::run(arguments, &home, output),
         Command::Approvals(command) => verbs::approvals::run(command, &home, output),
         Command::Audit(command) => verbs::audit::run(command, &home),
         Command::Auth(command) => verbs::auth::run(command, output),

@@ -9,6 +9,7 @@ pub mod claims;
 pub mod debug_token;
 pub mod ended;
 pub mod endorse;
+pub mod guard;
 pub mod keys;
 pub mod list;
 pub mod lock;

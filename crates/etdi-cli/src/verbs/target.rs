@@ -12,7 +12,7 @@ use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
 use etdi::core::policy::LocalRules;
 use etdi::core::trust::TrustAnchors;
-use etdi::{Error, EtdiClient, Program, Reached, Session};
+use etdi::{Error, EtdiClient, EtdiClientBuilder, Program, Reached, Session};
 use etdi_oauth::{Discovery, GuardedFetch, Rules};
 use etdi_policy::CedarEngine;
 use mcp_transport::http::http_status;
@@ -60,6 +60,19 @@ impl<'a> Opening<'a> {
     ///
     /// When a file of ours cannot be used, or the server cannot.
     pub async fn open(self) -> Result<Session<Reached>, Failure> {
+        let target = self.target;
+        let (builder, reached) = self.prepare()?;
+        let session = while_opening(builder.build().connect_to(reached)).await;
+        session
+            .map_err(|error| ended::before_it_answered(failure(&error, "", target), &error, target))
+    }
+
+    /// The client of this user, and the server, which is not started yet.
+    ///
+    /// # Errors
+    ///
+    /// When a file of ours cannot be used, or the target is none.
+    pub fn prepare(self) -> Result<(EtdiClientBuilder, etdi::Target), Failure> {
         let Self { target, home, output, grants, ask, although_changed, policy } = self;
         let place = url(&target.command)?;
         if let (Some(url), Some(_)) = (place, &target.server) {
@@ -114,9 +127,7 @@ impl<'a> Opening<'a> {
                 etdi::Target::program(program)
             }
         };
-        let session = while_opening(builder.build().connect_to(reached)).await;
-        session
-            .map_err(|error| ended::before_it_answered(failure(&error, "", target), &error, target))
+        Ok((builder, reached))
     }
 }
 

@@ -1,0 +1,45 @@
+//! Options of `etdi guard`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Target;
+
+/// Options of `etdi guard`.
+#[derive(Debug, Args)]
+#[command(after_help = "What a client starts in place of the server:\n  \
+    {\"command\": \"etdi\", \"args\": [\"guard\", \"--trust-first-use\", \"--\", \"notes-server\"]}\n\n\
+    What it blocks, it says on standard error and in the result of the call, with the command that \
+    approves it.")]
+pub struct GuardArguments {
+    /// Approve what the server lists when it is seen for the first time, and say so; what changes
+    /// later waits for you.
+    #[arg(long)]
+    pub trust_first_use: bool,
+    /// Do not ask by a form of the client about tools that are not approved.
+    #[arg(long)]
+    pub no_elicitation: bool,
+    /// Make calls only if the policies in this folder permit them (`etdi policy check` reads it).
+    #[arg(long, value_name = "FOLDER")]
+    pub policy: Option<PathBuf>,
+    /// The user on whose behalf the policies are asked.
+    #[arg(long, value_name = "NAME", requires = "policy")]
+    pub user: Option<String>,
+    /// Refuse calls that the flow rules in this file forbid.
+    #[arg(long, value_name = "FILE")]
+    pub flows: Option<PathBuf>,
+    /// Let each tool be called so often a minute; 0 for no limit.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub calls_per_minute: u32,
+    /// Call a tool without listing anew if that was done at most so many seconds ago; 5, and 0 at
+    /// strict, unless this says otherwise.
+    #[arg(long, value_name = "SECONDS")]
+    pub recheck_after: Option<u64>,
+    /// Serve many clients at this address instead of one on standard streams.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<std::net::SocketAddr>,
+    /// The server.
+    #[command(flatten)]
+    pub target: Target,
+}

@@ -1,0 +1,116 @@
+//! `etdi guard`: what a client starts in place of a server.
+
+use std::io::Write;
+use std::path::Path;
+
+use etdi::core::flow::{FlowRules, FlowTracker};
+use etdi::core::layer::AskWhen;
+use etdi::{Guard, Program};
+use mcp_transport::http::server::{HttpServer, serve_http};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::args::{GuardArguments, Target};
+use crate::ask::{Asker, Grants, user};
+use crate::exit::Failure;
+use crate::home::Home;
+use crate::output::{Output, Report};
+use crate::verbs::policy;
+use crate::verbs::target::{
+    Opening, block_on, failure, next_after, quoted, shown_command, shown_target,
+};
+
+/// Guards a server until its client, or the server, is gone.
+///
+/// # Errors
+///
+/// When a file of ours cannot be used, the server cannot be started, or a stream fails.
+pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Report, Failure> {
+    let target = &arguments.target;
+    let policy = arguments.policy.as_deref().map(policy::load).transpose()?;
+    let policy = policy.map(|engine| (engine, arguments.user.as_deref()));
+    let flows = arguments.flows.as_deref().map(flows).transpose()?;
+    block_on(async {
+        // Nobody sits at a guard: its client is asked, or whoever runs `etdi approve`.
+        let grants = Grants::all(Asker::Nobody);
+        let ask = AskWhen::Never;
+        let opening =
+            Opening { target, home, output, grants, ask, although_changed: false, policy };
+        let (mut builder, reached) = opening.prepare()?;
+        if arguments.user.is_none() {
+            builder = builder.user(user());
+        }
+        if let Some(flows) = flows {
+            builder = builder.flows(flows);
+        }
+        let guard = guard(builder.build().guard(), arguments);
+        let fail = |error: etdi::Error| failure(&error, "", target);
+        match arguments.http {
+            None => {
+                let io = mcp_transport::stdio().map_err(|error| fail(error.into()))?;
+                guard.serve(reached, io).await.map_err(fail)?;
+            }
+            Some(address) => {
+                let guarded = guard.open(reached).await.map_err(fail)?;
+                let unserved = |error: &dyn std::fmt::Display| {
+                    let next = format!("etdi guard --http 127.0.0.1:0 {}", shown_target(target));
+                    Failure::usage(format!("`{address}` cannot be served: {error}"), next)
+                };
+                let listener =
+                    TcpListener::bind(address).await.map_err(|error| unserved(&error))?;
+                let place = listener.local_addr().map_err(|error| unserved(&error))?;
+                say(&format!("http://{place}/mcp"));
+                let server = HttpServer::new(guarded.clone());
+                let served = serve_http(server, listener, std::future::pending()).await;
+                guarded.close().await;
+                served.map_err(|error| unserved(&error))?;
+            }
+        }
+        // Standard output belongs to the protocol, so there is nothing to print.
+        Ok(Report::new(json!({}), ""))
+    })
+}
+
+fn guard(guard: Guard, arguments: &GuardArguments) -> Guard {
+    let target = shown_target(&arguments.target);
+    let place = place(&arguments.target);
+    let guard = guard
+        .trust_first_use(arguments.trust_first_use)
+        .called(shown_command(&arguments.target))
+        .elicit(!arguments.no_elicitation)
+        .calls_per_minute(arguments.calls_per_minute)
+        .advice(move |code, tool| format!("To go on: {place}{}", next_after(code, tool, &target)))
+        .on_note(say);
+    match arguments.recheck_after {
+        Some(seconds) => guard.recheck_after(seconds),
+        None => guard,
+    }
+}
+
+/// Where the next command has to be typed: an interpreter or a package runner looks for what it runs
+/// in the directory where it is started, so that the same words name another server elsewhere.
+fn place(target: &Target) -> String {
+    let here = Program::new(target.command.clone());
+    let elsewhere = Program::new(target.command.clone()).current_dir("/");
+    if target.server.is_some() || here.identity() == elsewhere.identity() {
+        return String::new();
+    }
+    let directory = std::env::current_dir().unwrap_or_default();
+    format!("cd {} && ", quoted(&directory.to_string_lossy()))
+}
+
+/// What the guard says goes to the client's log.
+fn say(line: &str) {
+    // Nobody is harmed when a remark does not get out.
+    let _ = writeln!(std::io::stderr(), "etdi guard: {line}");
+}
+
+fn flows(path: &Path) -> Result<FlowTracker, Failure> {
+    let unfit = |why: String| {
+        let next = format!("cat {}", quoted(&path.to_string_lossy()));
+        Failure::usage(format!("`{}` holds no flow rules: {why}", path.display()), next)
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| unfit(error.to_string()))?;
+    let rules: FlowRules = serde_json::from_str(&text).map_err(|error| unfit(error.to_string()))?;
+    FlowTracker::new(rules).map_err(|error| unfit(error.to_string()))
+}
