@@ -15,10 +15,13 @@ mod policy;
 mod talk;
 
 pub use approvals::{ApprovalsCommand, Source, Which};
-pub use audit::{AuditCommand, AuditFilter, ExportFormat};
+pub use audit::{AuditCommand, AuditFilter, ChainsArguments, ExportFormat};
 pub use auth::{AuthCommand, ServeArguments};
 pub use guard::GuardArguments;
-pub use inspect::{DebugTokenArguments, ValidateOauthArguments};
+pub use inspect::{
+    AnalyzeArguments, AnalyzeToolArguments, DebugTokenArguments, Forms, ScanArguments, ToolFormat,
+    ValidateOauthArguments,
+};
 pub use keys::{KeyAlgorithm, KeySource, KeysCommand, RevokeArguments, RotateArguments};
 pub use policy::{Described, PolicyCommand};
 pub use talk::DoctorArguments;
@@ -77,6 +80,12 @@ pub enum Command {
     /// Run an authorization server of your own.
     #[command(subcommand)]
     Auth(AuthCommand),
+    /// Look into definitions: for what is said to the model and against the user.
+    Analyze(AnalyzeArguments),
+    /// Look into all that servers list.
+    Scan(ScanArguments),
+    /// Look into one tool, from a file or by its name on servers.
+    AnalyzeTool(AnalyzeToolArguments),
     /// Say what a token says and what is wrong with it.
     DebugToken(DebugTokenArguments),
     /// Check the settings for an OAuth provider against what the provider is.
@@ -109,6 +118,9 @@ impl Command {
             Self::Approvals(command) => command.name(),
             Self::Audit(command) => command.name(),
             Self::Auth(command) => command.name(),
+            Self::Analyze(_) => "analyze",
+            Self::Scan(_) => "scan",
+            Self::AnalyzeTool(_) => "analyze-tool",
             Self::DebugToken(_) => "debug-token",
             Self::ValidateOauth(_) => "validate-oauth",
             Self::Policy(command) => command.name(),

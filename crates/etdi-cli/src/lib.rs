@@ -13,6 +13,7 @@ pub mod demo;
 pub mod doctor;
 pub mod exit;
 pub mod home;
+pub mod inspector;
 pub mod keyring;
 pub mod locked;
 pub mod login;
@@ -98,6 +99,9 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::Approvals(command) => verbs::approvals::run(command, &home, output),
         Command::Audit(command) => verbs::audit::run(command, &home),
         Command::Auth(command) => verbs::auth::run(command, output),
+        Command::Analyze(arguments) => verbs::analyze::run(arguments, output),
+        Command::Scan(arguments) => verbs::scan::run(arguments, output),
+        Command::AnalyzeTool(arguments) => verbs::analyze_tool::run(arguments, output),
         Command::DebugToken(arguments) => verbs::debug_token::run(arguments),
         Command::ValidateOauth(arguments) => verbs::validate_oauth::run(arguments, output),
         Command::Policy(command) => verbs::policy::run(command, output),

@@ -22,12 +22,19 @@ pub struct Report {
     pub text: String,
     /// How the command ends; an error inside a report is one that has data to show.
     pub exit: Exit,
+    /// Whether all is printed already.
+    pub is_printed: bool,
 }
 
 impl Report {
     /// A report of a command that did what it was asked for.
     pub fn new(data: Value, text: impl Into<String>) -> Self {
-        Self { data, text: text.into(), exit: Exit::Done }
+        Self { data, text: text.into(), exit: Exit::Done, is_printed: false }
+    }
+
+    /// A report that was printed while it was made: nothing follows, no envelope either.
+    pub fn printed(exit: Exit) -> Self {
+        Self { data: Value::Null, text: String::new(), exit, is_printed: true }
     }
 
     /// Sets how the command ends.
@@ -89,6 +96,7 @@ impl Output {
     /// Prints what came of a command, and gives the exit code.
     pub fn finish(self, command: &str, result: Result<Report, Failure>) -> u8 {
         let (exit, printed) = match result {
+            Ok(report) if report.is_printed => (report.exit, Ok(())),
             Ok(report) if self.json => (report.exit, self.envelope(command, Ok(report))),
             Err(failure) if self.json => (failure.exit, self.envelope(command, Err(failure))),
             Ok(report) => {

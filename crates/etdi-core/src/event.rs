@@ -52,6 +52,18 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The name in files and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 impl From<Gravity> for Severity {
     fn from(gravity: Gravity) -> Self {
         match gravity {

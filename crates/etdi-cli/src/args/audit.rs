@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use etdi_core::level::SecurityLevel;
 
 /// Commands on the audit trail.
 #[derive(Debug, Subcommand)]
@@ -57,6 +58,8 @@ pub enum AuditCommand {
         #[command(flatten)]
         filter: AuditFilter,
     },
+    /// Say which chains of calls ran, and which would be refused now and why.
+    Chains(ChainsArguments),
     /// Sign the trail as it is now with a key of yours.
     Checkpoint {
         /// The key's name.
@@ -73,9 +76,34 @@ impl AuditCommand {
             Self::Tail { .. } => "audit tail",
             Self::Query { .. } => "audit query",
             Self::Export { .. } => "audit export",
+            Self::Chains(_) => "audit chains",
             Self::Checkpoint { .. } => "audit checkpoint",
         }
     }
+}
+
+/// Options of `etdi audit chains`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A line of a trace is such as {\"callee\": \"search\", \"caller\": \"plan\", \
+\"depth\": 2, \"session\": \"ada\", \"at\": 1767323045}.\n\n  etdi audit chains trace.jsonl \
+--tools listed.json --level strict\n\nExit codes: 0 all would be let through, 6 a call would be refused."
+)]
+pub struct ChainsArguments {
+    /// An audit trail, or a trace with a call on each line; your trail by default.
+    pub file: Option<PathBuf>,
+    /// What tools declare: what a server listed, as `FILE`, or `SERVER=FILE` for one server of several.
+    #[arg(long, value_name = "FILE")]
+    pub tools: Vec<String>,
+    /// The policy to judge by, as JSON with the names of `CallStackPolicy`.
+    #[arg(long, value_name = "FILE", conflicts_with = "level")]
+    pub policy: Option<PathBuf>,
+    /// Judge by the policy of this level: basic, enhanced or strict.
+    #[arg(long, value_name = "LEVEL", default_value = "enhanced")]
+    pub level: SecurityLevel,
+    /// The server of calls that name none.
+    #[arg(long, value_name = "NAME", default_value = "server")]
+    pub server: String,
 }
 
 /// Which entries of the audit trail.

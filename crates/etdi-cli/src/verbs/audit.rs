@@ -1,5 +1,7 @@
 //! `etdi audit`: check the audit trail, look into it, and hand it on.
 
+mod chains;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +51,7 @@ pub fn run(command: &AuditCommand, home: &Home) -> Result<Report, Failure> {
         AuditCommand::Export { file, format, out, filter } => {
             export(&place(file)?, &wanted(filter)?, *format, out.as_deref())
         }
+        AuditCommand::Chains(arguments) => chains::run(&place(&arguments.file)?, arguments),
         AuditCommand::Checkpoint { key } => checkpoint(home, key),
     }
 }

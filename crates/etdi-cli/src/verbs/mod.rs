@@ -1,5 +1,7 @@
 //! The verbs of the command line, one file each.
 
+pub mod analyze;
+pub mod analyze_tool;
 pub mod approvals;
 pub mod approve;
 pub mod audit;
@@ -18,6 +20,7 @@ pub mod migrate;
 pub mod offered;
 pub mod policy;
 pub mod relisted;
+pub mod scan;
 pub mod sign;
 pub mod signer;
 pub mod target;

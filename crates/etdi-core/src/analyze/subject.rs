@@ -40,6 +40,18 @@ impl Kind {
         })
     }
 
+    /// The name in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Prompt => "prompt",
+            Self::Resource => "resource",
+            Self::Template => "template",
+            Self::Server => "server",
+            Self::Result => "result",
+        }
+    }
+
     /// The kind by the members that only it has; a tool where nothing tells.
     pub(super) fn of(node: &Node<'_>) -> Self {
         let has = |name| node.get(name).is_some();

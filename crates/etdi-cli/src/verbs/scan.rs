@@ -1,0 +1,204 @@
+//! `etdi scan`: all that servers list, looked into together.
+
+use std::time::Duration;
+
+use etdi_clients::Places;
+use etdi_core::analyze::SecurityAnalyzer;
+use etdi_core::change::visible;
+use serde_json::{Value, json};
+
+use crate::args::{Forms, ScanArguments};
+use crate::exit::{Exit, Failure};
+use crate::inspector::found::Looked;
+use crate::inspector::lines::look;
+use crate::inspector::listing::{self, Asked, Server, ask};
+use crate::inspector::read::Item;
+use crate::inspector::region::Region;
+use crate::inspector::sarif::Sarif;
+use crate::inspector::words::words;
+use crate::output::{Output, Report, style};
+use crate::verbs::analyze;
+use crate::verbs::target::block_on;
+
+/// Asks servers and looks into what they list.
+///
+/// # Errors
+///
+/// When no server is named, or none can be asked.
+pub fn run(arguments: &ScanArguments, output: Output) -> Result<Report, Failure> {
+    arguments.forms.check(output)?;
+    let mut servers = named(&arguments.targets, &arguments.command)?;
+    let mut faults = Vec::new();
+    if arguments.all_clients {
+        let found = configured(output)?;
+        servers.extend(found.0);
+        faults = found.1;
+    }
+    if servers.is_empty() && !arguments.all_clients {
+        let message = "no server is named: name URLs, commands in quotes, one command after `--`, or \
+                       `--all-clients`";
+        return Err(Failure::usage(message, "etdi scan --all-clients"));
+    }
+    let mut report = self::servers(servers, arguments.timeout, &arguments.forms, output)?;
+    if let (false, Some(members)) = (faults.is_empty(), report.data.as_object_mut()) {
+        members.insert("not_read".to_owned(), json!(faults));
+        // Whatever is configured there was not looked into.
+        report.exit = if report.exit == Exit::Done { Exit::Unreachable } else { report.exit };
+    }
+    Ok(report)
+}
+
+/// The servers that words of a command line name.
+///
+/// # Errors
+///
+/// When one is no URL of HTTP, or a quote in it does not end.
+pub fn named(targets: &[String], command: &[String]) -> Result<Vec<Server>, Failure> {
+    let mut servers = Vec::new();
+    for target in targets {
+        let argv = words(target).filter(|argv| !argv.is_empty()).ok_or_else(|| {
+            let message =
+                format!("`{}` is no command: a quote in it does not end", visible(target));
+            Failure::usage(message, "etdi scan --help")
+        })?;
+        servers.push(Server::of(&argv)?);
+    }
+    if !command.is_empty() {
+        servers.push(Server::of(command)?);
+    }
+    Ok(servers)
+}
+
+/// The servers that are named, or where none is, those that the clients on this computer have.
+///
+/// # Errors
+///
+/// As [`named`], and when there is no server at all.
+pub fn named_or_configured(
+    targets: &[String],
+    command: &[String],
+    output: Output,
+) -> Result<Vec<Server>, Failure> {
+    let servers = named(targets, command)?;
+    let servers = if servers.is_empty() { configured(output)?.0 } else { servers };
+    match servers.is_empty() {
+        true => Err(Failure::usage(
+            "no client on this computer has a server that could be asked, name one",
+            "etdi scan -- ./my-server",
+        )),
+        false => Ok(servers),
+    }
+}
+
+/// The servers of the clients on this computer, and what cannot be read there, which is told.
+fn configured(output: Output) -> Result<(Vec<Server>, Vec<String>), Failure> {
+    let here = std::env::current_dir().map_err(|error| {
+        Failure::usage(format!("the working directory cannot be used: {error}"), "cd ~")
+    })?;
+    let (servers, faults) = listing::configured(&Places::here(here));
+    faults.iter().for_each(|fault| output.warn(&visible(fault)));
+    Ok((servers, faults))
+}
+
+/// Asks these servers, and reports on them together.
+///
+/// # Errors
+///
+/// When there is only one and it cannot be asked, or the system gives no event loop.
+pub fn servers(
+    servers: Vec<Server>,
+    seconds: u64,
+    forms: &Forms,
+    output: Output,
+) -> Result<Report, Failure> {
+    let asked = asked(servers, seconds, output)?;
+    if let [Asked { server, listed: Err(why) }] = asked.as_slice() {
+        let message = format!("`{}`: {}", visible(&server.name), why.message);
+        return Err(Failure::new(why.exit, message, "etdi scan --help"));
+    }
+    let looked = look_into(&asked);
+    let mut report = analyze::report(looked, Some(json!(told(&asked))), forms);
+    let missed: Vec<_> =
+        asked.iter().filter_map(|one| Some((&one.server, one.listed.as_ref().err()?))).collect();
+    let lines: Vec<String> = missed
+        .iter()
+        .map(|(server, why)| format!("{}: {}", visible(&server.name), why.message))
+        .collect();
+    if !lines.is_empty() {
+        let worst = missed.iter().map(|(_, why)| why.exit).find(|exit| *exit == Exit::Unreachable);
+        let exit = worst.or(missed.first().map(|(_, why)| why.exit));
+        if let (Exit::Done, Some(exit)) = (report.exit, exit) {
+            report.exit = exit;
+        }
+        report = with_missed(report, &asked, &lines, forms);
+    }
+    Ok(report)
+}
+
+/// Asks servers for what they list.
+///
+/// # Errors
+///
+/// When the system gives no event loop.
+pub fn asked(servers: Vec<Server>, seconds: u64, output: Output) -> Result<Vec<Asked>, Failure> {
+    let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+    output.progress(&format!("asking {}", visible(&names.join(", "))));
+    block_on(async { Ok(ask(servers, Duration::from_secs(seconds.max(1))).await) })
+}
+
+/// Looks into all that was listed.
+pub fn look_into(asked: &[Asked]) -> Vec<Looked> {
+    let analyzer = SecurityAnalyzer::new();
+    let mut looked = Vec::new();
+    for Asked { server, listed } in asked {
+        for entry in listed.iter().flatten() {
+            let item = Item {
+                kind: Some(entry.kind),
+                text: entry.text.as_str().into(),
+                pointer: entry.pointer.clone(),
+                offset: 0,
+            };
+            let one = look(&analyzer, &item, None);
+            let (name, file) = (Some(server.name.clone()), server.file.clone());
+            // What is found is to be mended where the server is configured.
+            let region = server.line.map(Region::at_line);
+            let regions = region.map(|region| (region, vec![region; one.analysis.findings.len()]));
+            looked.push(Looked { server: name, file, regions, ..one });
+        }
+    }
+    looked
+}
+
+/// The servers for programs: how much each lists, or why it could not be asked.
+fn told(asked: &[Asked]) -> Vec<Value> {
+    let one = |Asked { server, listed }: &Asked| match listed {
+        Ok(entries) => json!({
+            "name": server.name, "file": server.file, "reached": true, "listed": entries.len(),
+        }),
+        Err(why) => json!({
+            "name": server.name, "file": server.file, "reached": false,
+            "error": { "code": why.exit.word(), "message": why.message },
+        }),
+    };
+    asked.iter().map(one).collect()
+}
+
+/// Tells in every form that some servers could not be asked.
+fn with_missed(report: Report, asked: &[Asked], lines: &[String], forms: &Forms) -> Report {
+    let (mut text, exit) = (report.text, report.exit);
+    if forms.sarif {
+        let mut sarif = Sarif::new(forms.at.clone());
+        look_into(asked).iter().for_each(|one| sarif.add(one));
+        lines.iter().for_each(|line| sarif.note(line));
+        text = sarif.document();
+    } else if forms.github {
+        for line in lines {
+            text.push_str(&format!("::error title=not scanned::{}\n", line.replace('%', "%25")));
+        }
+    } else {
+        let (warn, count) = (style::WARN, lines.len());
+        text.push_str(&format!("\n{warn}not scanned{warn:#} ({count} of {}):\n", asked.len()));
+        lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+    }
+    Report::new(report.data, text).ending(exit)
+}
