@@ -21,22 +21,35 @@ mod bias;
 mod directive;
 mod finding;
 mod harvest;
+mod hints;
+mod known;
 mod lexicon;
+mod names;
+mod reference;
 mod report;
 mod schema;
 mod score;
+mod servers;
 mod smuggling;
 mod subject;
 mod text;
 mod tree;
 mod utterance;
+mod words;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use crate::event::Severity;
 pub use finding::{Code, Family, Finding};
+pub use known::KnownTool;
+use known::{Known, Origin};
+use reference::Mention;
+pub use reference::Reference;
 use report::Report;
 pub use score::{Model, Threshold};
+pub use servers::{Listing, ServerAnalysis, ServersAnalysis};
 pub use subject::Kind;
 use subject::Subject;
 use tree::Node;
@@ -45,13 +58,22 @@ use tree::Node;
 #[derive(Clone, Debug, Default)]
 pub struct SecurityAnalyzer {
     model: Model,
+    known: Arc<Known>,
 }
 
 impl Code {
     /// All codes, in the order of the families; each has a page in `docs/findings`.
     pub fn all() -> impl Iterator<Item = &'static Self> {
-        let families: [&[&'static Self]; 5] =
-            [&directive::CODES, &bias::CODES, &harvest::CODES, &smuggling::CODES, &schema::CODES];
+        let families: [&[&'static Self]; 8] = [
+            &directive::CODES,
+            &bias::CODES,
+            &harvest::CODES,
+            &smuggling::CODES,
+            &names::CODES,
+            &hints::CODES,
+            &schema::CODES,
+            &reference::CODES,
+        ];
         families.into_iter().flatten().copied()
     }
 
@@ -96,6 +118,14 @@ impl SecurityAnalyzer {
         Self { model, ..self }
     }
 
+    /// With tools that the client has already: names are held against theirs, and texts that speak of
+    /// them are findings. Without an origin ([`SecurityAnalyzer::analyze_of`]) all of them are another
+    /// publisher's. No more than 16,384 are kept; in place of those of an earlier call.
+    #[must_use]
+    pub fn knowing(self, tools: impl IntoIterator<Item = KnownTool>) -> Self {
+        Self { known: Arc::new(Known::new(tools)), ..self }
+    }
+
     /// What the score of a definition is made of: for each utterance its place, and its signals as a
     /// mask of [`Model::names`]. Empty for a text that cannot be read.
     pub fn signals(&self, kind: Option<Kind>, text: &str) -> Vec<(String, u64)> {
@@ -107,7 +137,7 @@ impl SecurityAnalyzer {
     /// Looks into the text of a definition: a tool, or whatever its members show it to be. Nothing
     /// is refused; what cannot be read is a finding.
     pub fn analyze_tool(&self, text: &str) -> Analysis {
-        self.look(None, text)
+        self.look(None, text, &Origin::default())
     }
 
     /// What is said of a definition that could not even be read as a text; `why` in a few words.
@@ -121,23 +151,52 @@ impl SecurityAnalyzer {
 
     /// Looks into the text of a definition of a known kind; a string is a description.
     pub fn analyze(&self, kind: Kind, text: &str) -> Analysis {
-        self.look(Some(kind), text)
+        self.look(Some(kind), text, &Origin::default())
     }
 
-    fn look(&self, kind: Option<Kind>, text: &str) -> Analysis {
-        let root = match text.len() <= Self::MAX_BYTES {
+    /// Looks into the text of a definition of a server, and of a publisher where one is known: tools of
+    /// the same are siblings, which it may speak of.
+    pub fn analyze_of(
+        &self,
+        server: &str,
+        publisher: Option<&str>,
+        kind: Kind,
+        text: &str,
+    ) -> Analysis {
+        self.look(Some(kind), text, &Origin { server: Some(server), publisher })
+    }
+
+    fn look(&self, kind: Option<Kind>, text: &str, origin: &Origin<'_>) -> Analysis {
+        match self.read(text) {
+            Ok(root) => {
+                let subject = Subject::new(kind.unwrap_or_else(|| Kind::of(&root)), &root);
+                self.families(&subject, text, origin).0.done()
+            }
+            Err(why) => self.unreadable(kind.unwrap_or(Kind::Tool), &why),
+        }
+    }
+
+    fn read<'a>(&self, text: &'a str) -> Result<Node<'a>, String> {
+        match text.len() <= Self::MAX_BYTES {
             true => Node::read(text).map_err(|error| error.to_string()),
             false => Err(format!("it has {} bytes", text.len())),
-        };
-        let root = match root {
-            Ok(root) => root,
-            Err(why) => return self.unreadable(kind.unwrap_or(Kind::Tool), &why),
-        };
-        let subject = Subject::new(kind.unwrap_or_else(|| Kind::of(&root)), &root);
-        let mut report = Report::new(&subject);
-        schema::look(&subject, text, &mut report);
-        self.texts(&subject, &mut report, 0);
-        report.done()
+        }
+    }
+
+    fn families<'s, 'a>(
+        &self,
+        subject: &'s Subject<'a>,
+        text: &str,
+        origin: &Origin<'_>,
+    ) -> (Report<'s, 'a>, Vec<Mention<'s, 'a, '_>>) {
+        let mut report = Report::new(subject);
+        schema::look(subject, text, &mut report);
+        names::look(subject, &self.known, origin, &mut report);
+        hints::look(subject, &mut report);
+        let mentions = reference::mentions(subject, &self.known, origin);
+        reference::look(&mentions, &mut report);
+        self.texts(subject, &mut report, 0);
+        (report, mentions)
     }
 
     /// The families that look at texts, and again at what they bring to light.
