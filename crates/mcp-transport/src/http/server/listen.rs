@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinSet;
 
 use super::socket::Moving;
-use super::{HttpServer, ResponseBody, ResponseFuture, State, body};
+use super::{HttpOptions, HttpServer, ResponseBody, ResponseFuture, State, body};
 use crate::Error;
 
 impl HttpServer {
@@ -70,12 +70,37 @@ pub async fn serve_http(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let plain = |stream, door: Door, watcher: Watcher| -> BoxFuture<'static, ()> {
-        let connection = door.builder.serve_connection(TokioIo::new(stream), door.server);
+    let door = AtPath::new(server.clone());
+    let plain = |stream, builder: http1::Builder, watcher: Watcher| -> BoxFuture<'static, ()> {
+        let connection = builder.serve_connection(TokioIo::new(stream), door.clone());
         // A peer that breaks off, or speaks no HTTP, has been answered as far as it can be.
         Box::pin(async move { drop(watcher.watch(connection).await) })
     };
-    accept(server, listener, shutdown, plain).await
+    let closed = || server.close_streams();
+    accept(&server.0.options, listener, shutdown, closed, plain).await
+}
+
+/// The same for the two endpoints of HTTP+SSE, which stand at the root of the host.
+///
+/// # Errors
+///
+/// As [`serve_http`].
+#[cfg(feature = "sse")]
+pub async fn serve_sse(
+    server: super::SseServer,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let plain = |stream, builder: http1::Builder, watcher: Watcher| -> BoxFuture<'static, ()> {
+        let server = server.clone();
+        let served = hyper::service::service_fn(move |request: Request<Incoming>| {
+            tower_service::Service::call(&mut server.clone(), request)
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), served);
+        Box::pin(async move { drop(watcher.watch(connection).await) })
+    };
+    let closed = || server.close_streams();
+    accept(server.options(), listener, shutdown, closed, plain).await
 }
 
 /// The same over TLS. HTTP/1.1 is spoken, whatever else `tls` would offer.
@@ -102,18 +127,20 @@ pub async fn serve_https(
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(tls));
     let patience = server.0.options.head_time;
-    let secret = move |stream, door: Door, watcher: Watcher| -> BoxFuture<'static, ()> {
+    let door = AtPath::new(server.clone());
+    let secret = |stream, builder: http1::Builder, watcher: Watcher| -> BoxFuture<'static, ()> {
         let handshake = tokio::time::timeout(patience, acceptor.accept(stream));
+        let mut server = door.clone();
         Box::pin(async move {
             let Ok(Ok(stream)) = handshake.await else { return };
-            let Door { builder, mut server } = door;
             let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             server.caller = shown.map(|certificate| Shown::new(certificate));
             let connection = builder.serve_connection(TokioIo::new(stream), server);
             drop(watcher.watch(connection).await);
         })
     };
-    accept(server, listener, shutdown, secret).await
+    let closed = || server.close_streams();
+    accept(&server.0.options, listener, shutdown, closed, secret).await
 }
 
 /// The certificate that a connection was opened with, and who holds it.
@@ -133,29 +160,24 @@ impl Shown {
     }
 }
 
-/// What a connection is served with.
-struct Door {
-    builder: http1::Builder,
-    server: AtPath,
-}
-
-/// Accepts connections and has each served in a task of its own.
+/// Accepts connections and has each served in a task of its own; `closed` ends the streams that
+/// would last, once no more connections are taken.
 async fn accept(
-    server: HttpServer,
+    options: &HttpOptions,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
-    serve: impl Fn(Moving, Door, Watcher) -> BoxFuture<'static, ()>,
+    closed: impl FnOnce(),
+    serve: impl Fn(Moving, http1::Builder, Watcher) -> BoxFuture<'static, ()>,
 ) -> Result<(), Error> {
     let mut shutdown = pin!(shutdown);
     let graceful = GracefulShutdown::new();
-    let (drain, most) = (server.0.options.drain, server.0.options.connections);
-    let patience = server.0.options.write_time;
+    let (drain, most) = (options.drain, options.connections);
+    let patience = options.write_time;
     // Dropped with this future, and all that they serve with them.
     let mut connections = JoinSet::new();
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MOST_BUFFERED).writev(false);
-    builder.timer(TokioTimer::new()).header_read_timeout(server.0.options.head_time);
-    let door = AtPath::new(server);
+    builder.timer(TokioTimer::new()).header_read_timeout(options.head_time);
     loop {
         let accepted = poll_fn(|cx| {
             while let Poll::Ready(Some(_)) = connections.poll_join_next(cx) {}
@@ -178,11 +200,11 @@ async fn accept(
             continue;
         }
         prepare(&stream);
-        let with = Door { builder: builder.clone(), server: door.clone() };
-        connections.spawn(serve(Moving::new(stream, patience), with, graceful.watcher()));
+        let stream = Moving::new(stream, patience);
+        connections.spawn(serve(stream, builder.clone(), graceful.watcher()));
     }
     drop(listener);
-    door.server.close_streams();
+    closed();
     let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
     Ok(())
 }

@@ -81,6 +81,8 @@ pub use self::event_store::{EventPlace, EventStore, EventStoreError, MemoryEvent
 pub use self::listen::serve_http;
 #[cfg(feature = "tls-server")]
 pub use self::listen::serve_https;
+#[cfg(feature = "sse")]
+pub use self::listen::serve_sse;
 pub use self::options::HttpOptions;
 pub use self::post::AnswerStream;
 #[cfg(feature = "rest")]

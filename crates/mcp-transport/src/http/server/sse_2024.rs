@@ -116,6 +116,10 @@ impl SseServer {
         self.0.lock().values().for_each(|inbox| inbox.close());
     }
 
+    pub(super) fn options(&self) -> &HttpOptions {
+        &self.0.options
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Shared)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
