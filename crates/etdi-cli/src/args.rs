@@ -8,6 +8,7 @@ use etdi_core::level::SecurityLevel;
 mod approvals;
 mod audit;
 mod auth;
+mod authors;
 mod guard;
 mod inspect;
 mod keys;
@@ -17,6 +18,10 @@ mod talk;
 pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ChainsArguments, ExportFormat};
 pub use auth::{AuthCommand, ServeArguments};
+pub use authors::{
+    DiffArguments, FailOn, InitArguments, ListenArguments, NewArguments, Provider, Revisions,
+    RunArguments, Template, TestArguments, Transport,
+};
 pub use guard::GuardArguments;
 pub use inspect::{
     AnalyzeArguments, AnalyzeToolArguments, DebugTokenArguments, Forms, ScanArguments, ToolFormat,
@@ -57,6 +62,17 @@ pub enum Command {
     /// Make, list, export, trust, rotate and revoke keys.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Make a new server: a package that builds and passes its tests.
+    New(NewArguments),
+    /// Serve a server on another transport: a program over HTTP, a URL over standard streams.
+    Run(RunArguments),
+    /// Call the tools of a server as a file says, and check what they answer.
+    Test(TestArguments),
+    /// Compare what two servers offer, or one at two times.
+    Diff(DiffArguments),
+    /// Write the settings for an identity provider.
+    #[command(visible_alias = "init-config")]
+    Init(InitArguments),
     /// Print what a server offers, by digest: what `etdi sign --contents` signs elsewhere.
     Manifest(ManifestArguments),
     /// Write `etdi.lock`, or check a server against it and the version rule.
@@ -108,6 +124,11 @@ impl Command {
             Self::Call(_) => "call",
             Self::Doctor(_) => "doctor",
             Self::Keys(command) => command.name(),
+            Self::New(_) => "new",
+            Self::Run(_) => "run",
+            Self::Test(_) => "test",
+            Self::Diff(_) => "diff",
+            Self::Init(_) => "init",
             Self::Manifest(_) => "manifest",
             Self::Lock(_) => "lock",
             Self::Sign(_) => "sign",
