@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use etdi_core::level::SecurityLevel;
 
+use crate::targets;
+
 mod approvals;
 mod audit;
 mod auth;
 mod authors;
+mod clients;
 mod guard;
 mod inspect;
 mod keys;
@@ -21,6 +24,10 @@ pub use auth::{AuthCommand, ServeArguments};
 pub use authors::{
     DiffArguments, FailOn, InitArguments, ListenArguments, NewArguments, Provider, Revisions,
     RunArguments, Template, TestArguments, Transport,
+};
+pub use clients::{
+    ConfigsArguments, DiscoverArguments, InstallArguments, InstallScope, UndoArguments,
+    UninstallArguments,
 };
 pub use guard::GuardArguments;
 pub use inspect::{
@@ -59,6 +66,16 @@ pub enum Command {
     Call(CallArguments),
     /// Find out why a server does not work, whose fault that is and what to do.
     Doctor(DoctorArguments),
+    /// Find every server that is configured on this computer, and what is wrong with it.
+    Discover(DiscoverArguments),
+    /// Put a server into the configuration of clients; it is started once to see that it works.
+    Install(InstallArguments),
+    /// Take a server out of the configuration of clients.
+    Uninstall(UninstallArguments),
+    /// Take the last change of configurations back.
+    Undo(UndoArguments),
+    /// List the files in which clients keep their servers.
+    Configs(ConfigsArguments),
     /// Make, list, export, trust, rotate and revoke keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -123,6 +140,11 @@ impl Command {
             Self::List(_) => "list",
             Self::Call(_) => "call",
             Self::Doctor(_) => "doctor",
+            Self::Discover(_) => "discover",
+            Self::Install(_) => "install",
+            Self::Uninstall(_) => "uninstall",
+            Self::Undo(_) => "undo",
+            Self::Configs(_) => "configs",
             Self::Keys(command) => command.name(),
             Self::New(_) => "new",
             Self::Run(_) => "run",
@@ -150,6 +172,37 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Takes a target that stands before the two dashes to where the others are.
+    pub fn settle(&mut self) {
+        match self {
+            Self::List(ListArguments { place, target })
+            | Self::Verify(VerifyArguments { place, target }) => {
+                target.command.extend(place.take().map(targets::placed));
+            }
+            Self::Call(call) => call.target.take_last(&mut call.pairs, false),
+            Self::Approve(approve) => approve.target.take_last(&mut approve.tools, true),
+            _ => {}
+        }
+    }
+}
+
+impl Target {
+    /// Takes the last word for the target, if nothing else names one and it cannot be anything else.
+    fn take_last(&mut self, words: &mut Vec<String>, names: bool) {
+        let is_pair =
+            |word: &str| !names && word.split("://").next().is_some_and(|word| word.contains('='));
+        let last = words.last().is_some_and(|word| targets::is_target(word) && !is_pair(word));
+        if self.command.is_empty() && last {
+            self.command.extend(words.pop());
+        }
+    }
+}
+
+/// How servers are named, as an example.
+const TARGETS: &str = "  etdi list cursor:github\n  etdi list https://mcp.acme.example/mcp\n  \
+etdi list ./my-server\n  etdi list -- npx -y some-server --verbose";
+
 /// Options of `etdi demo`.
 #[derive(Debug, Args)]
 pub struct DemoArguments {
@@ -163,7 +216,7 @@ pub struct DemoArguments {
 pub struct Target {
     /// How strict to be: basic, enhanced or strict. Without it what `ETDI_SECURITY_LEVEL` says, then
     /// the settings in the file that `ETDI_CONFIG_PATH` names, then enhanced.
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, alias = "security-level", value_name = "LEVEL")]
     pub level: Option<SecurityLevel>,
     /// The server's name in attestations, such as `pkg:cargo/signed-notes`; without it the exact
     /// command line is its name.
@@ -175,14 +228,21 @@ pub struct Target {
     /// Ask publishers, at their own origins, for their keys and for what they have revoked.
     #[arg(long)]
     pub online: bool,
-    /// The server, after `--`: the command that starts it, or its URL.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    /// The server, after `--`: the command that starts it, its URL, an entry such as
+    /// `cursor:github`, a folder with a `Cargo.toml`, `cargo:PACKAGE` or `example:NAME`.
+    #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 
 /// Options of `etdi list`.
 #[derive(Debug, Args)]
+#[command(after_help = TARGETS)]
 pub struct ListArguments {
+    /// The server, where it is no command: its URL, an entry of `etdi discover` such as
+    /// `cursor:github`, an entry of `.mcp.json` here, a folder with a `Cargo.toml`, `cargo:PACKAGE`
+    /// or `example:NAME`.
+    #[arg(value_name = "TARGET", conflicts_with = "command")]
+    pub place: Option<String>,
     /// The server.
     #[command(flatten)]
     pub target: Target,
@@ -342,7 +402,11 @@ pub struct SignArguments {
 
 /// Options of `etdi verify`.
 #[derive(Debug, Args)]
+#[command(after_help = TARGETS)]
 pub struct VerifyArguments {
+    /// The server, where it is no command: as of `etdi list`.
+    #[arg(value_name = "TARGET", conflicts_with = "command")]
+    pub place: Option<String>,
     /// The server.
     #[command(flatten)]
     pub target: Target,
@@ -399,6 +463,37 @@ mod tests {
         let Command::Call(call) = arguments.command else { panic!("not a call") };
         assert_eq!(call.pairs, ["query=a", "limit=2"]);
         assert_eq!(call.target.command, ["notes", "--stdio"]);
-        assert!(Arguments::try_parse_from(["etdi", "list"]).is_err());
+    }
+
+    #[test]
+    fn a_target_that_is_no_command_needs_no_dashes() {
+        let target = |line: &str| {
+            let mut arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            arguments.command.settle();
+            match arguments.command {
+                Command::List(list) => (Vec::new(), list.target.command),
+                Command::Call(call) => (call.pairs, call.target.command),
+                Command::Approve(approve) => (approve.tools, approve.target.command),
+                other => panic!("{other:?}"),
+            }
+        };
+        for (line, words, command) in [
+            ("etdi list cursor:github", "", "cursor:github"),
+            ("etdi call search q=a cursor:github", "q=a", "cursor:github"),
+            ("etdi call search q=./x", "q=./x", ""),
+            ("etdi call search u=https://a.example", "u=https://a.example", ""),
+            ("etdi call search https://a.example/mcp?x=1", "", "https://a.example/mcp?x=1"),
+            ("etdi approve search ./notes", "search", "./notes"),
+            ("etdi approve search", "search", ""),
+            ("etdi call search a:b -- notes", "a:b", "notes"),
+        ] {
+            let (found, target) = target(line);
+            assert_eq!(
+                (found.join(" "), target.join(" ")),
+                (words.into(), command.into()),
+                "{line}"
+            );
+        }
+        assert!(Arguments::try_parse_from("etdi list cursor:x -- y".split(' ')).is_err());
     }
 }

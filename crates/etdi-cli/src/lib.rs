@@ -20,6 +20,7 @@ pub mod login;
 pub mod output;
 pub mod passphrase;
 pub mod signals;
+pub mod targets;
 pub mod verbs;
 
 use std::ffi::OsString;
@@ -37,10 +38,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let dashes = arguments.iter().any(|word| *word == "--");
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let mut arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => return misused(&error, !dashes, Output::new(json)),
     };
+    arguments.command.settle();
     if let Command::DemoServer(server) = &arguments.command {
         return match demo::servers::run(server) {
             Ok(()) => Exit::Done.code(),
@@ -89,6 +91,11 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::Verify(arguments) => verbs::list::verify(&arguments.target, &home, output),
         Command::Call(arguments) => verbs::call::run(arguments, &home, output),
         Command::Doctor(arguments) => doctor::run(arguments, &home, output),
+        Command::Discover(arguments) => verbs::discover::run(arguments),
+        Command::Install(arguments) => verbs::install::run(arguments, &home, output),
+        Command::Uninstall(arguments) => verbs::uninstall::run(arguments, &home),
+        Command::Undo(arguments) => verbs::uninstall::undo(arguments, &home),
+        Command::Configs(arguments) => verbs::configs::run(arguments),
         Command::New(arguments) => verbs::new::run(arguments),
         Command::Run(arguments) => verbs::run::run(arguments, output),
         Command::Test(arguments) => verbs::test::run(arguments, output),

@@ -21,6 +21,9 @@ pub struct Client {
     pub comments: bool,
     /// The way to its servers in the file.
     pub key: &'static [&'static str],
+    /// Whether it is started from a shell, with the shell's variables and directory; others are started
+    /// from the desktop and know neither.
+    pub terminal: bool,
     /// Whether servers of single projects lie below `projects` in the file of the user.
     pub has_projects: bool,
     pub(crate) places: &'static [Place],
@@ -122,6 +125,23 @@ impl Client {
         self.dialect.http.is_some()
     }
 
+    /// How a value that is taken from a variable of its environment is written, if it can be.
+    ///
+    /// ```
+    /// let cursor = etdi_clients::Client::find("cursor").and_then(|one| one.reference("TOKEN"));
+    /// assert_eq!(cursor.as_deref(), Some("${env:TOKEN}"));
+    /// ```
+    pub fn reference(&self, variable: &str) -> Option<String> {
+        match self.dialect.references {
+            References::None => None,
+            // Codex hands variables of its own on by their name, in a member of its own.
+            _ if self.format == Format::Toml => None,
+            References::Braces | References::Dollar => Some(format!("${{{variable}}}")),
+            References::EnvInBraces => Some(format!("${{env:{variable}}}")),
+            References::Curly => Some(format!("{{env:{variable}}}")),
+        }
+    }
+
     /// Whether its own command should write this scope: the program is running most of the time, and
     /// rewrites its file as it likes.
     pub fn writes_itself(&self, scope: Scope) -> bool {
@@ -169,6 +189,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: false,
         key: SERVERS,
+        terminal: false,
         has_projects: false,
         places: &[
             user(
@@ -186,6 +207,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: false,
         key: SERVERS,
+        terminal: true,
         has_projects: true,
         places: &[
             user(Base::Set("CLAUDE_CONFIG_DIR"), ".claude.json"),
@@ -201,6 +223,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: true,
         key: SERVERS,
+        terminal: false,
         has_projects: false,
         places: &[user(Base::Home, ".cursor/mcp.json"), project(".cursor/mcp.json")],
         dialect: PLAIN,
@@ -212,6 +235,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: true,
         key: &["servers"],
+        terminal: false,
         has_projects: false,
         places: &[
             user(Base::Set("VSCODE_PORTABLE"), "user-data/User/mcp.json"),
@@ -229,6 +253,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: true,
         key: &["servers"],
+        terminal: false,
         has_projects: false,
         places: &[user(Base::Home, ".mcp.json"), project(".mcp.json")],
         dialect: TYPED,
@@ -240,6 +265,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: false,
         key: SERVERS,
+        terminal: false,
         has_projects: false,
         places: &[user(Base::Home, ".codeium/windsurf/mcp_config.json")],
         dialect: Dialect {
@@ -255,6 +281,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: true,
         key: &["context_servers"],
+        terminal: false,
         has_projects: false,
         places: &[
             user(Base::Roaming, "Zed/settings.json"),
@@ -270,6 +297,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: true,
         key: SERVERS,
+        terminal: true,
         has_projects: false,
         places: &[
             user(Base::Set("GEMINI_CLI_HOME"), ".gemini/settings.json"),
@@ -290,6 +318,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: false,
         key: SERVERS,
+        terminal: false,
         has_projects: false,
         places: &[user(Base::Home, ".gemini/antigravity/mcp_config.json")],
         dialect: Dialect {
@@ -306,6 +335,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Toml,
         comments: true,
         key: &["mcp_servers"],
+        terminal: true,
         has_projects: false,
         places: &[
             user(Base::Set("CODEX_HOME"), "config.toml"),
@@ -326,6 +356,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: false,
         key: SERVERS,
+        terminal: true,
         has_projects: false,
         places: &[
             user(Base::Set("COPILOT_HOME"), "mcp-config.json"),
@@ -345,6 +376,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: false,
         key: SERVERS,
+        terminal: false,
         has_projects: false,
         places: &[user(
             Base::Support,
@@ -365,6 +397,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: false,
         key: SERVERS,
+        terminal: false,
         has_projects: false,
         places: &[
             user(
@@ -387,6 +420,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: true,
         key: &["mcp"],
+        terminal: true,
         has_projects: false,
         places: &[
             user(Base::Set("OPENCODE_CONFIG"), ""),
@@ -414,6 +448,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Yaml,
         comments: true,
         key: &["extensions"],
+        terminal: true,
         has_projects: false,
         places: &[
             user(Base::Roaming, "Block/goose/config/config.yaml"),
@@ -439,6 +474,7 @@ pub static CLIENTS: &[Client] = &[
         format: Format::Json,
         comments: false,
         key: SERVERS,
+        terminal: false,
         has_projects: false,
         places: &[
             user(Base::Home, ".lmstudio/mcp.json"),

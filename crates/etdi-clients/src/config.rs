@@ -258,11 +258,19 @@ impl Config {
     ///
     /// When the file cannot be edited.
     pub fn remove(&mut self, name: &str) -> Result<bool, ConfigError> {
-        let path = self.path_of(name);
-        if self.root.at(&path).is_none() {
+        self.remove_at(&self.path_of(name))
+    }
+
+    /// Takes the server at a path out, as [`Server::path`] has it; false where there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be edited.
+    pub fn remove_at(&mut self, path: &[String]) -> Result<bool, ConfigError> {
+        if self.root.at(path).is_none() {
             return Ok(false);
         }
-        self.edit(&[Edit::Remove(path)])?;
+        self.edit(&[Edit::Remove(path.to_vec())])?;
         Ok(true)
     }
 

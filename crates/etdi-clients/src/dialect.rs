@@ -11,6 +11,19 @@ pub enum Launch {
     Remote(RemoteServer),
 }
 
+impl Launch {
+    /// The command line, or the URL, as it can be shown: without what looks like a secret in it.
+    pub fn shown(&self) -> Vec<String> {
+        match self {
+            Self::Program(program) => {
+                let args = crate::secret::shown_arguments(&program.args);
+                std::iter::once(program.command.clone()).chain(args).collect()
+            }
+            Self::Remote(remote) => vec![crate::secret::shown_url(&remote.url)],
+        }
+    }
+}
+
 /// A program that is started, as a configuration says it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Program {

@@ -116,6 +116,32 @@ fn secret_arguments(args: &[String]) -> Vec<(usize, String)> {
     found
 }
 
+/// Arguments without what looks like a secret in them.
+pub(crate) fn shown_arguments(args: &[String]) -> Vec<String> {
+    let secret = secret_arguments(args);
+    let shown = |(at, word): (usize, &String)| {
+        let is_secret = secret.iter().any(|(place, _)| *place == at);
+        match word.split_once('=').filter(|_| !word.contains("://")) {
+            _ if !is_secret => word.clone(),
+            Some((name, _)) => format!("{name}=(hidden)"),
+            None if word.contains("://") => shown_url(word),
+            None => "(hidden)".to_owned(),
+        }
+    };
+    args.iter().enumerate().map(shown).collect()
+}
+
+/// A URL without user, query and fragment.
+pub(crate) fn shown_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let (place, more) = rest.split_at(end);
+    let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let more = if more.is_empty() { "" } else { "?(hidden)" };
+    format!("{scheme}://{host}{path}{more}")
+}
+
 /// Where a launch holds what looks like a secret in clear: names of variables, headers, options.
 pub(crate) fn in_clear(launch: &Launch, references: References) -> Vec<String> {
     let named = |pairs: &[(String, String)]| {
@@ -188,6 +214,15 @@ fn hide(node: &Node, name: &str, all: bool, places: &mut Vec<std::ops::Range<usi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shown_command_line_holds_no_secret() {
+        let args =
+            ["--token", "abcdef123", "--api-key=abcdef123", "postgres://u:abcdef123@h/db", "x"];
+        let shown = shown_arguments(&args.map(ToOwned::to_owned)).join(" ");
+        assert_eq!(shown, "--token (hidden) --api-key=(hidden) postgres://h/db x");
+        assert_eq!(shown_url("https://u:p@h:1/a?key=1#x"), "https://h:1/a?(hidden)");
+    }
 
     #[test]
     fn what_is_shown_holds_no_secret() {

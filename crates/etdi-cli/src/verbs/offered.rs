@@ -17,8 +17,9 @@ use mcp_types::{ExchangeService, Implementation, Listed, Prompt, ResourceTemplat
 use crate::args::ContentsArguments;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::targets;
 use crate::verbs::endorse;
-use crate::verbs::target::{quoted, shown_path, url};
+use crate::verbs::target::{quoted, shown_path};
 
 /// All that a server shows to a model before anything is called.
 pub struct Offered {
@@ -41,7 +42,8 @@ impl Offered {
     /// asked over plain HTTP on another computer, where nothing says whose answer comes.
     pub async fn list(argv: &[String], output: Output) -> Result<Self, Failure> {
         let command = argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-        if let Some(url) = url(argv)? {
+        let found = targets::resolve(argv)?;
+        if let Some(url) = found.url() {
             protected(url)?;
         }
         output.progress(&format!("listing what {} offers", argv.join(" ")));
@@ -49,20 +51,15 @@ impl Offered {
             Failure::new(Exit::Unreachable, error, format!("etdi list -- {command}"))
         };
         let info = Implementation::new("etdi", env!("CARGO_PKG_VERSION"));
-        let listed = match url(argv)? {
-            Some(url) => {
-                let connection = mcp_transport::http::connect_http(url, info);
-                let connection = connection.map_err(|error| unreachable(error.to_string()))?;
+        let listed = match found.process() {
+            None => {
+                let connection = found.dial(info)?;
                 let client = Client::new(connection);
                 let listed = Self::ask(&client).await;
                 client.service().close().await;
                 listed
             }
-            None => {
-                let (program, rest) = argv
-                    .split_first()
-                    .ok_or_else(|| Failure::usage("no command is given", "etdi --help"))?;
-                let command_line = mcp_transport::process::Command::new(program).args(rest);
+            Some(command_line) => {
                 // It is not yet what is about to be signed.
                 let command_line = command_line.env_remove(endorse::SECRET);
                 let io = command_line.env(etdi::AUTHORING, "1").spawn();

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use etdi::core::change::visible;
 use etdi::core::policy::{Decision, Request, Resource, Status};
-use etdi::{Program, system_time};
+use etdi::system_time;
 use etdi_policy::{CedarEngine, LoadError, schema_of};
 use serde_json::json;
 
 use crate::args::{Described, PolicyCommand};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Report};
+use crate::targets;
 use crate::verbs::offered::Offered;
-use crate::verbs::target::{block_on, named_twice, program_name, shown_path, url};
+use crate::verbs::target::{block_on, named_twice, program_name, shown_path};
 
 /// Runs one of them.
 ///
@@ -95,11 +96,12 @@ fn decided(decision: &Decision) -> Result<Report, Failure> {
 }
 
 fn listed(server: &Described, output: Output) -> Result<(String, Offered), Failure> {
-    let name = match (url(&server.command)?, &server.server) {
+    let found = targets::resolve(&server.command)?;
+    let name = match (found.url(), &server.server) {
         (Some(url), None) => url.to_owned(),
         (Some(url), Some(_)) => return Err(named_twice(url)),
         (None, Some(name)) => program_name(name, &server.command)?.to_string(),
-        (None, None) => Program::new(server.command.clone()).identity().to_string(),
+        (None, None) => found.program().identity().to_string(),
     };
     Ok((name, block_on(Offered::list(&server.command, output))?))
 }

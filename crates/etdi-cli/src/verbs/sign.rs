@@ -12,7 +12,7 @@ use etdi::core::manifest::{self, ManifestError};
 use etdi::core::proof::Signer;
 use etdi::core::time::UnixTime;
 use etdi::core::wire::{ManifestContents, Provenance};
-use etdi::{Program, system_time};
+use etdi::system_time;
 use etdi_oauth::Endorsed;
 use serde_json::json;
 
@@ -20,12 +20,13 @@ use crate::args::SignArguments;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, table};
+use crate::targets;
 use crate::verbs::claims::Claims;
 use crate::verbs::endorse::IdentityProvider;
 use crate::verbs::manifest::Unsigned;
 use crate::verbs::offered::{Offered, known};
 use crate::verbs::relisted::{Difference, differences};
-use crate::verbs::target::{block_on, quoted, server_name, shown_path, url};
+use crate::verbs::target::{block_on, quoted, server_name, shown_path};
 use crate::verbs::{keys, signer};
 
 /// Signs what a server offers. Where the manifest that is there lists the same, the signature is
@@ -182,12 +183,13 @@ fn started(
     server: ServerIdentity,
     output: Output,
 ) -> Result<(ManifestContents, Provenance, Vec<RawTool>), Failure> {
-    if url(&arguments.command)?.is_some() {
+    let found = targets::resolve(&arguments.command)?;
+    if found.url().is_some() {
         // What stands behind a URL is shown by TLS, or by a key that the server proves to hold.
         let offered = block_on(Offered::list(&arguments.command, output))?;
         return Ok((offered.contents(&arguments.listed)?, Provenance::default(), offered.tools));
     }
-    let program = Program::new(arguments.command.clone()).named(server);
+    let program = found.program().named(server);
     let measured = program.measure().map_err(|error| {
         let first = arguments.command.first().map_or_else(String::new, |one| quoted(one));
         Failure::new(Exit::Unreachable, error.to_string(), format!("which {first}"))

@@ -12,7 +12,7 @@ use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
 use etdi::core::policy::LocalRules;
 use etdi::core::trust::TrustAnchors;
-use etdi::{Error, EtdiClient, EtdiClientBuilder, Program, Reached, Session};
+use etdi::{Error, EtdiClient, EtdiClientBuilder, Reached, Session};
 use etdi_oauth::{Discovery, GuardedFetch, Rules};
 use etdi_policy::CedarEngine;
 use mcp_transport::http::http_status;
@@ -26,6 +26,7 @@ use crate::home::Home;
 use crate::locked;
 use crate::output::Output;
 use crate::signals::unless_ended;
+use crate::targets;
 use crate::verbs::{ended, keys};
 
 /// How a session is opened.
@@ -74,7 +75,8 @@ impl<'a> Opening<'a> {
     /// When a file of ours cannot be used, or the target is none.
     pub fn prepare(self) -> Result<(EtdiClientBuilder, etdi::Target), Failure> {
         let Self { target, home, output, grants, ask, although_changed, policy } = self;
-        let place = url(&target.command)?;
+        let found = targets::resolve(&target.command)?;
+        let place = found.url();
         if let (Some(url), Some(_)) = (place, &target.server) {
             return Err(named_twice(url));
         }
@@ -113,17 +115,17 @@ impl<'a> Opening<'a> {
                 if url.parse().is_ok_and(|server: ServerIdentity| server.is_in_the_clear()) {
                     output.warn(&format!("`{}` is reached {IN_THE_CLEAR}", visible(url)));
                 }
-                etdi::Target::url(url)
+                found.http().map_or_else(|| etdi::Target::url(url), etdi::Target::http)
             }
             None => {
-                let mut program = Program::new(target.command.clone()).on_stderr(server_says);
+                let mut program = found.program().on_stderr(server_says);
                 if let Some(name) = &target.server {
                     program = program.named(program_name(name, &target.command)?);
                 }
                 if although_changed {
                     program = program.start_although_changed();
                 }
-                output.progress(&format!("starting {}", visible(&target.command.join(" "))));
+                output.progress(&format!("starting {}", visible(&found.words().join(" "))));
                 etdi::Target::program(program)
             }
         };
@@ -286,9 +288,7 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
     let again = shown_target(target);
     let code = error.code();
     let (exit, next) = match error {
-        Error::Measure(_) | Error::Start(_) => {
-            (Exit::Unreachable, format!("which {}", quoted(first(target))))
-        }
+        Error::Measure(_) | Error::Start(_) => (Exit::Unreachable, which(target)),
         Error::ExecutableChanged { .. } => (Exit::Refused, format!("etdi approve {again}")),
         Error::Store(_) => (Exit::Refused, "etdi approvals list".to_owned()),
         Error::NoSuchTool { .. } => (Exit::Usage, format!("etdi list {again}")),
@@ -297,6 +297,9 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
             mcp_client::Error::Connection(_) | mcp_client::Error::Timeout(_) => {
                 let next = match url(&target.command) {
                     Ok(Some(url)) => format!("curl -i {}", quoted(url)),
+                    _ if target.command.iter().any(|word| targets::is_entry(word)) => {
+                        "etdi discover".to_owned()
+                    }
                     _ => format!("{command} < /dev/null"),
                 };
                 let exit = match wants_login(client) {
@@ -416,8 +419,13 @@ pub fn shown_path(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
 
-fn first(target: &Target) -> &str {
-    target.command.first().map_or("COMMAND", String::as_str)
+/// How to look for the program of a target.
+fn which(target: &Target) -> String {
+    let first = target.command.first().map_or("COMMAND", String::as_str);
+    match targets::is_entry(first) {
+        true => "etdi discover".to_owned(),
+        false => format!("which {}", quoted(first)),
+    }
 }
 
 /// A runtime for one command. A signal that ends the command ends its servers first, and then the

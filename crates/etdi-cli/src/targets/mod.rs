@@ -1,0 +1,217 @@
+//! What a server is called on a command line: a command, a URL, an entry of a client's configuration,
+//! a package or an example of Cargo.
+//!
+//! A bare name stands for an entry of `.mcp.json` in this folder only where a target is asked for, and
+//! where no program has it; after `--` it is a command and nothing else, so that the folder of somebody
+//! else's repository cannot change what a command means.
+
+use std::path::{Path, PathBuf};
+
+use etdi::core::change::visible;
+use etdi_clients::{Client, Launch, Places, Program};
+use mcp_transport::http::{HttpConnectOptions, HttpConnection, connect_http_with};
+use mcp_types::Implementation;
+
+use crate::arguments::nearest;
+use crate::exit::{Exit, Failure};
+use crate::verbs::target::{quoted, url};
+
+mod cargo;
+pub mod name;
+mod program;
+mod source;
+pub mod start;
+
+pub use program::find;
+pub use source::{configured, files_of};
+
+/// What words on a command line lead to.
+#[derive(Clone, PartialEq)]
+pub struct Found {
+    /// How the server is started or reached.
+    pub launch: Launch,
+    /// The entry that says so, such as `cursor:github`; none where the words themselves do.
+    pub entry: Option<String>,
+}
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Variables and headers hold secrets.
+        f.debug_struct("Found").field("entry", &self.entry).finish_non_exhaustive()
+    }
+}
+
+impl Found {
+    /// A command line as it was typed.
+    fn command(words: &[String]) -> Self {
+        let (command, args) = match words.split_first() {
+            Some((command, args)) => (command.clone(), args.to_vec()),
+            None => (String::new(), Vec::new()),
+        };
+        let program = Program { command, args, ..Program::default() };
+        Self { launch: Launch::Program(program), entry: None }
+    }
+
+    /// The command line, or the URL alone.
+    pub fn words(&self) -> Vec<String> {
+        match &self.launch {
+            Launch::Program(program) => {
+                std::iter::once(&program.command).chain(&program.args).cloned().collect()
+            }
+            Launch::Remote(remote) => vec![remote.url.clone()],
+        }
+    }
+
+    /// The URL, where the server is behind one.
+    pub fn url(&self) -> Option<&str> {
+        match &self.launch {
+            Launch::Remote(remote) => Some(&remote.url),
+            Launch::Program(_) => None,
+        }
+    }
+
+    /// The program for a client of this crate, with its variables and its directory.
+    pub fn program(&self) -> etdi::Program {
+        let mut program = etdi::Program::new(self.words());
+        if let Launch::Program(Program { env, cwd, .. }) = &self.launch {
+            for (name, value) in env {
+                program = program.env(name, value);
+            }
+            if let Some(cwd) = cwd {
+                program = program.current_dir(cwd);
+            }
+        }
+        program
+    }
+
+    /// The same for the transport alone.
+    pub fn process(&self) -> Option<mcp_transport::process::Command> {
+        let Launch::Program(program) = &self.launch else { return None };
+        let command = mcp_transport::process::Command::new(&program.command).args(&program.args);
+        let command =
+            program.env.iter().fold(command, |command, (name, value)| command.env(name, value));
+        Some(match &program.cwd {
+            Some(cwd) => command.current_dir(cwd),
+            None => command,
+        })
+    }
+
+    /// A connection to the URL, with its headers.
+    ///
+    /// # Errors
+    ///
+    /// When it is no URL, or a header is none.
+    pub fn dial(&self, info: Implementation) -> Result<HttpConnection, Failure> {
+        let unfit = |what: String| {
+            Failure::new(Exit::Unreachable, what, "etdi discover").with_code("NOT_STARTED")
+        };
+        let mut options = HttpConnectOptions::new(info);
+        let (mut url, mut headers) = ("", &[][..]);
+        if let Launch::Remote(remote) = &self.launch {
+            (url, headers) = (&remote.url, &remote.headers);
+        }
+        for (name, value) in headers {
+            let wrong = || unfit(format!("`{}` is no header that can be sent", visible(name)));
+            let name: http::HeaderName = name.parse().map_err(|_| wrong())?;
+            let mut value: http::HeaderValue = value.parse().map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            options.headers.append(name, value);
+        }
+        connect_http_with(url, options).map_err(|error| unfit(error.to_string()))
+    }
+
+    /// The URL with its headers.
+    pub fn http(&self) -> Option<etdi::http::HttpTarget> {
+        let Launch::Remote(remote) = &self.launch else { return None };
+        let target = etdi::http::HttpTarget::new(&remote.url);
+        Some(remote.headers.iter().fold(target, |target, (name, value)| target.header(name, value)))
+    }
+}
+
+/// What stands for no target at all.
+pub const NO_TARGET: &str =
+    "no server is named: write its URL, `source:name` of `etdi discover`, or `--` and the command";
+
+/// Finds what words name. A package of Cargo is built first.
+///
+/// # Errors
+///
+/// When they name nothing, with what may have been meant; when a reference in an entry leads nowhere,
+/// or a package does not build.
+pub fn resolve(words: &[String]) -> Result<Found, Failure> {
+    let Some((first, rest)) = words.split_first() else {
+        return Err(Failure::usage(NO_TARGET, "etdi discover"));
+    };
+    if let Some(url) = url(words)? {
+        let remote = etdi_clients::RemoteServer { url: url.to_owned(), ..Default::default() };
+        return Ok(Found { launch: Launch::Remote(remote), entry: None });
+    }
+    if let Some(wanted) = cargo::Wanted::read(first)? {
+        return Ok(Found::command(&[vec![wanted.build()?], rest.to_vec()].concat()));
+    }
+    if let Some((source, name)) = source::split(first) {
+        if let Some(more) = rest.first() {
+            let message = format!(
+                "`{}` is an entry of a configuration, which takes no arguments such as `{}`",
+                visible(first),
+                visible(more)
+            );
+            return Err(Failure::usage(message, format!("etdi list -- {}", quoted(first))));
+        }
+        return source::entry(source, name, &places());
+    }
+    let is_bare = rest.is_empty() && !first.contains('/');
+    if is_bare && find(first, None).is_none() {
+        source::bare(first, &places())?;
+    }
+    Ok(Found::command(words))
+}
+
+/// A target before the two dashes, as one that can stand after them: a bare name that an entry of
+/// `.mcp.json` here has becomes the name of that entry.
+pub fn placed(word: String) -> String {
+    source::of_project(&word, &places()).unwrap_or(word)
+}
+
+/// Whether one word cannot be anything but a target: a URL, an entry, a package or a path.
+pub fn is_target(word: &str) -> bool {
+    let begins = ["./", "../", "/", "~/", "cargo:", "example:"];
+    word.contains("://")
+        || begins.iter().any(|begin| word.starts_with(begin))
+        || source::split(word).is_some()
+}
+
+/// Whether a word names an entry of a configuration by its source.
+pub fn is_entry(word: &str) -> bool {
+    source::split(word).is_some()
+}
+
+/// The places of this user, with the current directory as the project.
+pub fn places() -> Places {
+    Places::here(std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")))
+}
+
+/// The client of this name.
+///
+/// # Errors
+///
+/// When there is none, with the one that may have been meant.
+pub fn client(name: &str) -> Result<&'static Client, Failure> {
+    if let Some(client) = Client::find(name) {
+        return Ok(client);
+    }
+    let ids = || etdi_clients::CLIENTS.iter().map(|client| client.id);
+    let message = match nearest(name, ids()) {
+        Some(near) => format!("`{}` is no client, did you mean `{near}`?", visible(name)),
+        None => {
+            let all = ids().collect::<Vec<_>>().join(", ");
+            format!("`{}` is no client; known are {all}", visible(name))
+        }
+    };
+    Err(Failure::usage(message, "etdi configs"))
+}
+
+/// A path as it stands from the root, links not followed.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

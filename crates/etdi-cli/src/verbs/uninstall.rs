@@ -1,0 +1,198 @@
+//! `etdi uninstall` and `etdi undo`: servers out of configurations, and changes taken back.
+
+use etdi::core::change::visible;
+use etdi::system_time;
+use etdi_clients::{Client, Config, Journal, Scope, Undone, WriteError};
+use serde_json::json;
+
+use crate::args::{UndoArguments, UninstallArguments};
+use crate::arguments::nearest;
+use crate::exit::Failure;
+use crate::home::Home;
+use crate::output::{Report, table};
+use crate::targets;
+use crate::verbs::target::{quoted, shown_path};
+
+/// Takes a server out of the files of clients.
+///
+/// # Errors
+///
+/// When no client has it, or a file cannot be changed.
+pub fn run(arguments: &UninstallArguments, home: &Home) -> Result<Report, Failure> {
+    let (name, clients) = match arguments.words.split_last() {
+        Some((name, clients)) if arguments.all || !clients.is_empty() => (name, clients),
+        _ => {
+            let message = "name the clients and the server, or `--all` and the server";
+            return Err(Failure::usage(message, "etdi uninstall --help"));
+        }
+    };
+    // `etdi uninstall cursor:github` and its like.
+    let clients: Vec<&'static Client> =
+        clients.iter().map(|name| targets::client(name)).collect::<Result<_, _>>()?;
+    let places = targets::places();
+    let scope = arguments.scope.map(Scope::from);
+    let (mut configs, mut known) = (Vec::new(), Vec::new());
+    for file in targets::files_of(&clients, &places) {
+        if scope.is_some_and(|scope| scope != file.scope) {
+            continue;
+        }
+        let mut config = match Config::open(&file) {
+            Ok(config) => config,
+            // A file that somebody else broke is no reason, unless it was asked for.
+            Err(_) if clients.is_empty() => continue,
+            Err(error) => return Err(broken(&error)),
+        };
+        let servers = config.servers();
+        let own = |server: &&etdi_clients::Server| {
+            server.name == *name
+                && server.project.as_deref().is_none_or(|project| project == places.project())
+        };
+        let paths: Vec<_> = servers.iter().filter(own).map(|one| one.path.clone()).collect();
+        known.extend(servers.into_iter().map(|server| server.name));
+        for path in &paths {
+            config.remove_at(path).map_err(|error| broken(&error))?;
+        }
+        if config.is_changed() {
+            configs.push(config);
+        }
+    }
+    if configs.is_empty() {
+        let meant = match nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => format!(", did you mean `{}`?", visible(near)),
+            None => String::new(),
+        };
+        let message = format!("no server `{}` is configured there{meant}", visible(name));
+        return Err(Failure::usage(message, "etdi discover").with_code("NO_SUCH_SERVER"));
+    }
+    write("uninstall", configs, arguments.dry_run, home)
+}
+
+/// A file that cannot be read or changed.
+pub(crate) fn broken(error: &etdi_clients::ConfigError) -> Failure {
+    Failure::usage(error.to_string(), "etdi configs").with_code("CONFIG_BROKEN")
+}
+
+/// Writes changed files, or shows what would change.
+///
+/// # Errors
+///
+/// When they cannot be written; what was written is taken back then.
+pub(crate) fn write(
+    verb: &str,
+    configs: Vec<Config>,
+    dry_run: bool,
+    home: &Home,
+) -> Result<Report, Failure> {
+    let files: Vec<_> = configs
+        .iter()
+        .map(|config| {
+            let file = config.file();
+            json!({
+                "client": file.client.id, "scope": file.scope.word(),
+                "file": visible(&file.path.to_string_lossy()), "diff": visible_lines(&config.diff()),
+                "changed": config.is_changed(),
+            })
+        })
+        .collect();
+    if dry_run {
+        let diffs: Vec<_> = configs.iter().map(|config| visible_lines(&config.diff())).collect();
+        let text = format!("{}\nnothing was written", diffs.join("\n").trim_end());
+        return Ok(Report::new(json!({ "change": null, "files": files, "dry_run": true }), text));
+    }
+    let journal = journal(home)?;
+    let change =
+        journal.commit(verb, system_time().0, &configs).map_err(|error| unwritten(&error))?;
+    let lines: Vec<_> = configs
+        .iter()
+        .map(|config| {
+            let file = config.file();
+            let done = if config.is_changed() { "changed" } else { "was so already" };
+            format!("{}  {} {done}", file.client.title, shown_path(&file.path))
+        })
+        .collect();
+    let back = if change.is_some() { "\n\ntake it back: etdi undo" } else { "" };
+    let data = json!({ "change": change, "files": files, "dry_run": false });
+    Ok(Report::new(data, format!("{}{back}", lines.join("\n"))))
+}
+
+/// A diff whose lines cannot drive a terminal.
+fn visible_lines(text: &str) -> String {
+    text.lines().map(|line| visible(line).into_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn journal(home: &Home) -> Result<Journal, Failure> {
+    Journal::open(home.directory("clients")?).map_err(|error| unwritten(&error))
+}
+
+fn unwritten(error: &WriteError) -> Failure {
+    let next = match error {
+        WriteError::Changed { .. } => "etdi configs".to_owned(),
+        WriteError::DeadLink { path }
+        | WriteError::Io { path, .. }
+        | WriteError::Since { path, .. }
+        | WriteError::Record { path } => format!("ls -l {}", shown_path(path)),
+        _ => "etdi configs".to_owned(),
+    };
+    Failure::usage(error.to_string(), next).with_code("NOT_WRITTEN")
+}
+
+/// Takes the last change back, or lists those that can be taken back.
+///
+/// # Errors
+///
+/// When there is none, or a file was changed since at the same place.
+pub fn undo(arguments: &UndoArguments, home: &Home) -> Result<Report, Failure> {
+    let journal = journal(home)?;
+    let records = journal.records().map_err(|error| unwritten(&error))?;
+    if arguments.list {
+        let rows: Vec<_> = records
+            .iter()
+            .map(|one| {
+                let path = visible(&one.path.to_string_lossy()).into_owned();
+                [one.change.to_string(), one.verb.clone(), one.client.clone(), path]
+            })
+            .collect();
+        let data: Vec<_> = records
+            .iter()
+            .map(|one| {
+                json!({
+                    "change": one.change, "verb": one.verb, "at": one.at, "client": one.client,
+                    "file": visible(&one.path.to_string_lossy()),
+                })
+            })
+            .collect();
+        let text = match rows.is_empty() {
+            true => "nothing can be taken back".to_owned(),
+            false => table(["number", "what", "client", "file"], rows),
+        };
+        return Ok(Report::new(json!({ "changes": data }), text));
+    }
+    let last = records.first().map(|record| record.change);
+    let known = |change: &u64| records.iter().any(|record| record.change == *change);
+    let Some(change) = arguments.change.or(last).filter(known) else {
+        let message = match arguments.change {
+            Some(number) => format!("there is no change {number}, or it was taken back"),
+            None => "there is nothing to take back".to_owned(),
+        };
+        return Err(Failure::usage(message, "etdi undo --list"));
+    };
+    let undone = journal.undo(change).map_err(|error| unwritten(&error))?;
+    let word = |done: &Undone| match done {
+        Undone::Restored => "as it was",
+        Undone::Deleted => "gone again, as it was not there before",
+        Undone::Mended => "changed since; only what etdi changed is taken back",
+        _ => "was so already",
+    };
+    let data: Vec<_> = undone
+        .iter()
+        .map(|(record, done)| {
+            let file = visible(&record.path.to_string_lossy()).into_owned();
+            json!({ "client": record.client, "file": file, "outcome": format!("{done:?}").to_lowercase() })
+        })
+        .collect();
+    let lines: Vec<_> = undone
+        .iter()
+        .map(|(record, done)| format!("{}  {}", quoted(&record.path.to_string_lossy()), word(done)))
+        .collect();
+    Ok(Report::new(json!({ "change": change, "files": data }), lines.join("\n")))
+}

@@ -1,0 +1,172 @@
+//! A server by any of its names: an entry of a client, of a file, of `.mcp.json` here, a package of Cargo.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+const ETDI: &str = env!("CARGO_BIN_EXE_etdi");
+
+/// A user with a home, and a project in it.
+struct User(tempfile::TempDir);
+
+impl User {
+    fn new() -> Self {
+        let user = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(user.project()).unwrap();
+        user
+    }
+
+    fn project(&self) -> std::path::PathBuf {
+        self.0.path().join("project")
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.0.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(ETDI);
+        command.args(words).current_dir(self.project()).env_clear();
+        command.env("HOME", self.0.path()).env("PATH", "/usr/bin:/bin");
+        command
+    }
+
+    fn json(&self, words: &[&str]) -> (i32, Value) {
+        read(self.command(&[words, &["--json"]].concat()).output().unwrap())
+    }
+}
+
+fn read(output: Output) -> (i32, Value) {
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap(), serde_json::from_str(&text).unwrap())
+}
+
+fn weather() -> Value {
+    json!({"command": ETDI, "args": ["__demo-server", "${ROLE:-weather}"]})
+}
+
+#[test]
+fn entries_of_clients_and_files_are_targets() {
+    let user = User::new();
+    let cursor =
+        json!({"mcpServers": {"sky": {"command": ETDI, "args": ["__demo-server", "weather"]}}});
+    user.write(".cursor/mcp.json", &cursor.to_string());
+    user.write("project/.mcp.json", &json!({"mcpServers": {"forecast": weather()}}).to_string());
+    for words in [
+        &["list", "cursor:sky"][..],
+        &["list", "claude-code:forecast"],
+        &["list", "forecast"],
+        &["list", "./.mcp.json:forecast"],
+        &["list", "../.cursor/mcp.json:sky"],
+        &["call", "weather_today", "city=Oslo", "--yes", "cursor:sky"],
+        &["approve", "--yes", "weather_today", "cursor:sky"],
+    ] {
+        let (exit, said) = user.json(words);
+        assert_eq!(exit, 0, "{words:?}: {said}");
+    }
+    let after = |words: &[&str]| {
+        let output = user.command(&["list", "--json", "--"]).args(words).output().unwrap();
+        read(output)
+    };
+    assert_eq!(after(&["cursor:sky"]).0, 0);
+    let (exit, said) = after(&["forecast"]);
+    assert_eq!(exit, 1, "after the dashes stands a command");
+    assert!(
+        said["error"]["message"].as_str().unwrap().contains("`claude-code:forecast`"),
+        "{said}"
+    );
+    let (exit, said) = after(&["cursor:sky", "--more"]);
+    assert_eq!(exit, 1);
+    assert!(said["error"]["message"].as_str().unwrap().contains("takes no arguments"), "{said}");
+}
+
+#[test]
+fn what_is_nearly_a_name_is_said() {
+    let user = User::new();
+    let cursor = json!({"mcpServers": {"github": {"command": "/nowhere/x", "env": {"A": "${env:NOT_SET_HERE}"}}}});
+    user.write(".cursor/mcp.json", &cursor.to_string());
+    user.write(".codeium/windsurf/mcp_config.json", "{\n \"mcpServers\": {,}\n}");
+    for (target, message, code) in [
+        ("cursor:githb", "did you mean `github`?", "NO_SUCH_SERVER"),
+        ("cursr:github", "did you mean `cursor`?", "usage"),
+        ("github", "did you mean `cursor:github`?", "NO_SUCH_SERVER"),
+        ("gitub", "did you mean `cursor:github`?", "NO_SUCH_SERVER"),
+        ("cursor:github", "the variable `NOT_SET_HERE` is not set", "ENTRY_INVALID"),
+        ("windsurf:x", "mcp_config.json`, line 2: ", "CONFIG_BROKEN"),
+        ("goose:x", "no servers at all", "NO_SUCH_SERVER"),
+        ("./no.json:x", "there is no such file", "usage"),
+    ] {
+        let (exit, said) = user.json(&["list", target]);
+        let found = said["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!((exit, said["error"]["code"].as_str()), (1, Some(code)), "{target}: {said}");
+        assert!(found.contains(message), "{target}: {found}");
+        assert!(said["error"]["next"].as_str().unwrap().starts_with("etdi "), "{said}");
+    }
+    let (exit, said) = user.json(&["list"]);
+    assert_eq!((exit, said["error"]["code"].as_str()), (1, Some("usage")));
+}
+
+/// A repository of somebody else must not change what a command means.
+#[test]
+fn a_program_goes_before_an_entry_of_its_name() {
+    let user = User::new();
+    let entry = json!({"mcpServers": {"true": weather()}});
+    user.write("project/.mcp.json", &entry.to_string());
+    let (exit, said) = user.json(&["list", "true"]);
+    assert_eq!(exit, 4, "`true` was started, which is no server: {said}");
+    assert_eq!(user.json(&["list", "./.mcp.json:true"]).0, 0);
+}
+
+#[test]
+fn a_package_of_cargo_is_built_and_started() {
+    let Some(cargo) = std::env::var_os("CARGO") else { return };
+    let user = User::new();
+    user.write(
+        "project/notes/Cargo.toml",
+        "[package]\nname = \"notes\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n",
+    );
+    let server = format!(
+        "fn main() {{ std::process::exit(std::process::Command::new({ETDI:?}).args([\"__demo-server\", \"weather\"])\
+         .status().unwrap().code().unwrap()) }}"
+    );
+    user.write("project/notes/src/main.rs", &server);
+    user.write("project/notes/examples/sky.rs", &server);
+    let path = Path::new(&cargo).parent().unwrap();
+    let run = |words: &[&str], folder: &str| {
+        let mut command = user.command(words);
+        let path = std::env::join_paths([path, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+        command
+            .env("PATH", path)
+            .current_dir(user.project().join(folder))
+            .env("CARGO_NET_OFFLINE", "true");
+        for name in ["RUSTUP_HOME", "CARGO_HOME", "RUSTUP_TOOLCHAIN"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        if let (None, Some(home)) = (std::env::var_os("RUSTUP_HOME"), std::env::var_os("HOME")) {
+            command.env("RUSTUP_HOME", Path::new(&home).join(".rustup"));
+        }
+        read(command.arg("--json").output().unwrap())
+    };
+    for (target, folder) in [
+        ("./notes", ""),
+        ("./notes/Cargo.toml", ""),
+        ("cargo:notes", "notes"),
+        ("example:sky", "notes"),
+    ] {
+        let (exit, said) = run(&["list", target], folder);
+        assert_eq!(exit, 0, "{target}: {said}");
+        assert_eq!(said["data"]["tools"][0]["name"], "weather_today");
+    }
+    user.write("project/notes/src/main.rs", "fn main() { nothing }");
+    let (exit, said) = run(&["list", "./notes"], "");
+    assert_eq!((exit, said["error"]["code"].as_str()), (4, Some("NOT_BUILT")));
+}
