@@ -177,7 +177,8 @@ impl Command {
     pub fn settle(&mut self) {
         match self {
             Self::List(ListArguments { place, target })
-            | Self::Verify(VerifyArguments { place, target }) => {
+            | Self::Verify(VerifyArguments { place, target })
+            | Self::Doctor(DoctorArguments { place, target, .. }) => {
                 target.command.extend(place.take().map(targets::placed));
             }
             Self::Call(call) => call.target.take_last(&mut call.pairs, false),

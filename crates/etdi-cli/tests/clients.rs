@@ -275,3 +275,26 @@ fn undo_keeps_what_others_wrote_since() {
     assert_eq!((exit, said["data"]["files"][0]["outcome"].as_str()), (0, Some("mended")), "{said}");
     assert_eq!(user.text(".cursor/mcp.json"), CURSOR.replace("// my", "// our"));
 }
+
+/// A secret that is only referred to stays where it is when its entry is copied.
+#[test]
+fn a_reference_is_copied_as_one() {
+    let user = User::new();
+    let entry = json!({"mcpServers": {"sky": {
+        "command": ETDI, "args": ["__demo-server", "weather"], "env": {"SKY_TOKEN": "${env:SKY_TOKEN}"},
+    }}});
+    user.write(".cursor/mcp.json", &entry.to_string());
+    let mut command = Command::new(ETDI);
+    command.args(["install", "gemini", "opencode", "cursor:sky"]).current_dir(user.path("project"));
+    command.env_clear().env("HOME", user.0.path()).env("PATH", "/usr/bin:/bin");
+    let output = command.env("SKY_TOKEN", "very-secret-1").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(user.text(".gemini/settings.json").contains("\"SKY_TOKEN\": \"${SKY_TOKEN}\""));
+    assert!(
+        user.text(".config/opencode/opencode.json").contains("\"SKY_TOKEN\": \"{env:SKY_TOKEN}\"")
+    );
+    for (path, text) in user.files() {
+        let text = String::from_utf8_lossy(&text);
+        assert!(!text.contains("very-secret"), "{}", path.display());
+    }
+}

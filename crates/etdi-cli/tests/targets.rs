@@ -41,7 +41,8 @@ impl User {
     }
 
     fn json(&self, words: &[&str]) -> (i32, Value) {
-        read(self.command(&[words, &["--json"]].concat()).output().unwrap())
+        let (verb, rest) = words.split_first().unwrap();
+        read(self.command(&[&[*verb, "--json"], rest].concat()).output().unwrap())
     }
 }
 
@@ -67,6 +68,10 @@ fn entries_of_clients_and_files_are_targets() {
         &["list", "forecast"],
         &["list", "./.mcp.json:forecast"],
         &["list", "../.cursor/mcp.json:sky"],
+        &["doctor", "cursor:sky"],
+        &["scan", "cursor:sky"],
+        &["diff", "cursor:sky", "./.mcp.json:forecast"],
+        &["lock", "--file", "sky.lock", "--", "cursor:sky"],
         &["call", "weather_today", "city=Oslo", "--yes", "cursor:sky"],
         &["approve", "--yes", "weather_today", "cursor:sky"],
     ] {

@@ -142,6 +142,22 @@ impl Client {
         }
     }
 
+    /// The variable that a value refers to as a whole, as this client writes it; none where it has a
+    /// default, or more than the reference in it.
+    pub fn referred<'v>(&self, value: &'v str) -> Option<&'v str> {
+        let name = match self.dialect.references {
+            References::None => None,
+            References::Braces => value.strip_prefix("${")?.strip_suffix('}'),
+            References::EnvInBraces => value.strip_prefix("${env:")?.strip_suffix('}'),
+            References::Curly => value.strip_prefix("{env:")?.strip_suffix('}'),
+            References::Dollar => match value.strip_prefix("${") {
+                Some(rest) => rest.strip_suffix('}'),
+                None => value.strip_prefix('$'),
+            },
+        };
+        name.filter(|name| crate::expand::is_name(name))
+    }
+
     /// Whether its own command should write this scope: the program is running most of the time, and
     /// rewrites its file as it likes.
     pub fn writes_itself(&self, scope: Scope) -> bool {

@@ -20,6 +20,9 @@ pub struct DoctorArguments {
     /// A file with an access token to try, `-` for standard input; else the login that is kept.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// The server, where it is no command: as of `etdi list`.
+    #[arg(value_name = "TARGET", conflicts_with = "command")]
+    pub place: Option<String>,
     /// The server.
     #[command(flatten)]
     pub target: Target,

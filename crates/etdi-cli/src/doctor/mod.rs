@@ -23,7 +23,8 @@ use crate::args::DoctorArguments;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, style};
-use crate::verbs::target::{block_on, shown_target, url};
+use crate::targets;
+use crate::verbs::target::{block_on, shown_target};
 
 /// Whose business a fault is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -180,14 +181,15 @@ impl Examination {
 pub fn run(arguments: &DoctorArguments, home: &Home, output: Output) -> Result<Report, Failure> {
     let target = &arguments.target;
     let mut examination = Examination::new(output, Duration::from_secs(arguments.timeout.max(1)));
-    let found = match url(&target.command)? {
+    let reach = targets::resolve(&target.command)?;
+    let found = match reach.url() {
         Some(url) => {
             let token = arguments.token_file.as_deref().map(login::read_token).transpose()?;
             block_on(async {
                 Ok(place::examine(url, token, target, home, &mut examination).await)
             })?
         }
-        None => block_on(async { Ok(program::examine(target, &mut examination).await) })?,
+        None => block_on(async { Ok(program::examine(target, &reach, &mut examination).await) })?,
     };
     if let Err(fault) = &found {
         examination.failed(fault);

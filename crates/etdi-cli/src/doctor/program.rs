@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use etdi::core::change::visible;
+use etdi_clients::Launch;
 use mcp_client::{Client, Error};
 use mcp_types::ProtocolVersion;
 use serde_json::{Value, json};
@@ -20,18 +21,24 @@ use super::offered::{counted, talk, us, version_fault};
 use super::{Examination, Fault, Whose};
 use crate::args::Target;
 use crate::exit::Exit;
+use crate::targets::Found;
 use crate::verbs::target::{quoted, shown_command, shown_target};
 
 /// Examines a program.
-pub(super) async fn examine(target: &Target, examination: &mut Examination) -> Result<(), Fault> {
-    let (program, arguments) = target.command.split_first().ok_or_else(|| {
+pub(super) async fn examine(
+    target: &Target,
+    reach: &Found,
+    examination: &mut Examination,
+) -> Result<(), Fault> {
+    let words = reach.words();
+    let (program, arguments) = words.split_first().ok_or_else(|| {
         let advice = "name the command after `--`";
         Fault::new("program", Whose::You, "there is no command", advice).next("etdi doctor --help")
     })?;
     let path = find(program, arguments, examination)?;
-    let spoken = listen(target, &path, arguments, examination).await?;
+    let spoken = listen(target, &path, reach, examination).await?;
     examination.passed("stdout", spoken);
-    protocol(target, &path, arguments, examination).await
+    protocol(target, &path, reach, examination).await
 }
 
 /// The file that is started.
@@ -136,12 +143,12 @@ struct Stray {
 async fn listen(
     target: &Target,
     path: &Path,
-    arguments: &[String],
+    reach: &Found,
     examination: &mut Examination,
 ) -> Result<String, Fault> {
     examination.looking("starting it");
     let command = shown_command(target);
-    let mut child = start(path, arguments).map_err(|error| not_started(path, &error, &command))?;
+    let mut child = start(path, reach).map_err(|error| not_started(path, &error, &command))?;
     examination.passed("start", "it starts");
     examination.looking("listening to its standard output");
     let words = Arc::new(Mutex::new(VecDeque::new()));
@@ -165,11 +172,17 @@ async fn listen(
 /// How long a program may take to end, or to say its last words.
 const GRACE: Duration = Duration::from_millis(500);
 
-fn start(path: &Path, arguments: &[String]) -> std::io::Result<Child> {
+fn start(path: &Path, reach: &Found) -> std::io::Result<Child> {
     let mut command = Command::new(path);
-    command.args(arguments).process_group(0).kill_on_drop(true);
+    command.process_group(0).kill_on_drop(true);
     for name in OURS_ALONE {
         command.env_remove(name);
+    }
+    if let Launch::Program(program) = &reach.launch {
+        command.args(&program.args).envs(program.env.iter().map(|(name, value)| (name, value)));
+        if let Some(directory) = &program.cwd {
+            command.current_dir(directory);
+        }
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
@@ -336,13 +349,22 @@ fn judge(
 async fn protocol(
     target: &Target,
     path: &Path,
-    arguments: &[String],
+    reach: &Found,
     examination: &mut Examination,
 ) -> Result<(), Fault> {
     examination.looking("asking for the revision");
-    let mut command = mcp_transport::process::Command::new(path).args(arguments);
+    let mut command = mcp_transport::process::Command::new(path);
     for name in OURS_ALONE {
         command = command.env_remove(name);
+    }
+    if let Launch::Program(program) = &reach.launch {
+        command = command.args(&program.args);
+        for (name, value) in &program.env {
+            command = command.env(name, value);
+        }
+        if let Some(directory) = &program.cwd {
+            command = command.current_dir(directory);
+        }
     }
     let spawned = command.on_stderr(|_| ()).spawn();
     let io = spawned.map_err(|error| {

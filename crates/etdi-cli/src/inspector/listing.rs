@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::exit::{Exit, Failure};
-use crate::verbs::target::url;
+use crate::targets;
 
 /// A server to be listed.
 #[derive(Clone, Debug)]
@@ -69,17 +69,20 @@ impl Server {
     /// When there is no word, or a URL is none of HTTP.
     pub fn of(argv: &[String]) -> Result<Self, Failure> {
         let (file, line) = (None, None);
-        if let Some(url) = url(argv)? {
-            let name = without_query(url).to_owned();
-            let reach = Reach::Url { url: url.to_owned(), headers: Vec::new() };
-            return Ok(Self { name, file, line, reach });
-        }
-        let Some(program) = argv.first() else {
-            return Err(Failure::usage("no server is named", "etdi scan -- ./my-server"));
+        let found = targets::resolve(argv)?;
+        let entry = found.entry;
+        let (name, reach) = match found.launch {
+            Launch::Remote(remote) => {
+                let name = without_query(&remote.url).to_owned();
+                (name, Reach::Url { url: remote.url, headers: remote.headers })
+            }
+            Launch::Program(program) => {
+                let name = program.command.rsplit('/').next().unwrap_or_default().to_owned();
+                let argv = [vec![program.command], program.args].concat();
+                (name, Reach::Program { argv, env: program.env, directory: program.cwd })
+            }
         };
-        let name = program.rsplit('/').next().unwrap_or(program).to_owned();
-        let (env, directory) = (Vec::new(), None);
-        let reach = Reach::Program { argv: argv.to_vec(), env, directory };
+        let name = entry.unwrap_or(name);
         Ok(Self { name, file, line, reach })
     }
 }

@@ -26,12 +26,14 @@ pub use program::find;
 pub use source::{configured, files_of};
 
 /// What words on a command line lead to.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Found {
     /// How the server is started or reached.
     pub launch: Launch,
     /// The entry that says so, such as `cursor:github`; none where the words themselves do.
     pub entry: Option<String>,
+    /// The same as that entry has it, references to variables not resolved, and in whose spelling.
+    pub written: Option<(Launch, &'static Client)>,
 }
 
 impl std::fmt::Debug for Found {
@@ -49,7 +51,7 @@ impl Found {
             None => (String::new(), Vec::new()),
         };
         let program = Program { command, args, ..Program::default() };
-        Self { launch: Launch::Program(program), entry: None }
+        Self { launch: Launch::Program(program), entry: None, written: None }
     }
 
     /// The command line, or the URL alone.
@@ -102,22 +104,28 @@ impl Found {
     ///
     /// When it is no URL, or a header is none.
     pub fn dial(&self, info: Implementation) -> Result<HttpConnection, Failure> {
-        let unfit = |what: String| {
-            Failure::new(Exit::Unreachable, what, "etdi discover").with_code("NOT_STARTED")
-        };
         let mut options = HttpConnectOptions::new(info);
-        let (mut url, mut headers) = ("", &[][..]);
-        if let Launch::Remote(remote) = &self.launch {
-            (url, headers) = (&remote.url, &remote.headers);
-        }
-        for (name, value) in headers {
+        options.headers = self.headers()?;
+        connect_http_with(self.url().unwrap_or_default(), options)
+            .map_err(|error| unfit(error.to_string()))
+    }
+
+    /// The headers that go along with each request; they are shown nowhere.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be sent.
+    pub fn headers(&self) -> Result<http::HeaderMap, Failure> {
+        let mut headers = http::HeaderMap::new();
+        let Launch::Remote(remote) = &self.launch else { return Ok(headers) };
+        for (name, value) in &remote.headers {
             let wrong = || unfit(format!("`{}` is no header that can be sent", visible(name)));
             let name: http::HeaderName = name.parse().map_err(|_| wrong())?;
             let mut value: http::HeaderValue = value.parse().map_err(|_| wrong())?;
             value.set_sensitive(true);
-            options.headers.append(name, value);
+            headers.append(name, value);
         }
-        connect_http_with(url, options).map_err(|error| unfit(error.to_string()))
+        Ok(headers)
     }
 
     /// The URL with its headers.
@@ -126,6 +134,10 @@ impl Found {
         let target = etdi::http::HttpTarget::new(&remote.url);
         Some(remote.headers.iter().fold(target, |target, (name, value)| target.header(name, value)))
     }
+}
+
+fn unfit(what: String) -> Failure {
+    Failure::new(Exit::Unreachable, what, "etdi discover").with_code("NOT_STARTED")
 }
 
 /// What stands for no target at all.
@@ -144,7 +156,7 @@ pub fn resolve(words: &[String]) -> Result<Found, Failure> {
     };
     if let Some(url) = url(words)? {
         let remote = etdi_clients::RemoteServer { url: url.to_owned(), ..Default::default() };
-        return Ok(Found { launch: Launch::Remote(remote), entry: None });
+        return Ok(Found { launch: Launch::Remote(remote), entry: None, written: None });
     }
     if let Some(wanted) = cargo::Wanted::read(first)? {
         return Ok(Found::command(&[vec![wanted.build()?], rest.to_vec()].concat()));

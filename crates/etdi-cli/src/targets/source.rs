@@ -136,7 +136,10 @@ pub fn configured(server: &Server) -> Result<Found, Failure> {
     }
     let variable = |name: &str| std::env::var(name).ok();
     match server.resolved(&variable) {
-        Some(Ok(launch)) => Ok(Found { launch, entry: Some(server.target()) }),
+        Some(Ok(launch)) => {
+            let written = server.launch.clone().ok().map(|launch| (launch, server.client()));
+            Ok(Found { launch, entry: Some(server.target()), written })
+        }
         Some(Err(error)) => Err(unfit(error.to_string())),
         None => Err(unfit("it cannot be read".to_owned())),
     }

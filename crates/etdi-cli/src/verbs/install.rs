@@ -6,7 +6,8 @@ use std::time::Duration;
 use etdi::core::binding::runs_other_code;
 use etdi::core::change::visible;
 use etdi_clients::{
-    Client, Config, ConfigError, Launch, Places, Program, Scope, Unfit, known, looks_secret,
+    Client, Config, ConfigError, Launch, Places, Program, RemoteServer, Scope, Unfit, known,
+    looks_secret,
 };
 use serde_json::{Value, json};
 
@@ -34,11 +35,16 @@ pub fn run(arguments: &InstallArguments, home: &Home, output: Output) -> Result<
         None => called(&words, &found),
     };
     let variables = variables(arguments)?;
+    let named: Vec<String> = variables.iter().map(|(name, _)| name.clone()).collect();
+    if let Some((Launch::Program(written), _)) = &mut found.written {
+        written.env.retain(|(name, _)| !named.contains(name));
+    }
     settle(&mut found.launch, variables)?;
     let scope = Scope::from(arguments.scope);
     let mut chosen = Chosen::default();
     for client in clients {
-        chosen.add(client, &name, &found.launch, scope, &places, arguments)?;
+        let launch = referring(&found, client);
+        chosen.add(client, &name, &launch, scope, &places, arguments)?;
     }
     let Chosen { configs, left_out } = chosen;
     if configs.is_empty() {
@@ -51,7 +57,7 @@ pub fn run(arguments: &InstallArguments, home: &Home, output: Output) -> Result<
     for text in &left_out {
         output.warn(text);
     }
-    warn_of_secrets(&configs, &found.launch, output);
+    warn_of_secrets(&configs, &found, output);
     let desktop = configs.iter().any(|config| !config.file().client.terminal);
     let answer = match arguments.dry_run || arguments.no_start {
         true => None,
@@ -114,6 +120,28 @@ fn checked(name: &str) -> Result<&str, Failure> {
             Err(Failure::usage(message, "etdi install --help"))
         }
     }
+}
+
+/// A launch as one client is to have it: what refers to a variable where it comes from does so here,
+/// in the client's own spelling, so that no secret gets into a file by being copied.
+fn referring(found: &Found, client: &Client) -> Launch {
+    let mut launch = found.launch.clone();
+    let Some((written, from)) = &found.written else { return launch };
+    let again = |pairs: &mut Vec<(String, String)>, written: &[(String, String)]| {
+        for (name, value) in pairs {
+            let old = written.iter().find(|(other, _)| other == name).map(|(_, old)| old);
+            let variable = old.and_then(|old| from.referred(old));
+            if let Some(reference) = variable.and_then(|variable| client.reference(variable)) {
+                *value = reference;
+            }
+        }
+    };
+    match (&mut launch, written) {
+        (Launch::Program(new), Launch::Program(old)) => again(&mut new.env, &old.env),
+        (Launch::Remote(new), Launch::Remote(old)) => again(&mut new.headers, &old.headers),
+        _ => {}
+    }
+    launch
 }
 
 /// The name of a server that was given none.
@@ -319,12 +347,16 @@ fn is_same_program(old: Option<&Launch>, new: &Launch) -> bool {
     }
 }
 
-fn warn_of_secrets(configs: &[Config], launch: &Launch, output: Output) {
-    let Launch::Program(Program { env, .. }) = launch else { return };
-    for (name, _) in env.iter().filter(|(name, value)| looks_secret(name, value)) {
-        for config in configs {
-            let client = config.file().client;
-            let instead = match client.reference(name) {
+fn warn_of_secrets(configs: &[Config], found: &Found, output: Output) {
+    for config in configs {
+        let client = config.file().client;
+        let launch = referring(found, client);
+        let (Launch::Program(Program { env: pairs, .. })
+        | Launch::Remote(RemoteServer { headers: pairs, .. })) = &launch;
+        for (name, _) in pairs.iter().filter(|(name, value)| looks_secret(name, value)) {
+            let own =
+                matches!(launch, Launch::Program(_)).then(|| client.reference(name)).flatten();
+            let instead = match own {
                 Some(reference) => format!(
                     "; {} can take it from its own environment: -v {name}='{reference}'",
                     client.title

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use etdi::core::change::visible;
 use etdi::core::identity::ServerIdentity;
 use mcp_transport::http::{HttpConnectOptions, HttpConnection, connect_http_with};
-use mcp_transport::process::Command;
 use mcp_transport::proto::client::ClientConfig;
 use mcp_transport::{ClientPeer, ConnectOptions, Connection, Era, PeerRequests, connect_with};
 use mcp_types::{Caller, Implementation, ProtocolVersion, ServerNotification};
@@ -14,8 +13,9 @@ use mcp_types::{Caller, Implementation, ProtocolVersion, ServerNotification};
 use crate::ask::IN_THE_CLEAR;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::targets;
 use crate::verbs::endorse;
-use crate::verbs::target::{quoted, url};
+use crate::verbs::target::quoted;
 
 /// The way to a server that was reached without verifying anything.
 #[derive(Clone, Debug)]
@@ -59,12 +59,14 @@ impl Upstream {
             };
             Failure::new(Exit::Unreachable, error.to_string(), next).with_code("NOT_STARTED")
         };
-        if let Some(url) = url(words)? {
+        let found = targets::resolve(words)?;
+        if let Some(url) = found.url() {
             if url.parse().is_ok_and(|server: ServerIdentity| server.is_in_the_clear()) {
                 output.warn(&format!("`{}` is reached {IN_THE_CLEAR}", visible(url)));
             }
             let mut options = HttpConnectOptions::new(info);
             options.config.era = way.era;
+            options.headers = found.headers()?;
             options.on_notification = behind(&mut options.config, way.client.as_ref());
             let connection = connect_http_with(url, options).map_err(unreachable)?;
             if let Some(client) = way.client {
@@ -73,10 +75,10 @@ impl Upstream {
             }
             return Ok(Self::Url(connection));
         }
-        let Some((program, rest)) = words.split_first() else {
+        let Some(command) = found.process() else {
             return Err(Failure::usage("no command is given", "etdi --help"));
         };
-        let mut command = Command::new(program).args(rest).env_remove(endorse::SECRET);
+        let mut command = command.env_remove(endorse::SECRET);
         if let Some(take) = way.on_stderr {
             command = command.on_stderr(take);
         }
