@@ -32,6 +32,11 @@ pub fn annotations(looked: &Looked, at: Option<&str>) -> String {
     text
 }
 
+/// A line for what could not be looked at.
+pub fn missed(what: &str) -> String {
+    format!("::error title=not looked at::{}\n", escaped(&visible(what)))
+}
+
 fn escaped(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }

@@ -73,11 +73,17 @@ fn none(analyzer: &SecurityAnalyzer, why: &str) -> Looked {
     whole(analyzer.unreadable(Kind::Tool, why))
 }
 
-fn whole(mut analysis: Analysis) -> Looked {
+fn whole(analysis: Analysis) -> Looked {
+    let analysis = certain(analysis);
+    Looked { file: None, server: None, pointer: String::new(), regions: None, analysis }
+}
+
+/// The analysis with the whole risk where nothing could be looked at.
+pub fn certain(mut analysis: Analysis) -> Analysis {
     if analysis.findings.iter().any(|finding| finding.code.name == "schema/unreadable") {
         analysis.risk = 1.0;
     }
-    Looked { file: None, server: None, pointer: String::new(), regions: None, analysis }
+    analysis
 }
 
 /// One line: what it defines, or all of it together where a line has several.
@@ -90,7 +96,7 @@ fn one(analyzer: &SecurityAnalyzer, line: &str, number: usize, regions: bool) ->
     let mut all: Option<Looked> = None;
     let several = items.len() > 1;
     for item in &items {
-        let mut looked = look(analyzer, item, index.as_ref());
+        let mut looked = looked(item, analysis(analyzer, item), index.as_ref());
         if several {
             for finding in &mut looked.analysis.findings {
                 finding.path = format!("{}{}", item.pointer, finding.path);
@@ -105,12 +111,16 @@ fn one(analyzer: &SecurityAnalyzer, line: &str, number: usize, regions: bool) ->
     all.unwrap_or_else(|| none(analyzer, "a line has to hold one object"))
 }
 
-/// Looks into one definition, and says where it and its findings stand if there are lines to name.
-pub fn look(analyzer: &SecurityAnalyzer, item: &Item<'_>, lines: Option<&Lines<'_>>) -> Looked {
-    let analysis = match item.kind {
+/// Looks into one definition.
+pub fn analysis(analyzer: &SecurityAnalyzer, item: &Item<'_>) -> Analysis {
+    match item.kind {
         Some(kind) => analyzer.analyze(kind, &item.text),
         None => analyzer.analyze_tool(&item.text),
-    };
+    }
+}
+
+/// One definition with what was found in it, and where that stands if there are lines to name.
+pub fn looked(item: &Item<'_>, analysis: Analysis, lines: Option<&Lines<'_>>) -> Looked {
     let mut looked = whole(analysis);
     looked.pointer.clone_from(&item.pointer);
     looked.regions = lines.map(|lines| lines.regions(item, &looked.analysis));
@@ -135,7 +145,7 @@ fn add(all: &mut Looked, other: Looked) {
 mod tests {
     use super::*;
 
-    fn looked(text: &[u8]) -> Vec<(String, f64, usize)> {
+    fn found(text: &[u8]) -> Vec<(String, f64, usize)> {
         let mut found = Vec::new();
         let take = |one: Looked, _| {
             let codes = one.analysis.findings.len();
@@ -149,7 +159,7 @@ mod tests {
     #[test]
     fn each_line_gives_one() {
         let text = b"{\"name\":\"a\"}\n\n {\"tool\":{\"name\":\"b\"}}\r\n[]\n\xff\nno\n{\"tools\":[{\"name\":\"c\"},{\"name\":\"d\",\"name\":\"e\"}]}";
-        let found = looked(text);
+        let found = found(text);
         let names: Vec<_> = found.iter().map(|(name, ..)| name.as_str()).collect();
         assert_eq!(names, ["a", "b", "", "", "", "e"]);
         for (_, risk, findings) in &found[2..5] {
@@ -162,7 +172,7 @@ mod tests {
         let mut text = b"{\"name\":\"a\",\"description\":\"".to_vec();
         text.resize(text.len() + 3 * MOST, b'x');
         text.extend_from_slice(b"\"}\n{\"name\":\"b\"}\n");
-        let found = looked(&text);
+        let found = found(&text);
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].1, found[1].0.as_str()), (1.0, "b"));
     }

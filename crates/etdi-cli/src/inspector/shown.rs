@@ -8,8 +8,9 @@ use etdi_core::event::Severity;
 use super::found::{Counts, Looked};
 use crate::output::style;
 
-/// The report on many definitions; with `all` also of findings that hardly matter.
-pub fn report(looked: &[Looked], all: bool) -> String {
+/// The report on many definitions, and on what could not be looked at; with `all` also of findings
+/// that hardly matter.
+pub fn report(looked: &[Looked], missed: &[String], all: bool) -> String {
     let mut counts = Counts::default();
     looked.iter().for_each(|one| counts.add(&one.analysis));
     let mut order: Vec<&Looked> = looked.iter().collect();
@@ -25,6 +26,11 @@ pub fn report(looked: &[Looked], all: bool) -> String {
     }
     if graver.iter().sum::<usize>() > 0 {
         text.push_str("why one matters: etdi analyze --explain CODE\n");
+    }
+    if !missed.is_empty() {
+        let warn = style::WARN;
+        text.push_str(&format!("\n{warn}not scanned{warn:#}\n"));
+        missed.iter().for_each(|line| text.push_str(&format!("  {}\n", visible(line))));
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, IsTerminal, Read, Write};
 
-use etdi_core::analyze::{Code, SecurityAnalyzer};
+use etdi_core::analyze::{Analysis, Code, Listing, SecurityAnalyzer};
 use etdi_core::change::visible;
 use serde_json::{Value, json};
 
@@ -10,7 +10,6 @@ use crate::args::{AnalyzeArguments, Forms};
 use crate::exit::{Exit, Failure};
 use crate::inspector::found::{Counts, Looked};
 use crate::inspector::listing::Server;
-use crate::inspector::read::Item;
 use crate::inspector::region::Lines;
 use crate::inspector::sarif::Sarif;
 use crate::inspector::{github, lines, read, shown};
@@ -52,7 +51,7 @@ pub fn run(arguments: &AnalyzeArguments, output: Output) -> Result<Report, Failu
         }
         None => "-",
     };
-    Ok(report(looked_at(file)?, None, &arguments.forms))
+    Ok(report(&looked_at(file)?, &[], &arguments.forms))
 }
 
 /// What a file or standard input defines, and what was found in it.
@@ -65,11 +64,21 @@ pub fn looked_at(file: &str) -> Result<Vec<Looked>, Failure> {
     let analyzer = SecurityAnalyzer::new();
     let lines = Lines::new(&text, 1);
     let file = (file != "-").then(|| file.to_owned());
-    let one = |item: &Item<'_>| Looked {
+    let items = read::items(&text);
+    // What one server lists is looked into together: two tools of one name are found so.
+    let kinds: Option<Vec<_>> = items.iter().map(|item| Some((item.kind?, &*item.text))).collect();
+    let together = kinds.map(|definitions| {
+        let listing = Listing::new(file.as_deref().unwrap_or("-"), definitions);
+        let found = analyzer.analyze_servers(&[listing]).servers;
+        found.into_iter().flat_map(|one| one.analyses).collect()
+    });
+    let alone = || items.iter().map(|item| lines::analysis(&analyzer, item)).collect();
+    let analyses: Vec<Analysis> = together.unwrap_or_else(alone);
+    let looked = items.iter().zip(analyses).map(|(item, analysis)| Looked {
         file: file.clone(),
-        ..lines::look(&analyzer, item, Some(&lines))
-    };
-    Ok(read::items(&text).iter().map(one).collect())
+        ..lines::looked(item, analysis, Some(&lines))
+    });
+    Ok(looked.collect())
 }
 
 /// The text of a file or of standard input.
@@ -101,26 +110,26 @@ fn read_file(file: &str) -> Result<String, Failure> {
     }
 }
 
-/// The report on what was looked at, in the form that is asked for. `servers` are told beside it.
-pub fn report(looked: Vec<Looked>, servers: Option<Value>, forms: &Forms) -> Report {
+/// The report on what was looked at, in the form that is asked for, and on what could not be.
+pub fn report(looked: &[Looked], missed: &[String], forms: &Forms) -> Report {
     let mut counts = Counts::default();
     looked.iter().for_each(|one| counts.add(&one.analysis));
     let refused = looked.iter().any(|one| forms.fail_on.is_met(&one.analysis));
     let exit = if refused { Exit::Refused } else { Exit::Done };
+    let at = forms.at.as_deref();
     let text = if forms.sarif {
         let mut sarif = Sarif::new(forms.at.clone());
         looked.iter().for_each(|one| sarif.add(one));
+        missed.iter().for_each(|line| sarif.note(line));
         sarif.document()
     } else if forms.github {
-        looked.iter().map(|one| github::annotations(one, forms.at.as_deref())).collect()
+        let found = looked.iter().map(|one| github::annotations(one, at));
+        found.chain(missed.iter().map(|line| github::missed(line))).collect()
     } else {
-        shown::report(&looked, forms.all)
+        shown::report(looked, missed, forms.all)
     };
     let definitions: Vec<Value> = looked.iter().map(Looked::data).collect();
-    let mut data = json!({ "definitions": definitions, "summary": counts.data() });
-    if let (Some(servers), Some(members)) = (servers, data.as_object_mut()) {
-        members.insert("servers".to_owned(), servers);
-    }
+    let data = json!({ "definitions": definitions, "summary": counts.data() });
     Report::new(data, text).ending(exit)
 }
 

@@ -62,7 +62,7 @@ fn on_servers(
 ) -> Result<Vec<Looked>, Failure> {
     let servers = scan::named_or_configured(&arguments.from, &arguments.command, output)?;
     let asked = scan::asked(servers, arguments.timeout, output)?;
-    let mut tools = scan::look_into(&asked);
+    let (mut tools, _) = scan::look_into(&asked);
     tools.retain(|one| one.analysis.kind == Kind::Tool);
     let names: Vec<String> = tools.iter().map(|one| one.analysis.name.clone()).collect();
     tools.retain(|one| one.analysis.name == id || one.title() == id);

@@ -3,20 +3,18 @@
 use std::time::Duration;
 
 use etdi_clients::Places;
-use etdi_core::analyze::SecurityAnalyzer;
+use etdi_core::analyze::{Listing, Reference, SecurityAnalyzer};
 use etdi_core::change::visible;
 use serde_json::{Value, json};
 
 use crate::args::{Forms, ScanArguments};
 use crate::exit::{Exit, Failure};
 use crate::inspector::found::Looked;
-use crate::inspector::lines::look;
+use crate::inspector::lines::certain;
 use crate::inspector::listing::{self, Asked, Server, ask};
-use crate::inspector::read::Item;
 use crate::inspector::region::Region;
-use crate::inspector::sarif::Sarif;
 use crate::inspector::words::words;
-use crate::output::{Output, Report, style};
+use crate::output::{Output, Report};
 use crate::verbs::analyze;
 use crate::verbs::target::block_on;
 
@@ -65,6 +63,16 @@ pub fn named(targets: &[String], command: &[String]) -> Result<Vec<Server>, Fail
     }
     if !command.is_empty() {
         servers.push(Server::of(command)?);
+    }
+    // Two of one name would be taken for one, whose tools may speak of each other.
+    for at in 1..servers.len() {
+        let (before, rest) = servers.split_at_mut(at);
+        if let Some(one) = rest.first_mut() {
+            let same = before.iter().filter(|other| other.name.starts_with(&one.name)).count();
+            if before.iter().any(|other| other.name == one.name) {
+                one.name = format!("{} ({})", one.name, same + 1);
+            }
+        }
     }
     Ok(servers)
 }
@@ -116,21 +124,22 @@ pub fn servers(
         let message = format!("`{}`: {}", visible(&server.name), why.message);
         return Err(Failure::new(why.exit, message, "etdi scan --help"));
     }
-    let looked = look_into(&asked);
-    let mut report = analyze::report(looked, Some(json!(told(&asked))), forms);
     let missed: Vec<_> =
         asked.iter().filter_map(|one| Some((&one.server, one.listed.as_ref().err()?))).collect();
     let lines: Vec<String> = missed
         .iter()
         .map(|(server, why)| format!("{}: {}", visible(&server.name), why.message))
         .collect();
-    if !lines.is_empty() {
-        let worst = missed.iter().map(|(_, why)| why.exit).find(|exit| *exit == Exit::Unreachable);
-        let exit = worst.or(missed.first().map(|(_, why)| why.exit));
-        if let (Exit::Done, Some(exit)) = (report.exit, exit) {
-            report.exit = exit;
-        }
-        report = with_missed(report, &asked, &lines, forms);
+    let (looked, references) = look_into(&asked);
+    let mut report = analyze::report(&looked, &lines, forms);
+    if let Some(members) = report.data.as_object_mut() {
+        members.insert("servers".to_owned(), json!(told(&asked)));
+        members.insert("references".to_owned(), json!(references));
+    }
+    let worst = missed.iter().map(|(_, why)| why.exit).find(|exit| *exit == Exit::Unreachable);
+    let worst = worst.or(missed.first().map(|(_, why)| why.exit));
+    if let (Exit::Done, Some(exit)) = (report.exit, worst) {
+        report.exit = exit;
     }
     Ok(report)
 }
@@ -146,27 +155,33 @@ pub fn asked(servers: Vec<Server>, seconds: u64, output: Output) -> Result<Vec<A
     block_on(async { Ok(ask(servers, Duration::from_secs(seconds.max(1))).await) })
 }
 
-/// Looks into all that was listed.
-pub fn look_into(asked: &[Asked]) -> Vec<Looked> {
-    let analyzer = SecurityAnalyzer::new();
+/// Looks into all that was listed, each server's tools held against those of the others; and who
+/// speaks of whom.
+pub fn look_into(asked: &[Asked]) -> (Vec<Looked>, Vec<Reference>) {
+    let reached = || asked.iter().filter_map(|one| Some((&one.server, one.listed.as_ref().ok()?)));
+    let listings: Vec<Listing<'_>> = reached()
+        .map(|(server, entries)| {
+            let definitions = entries.iter().map(|entry| (entry.kind, entry.text.as_str()));
+            Listing::new(&server.name, definitions.collect())
+        })
+        .collect();
+    let all = SecurityAnalyzer::new().analyze_servers(&listings);
     let mut looked = Vec::new();
-    for Asked { server, listed } in asked {
-        for entry in listed.iter().flatten() {
-            let item = Item {
-                kind: Some(entry.kind),
-                text: entry.text.as_str().into(),
-                pointer: entry.pointer.clone(),
-                offset: 0,
-            };
-            let one = look(&analyzer, &item, None);
-            let (name, file) = (Some(server.name.clone()), server.file.clone());
+    for ((server, entries), found) in reached().zip(all.servers) {
+        for (entry, analysis) in entries.iter().zip(found.analyses) {
             // What is found is to be mended where the server is configured.
             let region = server.line.map(Region::at_line);
-            let regions = region.map(|region| (region, vec![region; one.analysis.findings.len()]));
-            looked.push(Looked { server: name, file, regions, ..one });
+            let regions = region.map(|region| (region, vec![region; analysis.findings.len()]));
+            looked.push(Looked {
+                file: server.file.clone(),
+                server: Some(server.name.clone()),
+                pointer: entry.pointer.clone(),
+                regions,
+                analysis: certain(analysis),
+            });
         }
     }
-    looked
+    (looked, all.references)
 }
 
 /// The servers for programs: how much each lists, or why it could not be asked.
@@ -181,24 +196,4 @@ fn told(asked: &[Asked]) -> Vec<Value> {
         }),
     };
     asked.iter().map(one).collect()
-}
-
-/// Tells in every form that some servers could not be asked.
-fn with_missed(report: Report, asked: &[Asked], lines: &[String], forms: &Forms) -> Report {
-    let (mut text, exit) = (report.text, report.exit);
-    if forms.sarif {
-        let mut sarif = Sarif::new(forms.at.clone());
-        look_into(asked).iter().for_each(|one| sarif.add(one));
-        lines.iter().for_each(|line| sarif.note(line));
-        text = sarif.document();
-    } else if forms.github {
-        for line in lines {
-            text.push_str(&format!("::error title=not scanned::{}\n", line.replace('%', "%25")));
-        }
-    } else {
-        let (warn, count) = (style::WARN, lines.len());
-        text.push_str(&format!("\n{warn}not scanned{warn:#} ({count} of {}):\n", asked.len()));
-        lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
-    }
-    Report::new(report.data, text).ending(exit)
 }
