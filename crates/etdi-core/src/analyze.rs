@@ -18,18 +18,22 @@
 //! ```
 
 mod bias;
+mod declared;
 mod directive;
 mod finding;
 mod harvest;
 mod hints;
 mod known;
+mod legacy;
 mod lexicon;
 mod names;
+mod permissions;
 mod reference;
 mod report;
 mod schema;
 mod score;
 mod servers;
+mod signing;
 mod smuggling;
 mod subject;
 mod text;
@@ -42,9 +46,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use crate::event::Severity;
+use crate::time::UnixTime;
 pub use finding::{Code, Family, Finding};
 pub use known::KnownTool;
 use known::{Known, Origin};
+pub use legacy::{LegacyFinding, LegacyScore};
 use reference::Mention;
 pub use reference::Reference;
 use report::Report;
@@ -59,12 +65,14 @@ use tree::Node;
 pub struct SecurityAnalyzer {
     model: Model,
     known: Arc<Known>,
+    now: Option<UnixTime>,
+    expecting: bool,
 }
 
 impl Code {
     /// All codes, in the order of the families; each has a page in `docs/findings`.
     pub fn all() -> impl Iterator<Item = &'static Self> {
-        let families: [&[&'static Self]; 8] = [
+        let families: [&[&'static Self]; 10] = [
             &directive::CODES,
             &bias::CODES,
             &harvest::CODES,
@@ -72,6 +80,8 @@ impl Code {
             &names::CODES,
             &hints::CODES,
             &schema::CODES,
+            &permissions::CODES,
+            &signing::CODES,
             &reference::CODES,
         ];
         families.into_iter().flatten().copied()
@@ -100,6 +110,12 @@ pub struct Analysis {
     pub bias: f64,
     /// What was found, the gravest first.
     pub findings: Vec<Finding>,
+    /// The score of the Python tool, 0 to 100, of a tool: [`LegacyScore`] says what it is worth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_score: Option<u8>,
+    /// How that score came about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<LegacyScore>,
     /// A sentence for each finding that is at least of medium severity.
     pub vulnerabilities: Vec<String>,
 }
@@ -124,6 +140,18 @@ impl SecurityAnalyzer {
     #[must_use]
     pub fn knowing(self, tools: impl IntoIterator<Item = KnownTool>) -> Self {
         Self { known: Arc::new(Known::new(tools)), ..self }
+    }
+
+    /// At a time: statements that have expired are findings. Without, none has.
+    #[must_use]
+    pub fn at(self, now: UnixTime) -> Self {
+        Self { now: Some(now), ..self }
+    }
+
+    /// For whoever expects statements of ETDI: that a tool has none is a finding, of no risk.
+    #[must_use]
+    pub fn expecting_etdi(self) -> Self {
+        Self { expecting: true, ..self }
     }
 
     /// What the score of a definition is made of: for each utterance its place, and its signals as a
@@ -193,6 +221,11 @@ impl SecurityAnalyzer {
         schema::look(subject, text, &mut report);
         names::look(subject, &self.known, origin, &mut report);
         hints::look(subject, &mut report);
+        permissions::look(subject, &mut report);
+        signing::look(subject, text, self.expecting, self.now, &mut report);
+        if subject.kind == Kind::Tool {
+            report.legacy = Some(legacy::score(subject, self.now));
+        }
         let mentions = reference::mentions(subject, &self.known, origin);
         reference::look(&mentions, &mut report);
         self.texts(subject, &mut report, 0);

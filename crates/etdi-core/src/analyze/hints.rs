@@ -6,12 +6,12 @@
 //! that is called read-only is nothing, a deletion is.
 
 use super::Severity;
+use super::declared;
 use super::finding::{Code, Family};
 use super::report::Report;
 use super::subject::{Kind, Piece, Role, Subject};
 use super::tree::Node;
 use super::words::{self, Act};
-use crate::wire;
 
 pub(super) static CODES: [&Code; 5] =
     [&READ_ONLY, &NOT_DESTRUCTIVE, &CLOSED_WORLD, &IDEMPOTENT, &CONTRADICTORY];
@@ -130,12 +130,16 @@ impl<'a> Acts<'a> {
         let value = value.filter(|(_, piece)| offered(piece)).map(|(value, _)| value);
         let value = value.max_by_key(|(act, _)| *act);
         let parameters: Vec<&str> = subject.parameters().map(|piece| piece.text).collect();
+        let permissions = declared::permissions(subject).into_iter().map(|one| one.scope);
+        let scopes = declared::scopes(subject).into_iter().map(|(scope, _)| scope);
+        let scope = permissions.chain(scopes).take(256).filter_map(words::of_scope);
+        let scope = scope.max_by_key(|(act, _)| *act);
         Self {
             named,
             told,
             final_word: words::final_word(description),
             value,
-            scope: scopes(subject).filter_map(words::of_scope).max_by_key(|(act, _)| *act),
+            scope,
             addresses: words::any_address(description),
             parameters,
             name: subject.name,
@@ -254,19 +258,4 @@ fn gravest(found: Vec<(f64, String)>) -> Option<(f64, String)> {
 
 fn is_value(piece: &Piece<'_>) -> bool {
     piece.role == Role::Value && !piece.output && piece.text.len() < 64
-}
-
-/// The permissions and scopes that a tool declares.
-pub(super) fn scopes<'s>(subject: &'s Subject<'_>) -> impl Iterator<Item = &'s str> {
-    let meta = subject.root.get("_meta");
-    let block = meta.and_then(|meta| meta.get(wire::TOOL));
-    let of = |node: Option<&'s Node<'_>>, name| {
-        node.and_then(|node| node.get(name)).map(Node::list).unwrap_or_default()
-    };
-    let declared = of(block, "permissions").iter();
-    let declared = declared.filter_map(|one| one.get("scope").and_then(Node::text));
-    let fork = of(Some(subject.root), "permissions").iter();
-    let fork = fork.filter_map(|one| one.get("scope").and_then(Node::text));
-    let oauth = of(block, "scopes").iter().chain(of(meta, wire::SCOPES)).filter_map(Node::text);
-    declared.chain(fork).chain(oauth)
 }

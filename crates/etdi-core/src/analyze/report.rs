@@ -4,6 +4,7 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 
 use super::finding::{Code, Family, Finding};
+use super::legacy::LegacyScore;
 use super::score::Threshold;
 use super::subject::{Piece, Subject};
 use super::{Analysis, Severity};
@@ -35,11 +36,14 @@ pub(super) struct Report<'s, 'a> {
     /// What the texts make likely, whether or not it is a finding, and how much they advertise.
     texts: f64,
     bias: f64,
+    /// What the Python tool would have said, of a tool.
+    pub(super) legacy: Option<LegacyScore>,
 }
 
 impl<'s, 'a> Report<'s, 'a> {
     pub(super) fn new(subject: &'s Subject<'a>) -> Self {
-        Self { subject, findings: Vec::new(), unveiled: Vec::new(), texts: 0.0, bias: 0.0 }
+        let (findings, unveiled) = (Vec::new(), Vec::new());
+        Self { subject, findings, unveiled, texts: 0.0, bias: 0.0, legacy: None }
     }
 
     /// Something in a piece: the bytes that show it, how likely it alone makes the definition
@@ -173,6 +177,8 @@ impl<'s, 'a> Report<'s, 'a> {
             kind: self.subject.kind,
             risk: 1.0 - harmless,
             bias: self.bias,
+            security_score: self.legacy.as_ref().map(|legacy| legacy.score),
+            legacy: self.legacy,
             vulnerabilities: grave.map(|one| one.what.clone()).collect(),
             findings: self.findings,
         }
