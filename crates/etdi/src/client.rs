@@ -22,7 +22,8 @@ use etdi_core::verify::{Peer, Verifier};
 use etdi_core::wire::{Capability, EXTENSION};
 #[cfg(feature = "discovery")]
 use etdi_oauth::Discovery;
-use mcp_transport::{ConnectOptions, Connection, TokioRuntime, connect_with};
+use mcp_client::Inputs;
+use mcp_transport::{ConnectOptions, Connection, PeerRequests, TokioRuntime, connect_with};
 use mcp_types::{ClientCapabilities, ExchangeService, Implementation, RawText};
 
 use crate::config::ClientOptions;
@@ -66,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) show_unverified: bool,
     pub(crate) user: String,
     names: BTreeMap<ProviderId, String>,
+    answers: Option<Inputs>,
     pub(crate) servers: Servers,
 }
 
@@ -257,12 +259,19 @@ impl EtdiClient {
     pub(crate) fn options(&self) -> ConnectOptions {
         let mut options = ConnectOptions::new(self.0.info.clone());
         options.config.client_capabilities = self.capabilities();
+        options.config.peer_requests = self.peer_requests();
         options
+    }
+
+    /// Who answers what servers ask outside of any call.
+    pub(crate) fn peer_requests(&self) -> Option<PeerRequests> {
+        self.0.answers.clone().map(|answers| PeerRequests(Arc::new(answers)))
     }
 
     /// What servers are told that this client can do.
     pub(crate) fn capabilities(&self) -> ClientCapabilities {
-        let mut capabilities = ClientCapabilities::new();
+        let answers = self.0.answers.as_ref();
+        let mut capabilities = answers.map_or_else(ClientCapabilities::new, Inputs::capabilities);
         // A capability always has a JSON form; without it servers only know less of us.
         let mut capability = Capability::of_client(&self.0.algorithms);
         capability.required = self.0.require_etdi;

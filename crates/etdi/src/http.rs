@@ -111,6 +111,7 @@ impl HttpTarget {
     ) -> Result<HttpConnection, Error> {
         let mut options = HttpConnectOptions::new(client.info());
         options.config.client_capabilities = client.capabilities();
+        options.config.peer_requests = client.peer_requests();
         configure(&mut options.config);
         options.connect_timeout = client.0.options.timeout();
         options.on_notification = Some(Arc::new(told));

@@ -23,6 +23,7 @@ use etdi_core::trust::TrustAnchors;
 use etdi_core::verify::Verifier;
 #[cfg(feature = "discovery")]
 use etdi_oauth::Discovery;
+use mcp_client::Inputs;
 use mcp_types::Implementation;
 
 use super::{CallerKey, EtdiClient, Inner, system_time};
@@ -60,6 +61,7 @@ impl EtdiClient {
             user: "user".to_owned(),
             accepted: None,
             remember_for: None,
+            answers: None,
         }
     }
 }
@@ -93,6 +95,7 @@ pub struct EtdiClientBuilder {
     accepted: Option<(Vec<ProviderId>, Vec<Algorithm>)>,
     remember_for: Option<u64>,
     names: BTreeMap<ProviderId, String>,
+    answers: Option<Inputs>,
 }
 
 impl EtdiClientBuilder {
@@ -311,6 +314,26 @@ impl EtdiClientBuilder {
         self
     }
 
+    /// Answers what servers ask outside of any call, and tells those with a handshake, which are told
+    /// once, what this client can answer at all. What is asked in the middle of a call is answered by a
+    /// [`InputLayer`](mcp_client::InputLayer) of the same answers around [`Session::client`].
+    ///
+    /// ```
+    /// use etdi::EtdiClient;
+    /// use mcp_client::{InputLayer, Inputs};
+    ///
+    /// let answers = Inputs::new().elicit(|form| async move { Ok(form.decline()) });
+    /// let client = EtdiClient::builder().answers(answers.clone()).build();
+    /// // session.client().clone().layer(InputLayer::new(answers))
+    /// # drop((client, InputLayer::new(answers)));
+    /// ```
+    ///
+    /// [`Session::client`]: crate::Session::client
+    pub fn answers(mut self, answers: Inputs) -> Self {
+        self.answers = Some(answers);
+        self
+    }
+
     /// Makes the client.
     pub fn build(self) -> EtdiClient {
         let events = self.events.unwrap_or_default();
@@ -382,6 +405,7 @@ impl EtdiClientBuilder {
             user: self.user,
             servers: Servers::default(),
             names: self.names,
+            answers: self.answers,
         }))
     }
 }

@@ -9,7 +9,7 @@ use etdi_core::identity::ServerIdentity;
 use etdi_core::layer::VerifyLayer;
 use etdi_core::verify::Peer;
 use mcp_transport::Connection;
-use mcp_types::{Caller, ClientNotification, ExchangeService};
+use mcp_types::{Caller, ClientNotification, ExchangeService, ProtocolVersion};
 
 use crate::Program;
 
@@ -165,6 +165,15 @@ impl Ending {
         match self {
             Self::Stream(connection) => connection.ended().await,
             _ => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn version(&self) -> Option<ProtocolVersion> {
+        match self {
+            Self::Stream(connection) => connection.version(),
+            #[cfg(feature = "http")]
+            Self::Http(connection, _) => connection.version(),
+            Self::None => None,
         }
     }
 
