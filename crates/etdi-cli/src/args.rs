@@ -36,7 +36,10 @@ pub use inspect::{
 };
 pub use keys::{KeyAlgorithm, KeySource, KeysCommand, RevokeArguments, RotateArguments};
 pub use policy::{Described, PolicyCommand};
-pub use talk::DoctorArguments;
+pub use talk::{
+    CompleteArguments, DoctorArguments, GetArguments, InspectArguments, ReadArguments,
+    ShellArguments,
+};
 
 /// Verify, approve and call the tools of MCP servers.
 #[derive(Debug, Parser)]
@@ -62,8 +65,18 @@ pub enum Command {
     Demo(DemoArguments),
     /// List a server's tools with their signatures, permissions and approvals.
     List(ListArguments),
+    /// Show all that a server offers on one page: tools with their sizes, prompts, resources.
+    Inspect(InspectArguments),
     /// Call a tool.
     Call(CallArguments),
+    /// Read a resource.
+    Read(ReadArguments),
+    /// Get the messages of a prompt.
+    Get(GetArguments),
+    /// Ask a server what it suggests for an argument of a prompt or resource.
+    Complete(CompleteArguments),
+    /// Talk to a server line by line, in one session.
+    Shell(ShellArguments),
     /// Find out why a server does not work, whose fault that is and what to do.
     Doctor(DoctorArguments),
     /// Find every server that is configured on this computer, and what is wrong with it.
@@ -138,7 +151,12 @@ impl Command {
         match self {
             Self::Demo(_) => "demo",
             Self::List(_) => "list",
+            Self::Inspect(_) => "inspect",
             Self::Call(_) => "call",
+            Self::Read(_) => "read",
+            Self::Get(_) => "get",
+            Self::Complete(_) => "complete",
+            Self::Shell(_) => "shell",
             Self::Doctor(_) => "doctor",
             Self::Discover(_) => "discover",
             Self::Install(_) => "install",
@@ -213,7 +231,7 @@ pub struct DemoArguments {
 }
 
 /// Which server, how it is named, and what it takes to be trusted.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Target {
     /// How strict to be: basic, enhanced or strict. Without it what `ETDI_SECURITY_LEVEL` says, then
     /// the settings in the file that `ETDI_CONFIG_PATH` names, then enhanced.
@@ -251,10 +269,13 @@ pub struct ListArguments {
 
 /// Options of `etdi call`.
 #[derive(Debug, Args)]
+#[command(after_help = "  etdi call search query=milk limit=2 -- ./notes\n  \
+etdi call draw --args @picture.json --save out -- https://mcp.acme.example/mcp")]
 pub struct CallArguments {
     /// The tool.
     pub tool: String,
-    /// Its arguments, read as the types that the tool's schema gives them.
+    /// Its arguments, read as the types that the tool's schema gives them; `KEY=@FILE` takes a file,
+    /// `KEY:=JSON` is JSON.
     #[arg(value_name = "KEY=VALUE")]
     pub pairs: Vec<String>,
     /// All arguments as one JSON object; `@FILE` reads a file, `-` standard input.
@@ -269,6 +290,9 @@ pub struct CallArguments {
     /// The user on whose behalf the policies are asked.
     #[arg(long, value_name = "NAME", requires = "policy")]
     pub user: Option<String>,
+    /// Save images, audio and other files of the result in this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub save: Option<PathBuf>,
     /// Give up so many seconds after the server was started.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,

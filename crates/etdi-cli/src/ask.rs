@@ -122,8 +122,13 @@ pub fn server_says(line: &str) {
     }
 }
 
+/// Whether a question is open, which has the terminal for itself.
+pub fn is_asking() -> bool {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 /// Holds back what servers say until the question is answered.
-fn undisturbed<T>(question: impl FnOnce() -> T) -> T {
+pub fn undisturbed<T>(question: impl FnOnce() -> T) -> T {
     let held = |lines| {
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *held, lines)

@@ -19,7 +19,9 @@ pub mod locked;
 pub mod login;
 pub mod output;
 pub mod passphrase;
+pub mod shell;
 pub mod signals;
+pub mod talk;
 pub mod targets;
 pub mod verbs;
 
@@ -90,6 +92,11 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::List(arguments) => verbs::list::list(&arguments.target, &home, output),
         Command::Verify(arguments) => verbs::list::verify(&arguments.target, &home, output),
         Command::Call(arguments) => verbs::call::run(arguments, &home, output),
+        Command::Inspect(arguments) => verbs::inspect::run(arguments, &home, output),
+        Command::Read(arguments) => verbs::read::run(arguments, &home, output),
+        Command::Get(arguments) => verbs::get::run(arguments, &home, output),
+        Command::Complete(arguments) => verbs::complete::run(arguments, &home, output),
+        Command::Shell(arguments) => shell::run(arguments, &home, output),
         Command::Doctor(arguments) => doctor::run(arguments, &home, output),
         Command::Discover(arguments) => verbs::discover::run(arguments),
         Command::Install(arguments) => verbs::install::run(arguments, &home, output),

@@ -67,6 +67,18 @@ impl Registered {
     }
 }
 
+/// A client with the login that is kept for a server, if one is; it never asks anybody.
+///
+/// # Errors
+///
+/// When logins are kept and cannot be read.
+pub async fn kept(url: &str, home: &Home) -> Result<Option<OAuthClient>, Failure> {
+    match Logins::find(home)? {
+        Some(logins) => logins.client(url).await,
+        None => Ok(None),
+    }
+}
+
 impl Logins {
     /// Opens the store, which is made where it is not there.
     ///

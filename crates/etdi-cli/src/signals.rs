@@ -48,6 +48,54 @@ pub async fn unless_ended<T>(work: impl Future<Output = T>) -> Result<T, i32> {
     Err(code)
 }
 
+/// Does `work`, unless somebody at the keyboard interrupts it: that ends the work and nothing else. Within
+/// [`unless_ended`].
+///
+/// # Errors
+///
+/// When it was interrupted.
+pub async fn interruptible<T>(work: impl Future<Output = T>) -> Result<T, Interrupted> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Ok(done)),
+        Poll::Pending => {
+            let mut said = said();
+            match said.code.take_if(|code| *code == INTERRUPT) {
+                Some(_) => Poll::Ready(Err(Interrupted)),
+                None => {
+                    said.listener = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Somebody at the keyboard does not want to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupted;
+
+/// The exit code of a SIGINT.
+const INTERRUPT: i32 = 128 + 2;
+
+/// What is done before a signal ends the process.
+static AT_END: Mutex<Option<Box<dyn FnOnce() + Send>>> = Mutex::new(None);
+
+/// Has `hook` run before a signal ends the process; the last one counts.
+pub fn on_end(hook: impl FnOnce() + Send + 'static) {
+    *AT_END.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(hook));
+}
+
+/// Ends the process with a code.
+pub fn end(code: i32) -> ! {
+    let hook = AT_END.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(hook) = hook {
+        hook();
+    }
+    std::process::exit(code)
+}
+
 /// What a signal has to say, and who hears it.
 struct Said {
     watched: bool,
@@ -139,17 +187,18 @@ async fn tell(code: i32) {
     {
         let mut said = said();
         if !said.listening {
-            std::process::exit(code);
+            drop(said);
+            end(code);
         }
         said.code = Some(code);
         if let Some(listener) = said.listener.take() {
             listener.wake();
         }
     }
-    let end = tokio::time::Instant::now() + PATIENCE;
+    let late = tokio::time::Instant::now() + PATIENCE;
     while said().code.is_some() {
-        if tokio::time::Instant::now() >= end {
-            std::process::exit(code);
+        if tokio::time::Instant::now() >= late {
+            end(code);
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

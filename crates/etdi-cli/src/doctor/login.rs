@@ -9,8 +9,8 @@ use etdi::core::change::visible;
 use etdi::system_time;
 use etdi_oauth::inspect::{Severity, TokenDebugger};
 use etdi_oauth::{
-    AuthChallenge, FetchError, GuardedFetch, OAuthClient, OAuthError, ResourceMetadata, Rules,
-    SecretText, ServerMetadata,
+    AuthChallenge, FetchError, GuardedFetch, OAuthError, ResourceMetadata, Rules, SecretText,
+    ServerMetadata,
 };
 use http::header::WWW_AUTHENTICATE;
 use mcp_transport::http::Authorize;
@@ -21,7 +21,7 @@ use super::said::{Answer, Asked, ask};
 use super::{Examination, Fault, Whose, web};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
-use crate::login::Logins;
+use crate::login::{Logins, kept};
 use crate::verbs::target::{quoted, shown_path};
 
 /// What lets in.
@@ -94,13 +94,6 @@ pub(super) async fn examine(
             let next = format!("etdi auth login {}", quoted(url));
             Err(fault.exit(Exit::AuthenticationNeeded).next(next))
         }
-    }
-}
-
-async fn kept(url: &str, home: &Home) -> Result<Option<OAuthClient>, Failure> {
-    match Logins::find(home)? {
-        Some(logins) => logins.client(url).await,
-        None => Ok(None),
     }
 }
 

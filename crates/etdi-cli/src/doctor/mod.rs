@@ -181,15 +181,17 @@ impl Examination {
 pub fn run(arguments: &DoctorArguments, home: &Home, output: Output) -> Result<Report, Failure> {
     let target = &arguments.target;
     let mut examination = Examination::new(output, Duration::from_secs(arguments.timeout.max(1)));
-    let reach = targets::resolve(&target.command)?;
-    let found = match reach.url() {
+    let resolved = targets::resolve(&target.command)?;
+    let found = match resolved.url() {
         Some(url) => {
             let token = arguments.token_file.as_deref().map(login::read_token).transpose()?;
             block_on(async {
-                Ok(place::examine(url, token, target, home, &mut examination).await)
+                Ok(place::examine(url, token, &resolved, target, home, &mut examination).await)
             })?
         }
-        None => block_on(async { Ok(program::examine(target, &reach, &mut examination).await) })?,
+        None => {
+            block_on(async { Ok(program::examine(&resolved, target, &mut examination).await) })?
+        }
     };
     if let Err(fault) = &found {
         examination.failed(fault);

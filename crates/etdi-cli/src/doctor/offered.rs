@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::login::{self, Way};
+use super::place::Place;
 use super::{Examination, Fault, Whose, schema};
 use crate::args::Target;
 use crate::exit::Exit;
@@ -22,6 +23,7 @@ use crate::verbs::target::shown_target;
 
 /// Asks a server behind a URL.
 pub(super) async fn behind_a_url(
+    place: &Place,
     url: &str,
     way: Way,
     target: &Target,
@@ -31,6 +33,14 @@ pub(super) async fn behind_a_url(
     options.connect_timeout = examination.patience;
     options.config.opening_timeout = examination.patience;
     options.config.request_timeout = Some(examination.patience);
+    for (name, value) in &place.headers {
+        // What is no header was refused when it was first sent.
+        let header = name.parse::<http::HeaderName>().ok().zip(HeaderValue::from_str(value).ok());
+        if let Some((name, mut value)) = header {
+            value.set_sensitive(true);
+            options.headers.append(name, value);
+        }
+    }
     let mut kept = false;
     match way {
         Way::Open => {}

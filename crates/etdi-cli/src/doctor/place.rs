@@ -17,6 +17,7 @@ use super::{Examination, Fault, Whose, login, offered, web};
 use crate::args::Target;
 use crate::exit::Exit;
 use crate::home::Home;
+use crate::targets::Found;
 use crate::verbs::target::quoted;
 
 /// Where a URL leads.
@@ -31,10 +32,12 @@ pub(super) struct Place {
     pub(super) origin: String,
     /// The path and the query.
     pub(super) path: String,
+    /// The headers that its entry has; they may hold secrets.
+    pub(super) headers: Vec<(String, String)>,
 }
 
 impl Place {
-    fn of(url: &str) -> Result<Self, Fault> {
+    fn of(url: &str, headers: &[(String, String)]) -> Result<Self, Fault> {
         let bad = |why: &str| {
             let what = format!("`{}` is no URL: {why}", visible(url));
             let advice = "write it as `https://mcp.acme.example/mcp`";
@@ -55,7 +58,14 @@ impl Place {
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let scheme = if secure { "https" } else { "http" };
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Self { secure, host, port, origin: format!("{scheme}://{authority}"), path })
+        Ok(Self {
+            secure,
+            host,
+            port,
+            origin: format!("{scheme}://{authority}"),
+            path,
+            headers: headers.to_vec(),
+        })
     }
 
     /// The same place with another path.
@@ -66,6 +76,7 @@ impl Place {
             port: self.port,
             origin: self.origin.clone(),
             path: path.to_owned(),
+            headers: self.headers.clone(),
         }
     }
 
@@ -86,18 +97,19 @@ impl Place {
 pub(super) async fn examine(
     url: &str,
     token: Option<SecretText>,
+    found: &Found,
     target: &Target,
     home: &Home,
     examination: &mut Examination,
 ) -> Result<(), Fault> {
-    let place = Place::of(url)?;
+    let place = Place::of(url, found.headers_as_written())?;
     proxies(&place, examination);
     let addresses = resolve(&place, examination).await?;
     let stream = connect(&place, &addresses, examination).await?;
     let dialled = encrypt(&place, stream, &addresses, examination).await?;
     let answer = web::examine(&place, dialled, &addresses, examination).await?;
     let way = login::examine(url, &place, &addresses, answer, token, home, examination).await?;
-    offered::behind_a_url(url, way, target, examination).await
+    offered::behind_a_url(&place, url, way, target, examination).await
 }
 
 /// What the environment says of a proxy, which nothing here goes through.

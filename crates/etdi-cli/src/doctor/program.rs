@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use etdi::core::change::visible;
-use etdi_clients::Launch;
+use etdi_clients::{Launch, Program};
 use mcp_client::{Client, Error};
 use mcp_types::ProtocolVersion;
 use serde_json::{Value, json};
@@ -26,27 +26,25 @@ use crate::verbs::target::{quoted, shown_command, shown_target};
 
 /// Examines a program.
 pub(super) async fn examine(
+    found: &Found,
     target: &Target,
-    reach: &Found,
     examination: &mut Examination,
 ) -> Result<(), Fault> {
-    let words = reach.words();
-    let (program, arguments) = words.split_first().ok_or_else(|| {
+    let Launch::Program(program) = &found.launch else {
         let advice = "name the command after `--`";
-        Fault::new("program", Whose::You, "there is no command", advice).next("etdi doctor --help")
-    })?;
-    let path = find(program, arguments, examination)?;
-    let spoken = listen(target, &path, reach, examination).await?;
+        let fault = Fault::new("program", Whose::You, "there is no command", advice);
+        return Err(fault.next("etdi doctor --help"));
+    };
+    let path = find(program, examination)?;
+    let spoken = listen(target, &path, program, examination).await?;
     examination.passed("stdout", spoken);
-    protocol(target, &path, reach, examination).await
+    protocol(target, &path, program, examination).await
 }
 
 /// The file that is started.
-fn find(
-    program: &str,
-    arguments: &[String],
-    examination: &mut Examination,
-) -> Result<PathBuf, Fault> {
+fn find(found: &Program, examination: &mut Examination) -> Result<PathBuf, Fault> {
+    let (program, arguments) = (found.command.as_str(), found.args.as_slice());
+    let directory = Path::new(found.cwd.as_deref().unwrap_or_default());
     examination.looking("looking for the program");
     let shown = visible(program).into_owned();
     let which = format!("which {}", quoted(program));
@@ -57,7 +55,10 @@ fn find(
     let path = match program.contains('/') {
         true => PathBuf::from(program),
         false => {
-            let path = std::env::var_os("PATH").unwrap_or_default();
+            let own = found.env.iter().find(|(name, _)| *name == "PATH");
+            let path =
+                own.map(|(_, value)| value.clone().into()).or_else(|| std::env::var_os("PATH"));
+            let path = path.unwrap_or_default();
             let candidates: Vec<PathBuf> =
                 std::env::split_paths(&path).map(|directory| directory.join(program)).collect();
             let found = candidates.iter().find(|path| is_executable(path));
@@ -104,7 +105,7 @@ fn find(
     }
     // What an interpreter is to run is not looked up in the PATH.
     let script = arguments.iter().find(|word| !word.starts_with('-'));
-    if let Some(script) = script.filter(|word| is_script(word) && !Path::new(word).exists()) {
+    if let Some(script) = script.filter(|word| is_script(word) && !directory.join(word).exists()) {
         let what = format!("the file `{}` is not there", visible(script));
         let advice = "is this the directory that is meant? Write the whole path".to_owned();
         return Err(yours(what, advice));
@@ -143,12 +144,12 @@ struct Stray {
 async fn listen(
     target: &Target,
     path: &Path,
-    reach: &Found,
+    program: &Program,
     examination: &mut Examination,
 ) -> Result<String, Fault> {
     examination.looking("starting it");
     let command = shown_command(target);
-    let mut child = start(path, reach).map_err(|error| not_started(path, &error, &command))?;
+    let mut child = start(path, program).map_err(|error| not_started(path, &error, &command))?;
     examination.passed("start", "it starts");
     examination.looking("listening to its standard output");
     let words = Arc::new(Mutex::new(VecDeque::new()));
@@ -172,17 +173,15 @@ async fn listen(
 /// How long a program may take to end, or to say its last words.
 const GRACE: Duration = Duration::from_millis(500);
 
-fn start(path: &Path, reach: &Found) -> std::io::Result<Child> {
+fn start(path: &Path, program: &Program) -> std::io::Result<Child> {
     let mut command = Command::new(path);
-    command.process_group(0).kill_on_drop(true);
+    command.args(&program.args).process_group(0).kill_on_drop(true);
+    command.envs(program.env.iter().map(|(name, value)| (name, value)));
+    if let Some(directory) = &program.cwd {
+        command.current_dir(directory);
+    }
     for name in OURS_ALONE {
         command.env_remove(name);
-    }
-    if let Launch::Program(program) = &reach.launch {
-        command.args(&program.args).envs(program.env.iter().map(|(name, value)| (name, value)));
-        if let Some(directory) = &program.cwd {
-            command.current_dir(directory);
-        }
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
@@ -349,22 +348,19 @@ fn judge(
 async fn protocol(
     target: &Target,
     path: &Path,
-    reach: &Found,
+    program: &Program,
     examination: &mut Examination,
 ) -> Result<(), Fault> {
     examination.looking("asking for the revision");
-    let mut command = mcp_transport::process::Command::new(path);
+    let mut command = mcp_transport::process::Command::new(path).args(&program.args);
+    for (name, value) in &program.env {
+        command = command.env(name, value);
+    }
+    if let Some(directory) = &program.cwd {
+        command = command.current_dir(directory);
+    }
     for name in OURS_ALONE {
         command = command.env_remove(name);
-    }
-    if let Launch::Program(program) = &reach.launch {
-        command = command.args(&program.args);
-        for (name, value) in &program.env {
-            command = command.env(name, value);
-        }
-        if let Some(directory) = &program.cwd {
-            command = command.current_dir(directory);
-        }
     }
     let spawned = command.on_stderr(|_| ()).spawn();
     let io = spawned.map_err(|error| {

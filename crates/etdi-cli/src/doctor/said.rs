@@ -200,6 +200,11 @@ fn request(
         .uri(&place.path)
         .header(HOST, host)
         .header(USER_AGENT, concat!("etdi/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in &place.headers {
+        let mut value = HeaderValue::from_str(value)?;
+        value.set_sensitive(true);
+        request = request.header(name.as_str(), value);
+    }
     if let Some(token) = token {
         let mut value = HeaderValue::from_str(&format!("Bearer {token}"))?;
         value.set_sensitive(true);

@@ -128,11 +128,12 @@ impl Found {
         Ok(headers)
     }
 
-    /// The URL with its headers.
-    pub fn http(&self) -> Option<etdi::http::HttpTarget> {
-        let Launch::Remote(remote) = &self.launch else { return None };
-        let target = etdi::http::HttpTarget::new(&remote.url);
-        Some(remote.headers.iter().fold(target, |target, (name, value)| target.header(name, value)))
+    /// The headers that its entry has for it, as they are written there.
+    pub fn headers_as_written(&self) -> &[(String, String)] {
+        match &self.launch {
+            Launch::Remote(remote) => &remote.headers,
+            Launch::Program(_) => &[],
+        }
     }
 }
 

@@ -1,22 +1,28 @@
 //! `etdi call`: one call of one tool.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use etdi::core::change::visible;
-use etdi::core::layer::AskWhen;
-use etdi::{Reached, Session};
-use mcp_types::{CallToolResult, ContentBlock, RawText};
+use etdi::core::layer::{AskWhen, Review};
+use mcp_types::{CallToolResult, RawText};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::args::{CallArguments, Target};
-use crate::arguments::{from_pairs, nearest};
-use crate::ask::{Asker, Grants};
+use crate::arguments::from_pairs;
+use crate::ask::{Asker, Grants, is_asking};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report};
 use crate::signals::servers_end;
+use crate::talk::Talk;
+use crate::talk::answers::Answers;
+use crate::talk::progress::Progress;
+use crate::talk::shown::{Shown, harmless};
 use crate::verbs::target::{Opening, block_on, failure, quoted, shown_path, shown_target};
 use crate::verbs::{policy, tools};
 
@@ -43,74 +49,91 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
         let opening =
             Opening { target, home, output, grants, ask, although_changed: false, policy };
         let patience = Patience::new(arguments);
-        let session = match patience.until("the server", opening.open()).await {
-            Ok(session) => session,
+        let answers = Answers::at_terminal(output);
+        let opened = Talk::open(opening, answers, None, arguments.save.clone());
+        let talk = match patience.until("the server", opened).await {
+            Ok(talk) => talk,
             Err(failure) => {
                 servers_end().await;
                 return Err(failure);
             }
         };
-        let called = call(&session, arguments, given, output, &patience).await;
-        session.close().await;
-        let result = called?;
-        let exit = if result.is_error == Some(true) { Exit::ToolError } else { Exit::Done };
-        let data = RawText::of(&result).ok().and_then(|text| text.parse::<Value>().ok());
-        let data = json!({ "tool": arguments.tool, "result": data });
-        Ok(Report::new(data, shown(&result)).ending(exit))
+        let given = match given {
+            Some(given) => Given::Whole(given),
+            None => Given::Pairs(&arguments.pairs),
+        };
+        let who = format!("`{}`", visible(&arguments.tool));
+        let called = match patience.until("the server", listed(&talk, &arguments.tool)).await {
+            Ok(review) => patience.until(&who, sent(&talk, &review, given)).await,
+            Err(failure) => Err(failure),
+        };
+        talk.close().await;
+        called
     })
 }
 
-async fn call(
-    session: &Session<Reached>,
-    arguments: &CallArguments,
-    given: Option<Value>,
-    output: Output,
-    patience: &Patience<'_>,
-) -> Result<CallToolResult, Failure> {
-    let (tool, target) = (&arguments.tool, &arguments.target);
-    let fail = |error: etdi::Error| failure(&error, tool, target);
-    let listing = async { session.discover_tools().await.map_err(fail) };
-    let reviews = patience.until("the server", listing).await?;
-    let Some(review) = reviews.iter().find(|review| review.name() == tool) else {
-        let near = nearest(tool, reviews.iter().map(|review| review.name()));
-        let hint =
-            near.map_or_else(String::new, |near| format!(", did you mean `{}`?", visible(near)));
-        return Err(Failure::usage(
-            format!("the server lists no tool `{}`{hint}", visible(tool)),
-            format!("etdi list {}", shown_target(target)),
-        )
-        .with_code("NO_SUCH_TOOL"));
-    };
+/// Arguments as they were given.
+pub enum Given<'a> {
+    /// Words of the form `key=value`.
+    Pairs(&'a [String]),
+    /// All of them, as JSON.
+    Whole(Value),
+}
+
+/// Calls a tool in an open session.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn over(talk: &Talk, tool: &str, given: Given<'_>) -> Result<Report, Failure> {
+    let review = listed(talk, tool).await?;
+    sent(talk, &review, given).await
+}
+
+/// What is known of a tool now.
+async fn listed(talk: &Talk, tool: &str) -> Result<Arc<Review>, Failure> {
+    let fail = |error: etdi::Error| failure(&error, tool, &talk.target);
+    let reviews = talk.session.discover_tools().await.map_err(fail)?;
+    reviews.iter().find(|review| review.name() == tool).cloned().ok_or_else(|| {
+        let names = reviews.iter().map(|review| review.name());
+        let missing = talk.missing("tool", tool, names, "NO_SUCH_TOOL");
+        Failure { next: format!("etdi list {}", shown_target(&talk.target)), ..missing }
+    })
+}
+
+/// The call itself.
+async fn sent(talk: &Talk, review: &Review, given: Given<'_>) -> Result<Report, Failure> {
+    let tool = review.name();
+    let fail = |error: etdi::Error| failure(&error, tool, &talk.target);
     let definition = review.definition().map(|one| one.canonical());
     let definition = definition.and_then(|text| serde_json::from_str::<Value>(text).ok());
     let schema = definition.as_ref().and_then(|one| one.get("inputSchema"));
     let given = match given {
-        Some(given) => given,
-        None => {
-            let next = format!("etdi list --json {}", shown_target(target));
-            from_pairs(&arguments.pairs, schema.unwrap_or(&Value::Null), tool, &next)?
+        Given::Whole(given) => given,
+        Given::Pairs(pairs) => {
+            let next = format!("etdi list --json {}", shown_target(&talk.target));
+            from_pairs(pairs, schema.unwrap_or(&Value::Null), tool, &next)?
         }
     };
-
-    let call =
-        session.client().tool_call(tool).arguments(&given).map_err(|error| fail(error.into()))?;
-    let call = call.on_progress(move |report| {
-        let total = report.total.map_or_else(String::new, |total| format!(" of {total}"));
-        let message = report.message.as_deref().map(visible).unwrap_or_default();
-        output.progress(&format!("{}{total} {message}", report.progress));
-    });
-    output.progress(&format!("calling {}", visible(tool)));
-    let call = async {
-        call.send().await.map_err(|error| {
-            let review = session.review(tool);
-            let failure = fail(error.into());
-            match review {
-                Some(review) => tools::because(failure, &review),
-                None => failure,
-            }
-        })
-    };
-    patience.until(&format!("`{}`", visible(tool)), call).await
+    let call = talk.client.tool_call(tool).arguments(&given).map_err(|error| fail(error.into()))?;
+    let progress = Progress::new(talk.output);
+    let line = progress.clone();
+    let call = call.on_progress(move |report| line.show(&report));
+    talk.output.progress(&format!("calling {}", visible(tool)));
+    let called = call.send().await;
+    progress.clear();
+    let result = called.map_err(|error| {
+        let failure = fail(error.into());
+        match talk.session.review(tool) {
+            Some(review) => tools::because(failure, &review),
+            None => failure,
+        }
+    })?;
+    let exit = if result.is_error == Some(true) { Exit::ToolError } else { Exit::Done };
+    let (text, saved) = shown(&result, talk.save.as_deref())?;
+    let data = RawText::of(&result).ok().and_then(|text| text.parse::<Value>().ok());
+    let data = json!({ "tool": tool, "result": data, "saved": saved });
+    Ok(Report::new(data, text).ending(exit))
 }
 
 /// How long the whole command may take, from the start of the server on.
@@ -131,15 +154,27 @@ impl<'a> Patience<'a> {
         who: &str,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let Some(end) = self.end else { return work.await };
-        tokio::time::timeout_at(end, work).await.unwrap_or_else(|_| {
-            let seconds = self.arguments.timeout;
-            let message = format!("{who} did not answer within {seconds} seconds");
-            let next = again(self.arguments, seconds.saturating_mul(2).max(1));
-            Err(Failure::new(Exit::Unreachable, message, next).with_code("TIMEOUT"))
-        })
+        let Some(mut end) = self.end else { return work.await };
+        let seconds = self.arguments.timeout;
+        let mut work = pin!(work);
+        loop {
+            match tokio::time::timeout_at(end, work.as_mut()).await {
+                Ok(result) => return result,
+                // A person who thinks about a question is not the server's delay.
+                Err(_) if is_asking() => {
+                    end = Instant::now() + Duration::from_secs(seconds.clamp(1, MOST_MORE));
+                }
+                Err(_) => break,
+            }
+        }
+        let message = format!("{who} did not answer within {seconds} seconds");
+        let next = again(self.arguments, seconds.saturating_mul(2).max(1));
+        Err(Failure::new(Exit::Unreachable, message, next).with_code("TIMEOUT"))
     }
 }
+
+/// For how many seconds more is waited after a question was open.
+const MOST_MORE: u64 = 60;
 
 /// The same call with more patience, as it can be typed.
 fn again(arguments: &CallArguments, timeout: u64) -> String {
@@ -156,6 +191,9 @@ fn again(arguments: &CallArguments, timeout: u64) -> String {
     }
     if let Some(user) = &arguments.user {
         words.push(format!("--user {}", quoted(user)));
+    }
+    if let Some(directory) = &arguments.save {
+        words.push(format!("--save {}", shown_path(directory)));
     }
     words.push(format!("--timeout {timeout}"));
     words.push(shown_target(&arguments.target));
@@ -183,17 +221,13 @@ fn whole(text: &str, target: &Target) -> Result<Value, Failure> {
     }
 }
 
-/// A result for people: texts as they are, everything else named.
-fn shown(result: &CallToolResult) -> String {
-    let blocks = result.content.iter().map(|block| match block {
-        ContentBlock::Text(text) => harmless(&text.text),
-        ContentBlock::Image(image) => format!("[image {}]", visible(&image.mime_type)),
-        ContentBlock::Audio(audio) => format!("[audio {}]", visible(&audio.mime_type)),
-        ContentBlock::ResourceLink(link) => format!("[resource {}]", visible(&link.uri)),
-        ContentBlock::Resource(_) => "[embedded resource]".to_owned(),
-        _ => "[content of another kind]".to_owned(),
-    });
-    let mut text = blocks.collect::<Vec<_>>().join("\n");
+/// A result for people: texts as they are, everything else saved or named.
+fn shown(result: &CallToolResult, save: Option<&Path>) -> Result<(String, Vec<PathBuf>), Failure> {
+    let mut shown = Shown::new(save);
+    for block in &result.content {
+        shown.block(block)?;
+    }
+    let (mut text, saved) = shown.finish();
     if result.is_error == Some(true) {
         // The text of the error is the tool's; that it is one is ours to say, beside the output.
         let _ = writeln!(std::io::stderr(), "the tool reported an error:");
@@ -202,13 +236,5 @@ fn shown(result: &CallToolResult) -> String {
         text =
             result.structured_content.as_ref().map_or_else(String::new, |one| harmless(one.get()));
     }
-    text
-}
-
-/// A text that cannot drive a terminal; for a pipe it is left as it is.
-fn harmless(text: &str) -> String {
-    if !std::io::stdout().is_terminal() {
-        return text.to_owned();
-    }
-    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+    Ok((text, saved))
 }

@@ -36,7 +36,7 @@ pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Re
         let ask = AskWhen::Never;
         let opening =
             Opening { target, home, output, grants, ask, although_changed: false, policy };
-        let (mut builder, reached) = opening.prepare()?;
+        let (mut builder, reached) = opening.prepare().await?;
         if arguments.user.is_none() {
             builder = builder.user(user());
         }

@@ -1,5 +1,8 @@
 //! `etdi list` and `etdi verify`: the tools of a server, and what is known of them.
 
+use std::sync::Arc;
+
+use etdi::core::layer::Review;
 use serde_json::json;
 
 use crate::args::Target;
@@ -18,6 +21,11 @@ use crate::verbs::tools;
 /// When the server cannot be used.
 pub fn list(target: &Target, home: &Home, output: Output) -> Result<Report, Failure> {
     let (reviews, server) = reviews(target, home, output)?;
+    Ok(report(&reviews, &server, target))
+}
+
+/// What is listed, for people and programs.
+pub fn report(reviews: &[Arc<Review>], server: &str, target: &Target) -> Report {
     let data = json!({
         "server": server,
         "tools": reviews.iter().map(|review| tools::data(review)).collect::<Vec<_>>(),
@@ -32,7 +40,7 @@ pub fn list(target: &Target, home: &Home, output: Output) -> Result<Report, Fail
     } else if reviews.iter().any(|review| !review.is_approved()) {
         text.push_str(&format!("\n\nsee what is wrong: etdi verify {}", shown_target(target)));
     }
-    Ok(Report::new(data, text))
+    Report::new(data, text)
 }
 
 /// Checks the signatures of a server's tools; all must hold.
@@ -42,7 +50,7 @@ pub fn list(target: &Target, home: &Home, output: Output) -> Result<Report, Fail
 /// When the server cannot be used, lists no tools, or a signature does not hold.
 pub fn verify(target: &Target, home: &Home, output: Output) -> Result<Report, Failure> {
     let (reviews, server) = reviews(target, home, output)?;
-    let holds = |review: &std::sync::Arc<etdi::core::layer::Review>| found(review).0 == "VERIFIED";
+    let holds = |review: &Arc<Review>| found(review).0 == "VERIFIED";
     let verified = reviews.iter().filter(|review| holds(review)).count();
     let data = json!({
         "server": server, "tools": reviews.iter().map(|review| tools::data(review)).collect::<Vec<_>>(),
@@ -75,7 +83,7 @@ fn reviews(
     target: &Target,
     home: &Home,
     output: Output,
-) -> Result<(Vec<std::sync::Arc<etdi::core::layer::Review>>, String), Failure> {
+) -> Result<(Vec<Arc<Review>>, String), Failure> {
     block_on(async {
         let grants = Grants::all(Asker::Nobody);
         let session = Opening::to_look(target, home, output, grants).open().await?;

@@ -12,11 +12,13 @@ use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
 use etdi::core::policy::LocalRules;
 use etdi::core::trust::TrustAnchors;
+use etdi::http::HttpTarget;
 use etdi::{Error, EtdiClient, EtdiClientBuilder, Reached, Session};
 use etdi_oauth::{Discovery, GuardedFetch, Rules};
 use etdi_policy::CedarEngine;
+use mcp_client::Inputs;
 use mcp_transport::http::http_status;
-use mcp_types::Implementation;
+use mcp_types::{Implementation, ServerNotification};
 use serde_json::json;
 
 use crate::args::Target;
@@ -24,8 +26,9 @@ use crate::ask::{Grants, IN_THE_CLEAR, server_says, while_opening};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::locked;
+use crate::login;
 use crate::output::Output;
-use crate::signals::unless_ended;
+use crate::signals::{self, unless_ended};
 use crate::targets;
 use crate::verbs::{ended, keys};
 
@@ -61,9 +64,23 @@ impl<'a> Opening<'a> {
     ///
     /// When a file of ours cannot be used, or the server cannot.
     pub async fn open(self) -> Result<Session<Reached>, Failure> {
+        self.open_with(Heard::default()).await
+    }
+
+    /// The same, for whoever answers what the server asks and hears what it says of its own accord.
+    ///
+    /// # Errors
+    ///
+    /// As [`Opening::open`].
+    pub async fn open_with(self, heard: Heard) -> Result<Session<Reached>, Failure> {
         let target = self.target;
-        let (builder, reached) = self.prepare()?;
-        let session = while_opening(builder.build().connect_to(reached)).await;
+        let (mut builder, reached) = self.prepare().await?;
+        if let Some(answers) = heard.answers {
+            builder = builder.answers(answers);
+        }
+        let told = heard.told.unwrap_or_else(|| Arc::new(|_| ()));
+        let told = move |notification| told(notification);
+        let session = while_opening(builder.build().connect_to_hearing(reached, told)).await;
         session
             .map_err(|error| ended::before_it_answered(failure(&error, "", target), &error, target))
     }
@@ -73,7 +90,7 @@ impl<'a> Opening<'a> {
     /// # Errors
     ///
     /// When a file of ours cannot be used, or the target is none.
-    pub fn prepare(self) -> Result<(EtdiClientBuilder, etdi::Target), Failure> {
+    pub async fn prepare(self) -> Result<(EtdiClientBuilder, etdi::Target), Failure> {
         let Self { target, home, output, grants, ask, although_changed, policy } = self;
         let found = targets::resolve(&target.command)?;
         let place = found.url();
@@ -115,7 +132,7 @@ impl<'a> Opening<'a> {
                 if url.parse().is_ok_and(|server: ServerIdentity| server.is_in_the_clear()) {
                     output.warn(&format!("`{}` is reached {IN_THE_CLEAR}", visible(url)));
                 }
-                found.http().map_or_else(|| etdi::Target::url(url), etdi::Target::http)
+                etdi::Target::http(with_login(&found, url, home).await?)
             }
             None => {
                 let mut program = found.program().on_stderr(server_says);
@@ -131,6 +148,28 @@ impl<'a> Opening<'a> {
         };
         Ok((builder, reached))
     }
+}
+
+/// Who answers what a server asks, and hears what it says of its own accord; nobody by default.
+#[derive(Default)]
+pub struct Heard {
+    /// What servers are told that can be answered.
+    pub answers: Option<Inputs>,
+    /// Takes note of what is said outside of any request.
+    pub told: Option<Told>,
+}
+
+/// Takes note of a notification.
+pub type Told = Arc<dyn Fn(ServerNotification) + Send + Sync>;
+
+/// The way to a URL: with the headers of its entry, and with the login that is kept for it unless a
+/// header says already who asks.
+async fn with_login(found: &targets::Found, url: &str, home: &Home) -> Result<HttpTarget, Failure> {
+    let headers = found.headers_as_written();
+    let known = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let client = if known { None } else { login::kept(url, home).await? };
+    let target = client.map_or_else(|| HttpTarget::new(url), HttpTarget::oauth);
+    Ok(headers.iter().fold(target, |target, (name, value)| target.header(name, value)))
 }
 
 /// The settings that the environment names, under what the options say. Of a file's settings those
@@ -293,6 +332,9 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
         Error::Store(_) => (Exit::Refused, "etdi approvals list".to_owned()),
         Error::NoSuchTool { .. } => (Exit::Usage, format!("etdi list {again}")),
         Error::Client(client) => match client {
+            mcp_client::Error::Refused(refused) if refused.message.contains(login::LOG_IN) => {
+                (Exit::AuthenticationNeeded, log_in(target))
+            }
             mcp_client::Error::Refused(_) => (Exit::Refused, next_after(&code, tool, &again)),
             mcp_client::Error::Connection(_) | mcp_client::Error::Timeout(_) => {
                 let next = match url(&target.command) {
@@ -302,11 +344,10 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
                     }
                     _ => format!("{command} < /dev/null"),
                 };
-                let exit = match wants_login(client) {
-                    true => Exit::AuthenticationNeeded,
-                    false => Exit::Unreachable,
-                };
-                (exit, next)
+                match wants_login(client) {
+                    true => (Exit::AuthenticationNeeded, log_in(target)),
+                    false => (Exit::Unreachable, next),
+                }
             }
             mcp_client::Error::Protocol(_) | mcp_client::Error::TooManyPages(_) => {
                 (Exit::ProtocolViolation, format!("etdi list --json {again}"))
@@ -341,6 +382,13 @@ fn wants_login(error: &mcp_client::Error) -> bool {
         mcp_client::Error::Connection(error) => http_status(error) == Some(401),
         _ => false,
     }
+}
+
+/// What to type where a server wants a login.
+fn log_in(target: &Target) -> String {
+    let found = targets::resolve(&target.command).ok();
+    let url = found.as_ref().and_then(targets::Found::url).unwrap_or_default();
+    format!("etdi auth login {}", quoted(url))
 }
 
 /// The error with its cause.
@@ -444,7 +492,7 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
         Err(code) => {
             // Not dropped, because whoever reads the keyboard would have to answer first.
             runtime.shutdown_background();
-            std::process::exit(code)
+            signals::end(code)
         }
     }
 }
