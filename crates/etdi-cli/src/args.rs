@@ -22,8 +22,8 @@ pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ChainsArguments, ExportFormat};
 pub use auth::{AuthCommand, ServeArguments};
 pub use authors::{
-    DiffArguments, FailOn, InitArguments, ListenArguments, NewArguments, Provider, Revisions,
-    RunArguments, Template, TestArguments, Transport,
+    DevArguments, DiffArguments, FailOn, InitArguments, ListenArguments, NewArguments, Provider,
+    Revisions, RunArguments, Template, TestArguments, Transport,
 };
 pub use clients::{
     ConfigsArguments, DiscoverArguments, InstallArguments, InstallScope, UndoArguments,
@@ -96,6 +96,8 @@ pub enum Command {
     New(NewArguments),
     /// Serve a server on another transport: a program over HTTP, a URL over standard streams.
     Run(RunArguments),
+    /// Build, run and watch a server; a client stays connected while it changes.
+    Dev(DevArguments),
     /// Call the tools of a server as a file says, and check what they answer.
     Test(TestArguments),
     /// Compare what two servers offer, or one at two times.
@@ -166,6 +168,7 @@ impl Command {
             Self::Keys(command) => command.name(),
             Self::New(_) => "new",
             Self::Run(_) => "run",
+            Self::Dev(_) => "dev",
             Self::Test(_) => "test",
             Self::Diff(_) => "diff",
             Self::Init(_) => "init",

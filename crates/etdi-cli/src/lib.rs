@@ -105,6 +105,7 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::Configs(arguments) => verbs::configs::run(arguments),
         Command::New(arguments) => verbs::new::run(arguments),
         Command::Run(arguments) => verbs::run::run(arguments, output),
+        Command::Dev(arguments) => verbs::dev::run(arguments, output),
         Command::Test(arguments) => verbs::test::run(arguments, output),
         Command::Diff(arguments) => verbs::diff::run(arguments, output),
         Command::Init(arguments) => verbs::init::run(arguments),

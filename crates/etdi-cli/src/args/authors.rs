@@ -40,6 +40,15 @@ pub struct ListenArguments {
     pub allow_origin: Vec<String>,
 }
 
+impl ListenArguments {
+    /// At a port of this computer, for this computer.
+    pub fn local(port: u16) -> Self {
+        let (host, path) = ("127.0.0.1".to_owned(), None);
+        let (allow_host, allow_origin) = (Vec::new(), Vec::new());
+        Self { host, port, path, stateless: false, allow_host, allow_origin }
+    }
+}
+
 /// Options of `etdi run`.
 #[derive(Debug, Args)]
 #[command(
@@ -178,6 +187,39 @@ pub struct TestArguments {
     #[arg(long)]
     pub github: bool,
     /// The server instead of the one of the file, after `--`: its command, or its URL.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Options of `etdi dev`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "In a cargo package it builds, runs and watches it; a client's command stays the same:\n  \
+etdi dev\n  etdi dev --http --port 8000\n  etdi dev --watch src -- python server.py"
+)]
+pub struct DevArguments {
+    /// Serve it over HTTP, at this computer, and not over the standard streams.
+    #[arg(long)]
+    pub http: bool,
+    /// The port of `--http`; 0 for any that is free.
+    #[arg(long, value_name = "NUMBER", default_value_t = 8000)]
+    pub port: u16,
+    /// The folder of the cargo package; the one where you are.
+    #[arg(long, value_name = "FOLDER", default_value = ".", conflicts_with = "command")]
+    pub package: PathBuf,
+    /// Which binary of the package, where it has several.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["example", "command"])]
+    pub bin: Option<String>,
+    /// An example of the package in place of its binary.
+    #[arg(long, value_name = "NAME", conflicts_with = "command")]
+    pub example: Option<String>,
+    /// What to watch besides, or for a command instead of the folder where you are.
+    #[arg(long, value_name = "PATH")]
+    pub watch: Vec<PathBuf>,
+    /// Say nothing of the calls on standard error.
+    #[arg(long)]
+    pub quiet: bool,
+    /// The server, after `--`, where it is no cargo package.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }

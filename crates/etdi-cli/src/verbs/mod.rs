@@ -11,6 +11,7 @@ pub mod claims;
 pub mod complete;
 pub mod configs;
 pub mod debug_token;
+pub mod dev;
 pub mod diff;
 pub mod discover;
 pub mod ended;

@@ -55,7 +55,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Report, Failure> 
 }
 
 /// What `work` gives, or nothing when `end` comes first.
-async fn unless_ended<T>(
+pub async fn unless_ended<T>(
     work: impl Future<Output = T>,
     end: impl Future<Output = ()>,
 ) -> Option<T> {

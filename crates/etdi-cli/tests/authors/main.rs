@@ -9,6 +9,7 @@
     reason = "a test that cannot go on says so by a panic"
 )]
 
+mod dev;
 mod diff;
 mod init;
 mod new;

@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::Author;
+use super::dev::Spoken;
 
 /// Where this workspace is, and with it the SDK.
 fn sdk() -> &'static Path {
@@ -50,6 +51,26 @@ fn each_template_builds_and_passes_its_tests() {
         (exit, &called["data"]["result"]["structuredContent"]),
         (0, &json!({ "result": 3.0 }))
     );
+    develop(&author, target);
+}
+
+/// What `etdi dev` does with it: a text that does not compile changes nothing, the next one does.
+fn develop(author: &Author, target: &Path) {
+    let mut command = author.command(&["dev", "--package", "my-stdio"]);
+    let command = command.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true");
+    let mut client = Spoken::new(command.env("CARGO", env!("CARGO")));
+    assert_eq!(client.tools(), ["add"]);
+    let source = author.read("my-stdio/src/lib.rs");
+    author.write("my-stdio/src/lib.rs", &format!("{source}\nfn broken( {{"));
+    let said = client.says("it does not build; the one before serves on");
+    assert!(said.contains("error"), "{said}");
+    assert_eq!(client.tools(), ["add"]);
+    author.write(
+        "my-stdio/src/lib.rs",
+        &source.replace("fn add(", "fn sum(").replace("<add>", "<sum>"),
+    );
+    client.changed();
+    assert_eq!(client.tools(), ["sum"]);
 }
 
 #[test]

@@ -91,7 +91,8 @@ fn data(one: &Difference) -> Value {
     })
 }
 
-fn shown(one: &Difference) -> String {
+/// A difference for people, on a line or three.
+pub fn shown(one: &Difference) -> String {
     let style = match one.class {
         Class::Dangerous => style::BAD,
         Class::Breaking => style::WARN,

@@ -137,7 +137,12 @@ impl Offer {
         }
     }
 
-    async fn ask(client: &Client<Caller>) -> Result<Result<Self, String>, Error> {
+    /// Asks a client's server for everything that it lists; the inner error is an entry without a name.
+    ///
+    /// # Errors
+    ///
+    /// As the client's listings.
+    pub async fn ask(client: &Client<Caller>) -> Result<Result<Self, String>, Error> {
         let about = client.discover().await?;
         let can = &about.capabilities;
         let mut offer = Self { instructions: about.instructions.clone(), ..Self::default() };
