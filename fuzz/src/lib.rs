@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a finding is a panic")]
 
+mod clients;
 mod codecs;
 mod frames;
 mod http;
@@ -16,6 +17,7 @@ mod sse;
 mod template;
 mod tokens;
 
+pub use clients::clients;
 pub use codecs::codecs;
 pub use frames::frames;
 pub use http::http;
@@ -28,6 +30,7 @@ pub use tokens::tokens;
 
 /// All targets, by the names of their binaries and of their folders in `seeds/`.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("clients", clients),
     ("codecs", codecs),
     ("frames", frames),
     ("http", http),

@@ -298,3 +298,32 @@ fn a_reference_is_copied_as_one() {
         assert!(!text.contains("very-secret"), "{}", path.display());
     }
 }
+
+/// `npx` and its like look for their interpreter in the `PATH`, which clients of the desktop do not
+/// have from the user's shell.
+#[test]
+fn a_script_finds_its_interpreter_in_a_client_of_the_desktop() {
+    let user = User::new();
+    let executable = |path: &str, text: &str| {
+        user.write(path, text);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(user.path(path), mode).unwrap();
+    };
+    executable("node/bin/our-node", &format!("#!/bin/sh\nexec {ETDI} __demo-server weather\n"));
+    executable("node/bin/our-npx", "#!/usr/bin/env our-node\n");
+    let mut command = Command::new(ETDI);
+    command.args(["install", "cursor", "codex", "--", "our-npx", "-y", "some-server"]);
+    command.current_dir(user.path("project")).env_clear().env("HOME", user.0.path());
+    let bin = user.path("node/bin");
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let output = command.env("PATH", path).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let cursor = user.text(".cursor/mcp.json");
+    assert!(
+        cursor.contains(&format!("\"command\": \"{}\"", bin.join("our-npx").display())),
+        "{cursor}"
+    );
+    assert!(cursor.contains(&format!("\"PATH\": \"{}:", bin.display())), "{cursor}");
+    let codex = user.text(".codex/config.toml");
+    assert!(!codex.contains("PATH"), "one that is started from a shell has the shell's: {codex}");
+}

@@ -120,7 +120,7 @@ impl Client {
         })
     }
 
-    /// Whether it can start programs and reach servers behind HTTP.
+    /// Whether it can reach servers behind HTTP, and not start programs alone.
     pub fn takes_http(&self) -> bool {
         self.dialect.http.is_some()
     }
@@ -158,9 +158,9 @@ impl Client {
         name.filter(|name| crate::expand::is_name(name))
     }
 
-    /// Whether its own command should write this scope: the program is running most of the time, and
-    /// rewrites its file as it likes.
-    pub fn writes_itself(&self, scope: Scope) -> bool {
+    /// Whether a running client writes the file of this scope anew now and then, so that what is
+    /// changed in it meanwhile may be lost.
+    pub fn rewrites(&self, scope: Scope) -> bool {
         self.has_projects && scope == Scope::User
     }
 }

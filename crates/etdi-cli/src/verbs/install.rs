@@ -43,7 +43,10 @@ pub fn run(arguments: &InstallArguments, home: &Home, output: Output) -> Result<
     let scope = Scope::from(arguments.scope);
     let mut chosen = Chosen::default();
     for client in clients {
-        let launch = referring(&found, client);
+        let mut launch = referring(&found, client);
+        if !client.terminal {
+            reach_interpreter(&mut launch);
+        }
         chosen.add(client, &name, &launch, scope, &places, arguments)?;
     }
     let Chosen { configs, left_out } = chosen;
@@ -254,6 +257,36 @@ fn settle(launch: &mut Launch, variables: Vec<(String, String)>) -> Result<(), F
     Ok(())
 }
 
+/// Gives a script that looks its interpreter up, as `npx` and its like do, a `PATH` in which it finds
+/// it: programs of the desktop have none of the folders that a shell adds.
+fn reach_interpreter(launch: &mut Launch) {
+    let Launch::Program(program) = launch else { return };
+    let desktop = start::desktop_path(etdi_clients::System::here());
+    let Some(interpreter) = interpreter(Path::new(&program.command)) else { return };
+    if program.env.iter().any(|(name, _)| name == "PATH")
+        || find(&interpreter, Some(desktop.as_ref())).is_some()
+    {
+        return;
+    }
+    let folder = find(&interpreter, None);
+    let folder = folder.as_deref().map(targets::absolute);
+    if let Some(folder) = folder.as_deref().and_then(Path::parent).and_then(Path::to_str) {
+        program.env.push(("PATH".to_owned(), format!("{folder}:{desktop}")));
+    }
+}
+
+/// What the first line of a script has `env` look up.
+fn interpreter(script: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    let file = std::fs::File::open(script).ok()?;
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, 256), &mut head).ok()?;
+    let head = String::from_utf8_lossy(&head);
+    let line = head.lines().next()?.strip_prefix("#!")?.trim();
+    let mut words = line.split_whitespace();
+    words.next().filter(|first| first.ends_with("/env"))?;
+    words.find(|word| !word.starts_with('-')).map(ToOwned::to_owned)
+}
+
 fn merge(env: &mut Vec<(String, String)>, more: Vec<(String, String)>) {
     for (name, value) in more {
         match env.iter_mut().find(|(other, _)| *other == name) {
@@ -379,6 +412,9 @@ fn started(
 ) -> Result<Answer, Failure> {
     output.progress("starting it once as the client would");
     let mut resolved = found.clone();
+    if desktop {
+        reach_interpreter(&mut resolved.launch);
+    }
     if let Launch::Program(program) = &mut resolved.launch {
         // What stands for a variable of the client's is one of ours here.
         for (name, value) in &mut program.env {

@@ -90,7 +90,7 @@ pub(crate) fn write(
             json!({
                 "client": file.client.id, "scope": file.scope.word(),
                 "file": visible(&file.path.to_string_lossy()), "diff": visible_lines(&config.diff()),
-                "changed": config.is_changed(),
+                "changed": config.is_changed(), "rewritten_by_client": file.client.rewrites(file.scope),
             })
         })
         .collect();
@@ -107,7 +107,11 @@ pub(crate) fn write(
         .map(|config| {
             let file = config.file();
             let done = if config.is_changed() { "changed" } else { "was so already" };
-            format!("{}  {} {done}", file.client.title, shown_path(&file.path))
+            let busy = match config.is_changed() && file.client.rewrites(file.scope) {
+                true => " (a running one may write it anew: end its sessions, and look again)",
+                false => "",
+            };
+            format!("{}  {} {done}{busy}", file.client.title, shown_path(&file.path))
         })
         .collect();
     let back = if change.is_some() { "\n\ntake it back: etdi undo" } else { "" };

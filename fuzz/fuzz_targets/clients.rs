@@ -1,0 +1,4 @@
+//! `clients` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::clients(data));
