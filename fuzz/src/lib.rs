@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a finding is a panic")]
 
+mod analyze;
 mod clients;
 mod codecs;
 mod frames;
@@ -17,6 +18,7 @@ mod sse;
 mod template;
 mod tokens;
 
+pub use analyze::analyze;
 pub use clients::clients;
 pub use codecs::codecs;
 pub use frames::frames;
@@ -30,6 +32,7 @@ pub use tokens::tokens;
 
 /// All targets, by the names of their binaries and of their folders in `seeds/`.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("analyze", analyze),
     ("clients", clients),
     ("codecs", codecs),
     ("frames", frames),

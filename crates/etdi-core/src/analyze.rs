@@ -250,3 +250,104 @@ impl SecurityAnalyzer {
 
 /// How often a text that was brought to light is searched for another one.
 const LAYERS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Analysis, Kind, KnownTool, SecurityAnalyzer};
+
+    const KINDS: [Kind; 6] =
+        [Kind::Tool, Kind::Prompt, Kind::Resource, Kind::Template, Kind::Server, Kind::Result];
+
+    fn is_sound(analysis: &Analysis) {
+        assert!((0.0..=1.0).contains(&analysis.risk));
+        assert!(analysis.findings.len() <= 64);
+        for finding in &analysis.findings {
+            assert!((0.0..=1.0).contains(&finding.risk), "{}", finding.code.name);
+            assert!(finding.evidence.len() < 4_096 && finding.what.len() < 8_192);
+        }
+    }
+
+    fn knowing() -> SecurityAnalyzer {
+        SecurityAnalyzer::new().knowing([KnownTool::new("read_file", "files")]).expecting_etdi()
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_looked_at(text in ".{0,400}", kind in 0..KINDS.len()) {
+            is_sound(&knowing().analyze(KINDS[kind], &text));
+            let quoted = serde_json::to_string(&text).unwrap();
+            for field in [
+                format!(r#"{{"name":{quoted},"description":{quoted},"inputSchema":{{"properties":{{{quoted}:{{"pattern":{quoted}}}}}}}}}"#),
+                format!(r#"{{"name":"a","annotations":{{"readOnlyHint":true}},"description":{quoted},"_meta":{{"dev.etdi/etdi":{{"permissions":[{{"scope":{quoted}}}],"attestations":[{quoted}]}}}}}}"#),
+                format!(r#"{{"content":[{{"type":"text","text":{quoted}}}],"inputSchema":{{"$ref":{quoted}}}}}"#),
+            ] {
+                is_sound(&knowing().analyze_tool(&field));
+            }
+        }
+
+        #[test]
+        fn any_expression_is_judged(pattern in r"[()\[\]a-c|*+?{}0-9,\\^$.-]{0,60}") {
+            let quoted = serde_json::to_string(&pattern).unwrap();
+            let text = format!(r#"{{"name":"a","inputSchema":{{"pattern":{quoted}}}}}"#);
+            is_sound(&knowing().analyze_tool(&text));
+        }
+    }
+
+    /// What is not linear in one of these takes hours.
+    #[test]
+    fn long_texts_come_to_their_end() {
+        for part in [
+            "](",
+            "[",
+            "<",
+            "<!--",
+            "<a style=",
+            "&#",
+            "%4",
+            "\\u",
+            "a\u{200b}",
+            "\u{e0041}",
+            "\u{202e}",
+            "а",
+            "pаss ",
+            "read_file ",
+            "`read_file` tool ",
+            "read_file_",
+            "aGVsbG8gd29ybGQg",
+            "deletes, ",
+            "\n",
+            " ",
+            "http://",
+            "a.b.",
+            "=",
+            "\u{1d400}",
+            "e\u{301}",
+            "# ",
+            "[//]: # (a b c d e f g h)\n",
+            "delete",
+        ] {
+            let text = part.repeat((1 << 17) / part.len());
+            let quoted = serde_json::to_string(&text).unwrap();
+            is_sound(
+                &knowing()
+                    .analyze(Kind::Tool, &format!(r#"{{"name":"a","description":{quoted}}}"#)),
+            );
+        }
+        for item in [
+            r#"{"description":"read_file"}"#,
+            r##"{"$ref":"#/0"}"##,
+            r#"{"a":1,"a":1}"#,
+            r#"{"scope":"a:b"}"#,
+            r#"{"pattern":"(a|b)*c"}"#,
+            r#""enum""#,
+        ] {
+            let list = vec![item; 20_000].join(",");
+            let text = format!(
+                r#"{{"name":"a","inputSchema":{{"allOf":[{list}]}},"permissions":[{list}]}}"#
+            );
+            is_sound(&knowing().analyze_tool(&text));
+        }
+    }
+}

@@ -126,6 +126,7 @@ pub mod change;
 pub mod event;
 pub mod legacy;
 pub mod level;
+pub mod safe;
 pub mod secret;
 pub mod store;
 pub mod time;

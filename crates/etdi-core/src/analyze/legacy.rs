@@ -200,7 +200,7 @@ fn bears(
         Some(list) => list.list().iter().filter_map(Node::text).collect(),
         None => Vec::new(),
     };
-    if permissions.iter().any(|one| !held.contains(&one.scope)) {
+    if permissions.iter().take(256).any(|one| !held.contains(&one.scope)) {
         sum.add("MISSING_SCOPES", Severity::High, OAUTH, None);
     }
     let end = match claims.get("exp") {

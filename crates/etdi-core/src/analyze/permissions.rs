@@ -170,7 +170,7 @@ fn unrelated(one: &Declared<'_>, said: &str, report: &mut Report<'_, '_>) {
         .filter(|word| !plain(word) && words::of_scope(word).is_none() && broad(word).is_none())
         .collect();
     // A stem of four letters is found in all forms of a word.
-    let stem = |word: &str| word.chars().take(4).collect::<String>();
+    let stem = |word: &str| word.trim_end_matches('s').chars().take(4).collect::<String>();
     if objects.is_empty() || objects.iter().any(|word| said.contains(&stem(word))) {
         return;
     }
@@ -239,6 +239,7 @@ mod tests {
             ours.filter(|name| name.starts_with("permissions/")).collect()
         };
         assert_eq!(codes("tides:read", "Reads tide tables"), [""; 0]);
+        assert_eq!(codes("ports:write", "Changes a port"), [""; 0], "in the plural, too");
         assert_eq!(codes("tides:read", "x"), ["permissions/unexplained"]);
         assert_eq!(
             codes("health_records:export", "Exports health data"),

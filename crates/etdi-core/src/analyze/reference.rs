@@ -64,8 +64,10 @@ pub(super) struct Mention<'s, 'a, 'k> {
     controls: bool,
 }
 
-/// The most mentions of one definition, and the longest piece that is read.
+/// The most mentions of one definition, the most words that are tried, and the longest piece that is
+/// read.
 const MOST: usize = 32;
+const TRIES: usize = 512;
 const LONGEST: usize = 1 << 16;
 
 pub(super) fn look(mentions: &[Mention<'_, '_, '_>], report: &mut Report<'_, '_>) {
@@ -94,6 +96,7 @@ pub(super) fn mentions<'s, 'a, 'k>(
     if known.tools.is_empty() {
         return mentions;
     }
+    let mut tries = 0;
     for piece in &subject.pieces {
         if matches!(piece.role, Role::Name | Role::Statement | Role::Pattern | Role::Keyword)
             || piece.text.len() > LONGEST
@@ -103,6 +106,10 @@ pub(super) fn mentions<'s, 'a, 'k>(
         for (span, name) in names(piece) {
             let foreign = |tool: &&KnownTool| !origin.is_of(tool);
             let Some(tool) = known.named(name).find(foreign) else { continue };
+            tries += 1;
+            if tries > TRIES {
+                return mentions;
+            }
             if name == subject.name || known.has_sibling(name, origin) {
                 continue;
             }

@@ -90,12 +90,11 @@ pub(super) fn look(piece: &Piece<'_>, report: &mut Report<'_, '_>) {
     if !mixed.is_empty() || !foreign.is_empty() {
         let mut plain = String::with_capacity(text.len());
         let mut at = 0;
-        for (span, word) in &words {
+        let mut odd: Vec<&Range<usize>> = mixed.iter().chain(&foreign).copied().collect();
+        odd.sort_by_key(|span| span.start);
+        for span in odd {
             plain.push_str(text.get(at..span.start).unwrap_or_default());
-            match mixed.contains(&span) || foreign.contains(&span) {
-                true => plain.push_str(&folded(word)),
-                false => plain.push_str(word),
-            }
+            plain.push_str(&folded(text.get(span.clone()).unwrap_or_default()));
             at = span.end;
         }
         plain.push_str(text.get(at..).unwrap_or_default());

@@ -169,11 +169,12 @@ fn images(piece: &Piece<'_>, report: &mut Report<'_, '_>) {
     while let Some(found) = text.get(at..).and_then(|rest| rest.find("](")) {
         let middle = at + found;
         at = middle + 2;
-        let target = text.get(at..).unwrap_or_default();
+        let target = window(text, at, at + WINDOW);
         let target = target.split([')', '\n']).next().unwrap_or_default();
-        let label = text.get(..middle).unwrap_or_default();
-        let open = label.rfind('[').unwrap_or(middle);
-        let label = label.get(open + 1..).unwrap_or_default();
+        let before = window(text, middle.saturating_sub(WINDOW), middle);
+        let label = before.rsplit('[').next().unwrap_or_default();
+        let open = middle - label.len().min(middle);
+        let open = open.saturating_sub(usize::from(label.len() < before.len()));
         let image = text.get(..open).is_some_and(|before| before.ends_with('!'));
         let remote = target.starts_with("http://") || target.starts_with("https://");
         let span = open.saturating_sub(usize::from(image))..at + target.len();
@@ -192,6 +193,21 @@ fn images(piece: &Piece<'_>, report: &mut Report<'_, '_>) {
             report.at(&LINK, piece, Some(span), 0.5, what);
         }
     }
+}
+
+/// The longest label and address of a link that are looked at.
+const WINDOW: usize = 2_048;
+
+/// A part of a text, wherever its characters begin and end.
+fn window(text: &str, mut start: usize, end: usize) -> &str {
+    let mut end = end.min(text.len());
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(start..end).unwrap_or_default()
 }
 
 fn host(address: &str) -> Option<&str> {
