@@ -34,7 +34,7 @@ pub fn analyze(data: &[u8]) {
     assert!(analysis.findings.len() <= 64);
     for finding in &analysis.findings {
         assert!((0.0..=1.0).contains(&finding.risk));
-        assert!(!finding.evidence.chars().any(char::is_control));
+        assert!(!finding.evidence.chars().chain(finding.what.chars()).any(char::is_control));
     }
     assert_eq!(analysis, ANALYZER.analyze(kind, text));
 }

@@ -5,10 +5,10 @@ use std::io::{BufRead, Write};
 use std::sync::{Mutex, PoisonError};
 
 use etdi::core::approval::{Answer, Approver, Granted, Question, Standing};
-use etdi::core::change::visible;
 use etdi::core::identity::ServerIdentity;
 use etdi::core::permission::Permission;
 use etdi::core::proof::Trust;
+use etdi::core::safe::SafeText;
 use etdi::core::time::UnixTime;
 use etdi::core::verify::Claimed;
 use mcp_types::BoxFuture;
@@ -108,7 +108,7 @@ fn was_said(line: &str) -> bool {
 /// Prints a line of a server's standard error, marked as such. While a question is open it is held
 /// back: below the question it could look like another one, with better news.
 pub fn server_says(line: &str) {
-    let line = format!("server: {}", visible(line));
+    let line = format!("server: {}", SafeText::of(line));
     if was_said(&line) {
         return;
     }
@@ -163,11 +163,11 @@ fn describe(question: &Question<'_>) -> String {
     let version = facts.version().map_or_else(String::new, |version| format!(" {version}"));
     let mut lines = vec![format!(
         "\n{bold}{}{bold:#}{version} of {}",
-        visible(definition.name()),
-        visible(facts.server)
+        SafeText::of(definition.name()),
+        SafeText::of(facts.server)
     )];
     let mut field = |name: &str, text: String| lines.push(format!("  {name:<12} {text}"));
-    field("says", visible(definition.description().unwrap_or("nothing")).into_owned());
+    field("says", SafeText::of(definition.description().unwrap_or("nothing")).into());
     // The model reads schemas and hints too. What follows below must not scroll away behind them.
     for (name, text) in rest(definition.canonical()) {
         field(&name, text);
@@ -175,7 +175,7 @@ fn describe(question: &Question<'_>) -> String {
     let standing = match question.standing() {
         Standing::Verified { issuer, name, trust, .. } => {
             let who = match name {
-                Some(name) => format!("{} ({issuer})", visible(name)),
+                Some(name) => format!("{} ({issuer})", SafeText::of(name)),
                 None => issuer.to_string(),
             };
             match trust {
@@ -206,13 +206,13 @@ fn describe(question: &Question<'_>) -> String {
         field("risk", format!("{warn}{risk}{warn:#}"));
     }
     for twin in question.alike {
-        let of = visible(&twin.server);
+        let of = SafeText::of(&twin.server);
         match twin.tool == facts.tool() {
             true => field("same name", format!("{of} has an approved tool of this name")),
             false => {
                 let text = format!(
                     "{bad}the name looks like `{}` of {of}, which you approved: this is another tool{bad:#}",
-                    visible(&twin.tool)
+                    SafeText::of(&twin.tool)
                 );
                 field("look-alike", text);
             }
@@ -234,16 +234,16 @@ fn rest(canonical: &str) -> Vec<(String, String)> {
         serde_json::from_str(canonical).unwrap_or_default();
     let others = members.iter().filter(|(name, _)| !matches!(&***name, "name" | "description"));
     let shown = |(name, value): (&String, &serde_json::Value)| {
-        (visible(name).into_owned(), visible(&value.to_string()).into_owned())
+        (SafeText::of(name).into(), SafeText::of(&value.to_string()).into())
     };
     others.map(shown).collect()
 }
 
 /// What a signer claims, line by line, as nothing but its word.
 pub fn claims(claimed: &Claimed) -> Vec<String> {
-    let by = visible(claimed.by.as_str());
+    let by = SafeText::of(claimed.by.as_str());
     let line = |(name, text): (&str, String)| {
-        format!("{by} says, and nobody has checked: {name} {}", visible(&text))
+        format!("{by} says, and nobody has checked: {name} {}", SafeText::of(&text))
     };
     claimed.lines().map(line).collect()
 }
@@ -252,7 +252,7 @@ pub fn claims(claimed: &Claimed) -> Vec<String> {
 pub fn permission_text(permission: &Permission) -> String {
     let scope = &permission.scope;
     let why = permission.description.as_deref().or(permission.name.as_deref());
-    let why = why.map_or_else(String::new, |why| format!(" ({})", visible(why)));
+    let why = why.map_or_else(String::new, |why| format!(" ({})", SafeText::of(why)));
     let optional = if permission.required { "" } else { ", optional" };
     format!("{scope}{why}{optional}")
 }

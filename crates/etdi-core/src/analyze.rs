@@ -266,6 +266,7 @@ mod tests {
         for finding in &analysis.findings {
             assert!((0.0..=1.0).contains(&finding.risk), "{}", finding.code.name);
             assert!(finding.evidence.len() < 4_096 && finding.what.len() < 8_192);
+            assert!(!finding.what.chars().any(char::is_control), "{}", finding.code.name);
         }
     }
 
@@ -328,7 +329,7 @@ mod tests {
             "[//]: # (a b c d e f g h)\n",
             "delete",
         ] {
-            let text = part.repeat((1 << 17) / part.len());
+            let text = part.repeat((1 << 16) / part.len());
             let quoted = serde_json::to_string(&text).unwrap();
             is_sound(
                 &knowing()

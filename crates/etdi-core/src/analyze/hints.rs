@@ -12,6 +12,7 @@ use super::report::Report;
 use super::subject::{Kind, Piece, Role, Subject};
 use super::tree::Node;
 use super::words::{self, Act};
+use crate::safe::SafeText;
 
 pub(super) static CODES: [&Code; 5] =
     [&READ_ONLY, &NOT_DESTRUCTIVE, &CLOSED_WORLD, &IDEMPOTENT, &CONTRADICTORY];
@@ -108,7 +109,7 @@ struct Acts<'a> {
     /// Words that say that there is no way back.
     final_word: Option<&'static str>,
     /// The gravest value that a parameter can take.
-    value: Option<(Act, String)>,
+    value: Option<(Act, String, Option<&'a str>)>,
     /// The gravest permission.
     scope: Option<(Act, String)>,
     parameters: Vec<&'a str>,
@@ -127,8 +128,9 @@ impl<'a> Acts<'a> {
             path.contains("/enum/") || path.ends_with("/const")
         };
         let value = values.filter_map(|piece| Some((words::of_name(piece.text)?, piece)));
-        let value = value.filter(|(_, piece)| offered(piece)).map(|(value, _)| value);
-        let value = value.max_by_key(|(act, _)| *act);
+        let value = value.filter(|(_, piece)| offered(piece));
+        let value = value.map(|((act, word), piece)| (act, word, piece.parameter));
+        let value = value.max_by_key(|(act, ..)| *act);
         let parameters: Vec<&str> = subject.parameters().map(|piece| piece.text).collect();
         let permissions = declared::permissions(subject).into_iter().map(|one| one.scope);
         let scopes = declared::scopes(subject).into_iter().map(|(scope, _)| scope);
@@ -171,17 +173,17 @@ impl<'a> Acts<'a> {
             };
             found.push((risk, format!("its description says `{word}`")));
         }
-        if let Some((act, word)) = &self.value {
+        if let Some((act, word, parameter)) = &self.value {
             let risk = match act {
                 Act::Destroy if is_soft(word) => 0.05,
                 Act::Destroy | Act::Pay | Act::Grant => 0.5,
                 _ => 0.0,
             };
-            found.push((risk, format!("a parameter takes `{word}`")));
+            found.push((risk, format!("`{}` takes `{word}`", shown(parameter.unwrap_or("it")))));
         }
         if let Some((act, scope)) = &self.scope {
             let risk = if *act == Act::Run { 0.1 } else { 0.6 };
-            found.push((risk, format!("it asks for `{scope}`")));
+            found.push((risk, format!("it asks for `{}`", shown(scope))));
         }
         if let Some(word) = self.final_word {
             let acts = self.named.is_some() || self.told.is_some();
@@ -215,7 +217,7 @@ impl<'a> Acts<'a> {
             found.push((0.2, format!("its description says `{word}`")));
         }
         if let Some((Act::Destroy, scope)) = &self.scope {
-            found.push((0.55, format!("it asks for `{scope}`")));
+            found.push((0.55, format!("it asks for `{}`", shown(scope))));
         }
         gravest(found)
     }
@@ -228,7 +230,7 @@ impl<'a> Acts<'a> {
         if let Some(name) = address
             && (self.addresses || fetches)
         {
-            found.push((0.4, format!("it goes to whatever `{name}` says")));
+            found.push((0.4, format!("it goes to whatever `{}` says", shown(name))));
         } else if self.addresses {
             found.push((0.3, "its description says that it goes to any address".to_owned()));
         }
@@ -242,6 +244,11 @@ impl<'a> Acts<'a> {
         }
         gravest(found)
     }
+}
+
+/// A name of the peer's, for people.
+fn shown(name: &str) -> SafeText {
+    SafeText::within(name, 80)
 }
 
 /// Verbs that undo or take away without destroying, as often as not.

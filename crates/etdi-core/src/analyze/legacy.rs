@@ -12,6 +12,7 @@ use super::declared::{self, Declared};
 use super::permissions::{self, DESCRIPTION};
 use super::subject::Subject;
 use super::tree::Node;
+use crate::safe::SafeText;
 use crate::time::UnixTime;
 use crate::version::Version;
 
@@ -39,7 +40,7 @@ pub struct LegacyFinding {
     pub severity: Severity,
     /// What it is about, where that is something: a permission.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
+    pub subject: Option<SafeText>,
 }
 
 /// What a kind of finding takes off the score: critical, high, medium, low.
@@ -65,7 +66,7 @@ impl Sum {
             Severity::Medium => medium,
             Severity::Low => low,
         };
-        let subject = about.map(str::to_owned);
+        let subject = about.map(|about| SafeText::within(about, 160));
         self.findings.push(LegacyFinding { code, severity, subject });
     }
 }

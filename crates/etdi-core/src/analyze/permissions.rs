@@ -76,7 +76,12 @@ pub(super) fn look(subject: &Subject<'_>, report: &mut Report<'_, '_>) {
     for (scope, path) in both.chain(scopes.iter().map(|(scope, path)| (*scope, &**path))).take(256)
     {
         if let Some(word) = broad(scope) {
-            report.of(&BROAD, path, 0.5, format!("{} has `{word}`", report.shown(scope)));
+            report.of(
+                &BROAD,
+                path,
+                0.5,
+                format!("{} has {}", report.shown(scope), report.shown(word)),
+            );
         }
     }
     let said = said(subject);

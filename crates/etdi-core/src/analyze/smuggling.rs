@@ -43,12 +43,11 @@ pub(super) static CODES: [&Code; 20] = [
 const MOST: usize = 1 << 18;
 
 pub(super) fn look(subject: &Subject<'_>, report: &mut Report<'_, '_>) {
-    let described = |piece: &&Piece<'_>| matches!(piece.role, Role::Name | Role::Description);
     let rotates = |piece: &Piece<'_>| {
         ["rot13", "ROT13", "rot-13", "rot_13"].iter().any(|one| piece.text.contains(one))
     };
-    if subject.pieces.iter().filter(described).any(rotates) {
-        for piece in subject.pieces.iter().filter(|piece| piece.role == Role::Description) {
+    if subject.of_roles(&[Role::Name, Role::Description]).any(rotates) {
+        for piece in subject.of_roles(&[Role::Description]) {
             report.unveil(piece, "in letters thirteen places on", encoded::rotated(piece.text));
         }
     }

@@ -69,7 +69,7 @@ impl Answer {
 /// Puts a question before a person.
 ///
 /// The texts in it come from a peer: show them with
-/// [`visible`](crate::change::visible), and never without what
+/// [`SafeText`](crate::safe::SafeText), and never without what
 /// verification found.
 #[diagnostic::on_unimplemented(
     note = "implement `Approver` to ask the user, or use `NoApprover` to decline everything new"

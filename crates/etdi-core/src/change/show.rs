@@ -4,8 +4,8 @@ use core::fmt;
 
 use serde_json::Value;
 
-use super::visible::visible;
 use super::{Change, Changes, Gravity};
+use crate::safe::SafeText;
 
 /// Around a difference in a long text this many characters that both sides share are shown.
 const CONTEXT: usize = 32;
@@ -55,7 +55,7 @@ impl fmt::Display for Change {
 
 fn shown(value: Option<&Value>) -> Option<Vec<char>> {
     let text = value?.to_string();
-    Some(visible(&text).chars().collect())
+    Some(SafeText::of(&text).as_str().chars().collect())
 }
 
 /// How many characters at the start and at the end can be left out, because both texts share them.

@@ -123,9 +123,7 @@ impl Reader<'_> {
 
     fn group(&mut self) -> Option<Expression> {
         let looks = ["?=", "?!", "?<=", "?<!"].iter().any(|look| self.takes(look));
-        if !looks && self.takes("?<") {
-            self.rest = self.rest.split_once('>')?.1;
-        } else if !looks && self.takes("?P<") {
+        if !looks && (self.takes("?<") || self.takes("?P<")) {
             self.rest = self.rest.split_once('>')?.1;
         } else if !looks && self.takes("?") {
             // Flags, as in `(?i:`, or none.

@@ -96,7 +96,10 @@ fn runs(text: &str) -> impl Iterator<Item = Range<usize>> {
 
 fn decode(run: &str) -> Option<(String, &'static str)> {
     let hex = run.strip_prefix("0x").unwrap_or(run);
-    if hex.len() >= HEX && hex.len() % 2 == 0 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if hex.len() >= HEX
+        && hex.len().is_multiple_of(2)
+        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
         let pairs = hex.as_bytes().chunks_exact(2);
         let byte = |pair| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok();
         return Some((sentence(pairs.map(byte).collect::<Option<_>>()?)?, "in hexadecimal digits"));
