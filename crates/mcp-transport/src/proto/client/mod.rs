@@ -448,7 +448,10 @@ impl ClientConn {
             }
             ServerNotification::Message(said) => {
                 // On a shared stream, whose message it is can only be told if one is in flight.
-                let mut all = self.pending.exchanges().into_iter();
+                let listens = |exchange: &ExchangeId| {
+                    self.pending.get(*exchange).is_some_and(|entry| entry.is_subscription)
+                };
+                let mut all = self.pending.exchanges().into_iter().filter(|one| !listens(one));
                 let only = all.next().filter(|_| all.next().is_none());
                 let exchange = stream.and_then(|stream| self.pending.exchange(stream)).or(only);
                 (exchange, ServerNotification::Message(said))
