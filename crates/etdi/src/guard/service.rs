@@ -62,6 +62,9 @@ pub(super) struct State {
     pub(super) listeners: Vec<Notifier>,
 }
 
+/// The code of a call of a tool that the server does not list.
+const NOT_LISTED: &str = "NOT_LISTED";
+
 /// How many calls may wait for an answer at once.
 const MOST_OPEN: usize = 64;
 
@@ -120,7 +123,7 @@ impl Guarded {
                 Ok(outcome)
             }
             Err(error) if error.origin == Origin::Refused => {
-                Ok(shared.blocked(&name, &error, declared.as_ref()))
+                shared.blocked(&name, &error, declared.as_ref())
             }
             Err(error) => Err(error),
         }
@@ -208,19 +211,29 @@ impl Shared {
     }
 
     /// What comes of a call that was refused: a question, or a result that says how to go on.
-    fn blocked(&self, name: &str, error: &ErrorObject, declared: Option<&RawText>) -> Outcome {
+    fn blocked(
+        &self,
+        name: &str,
+        error: &ErrorObject,
+        declared: Option<&RawText>,
+    ) -> Result<Outcome, ErrorObject> {
         if self.may_ask(declared)
             && let Some(asked) = self.ask_about(name)
         {
-            return Outcome::InputRequired(asked);
+            return Ok(Outcome::InputRequired(asked));
         }
         let code = error.data.as_ref().and_then(|data| {
             let members = data.parse::<BTreeMap<String, RawText>>().ok()?;
             members.get(wire::ERROR_DATA)?.parse::<String>().ok()
         });
         let code = code.unwrap_or_default();
+        if code == NOT_LISTED {
+            // As from any server (specification, "Tools", "Error Handling").
+            let text = format!("unknown tool `{}`: the server does not list it", visible(name));
+            return Err(ErrorObject::invalid_params(text));
+        }
         let advice = (self.settings.advice)(&code, name);
-        said(format!("etdi guard ({code}): {}. {advice}", error.message))
+        Ok(said(format!("etdi guard ({code}): {}. {advice}", error.message)))
     }
 
     fn ask_about(&self, name: &str) -> Option<InputRequiredResult> {
