@@ -29,7 +29,7 @@ pub use clients::{
     ConfigsArguments, DiscoverArguments, InstallArguments, InstallScope, UndoArguments,
     UninstallArguments,
 };
-pub use guard::GuardArguments;
+pub use guard::{GuardArguments, GuardCommand, GuardInstallArguments};
 pub use inspect::{
     AnalyzeArguments, AnalyzeToolArguments, DebugTokenArguments, Forms, ScanArguments, ToolFormat,
     ValidateOauthArguments,
@@ -178,7 +178,11 @@ impl Command {
             Self::Migrate(_) => "migrate",
             Self::Verify(_) => "verify",
             Self::Approve(_) => "approve",
-            Self::Guard(_) => "guard",
+            Self::Guard(guard) => match &guard.command {
+                None => "guard",
+                Some(GuardCommand::Install(_)) => "guard install",
+                Some(GuardCommand::Uninstall(_)) => "guard uninstall",
+            },
             Self::Approvals(command) => command.name(),
             Self::Audit(command) => command.name(),
             Self::Auth(command) => command.name(),

@@ -2,17 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use etdi_core::level::SecurityLevel;
 
 use super::Target;
 
 /// Options of `etdi guard`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "What a client starts in place of the server:\n  \
     {\"command\": \"etdi\", \"args\": [\"guard\", \"--trust-first-use\", \"--\", \"notes-server\"]}\n\n\
     What it blocks, it says on standard error and in the result of the call, with the command that \
     approves it.")]
 pub struct GuardArguments {
+    /// What to do with the configurations of clients.
+    #[command(subcommand)]
+    pub command: Option<GuardCommand>,
     /// Approve what the server lists when it is seen for the first time, and say so; what changes
     /// later waits for you.
     #[arg(long)]
@@ -42,4 +47,34 @@ pub struct GuardArguments {
     /// The server.
     #[command(flatten)]
     pub target: Target,
+}
+
+/// What to do with the configurations of clients.
+#[derive(Debug, Subcommand)]
+pub enum GuardCommand {
+    /// Put a guard before the servers of clients.
+    #[command(after_help = "  etdi guard install cursor claude-code --trust-first-use --dry-run")]
+    Install(GuardInstallArguments),
+    /// Take the guards away again.
+    Uninstall(GuardInstallArguments),
+}
+
+/// Options of `etdi guard install` and `uninstall`.
+#[derive(Debug, Args)]
+pub struct GuardInstallArguments {
+    /// The clients, as `etdi configs --all` names them.
+    #[arg(value_name = "CLIENT", required = true)]
+    pub clients: Vec<String>,
+    /// Only the server of this name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The guards approve what is seen for the first time, and say so.
+    #[arg(long)]
+    pub trust_first_use: bool,
+    /// How strict the guards are: basic, enhanced or strict.
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<SecurityLevel>,
+    /// Show what would change, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }

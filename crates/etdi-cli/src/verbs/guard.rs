@@ -1,4 +1,6 @@
-//! `etdi guard`: what a client starts in place of a server.
+//! `etdi guard`: what a client starts in place of a server, and how clients come to start it.
+
+mod install;
 
 use std::io::Write;
 use std::path::Path;
@@ -26,6 +28,9 @@ use crate::verbs::target::{
 ///
 /// When a file of ours cannot be used, the server cannot be started, or a stream fails.
 pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Report, Failure> {
+    if let Some(command) = &arguments.command {
+        return install::run(command, home, output);
+    }
     let target = &arguments.target;
     let policy = arguments.policy.as_deref().map(policy::load).transpose()?;
     let policy = policy.map(|engine| (engine, arguments.user.as_deref()));

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("the client is asked when it calls", asked_in_a_call),
     ("the client is asked when tools are listed", asked_beside),
     ("first use is once", first_use_is_once),
+    ("a guard is installed before servers and taken away", installed),
     ("a model that answers for its user grants nothing by halves", half_answers),
 ];
 
@@ -144,6 +145,56 @@ fn half_answers() {
         client.answers.push(approve(yes));
         let result = client.call("pay");
         assert!(text(&result).contains("stays blocked"), "{result}");
+    }
+}
+
+fn installed() {
+    let (home, file) = (tempfile::tempdir().unwrap(), ".cursor/mcp.json");
+    let path = home.path().join(file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let before = r#"{
+  // mine
+  "mcpServers": {
+    "notes": { "command": "/opt/notes", "args": ["--a", "b c"], "env": { "KEY": "${env:KEY}" }, "zz": 1 },
+    "far": { "url": "https://far.example/mcp" },
+    "secret": { "url": "https://far.example/mcp", "headers": { "Authorization": "Bearer x" } }
+  }
+}
+"#;
+    std::fs::write(&path, before).unwrap();
+    let etdi = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_etdi"));
+        command.args(words).env("HOME", home.path()).env("ETDI_HOME", home.path().join("etdi"));
+        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME").current_dir(home.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read_to_string(&path).unwrap()
+    };
+    assert_eq!(etdi(&["guard", "install", "cursor", "--dry-run"]), before);
+    let after = etdi(&["guard", "install", "cursor", "--trust-first-use"]);
+    for part in [
+        "// mine",
+        r#""zz": 1"#,
+        "${env:KEY}",
+        env!("CARGO_BIN_EXE_etdi"),
+        r#""headers": { "Authorization": "Bearer x" }"#,
+    ] {
+        assert!(after.contains(part), "{part}: {after}");
+    }
+    let words = after.replace([' ', '\n'], "");
+    for part in [
+        r#"["guard","--trust-first-use","--","/opt/notes","--a","bc"]"#,
+        r#"["guard","--trust-first-use","--","https://far.example/mcp"]"#,
+    ] {
+        assert!(words.contains(part), "{part}: {after}");
+    }
+    let back = etdi(&["guard", "uninstall", "cursor"]);
+    let words = |text: &str| text.replace([' ', '\n'], "");
+    assert!(!back.contains("guard"), "{back}");
+    for part in
+        [r#""command":"/opt/notes","args":["--a","bc"]"#, r#""url":"https://far.example/mcp""#]
+    {
+        assert!(words(&back).contains(part), "{part}: {back}");
     }
 }
 

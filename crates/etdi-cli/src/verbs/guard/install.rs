@@ -1,0 +1,183 @@
+//! `etdi guard install` and `uninstall`: a guard before each server of a client's configuration, and
+//! away again.
+
+use etdi::core::change::visible;
+use etdi_clients::{Client, Config, Launch, Program, RemoteServer, Server};
+use serde_json::{Value, json};
+
+use crate::args::{GuardCommand, GuardInstallArguments};
+use crate::exit::Failure;
+use crate::home::Home;
+use crate::output::{Output, Report};
+use crate::targets;
+use crate::verbs::uninstall::{broken, write};
+
+/// Changes the configurations of the clients that are named.
+///
+/// # Errors
+///
+/// When a client is not known, a file cannot be read or changed, or nothing fits. Nothing is written then.
+pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result<Report, Failure> {
+    let (arguments, verb) = match command {
+        GuardCommand::Install(arguments) => (arguments, "guard install"),
+        GuardCommand::Uninstall(arguments) => (arguments, "guard uninstall"),
+    };
+    let clients: Vec<&'static Client> =
+        arguments.clients.iter().map(|name| targets::client(name)).collect::<Result<_, _>>()?;
+    let guard = match command {
+        GuardCommand::Install(_) => Some(Guard::new(arguments)?),
+        GuardCommand::Uninstall(_) => None,
+    };
+    let (mut configs, mut names, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    for file in targets::files_of(&clients, &targets::places()) {
+        let mut config = Config::open(&file).map_err(|error| broken(&error))?;
+        let changed = config.rewrite_each(|server| {
+            if arguments.name.as_ref().is_some_and(|name| *name != server.name) {
+                return None;
+            }
+            let launch = server.launch.as_ref().ok()?;
+            let Some(guard) = &guard else { return unguarded(launch) };
+            match guard.before(launch) {
+                Ok(launch) => launch,
+                Err(why) => {
+                    left_out.push(format!("`{}` {why}", visible(&server.target())));
+                    None
+                }
+            }
+        });
+        names.extend(changed.map_err(|error| broken(&error))?.iter().map(Server::target));
+        if config.is_changed() {
+            configs.push(config);
+        }
+    }
+    for line in &left_out {
+        output.warn(line);
+    }
+    if configs.is_empty() {
+        let message = match &guard {
+            Some(_) => "there is no server without a guard",
+            None => "there is no server behind a guard",
+        };
+        return Err(Failure::usage(message, "etdi discover").with_code("NO_SUCH_SERVER"));
+    }
+    let mut report = write(verb, configs, arguments.dry_run, home)?;
+    let names: Vec<_> = names.iter().map(|name| visible(name).into_owned()).collect();
+    if let Value::Object(data) = &mut report.data {
+        data.insert("servers".to_owned(), json!(names));
+        data.insert("left_out".to_owned(), json!(left_out));
+    }
+    report.text = format!("{}\n{}", names.join("\n"), report.text);
+    Ok(report)
+}
+
+/// The words that stand before a server's.
+struct Guard {
+    program: String,
+    words: Vec<String>,
+}
+
+impl Guard {
+    fn new(arguments: &GuardInstallArguments) -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(|error| {
+            let message = format!("the system does not say where `etdi` is: {error}");
+            Failure::usage(message, "which etdi")
+        })?;
+        let mut words = vec![VERB.to_owned()];
+        if arguments.trust_first_use {
+            words.push("--trust-first-use".to_owned());
+        }
+        if let Some(level) = arguments.level {
+            words.extend(["--level".to_owned(), level.to_string()]);
+        }
+        words.push(DASHES.to_owned());
+        Ok(Self { program: program.to_string_lossy().into_owned(), words })
+    }
+
+    /// How a server is started behind the guard; nothing where it is behind one, and why not where it
+    /// cannot be.
+    fn before(&self, launch: &Launch) -> Result<Option<Launch>, &'static str> {
+        if unguarded(launch).is_some() {
+            return Ok(None);
+        }
+        let (tail, env, cwd) = match launch {
+            Launch::Program(program) => {
+                let mut tail = vec![program.command.clone()];
+                tail.extend(program.args.iter().cloned());
+                (tail, program.env.clone(), program.cwd.clone())
+            }
+            Launch::Remote(remote) if !remote.headers.is_empty() => {
+                return Err("sends headers, which a command line must not hold: it stays as it is");
+            }
+            Launch::Remote(remote) => (vec![remote.url.clone()], Vec::new(), None),
+        };
+        let args = self.words.iter().cloned().chain(tail).collect();
+        Ok(Some(Launch::Program(Program { command: self.program.clone(), args, env, cwd })))
+    }
+}
+
+/// The server behind a guard, as it was before; nothing where there is none.
+fn unguarded(launch: &Launch) -> Option<Launch> {
+    let Launch::Program(program) = launch else { return None };
+    let name = program.command.rsplit(['/', '\\']).next().unwrap_or_default();
+    let is_ours = name == "etdi" || name == "etdi.exe";
+    if !is_ours || program.args.first().is_none_or(|word| word != VERB) {
+        return None;
+    }
+    let dashes = program.args.iter().position(|word| word == DASHES)?;
+    let (command, args) = program.args.get(dashes + 1..)?.split_first()?;
+    Some(match command.contains("://") && args.is_empty() {
+        true => Launch::Remote(RemoteServer { url: command.clone(), ..RemoteServer::default() }),
+        false => Launch::Program(Program {
+            command: command.clone(),
+            args: args.to_vec(),
+            env: program.env.clone(),
+            cwd: program.cwd.clone(),
+        }),
+    })
+}
+
+const VERB: &str = "guard";
+const DASHES: &str = "--";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> Guard {
+        let words = [VERB, "--trust-first-use", DASHES].map(str::to_owned).to_vec();
+        Guard { program: "/opt/bin/etdi".to_owned(), words }
+    }
+
+    fn program(words: &[&str]) -> Launch {
+        let mut words = words.iter().map(|word| (*word).to_owned());
+        let command = words.next().unwrap();
+        let env = vec![("KEY".to_owned(), "${input:key}".to_owned())];
+        let args = words.collect();
+        Launch::Program(Program { command, args, env, cwd: Some("/work".to_owned()) })
+    }
+
+    #[test]
+    fn what_is_put_before_a_server_comes_off_again() {
+        let remote = |url: &str| {
+            Launch::Remote(RemoteServer { url: url.to_owned(), ..RemoteServer::default() })
+        };
+        for launch in
+            [program(&["notes", "--", "-x"]), program(&["notes"]), remote("https://a.example/mcp")]
+        {
+            let guarded = guard().before(&launch).unwrap().unwrap();
+            assert_eq!(unguarded(&guarded).as_ref(), Some(&launch));
+            assert_eq!(guard().before(&guarded), Ok(None), "one guard is enough");
+        }
+        for other in [program(&["etdi", "run", "--", "notes"]), program(&["etdi", "guard", "--"])] {
+            assert_eq!(unguarded(&other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn headers_do_not_get_into_a_command_line() {
+        let headers = vec![("Authorization".to_owned(), "Bearer x".to_owned())];
+        let url = "https://a.example/mcp".to_owned();
+        let launch = Launch::Remote(RemoteServer { url, headers, sse: false });
+        assert!(guard().before(&launch).is_err());
+    }
+}
