@@ -31,6 +31,7 @@ pub(crate) fn all(tools: &Tools, release: &Path, outsider: &Path, servers: &Serv
     others_clients(&mut list, tools, release, &ours);
     others_servers(&mut list, tools, &ours);
     published(&mut list, tools, release, &ours);
+    guarded(&mut list, tools, release, &ours);
     logins(&mut list, release);
     the_readme(&mut list, tools, outsider);
     list.suites
@@ -123,6 +124,51 @@ fn published(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf
         let verb = words.first().copied().unwrap_or_default();
         let name = format!("etdi {verb}, server-{server}");
         list.stdio(name, &[release.join("etdi")], words, target, Must::Print(text));
+    }
+}
+
+/// Clients on servers behind `etdi guard`: as on the servers themselves, and with the same answers.
+fn guarded(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf]) {
+    let etdi = release.join("etdi");
+    // The clients keep variables back, so that the guard is told its folder on the command line.
+    let home = format!("ETDI_HOME={}", tools.cache.join("guard").display());
+    let words = ["guard", "--trust-first-use", "--"];
+    let before = |server: &[PathBuf]| {
+        let mut command: Vec<PathBuf> = vec!["env".into(), home.clone().into(), etdi.clone()];
+        command.extend(words.map(PathBuf::from));
+        command.extend_from_slice(server);
+        command
+    };
+    let server = [release.join("examples/interop_server")];
+    let everything = tools.published("server-everything", "stdio".as_ref());
+    let filesystem = tools.published("server-filesystem", tools.cache.join("files").as_os_str());
+    for (name, program) in [
+        ("the Python client", tools.python_program("client.py")),
+        ("the TypeScript client", tools.node_program("client.mjs")),
+    ] {
+        let name = format!("{name} on our server behind the guard");
+        list.stdio(name, &program, &[], &before(&server), Must::Pass);
+    }
+    for (name, target) in [("everything", &everything), ("filesystem", &filesystem)] {
+        let options = ["--era", "auto", "--server", name];
+        let name = format!("our client on server-{name} behind the guard");
+        list.stdio(name, ours, &options, &before(target), Must::Pass);
+    }
+    let guard = format!("{} guard --trust-first-use", etdi.display());
+    let (python, typescript) = (tools.python_program("same.py"), tools.node_program("same.mjs"));
+    for (server, target, eras) in [
+        ("server-everything", &everything, "legacy"),
+        ("server-filesystem", &filesystem, "legacy"),
+        ("the Python server", &tools.python_program("server.py"), "both"),
+        ("the TypeScript server", &tools.node_program("server.mjs"), "both"),
+    ] {
+        for (client, program, eras) in
+            [("Python", &python, "both"), ("TypeScript", &typescript, eras)]
+        {
+            let name = format!("the {client} client: {server} with and without the guard");
+            let options = ["--era", eras, "--guard", &guard];
+            list.stdio(name, program, &options, target, Must::Pass);
+        }
     }
 }
 
