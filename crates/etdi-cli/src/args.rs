@@ -20,7 +20,7 @@ mod talk;
 
 pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ChainsArguments, ExportFormat};
-pub use auth::{AuthCommand, ServeArguments};
+pub use auth::{AuthCommand, LoginArguments, ServeArguments};
 pub use authors::{
     DevArguments, DiffArguments, FailOn, InitArguments, ListenArguments, NewArguments, Provider,
     Revisions, RunArguments, Template, TestArguments, Transport,
@@ -142,6 +142,20 @@ pub enum Command {
     /// Check policies in Cedar against a server's tools, and try them.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Print what completes the words of `etdi` in a shell.
+    #[command(
+        after_help = "  etdi completions bash > ~/.local/share/bash-completion/completions/etdi"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for each command.
+    Man {
+        /// Write a page for each command into this directory.
+        #[arg(long, value_name = "DIRECTORY")]
+        out: Option<PathBuf>,
+    },
     /// The servers of the demo, honest and other; started by it.
     #[command(name = "__demo-server", hide = true)]
     DemoServer(DemoServerArguments),
@@ -192,6 +206,8 @@ impl Command {
             Self::DebugToken(_) => "debug-token",
             Self::ValidateOauth(_) => "validate-oauth",
             Self::Policy(command) => command.name(),
+            Self::Completions { .. } => "completions",
+            Self::Man { .. } => "man",
             Self::DemoServer(_) => "demo server",
         }
     }

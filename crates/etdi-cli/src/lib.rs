@@ -87,6 +87,11 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
     if let Command::Demo(arguments) = command {
         return demo::run(arguments, output);
     }
+    match command {
+        Command::Completions { shell } => return verbs::manual::completions(*shell),
+        Command::Man { out } => return verbs::manual::man(out.as_deref()),
+        _ => {}
+    }
     let home = Home::find()?;
     match command {
         Command::List(arguments) => verbs::list::list(&arguments.target, &home, output),
@@ -118,7 +123,7 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::Guard(arguments) => verbs::guard::run(arguments, &home, output),
         Command::Approvals(command) => verbs::approvals::run(command, &home, output),
         Command::Audit(command) => verbs::audit::run(command, &home),
-        Command::Auth(command) => verbs::auth::run(command, output),
+        Command::Auth(command) => verbs::auth::run(command, &home, output),
         Command::Analyze(arguments) => verbs::analyze::run(arguments, output),
         Command::Scan(arguments) => verbs::scan::run(arguments, output),
         Command::AnalyzeTool(arguments) => verbs::analyze_tool::run(arguments, output),
@@ -126,6 +131,8 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::ValidateOauth(arguments) => verbs::validate_oauth::run(arguments, output),
         Command::Policy(command) => verbs::policy::run(command, output),
         Command::Demo(arguments) => demo::run(arguments, output),
+        Command::Completions { shell } => verbs::manual::completions(*shell),
+        Command::Man { out } => verbs::manual::man(out.as_deref()),
         Command::DemoServer(_) => Err(Failure::usage("a server of the demo serves", "etdi demo")),
     }
 }

@@ -10,6 +10,7 @@ mod loopback;
 mod manager;
 mod paste;
 mod renew;
+mod standing;
 mod store;
 
 use std::fmt;
@@ -38,6 +39,7 @@ pub use self::interaction::{AskWith, Interaction, InteractionError, Redirection}
 pub use self::loopback::Loopback;
 pub use self::manager::{OAuthManager, ProviderHealth, TokenManager};
 pub use self::paste::Paste;
+pub use self::standing::Standing;
 pub use self::store::{MemoryTokens, SealedTokens, TokenStore, token_store_contract};
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");

@@ -64,7 +64,8 @@ pub use api_key::{ApiKey, ApiKeyError, ApiKeys};
 pub use client::{
     AskWith, AssertionFile, AssertionSource, DpopUse, IdentityLogin, Interaction, InteractionError,
     Loopback, MemoryTokens, OAuthClient, OAuthClientBuilder, OAuthManager, Paste, ProviderHealth,
-    Redirection, SealedTokens, TokenManager, TokenStore, open_browser, token_store_contract,
+    Redirection, SealedTokens, Standing, TokenManager, TokenStore, open_browser,
+    token_store_contract,
 };
 pub use clock::Clock;
 pub use discovery::Discovery;

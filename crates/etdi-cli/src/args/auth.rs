@@ -7,6 +7,15 @@ use clap::{Args, Subcommand};
 /// Commands on OAuth.
 #[derive(Debug, Subcommand)]
 pub enum AuthCommand {
+    /// Log in at a server; the login is kept sealed, renewed, and used wherever the server is named.
+    Login(LoginArguments),
+    /// End a login: the tokens are taken back where the issuer offers that, and forgotten.
+    Logout {
+        /// The server's URL.
+        url: String,
+    },
+    /// List the logins that are kept: where, with which scopes, until when.
+    Status,
     /// Run an authorization server on this computer, for development and tests.
     Serve(Box<ServeArguments>),
     /// Print a line for the file of `--users`: a name, and what is kept of a password that is asked
@@ -15,6 +24,31 @@ pub enum AuthCommand {
         /// The name.
         name: String,
     },
+}
+
+/// Options of `etdi auth login`.
+#[derive(Debug, Args)]
+#[command(after_help = "  etdi auth login https://mcp.acme.example/mcp\n  \
+etdi auth login --device https://mcp.acme.example/mcp   # on a computer without a browser\n\n\
+The secret of a client is taken from `ETDI_CLIENT_SECRET`.")]
+pub struct LoginArguments {
+    /// The server's URL.
+    pub url: String,
+    /// Log in on another device, by a code (RFC 8628).
+    #[arg(long, conflicts_with = "paste")]
+    pub device: bool,
+    /// Log in anywhere, and paste the address of the page on which the browser ends up.
+    #[arg(long)]
+    pub paste: bool,
+    /// A scope that is wanted in any case.
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Vec<String>,
+    /// The id of a client that is registered with the issuer, for issuers that register none.
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// The issuer of that client; the first that the server names without it.
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub issuer: Option<String>,
 }
 
 /// Options of `etdi auth serve`.
@@ -83,6 +117,9 @@ impl AuthCommand {
     /// The name in the envelope.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Login(_) => "auth login",
+            Self::Logout { .. } => "auth logout",
+            Self::Status => "auth status",
             Self::Serve(_) => "auth serve",
             Self::User { .. } => "auth user",
         }

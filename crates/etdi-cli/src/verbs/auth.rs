@@ -16,8 +16,10 @@ use tokio::net::TcpListener;
 
 use crate::args::{AuthCommand, ServeArguments};
 use crate::exit::{Exit, Failure};
+use crate::home::Home;
 use crate::output::{Output, Report};
 use crate::passphrase;
+use crate::verbs::login;
 use crate::verbs::target::{block_on, quoted, shown_path};
 
 const NEXT: &str = "etdi auth serve --help";
@@ -30,8 +32,11 @@ const UPSTREAM_SECRET: &str = "ETDI_UPSTREAM_SECRET";
 /// # Errors
 ///
 /// When what was given cannot be used, or nothing can listen there.
-pub fn run(command: &AuthCommand, output: Output) -> Result<Report, Failure> {
+pub fn run(command: &AuthCommand, home: &Home, output: Output) -> Result<Report, Failure> {
     match command {
+        AuthCommand::Login(arguments) => login::login(arguments, home, output),
+        AuthCommand::Logout { url } => login::logout(url, home, output),
+        AuthCommand::Status => login::status(home),
         AuthCommand::Serve(arguments) => block_on(serve(arguments, output)),
         AuthCommand::User { name } => user(name),
     }

@@ -327,7 +327,7 @@ impl OAuthClient {
         Ok(current)
     }
 
-    async fn load(&self) -> Result<Option<Arc<Current>>, OAuthError> {
+    pub(super) async fn load(&self) -> Result<Option<Arc<Current>>, OAuthError> {
         let store = &self.0.settings.store;
         let text = store.get(&Kept::name(self.server())).await.map_err(OAuthError::Store)?;
         let Some(text) = text else { return Ok(None) };
