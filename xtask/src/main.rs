@@ -13,6 +13,7 @@ mod figures;
 mod interop;
 mod long;
 mod process;
+mod recall;
 mod tidy;
 mod tools;
 
@@ -28,7 +29,7 @@ cargo xtask long NAME           the former alone, with the steps of that name
 cargo xtask long cases          property tests with 100,000 cases, ten million numbers
 cargo xtask long beside         an application with jsonwebtoken's own cryptography on
 cargo xtask long fuzz [SECONDS] each fuzz target for a minute
-cargo xtask corpus              whether the definitions of `tests/corpus` are fit to measure on
+cargo xtask corpus              whether the corpus is fit to measure on, and what the scanner is worth
 cargo xtask interop             others' clients and servers against ours
 cargo xtask conformance         the official suite, both roles and revisions, against the baseline
 cargo xtask figures             crates, size, allocations and instructions, as gates";
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
             Err(_) => Err(USAGE.to_owned()),
         },
         ["long", only] => long::run(&root, only),
-        ["corpus"] => corpus::run(&root),
+        ["corpus"] => corpus::run(&root).and_then(|()| recall::run(&root)),
         ["interop"] => interop::run(&root),
         ["conformance"] => conformance::run(&root, ""),
         ["conformance", only] => conformance::run(&root, only),

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use etdi_core::analyze::{Kind, Model, SecurityAnalyzer};
+use etdi_core::analyze::{Kind, KnownTool, Model, SecurityAnalyzer};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -38,6 +38,8 @@ struct Line {
     place: Option<String>,
     #[serde(default)]
     also: Vec<String>,
+    #[serde(default)]
+    beside: Vec<String>,
     #[serde(default)]
     note: String,
     definition: Box<RawValue>,
@@ -62,12 +64,14 @@ struct Case {
     label: String,
     kind: Kind,
     text: String,
+    /// Tools that are known while it is looked at, of those in [`Corpus::beside`].
+    known: Vec<KnownTool>,
     /// The signals of all utterances, and of those that are the poison; both without repetition.
     signals: Vec<u64>,
     poison: Vec<u64>,
 }
 
-const FOLDS: usize = 12;
+const FOLDS: usize = 18;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let write = std::env::args().any(|argument| argument == "--write");
@@ -81,25 +85,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     speed(&cases);
 
     let mut risks = vec![0.0; cases.len()];
-    let mut biases = vec![0.0; cases.len()];
     let mut caught = Tally::default();
     for fold in 0..FOLDS {
         let model = fit(&cases, |case| case.fold != fold);
         let analyzer = SecurityAnalyzer::new().with_model(model);
-        let score = |case: &Case| {
-            let analysis = analyzer.analyze(case.kind, &case.text);
-            (analysis.risk, analysis.bias)
-        };
+        let score = |case: &Case| risk(&analyzer, case);
         let trained: Vec<f64> = (cases.iter())
             .filter(|case| {
                 case.fold != fold && matches!(case.part, Part::Ordinary | Part::HardReal)
             })
-            .map(|case| score(case).0)
+            .map(score)
             .collect();
         let limits = [quantile(&trained, 0.01), quantile(&trained, 0.005)];
         for (at, case) in cases.iter().enumerate().filter(|(_, case)| case.fold == fold) {
-            let (risk, bias) = score(case);
-            (risks[at], biases[at]) = (risk, bias);
+            let risk = score(case);
+            risks[at] = risk;
             caught.count(case, limits.map(|limit| risk > limit));
         }
     }
@@ -116,7 +116,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut risks: Vec<f64> = Vec::new();
     let analyzer = SecurityAnalyzer::new().with_model(model);
     for case in cases.iter().filter(|case| matches!(case.part, Part::Ordinary | Part::HardReal)) {
-        risks.push(analyzer.analyze(case.kind, &case.text).risk);
+        risks.push(risk(&analyzer, case));
     }
     println!("thresholds of all: {:.4} {:.4}", quantile(&risks, 0.01), quantile(&risks, 0.005));
     match write {
@@ -129,6 +129,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn read(corpus: &Path) -> Result<Vec<Case>, Box<dyn Error>> {
     let mut cases = Vec::new();
+    let mut beside = Vec::new();
+    // What each honest source says, to know its own tools from others'.
+    let mut honest = BTreeMap::<String, String>::new();
     for file in ["ordinary.jsonl", "hard.jsonl", "malicious.jsonl"] {
         for line in fs::read_to_string(corpus.join(file))?.lines() {
             let line: Line = serde_json::from_str(line)?;
@@ -141,10 +144,23 @@ fn read(corpus: &Path) -> Result<Vec<Case>, Box<dyn Error>> {
                 (_, true) => Part::HardReal,
                 _ => Part::Ordinary,
             };
-            cases.push(case(line, part));
+            beside.extend(line.beside.iter().cloned());
+            if part != Part::Malicious {
+                honest.entry(line.source.clone()).or_default().push_str(line.definition.get());
+            }
+            cases.push((line.source.clone(), case(line, part)));
         }
     }
-    Ok(cases)
+    beside.sort_unstable();
+    beside.dedup();
+    // The same tools are known beside each definition, but for those that an honest server offers
+    // itself: a listing that speaks of its own tools is no finding.
+    for (source, case) in &mut cases {
+        let own = honest.get(source).filter(|_| case.part != Part::Malicious);
+        let others = beside.iter().filter(|name| !own.is_some_and(|text| text.contains(&***name)));
+        case.known = others.map(|name| KnownTool::new(name.as_str(), "beside")).collect();
+    }
+    Ok(cases.into_iter().map(|(_, case)| case).collect())
 }
 
 fn case(line: Line, part: Part) -> Case {
@@ -161,20 +177,21 @@ fn case(line: Line, part: Part) -> Case {
         _ => Kind::Tool,
     };
     let text = line.definition.get().to_owned();
-    let all = SecurityAnalyzer::new().signals(Some(kind), &text);
+    let all = SecurityAnalyzer::new().said(Some(kind), &text);
     let places: Vec<&str> = line.place.iter().chain(&line.also).map(String::as_str).collect();
     let unique = |mut signals: Vec<u64>| {
         signals.sort_unstable();
         signals.dedup();
         signals
     };
-    let poison = all.iter().filter(|(place, _)| places.iter().any(|one| place.starts_with(one)));
-    let poison = unique(poison.map(|(_, signals)| *signals).collect());
-    let signals = unique(all.into_iter().map(|(_, signals)| signals).collect());
+    let poison = all.iter().filter(|said| places.iter().any(|one| said.path.starts_with(one)));
+    let poison = unique(poison.map(|said| said.signals).collect());
+    let signals = unique(all.into_iter().map(|said| said.signals).collect());
     let family = line.family.unwrap_or_default();
     let lang = line.lang.unwrap_or_default();
     let label = format!("{} {} {lang} {}", line.source, family, line.note);
-    Case { part, fold, family, lang, label, kind, text, signals, poison }
+    let known = Vec::new();
+    Case { part, fold, family, lang, label, kind, text, known, signals, poison }
 }
 
 /// Families that a single definition's texts can give away.
@@ -185,8 +202,10 @@ fn is_of_texts(family: &str) -> bool {
 /// Logistic regression over the worst utterance of each definition: the weights that tell malicious
 /// from honest ones best, small, and of the sign that each signal has to have.
 fn fit(cases: &[Case], of: impl Fn(&Case) -> bool) -> Model {
-    const STEPS: usize = 700;
-    const SMALL: f64 = 0.0003;
+    const STEPS: usize = 900;
+    const NEAR: f64 = 2.5;
+    const FAR: f64 = 0.25;
+    const SMALL: f64 = 0.001;
     let cases: Vec<(&[u64], f64, f64)> = cases
         .iter()
         .filter(|case| of(case))
@@ -194,29 +213,45 @@ fn fit(cases: &[Case], of: impl Fn(&Case) -> bool) -> Model {
         .map(|case| match case.part {
             Part::Malicious if case.poison.is_empty() => (&*case.signals, 1.0, 1.0),
             Part::Malicious => (&*case.poison, 1.0, 1.0),
-            Part::HardOwn => (&*case.signals, 0.0, 1.0),
-            Part::HardReal => (&*case.signals, 0.0, 1.5),
+            Part::HardOwn => (&*case.signals, 0.0, 2.0),
+            Part::HardReal => (&*case.signals, 0.0, 2.0),
             Part::Ordinary => (&*case.signals, 0.0, 1.0),
         })
         .collect();
     let total: f64 = cases.iter().map(|(_, _, weight)| weight).sum();
-    let signs: Vec<i8> = Model::signs().collect();
-    let count = signs.len();
+    let priors: Vec<f64> = Model::priors().collect();
+    let count = priors.len();
     // The last is the constant.
-    let mut weights: Vec<f64> = signs.iter().map(|sign| f64::from(*sign)).collect();
+    let mut weights = priors.clone();
     weights.push(-3.0);
     let (mut mean, mut square) = (vec![0.0; count + 1], vec![0.0; count + 1]);
+    let mut scores = vec![(0.0, 0); cases.len()];
     for step in 1..=STEPS {
-        let mut slope: Vec<f64> = weights.iter().map(|weight| SMALL * weight).collect();
-        slope[count] = 0.0;
-        for (signals, label, weight) in &cases {
-            let (sum, worst) = signals
+        for ((signals, _, _), score) in cases.iter().zip(&mut scores) {
+            *score = signals
                 .iter()
                 .map(|signals| (add(&weights, *signals), *signals))
                 .max_by(|(one, _), (other, _)| one.total_cmp(other))
                 .unwrap_or((weights[count], 0));
-            let error = weight * (1.0 / (1.0 + (-sum).exp()) - label) / total;
-            each(worst, |at| slope[at] += error);
+        }
+        // First all definitions count alike. Then those do that lie near the threshold: what no text
+        // gives away would otherwise make single words suspicious.
+        let honest = cases.iter().zip(&scores).filter(|((_, label, _), _)| *label == 0.0);
+        let limit = quantile(&honest.map(|(_, (score, _))| *score).collect::<Vec<f64>>(), 0.01);
+        let near = |score: f64| match step > STEPS / 3 {
+            true => FAR + 4.0 * logistic((score - limit) / NEAR) * logistic((limit - score) / NEAR),
+            false => 1.0,
+        };
+        let off = weights.iter().zip(&priors).map(|(weight, prior)| SMALL * (weight - prior));
+        let mut slope: Vec<f64> = off.collect();
+        slope.push(0.0);
+        for ((_, label, weight), (score, worst)) in cases.iter().zip(&scores) {
+            let weight = match *label == 1.0 {
+                true => weight * near(*score),
+                false => *weight,
+            };
+            let error = weight * (logistic(*score) - label) / total;
+            each(*worst, |at| slope[at] += error);
             slope[count] += error;
         }
         let rate = 0.1 / (1.0 + step as f64 / 150.0);
@@ -228,14 +263,18 @@ fn fit(cases: &[Case], of: impl Fn(&Case) -> bool) -> Model {
                 square[at] / (1.0 - 0.999_f64.powi(step as i32)),
             );
             weights[at] -= rate * mean / (square.sqrt() + 1e-9);
-            match signs.get(at) {
-                Some(1) => weights[at] = weights[at].max(0.0),
-                Some(-1) => weights[at] = weights[at].min(0.0),
+            match priors.get(at) {
+                Some(prior) if *prior > 0.0 => weights[at] = weights[at].max(0.0),
+                Some(prior) if *prior < 0.0 => weights[at] = weights[at].min(0.0),
                 _ => {}
             }
         }
     }
     Model::new(weights[count], &weights[..count])
+}
+
+fn logistic(sum: f64) -> f64 {
+    1.0 / (1.0 + (-sum).exp())
 }
 
 fn add(weights: &[f64], signals: u64) -> f64 {
@@ -273,6 +312,10 @@ impl Tally {
             rows.push(format!("  lang {}", case.lang));
             if is_of_texts(&case.family) {
                 rows.push("  all that texts give away".to_owned());
+                // Attacks as most of them are published: short, and in plain words.
+                if PLAIN.iter().any(|author| case.label.starts_with(author)) {
+                    rows.push("  plain attacks".to_owned());
+                }
             }
         }
         for row in rows {
@@ -287,14 +330,29 @@ impl Tally {
     fn print(&self) {
         for (row, (all, [one, half])) in &self.rows {
             let part = |count: &usize| 100.0 * *count as f64 / *all as f64;
-            println!(
-                "{row:28} {all:5}  at 1 %: {:5.1} %  at 0.5 %: {:5.1} %",
-                part(one),
-                part(half)
-            );
+            let (one, half) = (part(one), part(half));
+            println!("{row:28} {all:5}  at 1 %: {one:5.1} %  at 0.5 %: {half:5.1} %");
+            let name = match row.trim() {
+                "Malicious" => "recall-all",
+                "all that texts give away" => "recall-texts",
+                "plain attacks" => "recall-plain",
+                "Ordinary" => "alarms-ordinary",
+                "HardReal" => "alarms-hard-real",
+                "HardOwn" => "alarms-hard-own",
+                _ => continue,
+            };
+            println!("figure {name}-1 {one:.1}\nfigure {name}-0.5 {half:.1}");
         }
     }
 }
+
+/// How likely a case is malicious, beside the tools that are known.
+fn risk(analyzer: &SecurityAnalyzer, case: &Case) -> f64 {
+    analyzer.clone().knowing(case.known.iter().cloned()).analyze(case.kind, &case.text).risk
+}
+
+/// The authors of attacks in plain words.
+const PLAIN: [&str; 6] = ["own:a13 ", "own:a14 ", "own:a15 ", "own:a16 ", "own:a17 ", "own:a18 "];
 
 /// The same with one threshold over all held-out ones.
 fn pooled(cases: &[Case], risks: &[f64]) {
@@ -332,29 +390,26 @@ fn errors(cases: &[Case], risks: &[f64], model: &Model) {
     order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
     let named = |case: &Case| {
         let analyzer = SecurityAnalyzer::new();
-        let mut signals = analyzer.signals(Some(case.kind), &case.text);
-        signals.sort_by(|(_, one), (_, other)| model.risk(*other).total_cmp(&model.risk(*one)));
+        let mut said = analyzer.said(Some(case.kind), &case.text);
+        said.sort_by(|one, other| model.risk(other.signals).total_cmp(&model.risk(one.signals)));
         let names: Vec<&str> = Model::names().collect();
         let mut shown = String::new();
-        for (place, signals) in signals.iter().take(2) {
-            shown.push_str(&format!("\n      {place}:"));
-            each(*signals, |at| shown.push_str(&format!(" {}", names[at])));
+        for said in said.iter().take(1) {
+            let text: String = said.text.chars().take(330).collect();
+            shown.push_str(&format!("\n      {} {}\n     ", said.path, text.trim()));
+            each(said.signals, |at| shown.push_str(&format!(" {}", names[at])));
         }
         shown
     };
     println!("\nhonest ones, the worst first:");
     for (case, risk) in order.iter().filter(|(case, _)| case.part != Part::Malicious).take(60) {
-        println!("{risk:.3} {:?} {} {}{}", case.part, case.label, clip(&case.text), named(case));
+        println!("{risk:.3} {:?} {}{}", case.part, case.label, named(case));
     }
     println!("\nmalicious ones, the least first:");
     let missed = order.iter().rev().filter(|(case, _)| case.part == Part::Malicious);
     for (case, risk) in missed.filter(|(case, _)| is_of_texts(&case.family)).take(150) {
         println!("{risk:.3} {}{}", case.label, named(case));
     }
-}
-
-fn clip(text: &str) -> String {
-    text.chars().take(120).collect()
 }
 
 /// A look at languages: each one's malicious definitions judged by weights fitted without them.
@@ -366,7 +421,7 @@ fn by_language(cases: &[Case]) {
     for lang in langs {
         let model = fit(cases, |case| case.lang != lang || case.part != Part::Malicious);
         let analyzer = SecurityAnalyzer::new().with_model(model);
-        let risk = |case: &Case| analyzer.analyze(case.kind, &case.text).risk;
+        let risk = |case: &Case| risk(&analyzer, case);
         let real = cases.iter().filter(|case| matches!(case.part, Part::Ordinary | Part::HardReal));
         let limit = quantile(&real.map(risk).collect::<Vec<f64>>(), 0.01);
         let own = cases.iter().filter(|case| case.part == Part::Malicious && case.lang == lang);

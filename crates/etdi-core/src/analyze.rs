@@ -58,6 +58,7 @@ pub use score::{Model, Threshold};
 pub use servers::{Listing, ServerAnalysis, ServersAnalysis};
 pub use subject::Kind;
 use subject::Subject;
+pub use text::Said;
 use tree::Node;
 
 /// Looks into definitions. Cheap to make, and the same for every definition.
@@ -154,12 +155,12 @@ impl SecurityAnalyzer {
         Self { expecting: true, ..self }
     }
 
-    /// What the score of a definition is made of: for each utterance its place, and its signals as a
-    /// mask of [`Model::names`]. Empty for a text that cannot be read.
-    pub fn signals(&self, kind: Option<Kind>, text: &str) -> Vec<(String, u64)> {
+    /// What the score of a definition is made of: what is said in it, sentence by sentence. Empty for a
+    /// text that cannot be read.
+    pub fn said(&self, kind: Option<Kind>, text: &str) -> Vec<Said> {
         let Ok(root) = Node::read(text) else { return Vec::new() };
         let subject = Subject::new(kind.unwrap_or_else(|| Kind::of(&root)), &root);
-        text::signals(&subject)
+        text::said(&subject)
     }
 
     /// Looks into the text of a definition: a tool, or whatever its members show it to be. Nothing

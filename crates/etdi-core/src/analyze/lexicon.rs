@@ -68,11 +68,24 @@ pub(super) enum Class {
     Exclusive,
     Disparage,
     Advert,
+    /// What somebody does: "reads", "sends". Of the tool it is a description, of the model an order.
+    Third,
+    /// What may be sensitive, where it is asked for in a way that is.
+    Weak,
+    /// A parameter's name that is filled with what it is named for.
+    Name,
+    /// What of a call can be tampered with: recipient, amount, path.
+    Target,
+    /// Hangs an act on another one: "when you call", "in every".
+    Hook,
+    /// Sets something aside, and what is set aside: rules, instructions, restrictions.
+    Waive,
+    Rules,
     /// Words that mean something harmless together.
     Mask,
 }
 
-const CLASSES: [(&str, Class); 36] = [
+const CLASSES: [(&str, Class); 43] = [
     ("order", Class::Order),
     ("first", Class::First),
     ("before", Class::Before),
@@ -108,6 +121,13 @@ const CLASSES: [(&str, Class); 36] = [
     ("exclusive", Class::Exclusive),
     ("disparage", Class::Disparage),
     ("advert", Class::Advert),
+    ("third", Class::Third),
+    ("weak", Class::Weak),
+    ("name", Class::Name),
+    ("target", Class::Target),
+    ("hook", Class::Hook),
+    ("waive", Class::Waive),
+    ("rules", Class::Rules),
     ("mask", Class::Mask),
 ];
 
@@ -128,12 +148,11 @@ const FILES: [&str; 9] = [
 pub(super) struct Classes(u64);
 
 impl Classes {
-    pub(super) const fn of(classes: &[Class]) -> Self {
+    pub(super) const fn of(mut classes: &[Class]) -> Self {
         let mut bits = 0;
-        let mut at = 0;
-        while at < classes.len() {
-            bits |= 1 << classes[at] as u8;
-            at += 1;
+        while let [first, rest @ ..] = classes {
+            bits |= 1 << *first as u8;
+            classes = rest;
         }
         Self(bits)
     }

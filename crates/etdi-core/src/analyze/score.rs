@@ -32,24 +32,24 @@ pub(super) enum Topic {
     Advert,
 }
 
-/// A signal: its name in the table of weights, what it says to people, which sign its weight has to
-/// have.
+/// A signal: its name in the table of weights, what it says to people, and what its weight is held to be
+/// before any definition was seen, whose sign it has to keep.
 pub(super) struct Signal {
     pub(super) name: &'static str,
     pub(super) says: &'static str,
     pub(super) topic: Topic,
-    pub(super) sign: i8,
+    pub(super) prior: i8,
 }
 
 macro_rules! signals {
-    ($($name:ident $topic:ident $sign:literal $says:literal;)*) => {
+    ($($name:ident $topic:ident $prior:literal $says:literal;)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         #[derive(Clone, Copy)]
         #[repr(u8)]
         enum S { $($name),* }
         /// All signals, in the order of their bits.
         pub(super) static SIGNALS: &[Signal] = &[
-            $(Signal { name: stringify!($name), says: $says, topic: Topic::$topic, sign: $sign }),*
+            $(Signal { name: stringify!($name), says: $says, topic: Topic::$topic, prior: $prior }),*
         ];
     };
 }
@@ -57,63 +57,62 @@ macro_rules! signals {
 signals! {
     order Manner 1 "it orders";
     model Manner 1 "it addresses the model";
-    model_acts Act 1 "it tells the model to act";
-    first Manner 1 "it sets an order of acts";
     before Tools 1 "it wants to come before whatever else is done";
-    before_acts Act 1 "it orders acts around every other call";
+    before_acts Act 2 "it orders acts around every other call";
     path Secret 1 "it names a sensitive file";
-    path_moved Secret 1 "a sensitive file is to be read or passed on";
+    path_moved Secret 3 "a sensitive file is to be read or passed on";
     secret Secret 1 "it names secrets";
-    secret_moved Secret 1 "secrets are to be read or passed on";
+    secret_moved Secret 2 "secrets are to be read or passed on";
     talk Conversation 1 "it names the conversation or the model's instructions";
-    talk_moved Conversation 1 "the conversation or the model's instructions are to be passed on";
+    talk_moved Conversation 2 "the conversation or the model's instructions are to be passed on";
     person Personal 1 "it names personal data";
     person_moved Personal 1 "personal data are to be read or passed on";
     whole Manner 1 "it wants all of it";
     concealed Concealed 1 "the user is not to know";
-    concealed_act Concealed 1 "something is to be done that the user is not to know";
+    concealed_act Concealed 2 "something is to be done that the user is not to know";
     bypass Consent 1 "nobody is to be asked";
     bypass_act Consent 1 "something is to be done without asking";
-    overrides Override 1 "it sets other instructions aside";
+    overrides Override 4 "it sets other instructions aside";
     untrue False 1 "it wants something said that is not so";
     untrue_user False 1 "the user is to be told what is not so";
     tools Tools 1 "it speaks of other tools";
     tools_order Tools 1 "it says what other tools have to do";
     other Tools 0 "it names what looks like another tool";
+    stranger Tools 1 "it names a tool that has nothing to do with this one";
+    stranger_order Tools 1 "it says how a tool that has nothing to do with this one is used";
     other_model Tools 1 "it tells the model to use another tool";
-    other_own Tools 1 "what another tool gives is to be passed to this one";
     other_loot Tools 1 "another tool is to get what is sensitive";
-    other_changed Tools 1 "the use of another tool is to be changed";
     own_loot Secret 1 "a parameter is to carry what is sensitive";
-    own_order Act 0 "it says what a parameter has to hold";
     email Recipient 1 "it names an address of mail";
-    sent_away Recipient 1 "something is to be sent to an address";
-    template Recipient 1 "an address is to be filled with data";
+    sent_away Recipient 2 "something is to be sent to an address";
+    template Recipient 2 "an address is to be filled with data";
     number Recipient 1 "it names a foreign host by its number";
-    copy Recipient 1 "somebody is to get a copy";
     command Act 1 "it holds a command";
     command_run Act 1 "a command is to be run";
     destroy Act 0 "something is to be destroyed, paid or opened";
-    destroy_model Act 1 "the model is to destroy, pay or open something";
+    hooked Tools 1 "it hangs an act on the use of other tools";
+    tampered Tools 2 "what another call does is to be changed";
+    urged Manner 1 "it is urgent about what the model has to do";
+    prefer_over Prefer 1 "it wants to be preferred to other tools";
     pretext Manner 1 "it says why that is necessary";
     pretext_loot Secret 1 "it says why what is sensitive is necessary";
     policy_loot Secret 1 "an authority is said to want what is sensitive";
     markup Markup 1 "markup pretends to be more than text";
-    markup_act Markup 1 "markup holds orders";
+    markup_act Markup 2 "markup holds orders";
     tag Markup 1 "it has a tag that no page has";
     protects Manner -1 "it protects the user";
-    denied Manner -1 "it forbids";
+    weak Personal 1 "it wants what may be sensitive";
     business Manner -1 "it is the tool's own business";
-    value_act Act 1 "a value gives orders";
+    value_act Act 2 "a value gives orders";
     value_loot Secret 1 "a value names what is sensitive";
-    aside_act Act 1 "a place that is not shown gives orders";
+    aside_act Act 2 "a place that is not shown gives orders";
     output_act Act 1 "a result is described by orders";
     result_act Act 1 "a result gives orders";
-    name_talk Harvest 1 "a parameter asks for the conversation or the model's instructions";
+    name_talk Harvest 2 "a parameter asks for the conversation or the model's instructions";
     name_loot Harvest 1 "a parameter is named by what is sensitive";
     name_act Harvest 1 "a parameter's name is an order";
     name_sigil Harvest 1 "a parameter's name is made to be filled without being asked";
-    parameter_whole Harvest 1 "a parameter asks for all that is known";
+    asks_all Harvest 2 "a parameter asks for all that is known";
     prefer Prefer 1 "it wants to be preferred";
     exclusive Exclusive 1 "it wants to be the only one";
     disparage Disparage 1 "it speaks ill of others";
@@ -139,7 +138,8 @@ pub(super) fn signals(subject: &Subject<'_>, said: &Utterances) -> Vec<u64> {
         let beside = list.get(at).filter(|beside| beside.piece == one.piece);
         beside.map_or(Classes::default(), |beside| beside.says)
     };
-    list.iter()
+    let alone: Vec<u64> = list
+        .iter()
         .enumerate()
         .map(|(at, one)| {
             let mut wide = one.says;
@@ -148,6 +148,17 @@ pub(super) fn signals(subject: &Subject<'_>, said: &Utterances) -> Vec<u64> {
                 wide.add(near(at - 1, one));
             }
             of(subject, said.business, one, wide)
+        })
+        .collect();
+    let follows = |at: usize| {
+        list.get(at + 1).zip(list.get(at)).is_some_and(|(next, one)| next.piece == one.piece)
+    };
+    alone
+        .iter()
+        .enumerate()
+        .map(|(at, one)| match follows(at) {
+            true => one | alone.get(at + 1).copied().unwrap_or(0),
+            false => *one,
         })
         .collect()
 }
@@ -159,32 +170,39 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
     }
     let mut mask = 0_u64;
     let mut set = |signal: S, on: bool| mask |= u64::from(on) << signal as u8;
-    let (says, marks) = (one.says, one.marks);
+    let (says, mut marks) = (one.says, one.marks);
+    // What a server says of itself is about its own tools.
+    marks.stranger &= subject.kind != Kind::Server;
     let has = |class| says.has(class);
     let denied = |class| one.denies.has(class);
 
-    let act = says.any(ACTS);
-    let moves = says.any(MOVES);
-    let loot = says.any(LOOT);
     let order = has(Class::Order);
     let model = has(Class::Model);
+    let hush = has(Class::Hush);
+    // How a description begins is what the tool does, whatever the verb.
+    let describes =
+        one.opens && !(model || order || hush || has(Class::Before) || has(Class::Path));
+    let act = !describes && (says.any(ACTS) || model && has(Class::Third));
+    let moves = !describes && (says.any(MOVES) || model && has(Class::Third));
+    let loot = says.any(LOOT);
     let name = matches!(piece.role, Role::ParameterName | Role::Key);
     let value = matches!(piece.role, Role::Value | Role::Pattern);
     let aside = matches!(piece.role, Role::Other | Role::Title | Role::Uri);
     let long = one.words >= 4;
     let told = denied(Class::Tell) && has(Class::User);
-    let concealed = !name && (has(Class::Hush) || told);
-    let bypass = has(Class::Bypass) || denied(Class::Ask);
+    let concealed = !name && (hush || told);
+    let bypass = has(Class::Bypass) || denied(Class::Ask) && (has(Class::User) || model);
     let foreign = marks.email || marks.url || marks.number;
     let other = marks.other;
     let commanding = (order || model || has(Class::Before)) && act;
-    let secret = says.any(Classes::of(&[Class::Secret]));
-    let own_business = says.and(LOOT).any(business);
+    let secret = has(Class::Secret);
+    let business = says.and(LOOT).any(business);
+    let urged = model || order || concealed || has(Class::Before) || wide.has(Class::Hush);
+    let plain = name && PLAIN.iter().any(|end| piece.text.ends_with(end));
+    let weak = has(Class::Weak) && urged && moves;
 
     set(S::order, order && !name);
-    set(S::model, model && !name);
-    set(S::model_acts, model && act && !name);
-    set(S::first, has(Class::First) && act && !name);
+    set(S::model, model && !name && (act || order || concealed || loot));
     set(S::before, has(Class::Before) && !name);
     set(S::before_acts, has(Class::Before) && (moves || loot || has(Class::Tools)));
     set(S::path, has(Class::Path));
@@ -203,18 +221,20 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
     );
     set(S::bypass, bypass && !name);
     set(S::bypass_act, bypass && act && (model || other || has(Class::Destroy)));
-    set(S::overrides, has(Class::Override));
+    set(S::overrides, has(Class::Override) || has(Class::Waive) && has(Class::Rules));
     set(S::untrue, has(Class::False) && !name);
     set(S::untrue_user, has(Class::False) && (has(Class::User) || model));
     set(S::tools, has(Class::Tools) && !name);
     set(S::tools_order, has(Class::Tools) && order && act && !name);
     set(S::other, other);
+    set(S::stranger, marks.stranger);
+    set(
+        S::stranger_order,
+        marks.stranger && (order || model || has(Class::Change) || has(Class::First) || moves),
+    );
     set(S::other_model, other && model && act);
-    set(S::other_own, other && marks.own && (marks.source || moves));
     set(S::other_loot, other && loot && (act || marks.sink));
-    set(S::other_changed, other && (has(Class::Change) || order) && marks.sink && !marks.own);
-    set(S::own_loot, marks.own && loot);
-    set(S::own_order, marks.own && order && has(Class::Put));
+    set(S::own_loot, marks.own && (loot || weak));
     set(S::email, marks.email && !value);
     set(
         S::sent_away,
@@ -222,23 +242,21 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
     );
     set(S::template, marks.template && (loot || has(Class::User) || aside));
     set(S::number, marks.number);
-    set(S::copy, has(Class::Recipient) && (foreign || order || other));
     set(S::command, has(Class::Command) && !name);
     set(
         S::command_run,
         has(Class::Command) && (has(Class::Run) || order || model || has(Class::First)),
     );
     set(S::destroy, has(Class::Destroy) && (order || has(Class::First)) && !name);
-    set(S::destroy_model, has(Class::Destroy) && model && !name);
-    set(S::pretext, has(Class::Pretext) && (order || moves) && !name);
+    set(S::pretext, has(Class::Pretext) && urged && !name);
     set(S::pretext_loot, wide.has(Class::Pretext) && loot && moves);
     set(S::policy_loot, wide.has(Class::Policy) && loot && moves);
     set(S::markup, has(Class::Markup));
     set(S::markup_act, (has(Class::Markup) || marks.tag) && (act || order));
     set(S::tag, marks.tag);
     set(S::protects, has(Class::Protect));
-    set(S::denied, one.denies.any(ACTS) && !act);
-    set(S::business, loot && own_business);
+    set(S::weak, weak);
+    set(S::business, loot && business);
     set(S::value_act, value && long && (commanding || has(Class::First) && act || other && act));
     set(S::value_loot, value && loot && (act || model || has(Class::Path)));
     set(S::aside_act, aside && long && (commanding || has(Class::First) && act || other && act));
@@ -247,13 +265,37 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
         S::result_act,
         subject.kind == Kind::Result && (commanding || other && act || loot && moves),
     );
-    set(S::name_talk, name && !piece.output && has(Class::Talk));
-    set(S::name_loot, name && !piece.output && loot && one.words >= 2);
+    set(S::name_talk, name && !plain && !piece.output && (has(Class::Name) || has(Class::Talk)));
+    set(
+        S::name_loot,
+        name && !plain
+            && !piece.output
+            && (loot || has(Class::Weak))
+            && (one.words >= 3 || has(Class::Total)),
+    );
     set(S::name_act, name && act && (loot && one.words >= 3 || one.words >= 5));
     set(S::name_sigil, piece.role == Role::ParameterName && is_sigil(piece.text));
     set(
-        S::parameter_whole,
+        S::asks_all,
         piece.role == Role::ParameterText && !piece.output && has(Class::Total) && has(Class::Talk),
+    );
+    set(
+        S::tampered,
+        !describes
+            && has(Class::Change)
+            && has(Class::Target)
+            && (has(Class::Tools) || other || has(Class::User) || hush || foreign),
+    );
+    set(
+        S::hooked,
+        !describes && has(Class::Hook) && (marks.stranger || has(Class::Tools)) && (act || loot),
+    );
+    set(S::urged, order && act && (has(Class::Before) || has(Class::Tools) || model));
+    set(
+        S::prefer_over,
+        (has(Class::Prefer) || has(Class::Exclusive))
+            && (has(Class::Tools) || has(Class::Disparage) || other)
+            && !name,
     );
     set(S::prefer, has(Class::Prefer) && !name);
     set(S::exclusive, has(Class::Exclusive) && !name);
@@ -272,6 +314,12 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
     set(S::terse, one.words < 4);
     mask
 }
+
+/// How names end that are of a reference or a switch, not of the thing itself.
+const PLAIN: [&str; 14] = [
+    "_id", "_ids", "Id", "Ids", "ID", "_uuid", "_name", "_names", "Name", "_type", "_count",
+    "_enabled", "_url", "_limit",
+];
 
 /// Names that begin as no argument's name does: `__x`, `$x`, `<x>`, `%X%`, `@x`, `~x`.
 fn is_sigil(name: &str) -> bool {
@@ -301,17 +349,16 @@ impl Default for Model {
 }
 
 impl Model {
-    /// The names of the signals, each a bit of what [`SecurityAnalyzer::signals`] gives, the lowest
-    /// first.
+    /// The names of the signals, each a bit of [`Said::signals`], the lowest first.
     ///
-    /// [`SecurityAnalyzer::signals`]: super::SecurityAnalyzer::signals
+    /// [`Said::signals`]: super::Said::signals
     pub fn names() -> impl Iterator<Item = &'static str> {
         SIGNALS.iter().map(|signal| signal.name)
     }
 
-    /// The sign that the weight of each signal has to have: 1, -1, or 0 for any.
-    pub fn signs() -> impl Iterator<Item = i8> {
-        SIGNALS.iter().map(|signal| signal.sign)
+    /// What each weight is held to be before a fit; it keeps the sign, and is free where that is 0.
+    pub fn priors() -> impl Iterator<Item = f64> {
+        SIGNALS.iter().map(|signal| f64::from(signal.prior))
     }
 
     /// From a constant and a weight for each signal; weights that are missing are nought.
@@ -382,8 +429,8 @@ impl Threshold {
     /// The risk, 0 to 1.
     pub const fn risk(self) -> f64 {
         match self {
-            Self::OnePercent => 0.5,
-            Self::HalfPercent => 0.6,
+            Self::OnePercent => 0.59,
+            Self::HalfPercent => 0.7,
         }
     }
 }

@@ -9,13 +9,31 @@ use super::{bias, directive, harvest};
 /// From which risk on an utterance is a finding.
 const STANDS_OUT: f64 = 0.3;
 
-/// The place and the signals of each utterance.
-pub(super) fn signals(subject: &Subject<'_>) -> Vec<(String, u64)> {
+/// One sentence of a definition, as the score sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Said {
+    /// Where: a JSON pointer (RFC 6901).
+    pub path: String,
+    /// The sentence as it stands there.
+    pub text: String,
+    /// Its signals, a bit for each of [`Model::names`], the first the lowest.
+    pub signals: u64,
+}
+
+/// Everything that is said, in the order in which it stands.
+pub(super) fn said(subject: &Subject<'_>) -> Vec<Said> {
     let said = Utterances::new(subject);
     let signals = score::signals(subject, &said);
-    let pieces = said.list.iter().map(|one| subject.pieces.get(one.piece));
-    let places = pieces.map(|piece| piece.map_or(String::new(), |piece| subject.pointer(piece)));
-    places.zip(signals).collect()
+    let pieces = said.list.iter().filter_map(|one| Some((one, subject.pieces.get(one.piece)?)));
+    pieces
+        .zip(signals)
+        .map(|((one, piece), signals)| Said {
+            path: subject.pointer(piece),
+            text: piece.text.get(one.span.clone()).unwrap_or(piece.text).to_owned(),
+            signals,
+        })
+        .collect()
 }
 
 pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_, '_>) {
@@ -42,7 +60,14 @@ pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_,
         );
         let most = reasons.iter().filter(|(_, weight)| *weight > 0.0).take(3);
         let most: Vec<&str> = most.map(|(one, _)| one.says).collect();
-        report.graded(code, piece, one.span.clone(), risk, most.join("; "));
+        let what = match piece.parameter {
+            Some(parameter) => format!("of {}: {}", report.shown(parameter), most.join("; ")),
+            None => most.join("; "),
+        };
+        report.graded(code, piece, one.span.clone(), risk, what);
     }
     report.texts(worst, bias);
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,10 @@ pub(super) struct Marks {
     pub(super) number: bool,
     /// A parameter of the tool itself.
     pub(super) own: bool,
-    /// A name that looks like a tool's, and whether that tool gives or takes things.
+    /// A name that looks like another tool's, whether it has nothing in common with this one's, and
+    /// whether that tool gives or takes things.
     pub(super) other: bool,
+    pub(super) stranger: bool,
     pub(super) source: bool,
     pub(super) sink: bool,
     /// A tag that is none of a page's.
@@ -45,6 +47,8 @@ pub(super) struct Utterance {
     /// What it does not, or forbids.
     pub(super) denies: Classes,
     pub(super) marks: Marks,
+    /// Whether it is how a description begins: with what the tool does.
+    pub(super) opens: bool,
     /// How many words it has, about.
     pub(super) words: usize,
 }
@@ -112,12 +116,25 @@ impl Reader {
                 let to = self.origin.get(end).map_or(piece.text.len(), |at| *at as usize);
                 let original = piece.text.get(from..to).unwrap_or("");
                 let marks = match piece.role {
-                    Role::Name => Marks::default(),
+                    Role::Name | Role::ParameterName | Role::Key => Marks::default(),
                     _ => marks(original, subject, own, piece.role),
                 };
                 let words = sentence.split(' ').filter(|word| !word.is_empty()).count();
                 let wide = sentence.chars().filter(|c| *c >= '\u{2e80}').count();
+                let opening = Classes::of(&[
+                    Class::Read,
+                    Class::Put,
+                    Class::Send,
+                    Class::Run,
+                    Class::Change,
+                    Class::Destroy,
+                    Class::Third,
+                ]);
+                let opens = piece.role == Role::Description
+                    && from == 0
+                    && self.hits.iter().any(|hit| hit.start == 0 && hit.classes.any(opening));
                 list.push(Utterance {
+                    opens,
                     piece: number,
                     span: from..to,
                     says,
@@ -238,6 +255,7 @@ const TURNS: Classes = Classes::of(&[
     Class::Bypass,
     Class::False,
     Class::Prefer,
+    Class::Third,
 ]);
 
 /// Puts phrases together: what they say, and what they deny.
@@ -293,6 +311,19 @@ const SINKS: [&str; 44] = [
     "remove", "move", "book", "relay",
 ];
 
+/// Words that a tool's name stands after.
+const USES: [&str; 14] = [
+    "with", "via", "through", "using", "call", "calls", "calling", "run", "runs", "invoke",
+    "mittels", "über", "through", "tool",
+];
+
+/// Verbs of tools' names that neither give nor take.
+const VERBS: [&str; 26] = [
+    "check", "start", "stop", "init", "restart", "verify", "validate", "test", "scan", "describe",
+    "use", "convert", "parse", "close", "connect", "enable", "disable", "reset", "invoke", "edit",
+    "register", "ask", "play", "take", "download", "print",
+];
+
 /// Tags that a description has for its looks.
 const LOOKS: [&str; 46] = [
     "a", "b", "i", "u", "p", "br", "hr", "em", "li", "ul", "ol", "h1", "h2", "h3", "h4", "td",
@@ -304,11 +335,14 @@ const LOOKS: [&str; 46] = [
 fn marks(text: &str, subject: &Subject<'_>, own: &[&str], role: Role) -> Marks {
     let mut marks = Marks::default();
     let mut shouted = 0;
+    let mut before_last = "";
     let splits = |c: char| c.is_whitespace() || "\"'`,()[]|;“”‘’".contains(c);
     for token in text.split(splits) {
         if token.is_empty() {
             continue;
         }
+        let used = USES.contains(&before_last);
+        before_last = token;
         if token.contains("://") {
             marks.url = true;
             let query = token.split_once('?').map_or("", |(_, query)| query);
@@ -329,7 +363,7 @@ fn marks(text: &str, subject: &Subject<'_>, own: &[&str], role: Role) -> Marks {
         let at = (token.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
         let before = text.get(..at).and_then(|text| text.chars().next_back());
         let quoted = before.is_some_and(|c| "\"'`“‘".contains(c));
-        identifier(token, quoted, subject, own, &mut marks);
+        identifier(token, quoted, used, subject, own, &mut marks);
     }
     marks.shout = shouted > 0;
     marks
@@ -362,7 +396,14 @@ fn is_tag(token: &str) -> bool {
     name.len() > 1 && (closing || loud) && !LOOKS.iter().any(|look| look.eq_ignore_ascii_case(name))
 }
 
-fn identifier(token: &str, quoted: bool, subject: &Subject<'_>, own: &[&str], marks: &mut Marks) {
+fn identifier(
+    token: &str,
+    quoted: bool,
+    used: bool,
+    subject: &Subject<'_>,
+    own: &[&str],
+    marks: &mut Marks,
+) {
     let token = token.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let token = token.split(['=', ':', '.']).next().unwrap_or(token);
     if !(3..=64).contains(&token.len()) {
@@ -380,9 +421,29 @@ fn identifier(token: &str, quoted: bool, subject: &Subject<'_>, own: &[&str], ma
     if !inner.contains('_') || !token.bytes().any(|byte| byte.is_ascii_lowercase()) {
         return;
     }
+    let acts =
+        |part: &str| SOURCES.contains(&part) || SINKS.contains(&part) || VERBS.contains(&part);
+    let mut parts = inner.split('_');
+    let (first, last) = (parts.next().unwrap_or(""), parts.next_back().unwrap_or(""));
+    if !acts(first) && !acts(last) && !used {
+        return;
+    }
     marks.other = true;
+    let kin = inner.split('_').filter(|part| !acts(part)).any(|part| is_kin(part, subject.name));
+    marks.stranger |= !kin;
     for part in inner.split('_') {
         marks.source |= SOURCES.contains(&part);
         marks.sink |= SINKS.contains(&part);
     }
+}
+
+/// Whether a word of another tool's name is one of this tool's, by how it begins.
+fn is_kin(part: &str, name: &str) -> bool {
+    let begin =
+        |word: &str| word.bytes().take(4).map(|b| b.to_ascii_lowercase()).collect::<Vec<_>>();
+    let begins = begin(part);
+    begins.len() > 1
+        && name
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .any(|word| begin(word) == begins || word.to_ascii_lowercase().contains(part))
 }
