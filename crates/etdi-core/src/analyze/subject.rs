@@ -177,6 +177,11 @@ impl<'a> Subject<'a> {
         pointer
     }
 
+    /// The pieces that have one of these roles.
+    pub(super) fn of_roles<'s>(&'s self, roles: &'s [Role]) -> impl Iterator<Item = &'s Piece<'a>> {
+        self.pieces.iter().filter(|piece| roles.contains(&piece.role))
+    }
+
     /// The names of the parameters, each once for each place.
     pub(super) fn parameters(&self) -> impl Iterator<Item = &Piece<'a>> {
         self.pieces.iter().filter(|piece| piece.role == Role::ParameterName && !piece.output)
