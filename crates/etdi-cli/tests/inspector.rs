@@ -152,6 +152,20 @@ fn findings_fail_where_that_is_asked_for() {
 }
 
 #[test]
+fn signatures_are_missed_where_they_are_expected() {
+    let user = User::new();
+    user.write("good.json", GOOD);
+    let (_, data) = user.json(&["analyze", "good.json"]);
+    assert!(codes(&data["definitions"][0]).is_empty(), "{data}");
+    let (_, data) = user.json(&["analyze", "good.json", "--expect-etdi"]);
+    assert_eq!(codes(&data["definitions"][0]), ["signing/missing"]);
+    let (_, data) = user.json(&["analyze-tool", "good.json"]);
+    assert!(has(&data, "signing/missing"), "{data}");
+    // The names that users of the Python tool know.
+    assert!(data["security_score"].is_u64() && data["vulnerabilities"].is_array(), "{data}");
+}
+
+#[test]
 fn people_see_what_matters_and_nothing_drives_their_terminal() {
     let user = User::new();
     user.write(

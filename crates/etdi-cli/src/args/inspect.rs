@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use etdi_core::analyze::SecurityAnalyzer;
 
 use crate::exit::Failure;
 use crate::inspector::found::FailOn;
@@ -77,9 +78,18 @@ pub struct Forms {
     /// Show what is of low severity as well.
     #[arg(long)]
     pub all: bool,
+    /// Take a tool for which nobody signs as a finding.
+    #[arg(long)]
+    pub expect_etdi: bool,
 }
 
 impl Forms {
+    /// What looks into definitions, at this time.
+    pub fn analyzer(&self) -> SecurityAnalyzer {
+        let analyzer = SecurityAnalyzer::new().at(etdi::system_time());
+        if self.expect_etdi { analyzer.expecting_etdi() } else { analyzer }
+    }
+
     /// Whether the forms that are asked for go together.
     ///
     /// # Errors
@@ -133,7 +143,7 @@ Servers are started or asked for what they list; nothing is called.\n\nExit code
 into, 3 or 4 one could not be asked, 6 a finding as of --fail-on."
 )]
 pub struct ScanArguments {
-    /// Servers: URLs, or commands in quotes.
+    /// Servers: URLs, entries of clients such as `cursor:github`, packages, or commands in quotes.
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     /// All servers that the clients on this computer have, such as editors and assistants.

@@ -2,19 +2,22 @@
 //! because it does not fit.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use etdi_clients::{Launch, Places, Unfit};
 use etdi_core::analyze::Kind;
 use etdi_core::change::visible;
 use mcp_client::{Client, Error, Page, Pages};
-use mcp_transport::http::{HttpConnectOptions, connect_http_with, http_status};
+use mcp_transport::http::{Authorize, HttpConnectOptions, connect_http_with, http_status};
 use mcp_transport::process::Command;
 use mcp_types::{ExchangeService, Implementation};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::exit::{Exit, Failure};
+use crate::home::Home;
+use crate::login;
 use crate::targets;
 
 /// A server to be listed.
@@ -166,15 +169,16 @@ const AT_A_TIME: usize = 8;
 
 /// Asks servers for all that they list, a few at a time, and gives them in the order in which they
 /// were named. Each has `patience`; one that cannot be asked does not stop the rest.
-pub async fn ask(servers: Vec<Server>, patience: Duration) -> Vec<Asked> {
+pub async fn ask(servers: Vec<Server>, patience: Duration, home: &Home) -> Vec<Asked> {
     let mut waiting = servers.into_iter().enumerate();
     let (mut running, mut asked) = (JoinSet::new(), BTreeMap::new());
     loop {
         while running.len() < AT_A_TIME
             && let Some((number, server)) = waiting.next()
         {
+            let home = home.clone();
             running.spawn(async move {
-                let listed = tokio::time::timeout(patience, list(&server)).await;
+                let listed = tokio::time::timeout(patience, list(&server, &home)).await;
                 let late = || Unreached {
                     exit: Exit::Unreachable,
                     message: format!("it did not answer within {} s", patience.as_secs()),
@@ -191,7 +195,7 @@ pub async fn ask(servers: Vec<Server>, patience: Duration) -> Vec<Asked> {
     asked.into_values().collect()
 }
 
-async fn list(server: &Server) -> Result<Vec<Entry>, Unreached> {
+async fn list(server: &Server, home: &Home) -> Result<Vec<Entry>, Unreached> {
     let info = Implementation::new("etdi", env!("CARGO_PKG_VERSION"));
     let unreachable = |error: String| Unreached {
         exit: Exit::Unreachable,
@@ -207,6 +211,15 @@ async fn list(server: &Server) -> Result<Vec<Entry>, Unreached> {
                     value.set_sensitive(true);
                     options.headers.append(name, value);
                 }
+            }
+            // The login that is kept for it, unless a header says already who asks.
+            if !options.headers.contains_key(http::header::AUTHORIZATION) {
+                let kept = login::kept(url, home).await;
+                let kept = kept.map_err(|failure| Unreached {
+                    exit: failure.exit,
+                    message: visible(&failure.message).into_owned(),
+                })?;
+                options.authorize = kept.map(|client| Arc::new(client) as Arc<dyn Authorize>);
             }
             let connection = connect_http_with(url, options);
             let connection = connection.map_err(|error| unreachable(error.to_string()))?;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::args::{AnalyzeArguments, Forms};
 use crate::exit::{Exit, Failure};
+use crate::home::Home;
 use crate::inspector::found::{Counts, Looked};
 use crate::inspector::listing::Server;
 use crate::inspector::region::Lines;
@@ -27,7 +28,7 @@ const MOST: u64 = 64 << 20;
 /// # Errors
 ///
 /// When there is nothing to read, or a server cannot be asked.
-pub fn run(arguments: &AnalyzeArguments, output: Output) -> Result<Report, Failure> {
+pub fn run(arguments: &AnalyzeArguments, home: &Home, output: Output) -> Result<Report, Failure> {
     arguments.forms.check(output)?;
     if let Some(name) = &arguments.explain {
         return explain(name);
@@ -41,7 +42,7 @@ pub fn run(arguments: &AnalyzeArguments, output: Output) -> Result<Report, Failu
     };
     if !target.is_empty() {
         let servers = vec![Server::of(&target)?];
-        return scan::servers(servers, arguments.timeout, &arguments.forms, output);
+        return scan::servers(servers, arguments.timeout, &arguments.forms, home, output);
     }
     let file = match &arguments.input {
         Some(file) => file.as_str(),
@@ -51,7 +52,7 @@ pub fn run(arguments: &AnalyzeArguments, output: Output) -> Result<Report, Failu
         }
         None => "-",
     };
-    Ok(report(&looked_at(file)?, &[], &arguments.forms))
+    Ok(report(&looked_at(file, &arguments.forms.analyzer())?, &[], &arguments.forms))
 }
 
 /// What a file or standard input defines, and what was found in it.
@@ -59,9 +60,8 @@ pub fn run(arguments: &AnalyzeArguments, output: Output) -> Result<Report, Failu
 /// # Errors
 ///
 /// When it cannot be read.
-pub fn looked_at(file: &str) -> Result<Vec<Looked>, Failure> {
+pub fn looked_at(file: &str, analyzer: &SecurityAnalyzer) -> Result<Vec<Looked>, Failure> {
     let text = read_file(file)?;
-    let analyzer = SecurityAnalyzer::new();
     let lines = Lines::new(&text, 1);
     let file = (file != "-").then(|| file.to_owned());
     let items = read::items(&text);
@@ -72,7 +72,7 @@ pub fn looked_at(file: &str) -> Result<Vec<Looked>, Failure> {
         let found = analyzer.analyze_servers(&[listing]).servers;
         found.into_iter().flat_map(|one| one.analyses).collect()
     });
-    let alone = || items.iter().map(|item| lines::analysis(&analyzer, item)).collect();
+    let alone = || items.iter().map(|item| lines::analysis(analyzer, item)).collect();
     let analyses: Vec<Analysis> = together.unwrap_or_else(alone);
     let looked = items.iter().zip(analyses).map(|(item, analysis)| Looked {
         file: file.clone(),
@@ -164,7 +164,7 @@ fn stream(file: &str, forms: &Forms, output: Output) -> Result<Report, Failure> 
     let mut out = std::io::BufWriter::new(anstream::stdout());
     let (mut refused, mut gone) = (false, false);
     let mut sarif = forms.sarif.then(|| Sarif::new(forms.at.clone()));
-    let analyzer = SecurityAnalyzer::new();
+    let analyzer = forms.analyzer();
     let regions = forms.sarif || forms.github;
     let read = lines::each_line(input, &analyzer, name, regions, |looked, waits| {
         refused |= forms.fail_on.is_met(&looked.analysis);

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 
-use etdi_core::analyze::Kind;
+use etdi_core::analyze::{Kind, SecurityAnalyzer};
 use etdi_core::change::visible;
 use serde_json::{Value, json};
 
 use crate::args::{AnalyzeToolArguments, ToolFormat};
 use crate::exit::{Exit, Failure};
+use crate::home::Home;
 use crate::inspector::found::Looked;
 use crate::inspector::shown;
 use crate::output::{Output, Report};
@@ -20,9 +21,13 @@ const NEXT: &str = "etdi analyze-tool --help";
 /// # Errors
 ///
 /// When there is no such tool, or the file or the servers cannot be read.
-pub fn run(arguments: &AnalyzeToolArguments, output: Output) -> Result<Report, Failure> {
+pub fn run(
+    arguments: &AnalyzeToolArguments,
+    home: &Home,
+    output: Output,
+) -> Result<Report, Failure> {
     let looked = match &arguments.tool_id {
-        Some(id) => on_servers(id, arguments, output)?,
+        Some(id) => on_servers(id, arguments, home, output)?,
         None => in_file(arguments)?,
     };
     let data = told(&looked);
@@ -43,12 +48,17 @@ pub fn run(arguments: &AnalyzeToolArguments, output: Output) -> Result<Report, F
     Ok(Report::new(data, format!("written to {}", file.display())).ending(exit))
 }
 
+/// Whoever asks by the verb of ETDI expects its statements.
+fn analyzer() -> SecurityAnalyzer {
+    SecurityAnalyzer::new().at(etdi::system_time()).expecting_etdi()
+}
+
 fn in_file(arguments: &AnalyzeToolArguments) -> Result<Vec<Looked>, Failure> {
     let [file] = arguments.from.as_slice() else {
         let message = "name one file, or the tool by `--tool-id` and where to look for it";
         return Err(Failure::usage(message, NEXT));
     };
-    let looked = analyze::looked_at(file)?;
+    let looked = analyze::looked_at(file, &analyzer())?;
     match looked.is_empty() {
         true => Err(Failure::usage(format!("`{}` defines nothing", visible(file)), NEXT)),
         false => Ok(looked),
@@ -58,11 +68,12 @@ fn in_file(arguments: &AnalyzeToolArguments) -> Result<Vec<Looked>, Failure> {
 fn on_servers(
     id: &str,
     arguments: &AnalyzeToolArguments,
+    home: &Home,
     output: Output,
 ) -> Result<Vec<Looked>, Failure> {
     let servers = scan::named_or_configured(&arguments.from, &arguments.command, output)?;
-    let asked = scan::asked(servers, arguments.timeout, output)?;
-    let (mut tools, _) = scan::look_into(&asked);
+    let asked = scan::asked(servers, arguments.timeout, home, output)?;
+    let (mut tools, _) = scan::look_into(&asked, &analyzer());
     tools.retain(|one| one.analysis.kind == Kind::Tool);
     let names: Vec<String> = tools.iter().map(|one| one.analysis.name.clone()).collect();
     tools.retain(|one| one.analysis.name == id || one.title() == id);

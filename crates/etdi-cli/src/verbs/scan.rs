@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Forms, ScanArguments};
 use crate::exit::{Exit, Failure};
+use crate::home::Home;
 use crate::inspector::found::Looked;
 use crate::inspector::lines::certain;
 use crate::inspector::listing::{self, Asked, Server, ask};
@@ -23,7 +24,7 @@ use crate::verbs::target::block_on;
 /// # Errors
 ///
 /// When no server is named, or none can be asked.
-pub fn run(arguments: &ScanArguments, output: Output) -> Result<Report, Failure> {
+pub fn run(arguments: &ScanArguments, home: &Home, output: Output) -> Result<Report, Failure> {
     arguments.forms.check(output)?;
     let mut servers = named(&arguments.targets, &arguments.command)?;
     let mut faults = Vec::new();
@@ -37,7 +38,7 @@ pub fn run(arguments: &ScanArguments, output: Output) -> Result<Report, Failure>
                        `--all-clients`";
         return Err(Failure::usage(message, "etdi scan --all-clients"));
     }
-    let mut report = self::servers(servers, arguments.timeout, &arguments.forms, output)?;
+    let mut report = self::servers(servers, arguments.timeout, &arguments.forms, home, output)?;
     if let (false, Some(members)) = (faults.is_empty(), report.data.as_object_mut()) {
         members.insert("not_read".to_owned(), json!(faults));
         // Whatever is configured there was not looked into.
@@ -117,9 +118,10 @@ pub fn servers(
     servers: Vec<Server>,
     seconds: u64,
     forms: &Forms,
+    home: &Home,
     output: Output,
 ) -> Result<Report, Failure> {
-    let asked = asked(servers, seconds, output)?;
+    let asked = asked(servers, seconds, home, output)?;
     if let [Asked { server, listed: Err(why) }] = asked.as_slice() {
         let message = format!("`{}`: {}", visible(&server.name), why.message);
         return Err(Failure::new(why.exit, message, "etdi scan --help"));
@@ -130,7 +132,7 @@ pub fn servers(
         .iter()
         .map(|(server, why)| format!("{}: {}", visible(&server.name), why.message))
         .collect();
-    let (looked, references) = look_into(&asked);
+    let (looked, references) = look_into(&asked, &forms.analyzer());
     let mut report = analyze::report(&looked, &lines, forms);
     if let Some(members) = report.data.as_object_mut() {
         members.insert("servers".to_owned(), json!(told(&asked)));
@@ -149,15 +151,20 @@ pub fn servers(
 /// # Errors
 ///
 /// When the system gives no event loop.
-pub fn asked(servers: Vec<Server>, seconds: u64, output: Output) -> Result<Vec<Asked>, Failure> {
+pub fn asked(
+    servers: Vec<Server>,
+    seconds: u64,
+    home: &Home,
+    output: Output,
+) -> Result<Vec<Asked>, Failure> {
     let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
     output.progress(&format!("asking {}", visible(&names.join(", "))));
-    block_on(async { Ok(ask(servers, Duration::from_secs(seconds.max(1))).await) })
+    block_on(async { Ok(ask(servers, Duration::from_secs(seconds.max(1)), home).await) })
 }
 
 /// Looks into all that was listed, each server's tools held against those of the others; and who
 /// speaks of whom.
-pub fn look_into(asked: &[Asked]) -> (Vec<Looked>, Vec<Reference>) {
+pub fn look_into(asked: &[Asked], analyzer: &SecurityAnalyzer) -> (Vec<Looked>, Vec<Reference>) {
     let reached = || asked.iter().filter_map(|one| Some((&one.server, one.listed.as_ref().ok()?)));
     let listings: Vec<Listing<'_>> = reached()
         .map(|(server, entries)| {
@@ -165,7 +172,7 @@ pub fn look_into(asked: &[Asked]) -> (Vec<Looked>, Vec<Reference>) {
             Listing::new(&server.name, definitions.collect())
         })
         .collect();
-    let all = SecurityAnalyzer::new().analyze_servers(&listings);
+    let all = analyzer.analyze_servers(&listings);
     let mut looked = Vec::new();
     for ((server, entries), found) in reached().zip(all.servers) {
         for (entry, analysis) in entries.iter().zip(found.analyses) {
