@@ -3,6 +3,7 @@
 
 use super::Severity;
 use super::finding::{Code, Family};
+use super::lexicon::{Class, Classes};
 use super::score::Topic;
 
 pub(super) static CODES: [&Code; 4] = [&CONVERSATION, &SECRET, &PERSONAL, &ORDER];
@@ -33,13 +34,16 @@ code!(PERSONAL "harvest/personal-data" "a parameter that is filled with personal
 code!(ORDER "harvest/order" "a parameter whose name is an order"
     "Names are read by the model like any other text, and looked at by few people.");
 
-/// The code of a topic.
-pub(super) fn of(topic: Topic) -> &'static Code {
+/// The code of what a name asks for.
+pub(super) fn of(says: Classes, topic: Topic) -> &'static Code {
     match topic {
-        Topic::Conversation => &CONVERSATION,
-        Topic::Secret => &SECRET,
-        Topic::Personal => &PERSONAL,
-        Topic::Harvest => &CONVERSATION,
+        _ if says.has(Class::Talk) => &CONVERSATION,
+        _ if says.has(Class::Secret) || says.has(Class::Path) => &SECRET,
+        _ if says.has(Class::Person) => &PERSONAL,
+        Topic::Conversation | Topic::Harvest if !says.any(ACTS) => &CONVERSATION,
         _ => &ORDER,
     }
 }
+
+const ACTS: Classes =
+    Classes::of(&[Class::Read, Class::Put, Class::Send, Class::Run, Class::Change, Class::Destroy]);

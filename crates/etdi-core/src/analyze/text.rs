@@ -53,9 +53,9 @@ pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_,
         let asks = matches!(piece.role, Role::ParameterName);
         let code = reasons.iter().find(|(one, _)| one.topic != Topic::Manner).map_or(
             directive::of(Topic::Act),
-            |(one, _)| match asks {
-                true => harvest::of(one.topic),
-                false => bias::of(one.topic).unwrap_or_else(|| directive::of(one.topic)),
+            |(signal, _)| match asks {
+                true => harvest::of(one.says, signal.topic),
+                false => bias::of(signal.topic).unwrap_or_else(|| directive::of(signal.topic)),
             },
         );
         let most = reasons.iter().filter(|(_, weight)| *weight > 0.0).take(3);
