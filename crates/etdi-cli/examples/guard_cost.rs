@@ -66,10 +66,10 @@ impl Client {
     }
 
     fn run(mut self, calls: usize) -> Result<(Duration, Duration, String), Failed> {
-        self.ask(
-            "initialize",
-            r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#,
-        )?;
+        let version = mcp_types::ProtocolVersion::NEWEST_LEGACY;
+        let rest = r#""capabilities":{},"clientInfo":{"name":"c","version":"1"}"#;
+        let params = format!("{{\"protocolVersion\":\"{version}\",{rest}}}");
+        self.ask("initialize", &params)?;
         let start = self.began.elapsed();
         self.input
             .write_all(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n")?;
