@@ -1,3 +1,5 @@
+//! What texts are worth: shapes of attacks, honest texts beside them, and any text at all.
+
 use proptest::prelude::*;
 
 use super::super::{Analysis, Family, Kind, SecurityAnalyzer, Threshold};
