@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use etdi::config::EtdiClientConfig;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::args::{InitArguments, Provider};
 use crate::exit::Failure;
@@ -61,25 +61,25 @@ fn settings(arguments: &InitArguments) -> Result<Value, Failure> {
         // The host is wanted, and often an address is copied.
         _ => domain.trim_start_matches("https://").trim_end_matches('/').to_owned(),
     });
-    let mut oauth = json!({
-        "provider": provider.name(),
-        "client_id": given(&arguments.client_id, "ETDI_CLIENT_ID", "--client-id")?,
-        "domain": given(&domain, "ETDI_DOMAIN", "--domain")?,
-    });
+    let mut oauth = Map::new();
+    let mut set = |name: &str, value: Value| oauth.insert(name.to_owned(), value);
+    set("provider", provider.name().into());
+    set("client_id", given(&arguments.client_id, "ETDI_CLIENT_ID", "--client-id")?.into());
+    set("domain", given(&domain, "ETDI_DOMAIN", "--domain")?.into());
     let needs_audience = matches!(provider, Provider::Auth0 | Provider::Azure);
     if needs_audience || arguments.audience.is_some() {
-        oauth["audience"] = given(&arguments.audience, "ETDI_AUDIENCE", "--audience")?.into();
+        set("audience", given(&arguments.audience, "ETDI_AUDIENCE", "--audience")?.into());
     }
     if !arguments.public_client {
         // Empty where it is not set, so that commands that need no token can read the file.
-        oauth["client_secret"] = "${ETDI_CLIENT_SECRET:-}".into();
+        set("client_secret", "${ETDI_CLIENT_SECRET:-}".into());
     }
     if !arguments.scope.is_empty() {
         for scope in &arguments.scope {
             plain(scope, "--scope")?;
         }
         let scopes = arguments.scope.iter().map(|scope| scope.replace("${", "$${"));
-        oauth["scopes"] = scopes.collect();
+        set("scopes", scopes.collect());
     }
     let defaults = EtdiClientConfig::default();
     Ok(json!({

@@ -26,13 +26,16 @@ pub enum Upstream {
     Url(HttpConnection),
 }
 
+/// Takes a line that a program writes to its standard error.
+pub type TakeLine = Box<dyn FnMut(&str) + Send>;
+
 /// How a server is reached.
 #[derive(Default)]
 pub struct Way {
     /// In which revisions it is asked, with a handshake or without; in what it agrees to by default.
     pub era: Option<Era>,
     /// Takes the lines of a program's standard error; they are passed on without it.
-    pub on_stderr: Option<Box<dyn FnMut(&str) + Send>>,
+    pub on_stderr: Option<TakeLine>,
     /// The one client that it has, for what belongs to no exchange: the server is spoken to as the
     /// client speaks, and each hears what the other asks and tells of its own accord.
     pub client: Option<ClientPeer>,

@@ -3,6 +3,7 @@
 //! [`Changes`] finds the differences of one definition. Its gravity says what a user has to look at;
 //! here each difference is also one for the programs that call the tool.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use etdi::core::analyze::{Kind, SecurityAnalyzer, Threshold};
@@ -76,7 +77,7 @@ pub fn differences(before: &Offer, after: &Offer) -> Result<Vec<Difference>, Fai
         instructions(before, after, &mut found);
         capabilities(before, after, &mut found);
     }
-    found.sort_by(|one, other| other.class.cmp(&one.class));
+    found.sort_by_key(|one| Reverse(one.class));
     Ok(found)
 }
 

@@ -1,6 +1,7 @@
 //! What a server offers, as it can be kept in a file: one side of a comparison.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -180,12 +181,10 @@ impl Offer {
         let Some(name) = entry.get(key).and_then(Value::as_str).map(str::to_owned) else {
             return Err(format!("a {kind} has no `{key}`"));
         };
-        let named = self.kinds.entry(kind).or_default();
-        // What a model sees first is what it believes; the second is told by itself.
-        if named.contains_key(&name) {
-            self.twice.push((kind, name));
-        } else {
-            named.insert(name, entry);
+        match self.kinds.entry(kind).or_default().entry(name) {
+            Entry::Vacant(place) => drop(place.insert(entry)),
+            // What a model sees first is what it believes; the second is told by itself.
+            Entry::Occupied(known) => self.twice.push((kind, known.key().clone())),
         }
         Ok(())
     }
