@@ -32,6 +32,8 @@ pub(super) struct Unveiled {
 pub(super) struct Report<'s, 'a> {
     subject: &'s Subject<'a>,
     findings: Vec<Finding>,
+    /// The gravest of each family, also of those that were not kept.
+    worst: BTreeMap<Family, f64>,
     unveiled: Vec<Unveiled>,
     /// What the texts make likely, whether or not it is a finding, and how much they advertise.
     texts: f64,
@@ -42,8 +44,8 @@ pub(super) struct Report<'s, 'a> {
 
 impl<'s, 'a> Report<'s, 'a> {
     pub(super) fn new(subject: &'s Subject<'a>) -> Self {
-        let (findings, unveiled) = (Vec::new(), Vec::new());
-        Self { subject, findings, unveiled, texts: 0.0, bias: 0.0, legacy: None }
+        let (findings, worst, unveiled) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { subject, findings, worst, unveiled, texts: 0.0, bias: 0.0, legacy: None }
     }
 
     /// Something in a piece: the bytes that show it, how likely it alone makes the definition
@@ -119,13 +121,15 @@ impl<'s, 'a> Report<'s, 'a> {
     }
 
     /// A text that a piece holds in another form, which is to be looked at as well.
-    pub(super) fn unveil(&mut self, piece: &Piece<'_>, how: &'static str, text: String) {
+    /// Says whether it will be.
+    pub(super) fn unveil(&mut self, piece: &Piece<'_>, how: &'static str, text: String) -> bool {
         let bytes: usize = self.unveiled.iter().map(|one| one.text.len()).sum();
         let room = self.unveiled.len() < UNVEILED && bytes + text.len() <= UNVEILED_BYTES;
         if room && text.len() > 3 && text != piece.text {
             let path = self.subject.pointer(piece);
             self.unveiled.push(Unveiled { path, how, text });
         }
+        room
     }
 
     pub(super) fn take_unveiled(&mut self) -> Vec<Unveiled> {
@@ -135,22 +139,33 @@ impl<'s, 'a> Report<'s, 'a> {
     /// What was found in a text that was brought to light.
     pub(super) fn found_in(&mut self, unveiled: &Unveiled, inner: Report<'_, '_>) {
         self.texts(inner.texts, inner.bias);
+        inner.worst.into_iter().for_each(|(family, risk)| self.worst(family, risk));
         for finding in inner.findings {
             let what = format!("{} ({})", finding.what, unveiled.how);
             self.add(Finding { path: unveiled.path.clone(), span: None, what, ..finding });
         }
     }
 
+    fn worst(&mut self, family: Family, risk: f64) {
+        let worst = self.worst.entry(family).or_default();
+        *worst = worst.max(risk.clamp(0.0, 1.0));
+    }
+
     fn add(&mut self, finding: Finding) {
+        self.worst(finding.code.family, finding.risk);
         let alike = self.findings.iter().filter(|one| one.code == finding.code).count();
         if alike < MOST_OF_ONE && self.findings.len() < MOST {
             self.findings.push(finding);
             return;
         }
-        let least = self.findings.iter_mut().filter(|one| one.code == finding.code);
-        let least = least.min_by(|one, other| one.risk.total_cmp(&other.risk));
-        if let Some(least) = least
-            && least.risk < finding.risk
+        let graver = |one: &Finding, other: &Finding| {
+            one.severity.cmp(&other.severity).then(one.risk.total_cmp(&other.risk))
+        };
+        // Where nothing is alike the least of all makes room, so that nothing grave drowns in trifles.
+        let full = alike < MOST_OF_ONE;
+        let least = self.findings.iter_mut().filter(|one| full || one.code == finding.code);
+        if let Some(least) = least.min_by(|one, other| graver(one, other))
+            && graver(least, &finding).is_lt()
         {
             *least = finding;
         }
@@ -164,13 +179,8 @@ impl<'s, 'a> Report<'s, 'a> {
                 .then(other.risk.total_cmp(&one.risk))
                 .then_with(|| one.path.cmp(&other.path))
         });
-        let mut worst = BTreeMap::<Family, f64>::new();
-        for finding in self.findings.iter().filter(|one| !one.code.family.reads_texts()) {
-            let risk = worst.entry(finding.code.family).or_default();
-            *risk = risk.max(finding.risk.clamp(0.0, 1.0));
-        }
-        let harmless =
-            worst.values().fold(1.0 - self.texts, |harmless, risk| harmless * (1.0 - risk));
+        let worst = self.worst.iter().filter(|(family, _)| !family.reads_texts());
+        let harmless = worst.fold(1.0 - self.texts, |harmless, (_, risk)| harmless * (1.0 - risk));
         let grave = self.findings.iter().filter(|one| one.severity >= Severity::Medium);
         Analysis {
             name: self.subject.name.to_owned(),
@@ -193,4 +203,26 @@ fn cut(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::subject::Kind;
+    use super::super::tree::Node;
+    use super::*;
+
+    #[test]
+    fn trifles_leave_room_for_what_is_grave() {
+        let subject = Subject::new(Kind::Tool, &Node::Null);
+        let mut report = Report::new(&subject);
+        let grave = Code::named("signing/other-definition").unwrap();
+        assert_eq!(grave.severity, Severity::High);
+        for code in Code::all().filter(|code| code.severity < Severity::High).take(8) {
+            (0..MOST_OF_ONE).for_each(|_| report.of(code, "", 0.01, ""));
+        }
+        report.of(grave, "", 0.9, "");
+        let analysis = report.done();
+        assert_eq!((analysis.findings.len(), analysis.findings[0].code), (MOST, grave));
+        assert!(analysis.risk >= 0.9);
+    }
 }

@@ -39,9 +39,6 @@ pub(super) static CODES: [&Code; 20] = [
     &markup::PUSHED,
 ];
 
-/// The most bytes of one piece that are looked at here.
-const MOST: usize = 1 << 18;
-
 pub(super) fn look(subject: &Subject<'_>, report: &mut Report<'_, '_>) {
     let rotates = |piece: &Piece<'_>| {
         ["rot13", "ROT13", "rot-13", "rot_13"].iter().any(|one| piece.text.contains(one))
@@ -52,7 +49,7 @@ pub(super) fn look(subject: &Subject<'_>, report: &mut Report<'_, '_>) {
         }
     }
     for piece in &subject.pieces {
-        if piece.role == Role::Statement || piece.text.len() > MOST {
+        if piece.role == Role::Statement {
             continue;
         }
         let bytes = piece.text.as_bytes();

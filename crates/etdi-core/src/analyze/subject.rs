@@ -1,6 +1,7 @@
 //! What is looked at: every text and every name of a definition, each with its place and its role.
 
 use core::fmt::Write;
+use std::collections::HashSet;
 
 use serde::Serialize;
 
@@ -193,9 +194,20 @@ impl<'a> Subject<'a> {
     }
 
     fn piece(&mut self, role: Role, text: &'a str, place: usize, scope: Scope<'a>) {
-        if !text.is_empty() {
-            let Scope { output, parameter } = scope;
-            self.pieces.push(Piece { role, text, output, parameter, place });
+        if text.is_empty() {
+            return;
+        }
+        let role = match role {
+            // The model reads these as well, whatever stands there.
+            Role::Keyword if !is_keyword(text) => Role::Other,
+            role => role,
+        };
+        let Scope { output, parameter } = scope;
+        let name = matches!(role, Role::Name | Role::ParameterName | Role::Key);
+        self.pieces.push(Piece { role, text, output, parameter, place });
+        // A name of many words is a sentence besides.
+        if name && text.split_whitespace().nth(WORDS).is_some() {
+            self.pieces.push(Piece { role: Role::Other, text, output, parameter, place });
         }
     }
 
@@ -236,11 +248,11 @@ impl<'a> Subject<'a> {
         self.any(node, place, Role::Other, Scope::default());
         let block = node.get(wire::TOOL).and_then(|block| block.get(wire::ATTESTATIONS));
         let Some(Node::List(statements)) = block else { return };
+        let place = |text: &str| (text.as_ptr() as usize, text.len());
+        let statements: HashSet<_> = statements.iter().filter_map(Node::text).map(place).collect();
         for piece in self.pieces.iter_mut().skip(before) {
-            let is_one =
-                |one: &Node<'_>| one.text().is_some_and(|text| std::ptr::eq(text, piece.text));
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-            if statements.iter().any(is_one) && piece.text.bytes().all(plain) {
+            if statements.contains(&place(piece.text)) && piece.text.bytes().all(plain) {
                 piece.role = Role::Statement;
             }
         }
@@ -248,8 +260,14 @@ impl<'a> Subject<'a> {
 
     /// The arguments of a prompt, which are described in a list.
     fn arguments(&mut self, node: &'a Node<'a>, place: usize) {
+        if !matches!(node, Node::List(_)) {
+            self.any(node, place, Role::Other, Scope::default());
+        }
         for (number, argument) in node.list().iter().enumerate() {
             let place = self.place(place, Step::Number(number));
+            if !matches!(argument, Node::Members(_)) {
+                self.any(argument, place, Role::Other, Scope::default());
+            }
             let parameter = argument.get("name").and_then(Node::text);
             let scope = Scope { output: false, parameter };
             for (name, value) in argument.members() {
@@ -269,6 +287,10 @@ impl<'a> Subject<'a> {
     }
 
     fn schema(&mut self, node: &'a Node<'a>, place: usize, scope: Scope<'a>) {
+        // No schema, and read all the same.
+        if let Node::Text(text) = node {
+            self.piece(Role::Other, text, place, scope);
+        }
         for (number, item) in node.list().iter().enumerate() {
             let place = self.place(place, Step::Number(number));
             self.schema(item, place, scope);
@@ -276,6 +298,12 @@ impl<'a> Subject<'a> {
         for (name, value) in node.members() {
             let place = self.place(place, Step::Name(name));
             match &**name {
+                "properties" | "patternProperties" | "dependentSchemas" | "$defs"
+                | "definitions"
+                    if !matches!(value, Node::Members(_)) =>
+                {
+                    self.schema(value, place, scope);
+                }
                 "properties" | "patternProperties" | "dependentSchemas" => {
                     for (name, value) in value.members() {
                         let place = self.place(place, Step::Name(name));
@@ -350,6 +378,15 @@ impl<'a> Subject<'a> {
             Node::Null | Node::Bool(_) | Node::Number(_) => {}
         }
     }
+}
+
+/// How many words a name has at most that is nothing but a name.
+const WORDS: usize = 4;
+
+/// Whether a text is short and of such characters as names of types, formats and media types have.
+fn is_keyword(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-+./_*".contains(&byte);
+    text.len() <= 40 && text.bytes().all(fits)
 }
 
 /// Keywords that hold numbers or truth values, whose names say nothing.

@@ -39,15 +39,16 @@ pub(super) fn look(piece: &Piece<'_>, report: &mut Report<'_, '_>) {
         return;
     }
     let data = text.contains("data:image/");
-    for span in runs(text).take(RUNS) {
+    for span in runs(text) {
         let Some(run) = text.get(span.clone()) else { continue };
         let Some((decoded, form)) = decode(run) else { continue };
         // What a token says of itself, and an icon.
         let token = decoded.starts_with("{\"") || data && decoded.contains("<svg");
-        if !token {
+        let looked_at = report.unveil(piece, form, decoded.clone());
+        // One too many to be looked at is what it hides among.
+        if !token || !looked_at {
             blob(piece, span, &decoded, form, report);
         }
-        report.unveil(piece, form, decoded);
     }
     for (span, decoded) in escaped(text) {
         let what = format!("escapes say: {}", report.shown(&decoded));
