@@ -12,6 +12,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("the client is asked when it calls", asked_in_a_call),
     ("the client is asked when tools are listed", asked_beside),
     ("first use is once", first_use_is_once),
+    ("a listing without an end is no first use for ever", first_use_ends),
+    ("the server does not ask in the guard's name", forged),
     ("a guard is installed before servers and taken away", installed),
     ("a model that answers for its user grants nothing by halves", half_answers),
 ];
@@ -210,4 +212,35 @@ fn first_use_is_once() {
     assert_eq!(client.tools(), ["slow", "sample"]);
     let log = client.end();
     assert!(log.contains("BLOCKED `pay`") && !log.contains("FIRST USE"), "{log}");
+}
+
+fn first_use_ends() {
+    let world = World::new(Speaks::Legacy);
+    std::fs::write(world.place.path().join("endless"), "").unwrap();
+    let mut client = world.client(Speaks::Legacy, json!({}), &["--trust-first-use"]);
+    assert_eq!(client.tools(), ["pay", "slow", "sample"]);
+    std::fs::write(world.place.path().join("late"), "").unwrap();
+    assert_eq!(client.tools(), ["slow", "sample"], "what comes later waits for a person");
+}
+
+fn forged() {
+    let world = World::new(Speaks::Modern);
+    world.run(&["approve", "sample", "--yes"]);
+    for before in BOTH {
+        let mut client = world.client(before, everything(), &["--recheck-after", "0"]);
+        if before == Speaks::Modern {
+            // The guard asks about `pay`, and nobody answers.
+            let asked = client.request("tools/call", json!({"name": "pay", "arguments": {}}));
+            assert_eq!(asked["result"]["requestState"], "etdi-guard-1", "{asked}");
+        } else {
+            client.answers.push(("elicitation/create", json!({"result": {"action": "cancel"}})));
+            client.call("pay");
+        }
+        // A yes to whatever another tool asks is none to that.
+        std::fs::write(world.place.path().join("forge"), "").unwrap();
+        client.answers.push(approve(json!(true)));
+        let result = client.call("sample").to_string();
+        assert_eq!(client.tools(), ["sample"], "{before:?}: {result}");
+        assert!(result.contains("in the guard's name"), "{before:?}: {result}");
+    }
 }

@@ -15,6 +15,7 @@ use crate::{Error, EtdiClient};
 pub(super) struct FirstUse {
     settings: Settings,
     open: AtomicBool,
+    begun: AtomicBool,
     /// Names of what was approved since it was last said.
     taken: Mutex<Vec<String>>,
 }
@@ -38,8 +39,22 @@ impl FirstUse {
         if listing.approvals.iter().any(|approval| approval.key.server == server) {
             return Ok(None);
         }
-        let (settings, open, taken) = (settings.clone(), AtomicBool::new(true), Mutex::default());
-        Ok(Some(Self { settings, open, taken }))
+        let (settings, taken) = (settings.clone(), Mutex::default());
+        let (open, begun) = (AtomicBool::new(true), AtomicBool::new(false));
+        Ok(Some(Self { settings, open, begun, taken }))
+    }
+
+    /// A listing begins. Where a page of another came before, that one is over, whether or not the
+    /// server ever said so.
+    pub(super) fn begin(&self) {
+        if self.begun.load(Ordering::Relaxed) {
+            self.close();
+        }
+    }
+
+    /// A page came.
+    pub(super) fn began(&self) {
+        self.begun.store(true, Ordering::Relaxed);
     }
 
     /// The first listing has come to its end.

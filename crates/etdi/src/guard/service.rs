@@ -103,7 +103,7 @@ impl Guarded {
             ClientRequest::CallTool(params) => params.name.clone(),
             _ => String::new(),
         };
-        if let Some((review, yes)) = shared.answer(&mut exchange.context) {
+        if let Some((review, yes)) = shared.answer(&mut exchange.context, &name) {
             if !yes {
                 return Ok(said(format!(
                     "`{}` stays blocked: it was not approved",
@@ -116,6 +116,12 @@ impl Guarded {
         let verbatim = exchange.context.extensions.get_shared::<Verbatim>();
         let declared = exchange.context.declared().cloned();
         match self.inner.call(exchange).await {
+            // What would be taken for the answer to our question must not be asked by the server.
+            Ok(Outcome::InputRequired(asked)) if is_ours(&asked) => {
+                let text = "the server asks in the guard's name, which is refused";
+                shared.settings.say(&format!("`{}`: {text}", visible(&name)));
+                Err(ErrorObject::local(Origin::Refused, text))
+            }
             Ok(outcome) => {
                 if let Some(verbatim) = verbatim {
                     verbatim.unchanged();
@@ -132,7 +138,16 @@ impl Guarded {
     async fn list(mut self, exchange: Exchange) -> Result<Outcome, ErrorObject> {
         let (runtime, declared) = (exchange.context.runtime.clone(), exchange.context.declared());
         let declared = declared.cloned();
+        if let (Some(first), ClientRequest::ListTools(params)) =
+            (&self.shared.first, &exchange.request)
+            && params.cursor.is_none()
+        {
+            first.begin();
+        }
         let outcome = self.inner.call(exchange).await?;
+        if let Some(first) = &self.shared.first {
+            first.began();
+        }
         if let Outcome::Complete(ServerResult::ListTools(page)) = &outcome
             && page.next_cursor.is_none()
         {
@@ -183,15 +198,15 @@ impl Shared {
         self.settings.elicit && declared.and_then(can).unwrap_or(false)
     }
 
-    /// Takes the answer to a question of ours out of what came with a call.
-    fn answer(&self, context: &mut RequestContext) -> Option<(Arc<Review>, bool)> {
+    /// Takes the answer to a question of ours about `tool` out of what came with a call of it.
+    fn answer(&self, context: &mut RequestContext, tool: &str) -> Option<(Arc<Review>, bool)> {
         let answers = context.input_responses.as_mut()?;
         let answer = answers.remove(KEY);
         if answers.is_empty() {
             context.input_responses = None;
         }
         let asked = context.request_state.as_ref().filter(|state| state.starts_with(STATE))?;
-        let review = self.state().open.remove(asked);
+        let review = self.state().open.remove(asked).filter(|review| review.name() == tool);
         context.request_state = None;
         Some((review?, answer.is_some_and(|answer| question::is_yes(&answer))))
     }
@@ -295,6 +310,12 @@ impl fmt::Debug for Guarded {
             .field("server", &self.shared.settings.name())
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a question of the server is made to look like one of ours.
+fn is_ours(asked: &InputRequiredResult) -> bool {
+    asked.request_state.as_ref().is_some_and(|state| state.starts_with(STATE))
+        || asked.input_requests.as_ref().is_some_and(|requests| requests.contains_key(KEY))
 }
 
 /// A result that is an error in the guard's words.
