@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etdi_clients::{Launch, Places, Unfit};
+use etdi_clients::{Launch, Places, Scope, Unfit};
 use etdi_core::analyze::Kind;
 use etdi_core::change::visible;
 use mcp_client::{Client, Error, Page, Pages};
@@ -91,7 +91,8 @@ impl Server {
 }
 
 /// The servers that the clients on this computer are configured with and that are switched on; one
-/// that several clients have alike is there once. Beside them, what cannot be asked for, and why.
+/// that several clients have alike is there once. Beside them, what cannot be asked for, and why: also
+/// entries of files in this folder, which came with somebody else's repository as often as not.
 pub fn configured(places: &Places) -> (Vec<Server>, Vec<String>) {
     let (found, broken) = etdi_clients::all_servers(places);
     let (mut servers, mut faults) = (Vec::<Server>::new(), Vec::new());
@@ -101,6 +102,15 @@ pub fn configured(places: &Places) -> (Vec<Server>, Vec<String>) {
     for one in found.iter().filter(|one| one.enabled) {
         let name = one.target();
         let fault = |why: String| format!("{name}: {why}");
+        if one.file.scope == Scope::Project && places.home().as_deref() != Some(places.project()) {
+            let path = one.file.path.strip_prefix(places.project()).unwrap_or(&one.file.path);
+            let entry = format!("./{}:{}", path.display(), one.name);
+            faults.push(fault(format!(
+                "it is an entry of this folder, which nobody starts unasked; name it as `{}`",
+                visible(&entry)
+            )));
+            continue;
+        }
         let launch = match (&one.launch, one.resolved(&|name| std::env::var(name).ok())) {
             (Ok(_), Some(Ok(launch))) => launch,
             (_, Some(Err(error))) => {

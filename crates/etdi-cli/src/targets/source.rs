@@ -74,9 +74,23 @@ pub(super) fn entry(source: Source<'_>, name: &str, places: &Places) -> Result<F
         Source::Client(client) => format!("{} of `{}`", "the configuration", client.id),
         Source::File(path) | Source::Unknown(path) => format!("`{}`", visible(path)),
     };
-    match known.iter().find(|(_, server)| server.name == name) {
-        Some((_, server)) => configured(server),
-        None => {
+    let mut same = known.iter().filter(|(_, server)| server.name == name);
+    match (same.next(), same.next()) {
+        // Whose folder this is must not change what the user's own names mean.
+        (Some((1, of_folder)), Some((2, own))) if of_folder.launch != own.launch => {
+            let path = |server: &Server| shown_path(&server.file.path);
+            let (here, there) = (path(of_folder), path(own));
+            let message = format!(
+                "there is a server `{}` in {there}, and another in this folder: name the file as well",
+                visible(name)
+            );
+            let next = quoted(&format!("{}:{name}", own.file.path.display()));
+            let next = format!("etdi list {next}");
+            Err(Failure::usage(format!("{message}, `{here}:{}` or the other", visible(name)), next)
+                .with_code("ENTRY_AMBIGUOUS"))
+        }
+        (Some((_, server)), _) => configured(server),
+        (None, _) => {
             let names = known.iter().map(|(_, server)| server.name.as_str());
             let meant = match nearest(name, names) {
                 Some(near) => format!(", did you mean `{}`?", visible(near)),
