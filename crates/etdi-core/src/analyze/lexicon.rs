@@ -81,11 +81,13 @@ pub(super) enum Class {
     /// Sets something aside, and what is set aside: rules, instructions, restrictions.
     Waive,
     Rules,
+    /// What attackers call what they do.
+    Hostile,
     /// Words that mean something harmless together.
     Mask,
 }
 
-const CLASSES: [(&str, Class); 43] = [
+const CLASSES: [(&str, Class); 44] = [
     ("order", Class::Order),
     ("first", Class::First),
     ("before", Class::Before),
@@ -128,6 +130,7 @@ const CLASSES: [(&str, Class); 43] = [
     ("hook", Class::Hook),
     ("waive", Class::Waive),
     ("rules", Class::Rules),
+    ("hostile", Class::Hostile),
     ("mask", Class::Mask),
 ];
 

@@ -72,7 +72,7 @@ signals! {
     concealed_act Concealed 2 "something is to be done that the user is not to know";
     bypass Consent 1 "nobody is to be asked";
     bypass_act Consent 1 "something is to be done without asking";
-    overrides Override 4 "it sets other instructions aside";
+    overrides Override 6 "it sets other instructions aside";
     untrue False 1 "it wants something said that is not so";
     untrue_user False 1 "the user is to be told what is not so";
     tools Tools 1 "it speaks of other tools";
@@ -91,6 +91,7 @@ signals! {
     command_run Act 1 "a command is to be run";
     destroy Act 0 "something is to be destroyed, paid or opened";
     hooked Tools 1 "it hangs an act on the use of other tools";
+    hostile Act 3 "it calls itself what attackers call it";
     tampered Tools 2 "what another call does is to be changed";
     urged Manner 1 "it is urgent about what the model has to do";
     prefer_over Prefer 1 "it wants to be preferred to other tools";
@@ -222,6 +223,7 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
     set(S::bypass, bypass && !name);
     set(S::bypass_act, bypass && act && (model || other || has(Class::Destroy)));
     set(S::overrides, has(Class::Override) || has(Class::Waive) && has(Class::Rules));
+    set(S::hostile, has(Class::Hostile) && !name);
     set(S::untrue, has(Class::False) && !name);
     set(S::untrue_user, has(Class::False) && (has(Class::User) || model));
     set(S::tools, has(Class::Tools) && !name);
@@ -238,7 +240,7 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
     set(S::email, marks.email && !value);
     set(
         S::sent_away,
-        foreign && (has(Class::Send) || has(Class::Recipient)) && (act && (order || model || loot)),
+        foreign && (has(Class::Send) || has(Class::Recipient)) && (act && (order || model || loot || has(Class::Recipient))),
     );
     set(S::template, marks.template && (loot || has(Class::User) || aside));
     set(S::number, marks.number);

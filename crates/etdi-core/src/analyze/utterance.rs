@@ -353,6 +353,7 @@ fn marks(text: &str, subject: &Subject<'_>, own: &[&str], role: Role) -> Marks {
             let dotted = host.split('.').filter(|part| !part.is_empty()).count() > 1;
             marks.email |= !user.is_empty() && dotted && !token.contains("://");
         }
+        marks.url |= is_host(token);
         marks.number |= token.split(|c: char| !c.is_ascii_digit() && c != '.').any(is_foreign);
         if token.contains('<') {
             marks.tag |= is_tag(token);
@@ -367,6 +368,21 @@ fn marks(text: &str, subject: &Subject<'_>, own: &[&str], role: Role) -> Marks {
     }
     marks.shout = shouted > 0;
     marks
+}
+
+/// Whether a word is the name of a host, written without a scheme.
+fn is_host(token: &str) -> bool {
+    const ENDS: [&str; 14] = [
+        "com", "net", "org", "io", "dev", "app", "co", "xyz", "info", "example", "test", "ru", "cn",
+        "site",
+    ];
+    let host = token.split(['/', ':', '?']).next().unwrap_or("").trim_end_matches('.');
+    let mut labels = host.rsplit('.');
+    let ends = labels.next().is_some_and(|last| ENDS.contains(&last));
+    let plain = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    ends && host.contains('.') && labels.all(plain)
 }
 
 /// Whether a numeric address is one of another network.
