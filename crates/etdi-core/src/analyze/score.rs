@@ -71,7 +71,7 @@ signals! {
     concealed Concealed 1 "the user is not to know";
     concealed_act Concealed 2 "something is to be done that the user is not to know";
     bypass Consent 1 "nobody is to be asked";
-    bypass_act Consent 1 "something is to be done without asking";
+    bypass_act Consent 2 "something is to be done without asking";
     overrides Override 6 "it sets other instructions aside";
     untrue False 1 "it wants something said that is not so";
     untrue_user False 1 "the user is to be told what is not so";
@@ -221,7 +221,7 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
         (concealed || wide.has(Class::Hush)) && act && (loot || model || other || foreign),
     );
     set(S::bypass, bypass && !name);
-    set(S::bypass_act, bypass && act && (model || other || has(Class::Destroy)));
+    set(S::bypass_act, bypass && act && (model || other || has(Class::Destroy) || has(Class::Send)));
     set(S::overrides, has(Class::Override) || has(Class::Waive) && has(Class::Rules));
     set(S::hostile, has(Class::Hostile) && !name);
     set(S::untrue, has(Class::False) && !name);
