@@ -58,11 +58,14 @@ struct Settings {
     elicit: bool,
     recheck_after: u64,
     calls_per_minute: u32,
-    advice: Arc<dyn Fn(&str, &str) -> String + Send + Sync>,
+    advice: Advice,
     note: Arc<dyn Fn(&str) + Send + Sync>,
     screen: Option<Screen>,
     name: Option<String>,
 }
+
+/// Says what to do about a tool of a server.
+type Advice = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
 
 /// Says what is suspicious about a definition, a line each.
 type Screen = Arc<dyn Fn(&ToolDefinition) -> Vec<String> + Send + Sync>;

@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("first use is once", first_use_is_once),
     ("a listing without an end is no first use for ever", first_use_ends),
     ("the server does not ask in the guard's name", forged),
+    ("first use takes nothing that the scanner holds for malicious", first_use_is_scanned),
     ("a guard is installed before servers and taken away", installed),
     ("a model that answers for its user grants nothing by halves", half_answers),
 ];
@@ -243,4 +244,15 @@ fn forged() {
         assert_eq!(client.tools(), ["sample"], "{before:?}: {result}");
         assert!(result.contains("in the guard's name"), "{before:?}: {result}");
     }
+}
+
+fn first_use_is_scanned() {
+    let world = World::new(Speaks::Legacy);
+    world.describe(POISON);
+    let mut client = world.client(Speaks::Legacy, json!({}), &["--trust-first-use"]);
+    assert_eq!(client.tools(), ["slow", "sample"]);
+    assert_eq!(client.call("pay")["result"]["isError"], true);
+    let log = client.end();
+    assert!(log.contains("FIRST USE: 2 tools") && log.contains("BLOCKED `pay`"), "{log}");
+    assert!(log.contains("(directive/"), "{log}");
 }
