@@ -14,6 +14,7 @@ use etdi::core::verify::Claimed;
 use mcp_types::BoxFuture;
 
 use crate::changes;
+use crate::inspector::suspicious;
 use crate::output::style;
 
 /// What a person is told of a server that is reached by plain HTTP on another computer.
@@ -59,7 +60,19 @@ impl Approver for Grants {
         };
         match self.asker {
             // Yes was said before anybody could know of an alarm.
-            Asker::Yes if !question.alarm => Box::pin(std::future::ready(yes())),
+            Asker::Yes if !question.alarm => {
+                let definition = question.facts.definition;
+                for line in suspicious(definition) {
+                    let name = SafeText::of(definition.name());
+                    // Nobody is harmed when a remark does not get out.
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "warning: `{name}` is approved unread, and the scanner says: {}",
+                        SafeText::of(&line)
+                    );
+                }
+                Box::pin(std::future::ready(yes()))
+            }
             Asker::Yes | Asker::Nobody => Box::pin(std::future::ready(Answer::Decline)),
             Asker::Terminal => {
                 let text = describe(&question);
@@ -217,6 +230,9 @@ fn describe(question: &Question<'_>) -> String {
                 field("look-alike", text);
             }
         }
+    }
+    for line in suspicious(definition) {
+        field("scanner", format!("{bad}{}{bad:#}", SafeText::of(&line)));
     }
     if question.alarm {
         field("alarm", format!("{bad}an honest publisher does not do this{bad:#}"));

@@ -133,6 +133,26 @@ fn every_shape_of_input_is_read() {
 }
 
 #[test]
+fn what_is_no_definition_is_not_cleared() {
+    let user = User::new();
+    for text in [
+        r#"{"mcpServers":{"a":{"command":"x"}}}"#,
+        r#"{"version":"1.0","private":true}"#,
+        "42",
+        "[1]",
+        r#"{"tool":5}"#,
+    ] {
+        user.write("in.json", text);
+        let (exit, data) = user.json(&["analyze", "in.json", "--fail-on", "high"]);
+        assert_eq!(exit, 6, "{text}: {data}");
+        assert!(data.to_string().contains("schema/unreadable"), "{text}: {data}");
+    }
+    user.write("lines.jsonl", "{\"foo\":1}\n");
+    let (_, printed) = user.text(&["analyze", "--jsonl", "lines.jsonl", "--json"]);
+    assert!(printed.contains("schema/unreadable"), "{printed}");
+}
+
+#[test]
 fn findings_fail_where_that_is_asked_for() {
     let user = User::new();
     user.write("bad.json", BAD);

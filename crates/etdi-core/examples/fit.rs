@@ -9,6 +9,11 @@
 //! Everything is deterministic: the folds are the authors of the malicious part, and servers fall into
 //! them by a hash of who published them.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "arithmetic over lists of one length, in a program of authors"
+)]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
@@ -415,7 +420,7 @@ fn errors(cases: &[Case], risks: &[f64], model: &Model) {
 /// A look at languages: each one's malicious definitions judged by weights fitted without them.
 fn by_language(cases: &[Case]) {
     let mut langs: Vec<&str> =
-        cases.iter().map(|case| &*case.lang).filter(|one| *one != "").collect();
+        cases.iter().map(|case| &*case.lang).filter(|one| !one.is_empty()).collect();
     langs.sort_unstable();
     langs.dedup();
     for lang in langs {

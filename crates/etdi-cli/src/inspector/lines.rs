@@ -113,6 +113,9 @@ fn one(analyzer: &SecurityAnalyzer, line: &str, number: usize, regions: bool) ->
 
 /// Looks into one definition.
 pub fn analysis(analyzer: &SecurityAnalyzer, item: &Item<'_>) -> Analysis {
+    if let Some(why) = item.unfit() {
+        return certain(analyzer.unreadable(item.kind.unwrap_or(Kind::Tool), why));
+    }
     match item.kind {
         Some(kind) => analyzer.analyze(kind, &item.text),
         None => analyzer.analyze_tool(&item.text),

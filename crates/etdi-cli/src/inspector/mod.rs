@@ -12,4 +12,7 @@ pub mod read;
 pub mod region;
 pub mod sarif;
 pub mod shown;
+mod suspicious;
 pub mod words;
+
+pub use suspicious::suspicious;

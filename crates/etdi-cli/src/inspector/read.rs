@@ -20,6 +20,46 @@ pub struct Item<'t> {
     pub offset: usize,
 }
 
+impl Item<'_> {
+    /// Why it is no definition of anything; nothing where it may be one. What is not JSON is told by the
+    /// analyzer.
+    pub fn unfit(&self) -> Option<&'static str> {
+        let text = self.text.trim_start();
+        if matches!(self.kind, Some(Kind::Server | Kind::Result)) || text.is_empty() {
+            return None;
+        }
+        if !text.starts_with('{') {
+            let whole = serde_json::from_str::<&RawValue>(text).is_ok();
+            return whole.then_some("it is no object, and a definition is one");
+        }
+        let Members(members) = Members::read(text)?;
+        let named = |name: &&str| members.iter().any(|(member, _)| member == *name);
+        if ["mcpServers", "servers", "context_servers"].iter().any(named) {
+            return Some(
+                "it is a client's configuration: `etdi scan` lists its servers and looks into them",
+            );
+        }
+        let known = DEFINES.iter().any(named);
+        (!known).then_some("no member of it is one of a tool, a prompt, a resource or a result")
+    }
+}
+
+/// Members of which every definition has one.
+const DEFINES: [&str; 12] = [
+    "name",
+    "title",
+    "description",
+    "inputSchema",
+    "outputSchema",
+    "annotations",
+    "uri",
+    "uriTemplate",
+    "content",
+    "structuredContent",
+    "instructions",
+    "serverInfo",
+];
+
 /// The definitions of a text of JSON, in order; several values may follow each other, and a text of
 /// lines of which not all can be read is taken line by line. What is no wrapper is one definition,
 /// whatever it is: nothing is passed over.

@@ -123,7 +123,9 @@ fn shown_to_people(looked: &[Looked]) -> String {
         });
         let data = one.data();
         if let Some(score) = data.get("security_score") {
-            text.push_str(&format!("security score {score} of 100\n"));
+            text.push_str(&format!(
+                "score by the rules of the Python tool, for what is declared: {score} of 100\n"
+            ));
         }
     }
     text

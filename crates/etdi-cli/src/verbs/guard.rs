@@ -5,8 +5,6 @@ mod install;
 use std::io::Write;
 use std::path::Path;
 
-use etdi::core::analyze::{Kind, SecurityAnalyzer, Severity, Threshold};
-use etdi::core::definition::ToolDefinition;
 use etdi::core::flow::{FlowRules, FlowTracker};
 use etdi::core::layer::AskWhen;
 use etdi::{Guard, Program};
@@ -18,6 +16,7 @@ use crate::args::{GuardArguments, Target};
 use crate::ask::{Asker, Grants, user};
 use crate::exit::Failure;
 use crate::home::Home;
+use crate::inspector::suspicious;
 use crate::output::{Output, Report};
 use crate::verbs::policy;
 use crate::verbs::target::{
@@ -93,26 +92,6 @@ fn guard(guard: Guard, arguments: &GuardArguments) -> Guard {
         Some(seconds) => guard.recheck_after(seconds),
         None => guard,
     }
-}
-
-/// The most findings that a question shows.
-const MOST_SHOWN: usize = 5;
-
-/// What the scanner finds in a definition whose risk is above that of one honest tool in two hundred.
-fn suspicious(definition: &ToolDefinition) -> Vec<String> {
-    let analysis = SecurityAnalyzer::new().analyze(Kind::Tool, definition.canonical());
-    if analysis.risk <= Threshold::HalfPercent.risk() {
-        return Vec::new();
-    }
-    let grave = analysis.findings.iter().filter(|one| one.severity >= Severity::Medium);
-    let mut lines: Vec<String> = grave
-        .take(MOST_SHOWN)
-        .map(|one| format!("{} at `{}`: {} ({})", one.code.title, one.path, one.what, one.code.name))
-        .collect();
-    if lines.is_empty() {
-        lines.push(format!("the scanner holds it for malicious, risk {:.2}", analysis.risk));
-    }
-    lines
 }
 
 /// Where the next command has to be typed: an interpreter or a package runner looks for what it runs

@@ -156,13 +156,9 @@ const TAKEN: [&str; 67] = [
     "while",
 ];
 
-/// Where the packages of the SDK come from.
-enum Sdk {
-    /// The version of this command.
-    Version,
-    /// A folder, as it is written into the manifest.
-    Folder(PathBuf),
-}
+/// The folder that the packages of the SDK come from, as it is written into the manifest. Never a version:
+/// they are not published, and whoever has their names on a registry is somebody else.
+struct Sdk(PathBuf);
 
 impl Sdk {
     fn find(arguments: &NewArguments, folder: &Path) -> Result<Self, Failure> {
@@ -171,7 +167,14 @@ impl Sdk {
             // Where the README has it: a checkout beside the project.
             let beside = folder.join("../etdi");
             let there = folder.parent().is_some_and(|parent| is_sdk(&parent.join("etdi")));
-            return Ok(if there { Self::Folder(shortened(&beside)) } else { Self::Version });
+            return match there {
+                true => Ok(Self(shortened(&beside))),
+                false => Err(Failure::usage(
+                    "there is no checkout of the SDK beside the project, and its packages are on no \
+                     registry: those of their names there are others'",
+                    "etdi new my-server --sdk ../etdi",
+                )),
+            };
         };
         if !is_sdk(named) {
             let message = format!(
@@ -183,27 +186,18 @@ impl Sdk {
         let whole = named.canonicalize().map_err(|error| {
             Failure::usage(format!("`{}` cannot be read: {error}", named.display()), NEXT)
         })?;
-        Ok(Self::Folder(whole))
+        Ok(Self(whole))
     }
 
     fn shown(&self) -> String {
-        match self {
-            Self::Version => format!("of version {VERSION}"),
-            Self::Folder(folder) => format!("in `{}`", folder.display()),
-        }
+        format!("in `{}`", self.0.display())
     }
 
     /// How a manifest says that it needs `package`.
     fn dependency(&self, package: &str, features: &[&str]) -> String {
-        let from = match self {
-            Self::Version if features.is_empty() => return format!("\"{VERSION}\""),
-            Self::Version => format!("version = \"{VERSION}\""),
-            Self::Folder(folder) => {
-                let path = folder.join("crates").join(package);
-                let path = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"");
-                format!("path = \"{path}\"")
-            }
-        };
+        let path = self.0.join("crates").join(package);
+        let path = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"");
+        let from = format!("path = \"{path}\"");
         match features.is_empty() {
             true => format!("{{ {from} }}"),
             false => {
@@ -213,8 +207,6 @@ impl Sdk {
         }
     }
 }
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `A/B/../etdi` as the manifest in `A/B` says it: `../etdi`.
 fn shortened(beside: &Path) -> PathBuf {
@@ -321,13 +313,8 @@ mod tests {
     #[test]
     fn a_dependency_says_where_it_comes_from() {
         let text = "{{name}} {{crate}} {{mcp-server}} {{mcp-transport features=stdio}}{";
-        let version = filled(text, "a-b", &Sdk::Version);
-        let wanted = format!(
-            "a-b a_b \"{VERSION}\" {{ version = \"{VERSION}\", features = [\"stdio\"] }}{{"
-        );
-        assert_eq!(version, wanted);
-        let folder = filled(text, "a", &Sdk::Folder(PathBuf::from("../etdi")));
-        let wanted = "a a { path = \"../etdi/crates/mcp-server\" } \
+        let folder = filled(text, "a-b", &Sdk(PathBuf::from("../etdi")));
+        let wanted = "a-b a_b { path = \"../etdi/crates/mcp-server\" } \
                       { path = \"../etdi/crates/mcp-transport\", features = [\"stdio\"] }{";
         assert_eq!(folder, wanted);
     }

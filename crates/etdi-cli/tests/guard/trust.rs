@@ -96,6 +96,8 @@ fn pulled_in_between() {
     let result = client.call("pay");
     assert!(text(&result).contains("DEFINITION_CHANGED"), "{result}");
     assert!(!world.noted("heard").iter().any(|line| line.contains("tools/call")));
+    // Nobody listed since, and whoever reads the log is told all the same.
+    assert!(client.end().contains("BLOCKED `pay`"));
 }
 
 fn approve(yes: Value) -> (&'static str, Value) {

@@ -132,8 +132,9 @@ const LOOT: Classes = Classes::of(&[Class::Path, Class::Secret, Class::Talk, Cla
 const COMPETES: Classes =
     Classes::of(&[Class::Prefer, Class::Exclusive, Class::Disparage, Class::Advert]);
 
-/// The signals of all utterances, a mask each.
-pub(super) fn signals(subject: &Subject<'_>, said: &Utterances) -> Vec<u64> {
+/// The signals of all utterances, a mask each: of the utterance alone, and together with the next one
+/// of its text.
+pub(super) fn signals(subject: &Subject<'_>, said: &Utterances) -> Vec<(u64, u64)> {
     let list = &said.list;
     let near = |at: usize, one: &Utterance| {
         let beside = list.get(at).filter(|beside| beside.piece == one.piece);
@@ -158,8 +159,8 @@ pub(super) fn signals(subject: &Subject<'_>, said: &Utterances) -> Vec<u64> {
         .iter()
         .enumerate()
         .map(|(at, one)| match follows(at) {
-            true => one | alone.get(at + 1).copied().unwrap_or(0),
-            false => *one,
+            true => (*one, one | alone.get(at + 1).copied().unwrap_or(0)),
+            false => (*one, *one),
         })
         .collect()
 }
@@ -221,7 +222,10 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
         (concealed || wide.has(Class::Hush)) && act && (loot || model || other || foreign),
     );
     set(S::bypass, bypass && !name);
-    set(S::bypass_act, bypass && act && (model || other || has(Class::Destroy) || has(Class::Send)));
+    set(
+        S::bypass_act,
+        bypass && act && (model || other || has(Class::Destroy) || has(Class::Send)),
+    );
     set(S::overrides, has(Class::Override) || has(Class::Waive) && has(Class::Rules));
     set(S::hostile, has(Class::Hostile) && !name);
     set(S::untrue, has(Class::False) && !name);
@@ -240,7 +244,9 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
     set(S::email, marks.email && !value);
     set(
         S::sent_away,
-        foreign && (has(Class::Send) || has(Class::Recipient)) && (act && (order || model || loot || has(Class::Recipient))),
+        foreign
+            && (has(Class::Send) || has(Class::Recipient))
+            && (act && (order || model || loot || has(Class::Recipient))),
     );
     set(S::template, marks.template && (loot || has(Class::User) || aside));
     set(S::number, marks.number);

@@ -373,8 +373,8 @@ fn marks(text: &str, subject: &Subject<'_>, own: &[&str], role: Role) -> Marks {
 /// Whether a word is the name of a host, written without a scheme.
 fn is_host(token: &str) -> bool {
     const ENDS: [&str; 14] = [
-        "com", "net", "org", "io", "dev", "app", "co", "xyz", "info", "example", "test", "ru", "cn",
-        "site",
+        "com", "net", "org", "io", "dev", "app", "co", "xyz", "info", "example", "test", "ru",
+        "cn", "site",
     ];
     let host = token.split(['/', ':', '?']).next().unwrap_or("").trim_end_matches('.');
     let mut labels = host.rsplit('.');

@@ -47,7 +47,7 @@ impl Shared {
     }
 
     /// Says once of each definition that it is blocked.
-    fn say_blocked(&self, review: &Review) {
+    pub(super) fn say_blocked(&self, review: &Review) {
         let mut state = self.state();
         if state.said.len() >= MOST_SAID {
             state.said.clear();

@@ -247,6 +247,9 @@ impl Shared {
             let text = format!("unknown tool `{}`: the server does not list it", visible(name));
             return Err(ErrorObject::invalid_params(text));
         }
+        if let Some(review) = self.layer.review(name) {
+            self.say_blocked(&review);
+        }
         let advice = (self.settings.advice)(&code, name);
         Ok(said(format!("etdi guard ({code}): {}. {advice}", error.message)))
     }

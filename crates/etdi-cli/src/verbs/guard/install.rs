@@ -1,6 +1,8 @@
 //! `etdi guard install` and `uninstall`: a guard before each server of a client's configuration, and
 //! away again.
 
+use std::path::Path;
+
 use etdi::core::change::visible;
 use etdi_clients::{Client, Config, Launch, Program, RemoteServer, Server};
 use serde_json::{Value, json};
@@ -119,7 +121,8 @@ impl Guard {
 fn unguarded(launch: &Launch) -> Option<Launch> {
     let Launch::Program(program) = launch else { return None };
     let name = program.command.rsplit(['/', '\\']).next().unwrap_or_default();
-    let is_ours = name == "etdi" || name == "etdi.exe";
+    let this = std::env::current_exe().is_ok_and(|this| this == Path::new(&program.command));
+    let is_ours = this || name == "etdi" || name == "etdi.exe";
     if !is_ours || program.args.first().is_none_or(|word| word != VERB) {
         return None;
     }

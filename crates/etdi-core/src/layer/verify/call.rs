@@ -118,7 +118,7 @@ impl Verifying {
             let generation = self.generation().await?;
             let state = self.state();
             let fresh = state.tools.get(name).filter(|entry| {
-                now.0.saturating_sub(entry.checked_at.0) <= self.recheck_after
+                now.0.saturating_sub(entry.checked_at.0) < self.recheck_after
                     && state.stale.is_none_or(|stale| entry.checked_at > stale)
                     && entry.generation == generation
                     && entry.review.is_approved_at(now)
