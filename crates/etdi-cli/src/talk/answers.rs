@@ -329,8 +329,10 @@ mod tests {
 
     use super::*;
 
+    type Heard = Arc<Shared<Vec<String>>>;
+
     /// A person who types these lines, and what they were asked.
-    fn person(lines: &[&str]) -> (impl Fn(&str) -> Option<String>, Arc<Shared<Vec<String>>>) {
+    fn person(lines: &[&str]) -> (impl Fn(&str) -> Option<String>, Heard) {
         let mut left: Vec<String> = lines.iter().rev().map(|line| format!("{line}\n")).collect();
         let asked = Arc::new(Shared::new(Vec::new()));
         let seen = asked.clone();
