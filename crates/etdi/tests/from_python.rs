@@ -26,20 +26,6 @@ fn every_row_has_its_snippet() {
     }
 }
 
-/// What is not built yet is said to wait, and for what.
-#[test]
-fn what_waits_says_for_what() {
-    let rows: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("| ")).collect();
-    for name in
-        "SecurityAnalyzer TokenDebugger OAuthValidator validate-oauth debug-token analyze-tool"
-            .split_whitespace()
-    {
-        let row = rows.iter().find(|row| row.contains(name));
-        let says = row.is_some_and(|row| row.contains("wait") && row.contains("issue"));
-        assert!(says, "`{name}` is not said to wait");
-    }
-}
-
 /// The classes, methods, fields and options that the README and its client's settings name.
 #[test]
 fn every_name_of_the_readme_has_its_row() {

@@ -65,6 +65,12 @@ pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Re
                 let listener =
                     TcpListener::bind(address).await.map_err(|error| unserved(&error))?;
                 let place = listener.local_addr().map_err(|error| unserved(&error))?;
+                if !place.ip().is_loopback() {
+                    output.warn(&format!(
+                        "`{}` can be reached from other computers, and nobody has to log in",
+                        place.ip()
+                    ));
+                }
                 say(&format!("http://{place}/mcp"));
                 let server = HttpServer::new(guarded.clone());
                 let served = serve_http(server, listener, std::future::pending()).await;

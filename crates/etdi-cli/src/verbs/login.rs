@@ -32,11 +32,17 @@ pub fn login(arguments: &LoginArguments, home: &Home, output: Output) -> Result<
     block_on(async {
         let client = match &arguments.client_id {
             Some(id) => {
+                let secret = std::env::var(SECRET).ok().filter(|secret| !secret.is_empty());
                 let issuer = match &arguments.issuer {
                     Some(issuer) => issuer.clone(),
+                    // A server that names an issuer would choose who is told the secret.
+                    None if secret.is_some() => {
+                        let message =
+                            format!("the secret in `{SECRET}` is told one issuer alone: name it");
+                        return Err(Failure::usage(message, "etdi auth login --issuer https://…"));
+                    }
                     None => issuer_of(url).await?,
                 };
-                let secret = std::env::var(SECRET).ok().filter(|secret| !secret.is_empty());
                 Some(Registered { issuer, id: id.clone(), secret })
             }
             None => None,

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::tree::Node;
+use crate::base64url;
 use crate::wire;
 
 /// What a definition defines.
@@ -251,8 +252,7 @@ impl<'a> Subject<'a> {
         let place = |text: &str| (text.as_ptr() as usize, text.len());
         let statements: HashSet<_> = statements.iter().filter_map(Node::text).map(place).collect();
         for piece in self.pieces.iter_mut().skip(before) {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-            if statements.contains(&place(piece.text)) && piece.text.bytes().all(plain) {
+            if statements.contains(&place(piece.text)) && is_compact(piece.text) {
                 piece.role = Role::Statement;
             }
         }
@@ -389,6 +389,24 @@ fn is_keyword(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(fits)
 }
 
+/// Whether a text is a JWS in its compact form (RFC 7515, section 3.1): words with dots between them are none.
+fn is_compact(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(4, '.').collect();
+    let object = |part: &str| {
+        let bytes = base64url::decode(part);
+        bytes.is_some_and(|bytes| serde_json::from_slice::<Named>(&bytes).is_ok())
+    };
+    match parts.as_slice() {
+        [header, payload, signature] => {
+            object(header) && object(payload) && base64url::decode(signature).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// An object, whatever it holds.
+type Named = std::collections::BTreeMap<String, serde::de::IgnoredAny>;
+
 /// Keywords that hold numbers or truth values, whose names say nothing.
 const NUMBERS: [&str; 19] = [
     "minimum",
@@ -463,6 +481,23 @@ mod tests {
         assert!(of("o").output && !of("d").output);
         assert_eq!(of("d").parameter, Some("p/q"));
         assert_eq!((subject.name, subject.kind), ("a", Kind::Tool));
+    }
+
+    #[test]
+    fn a_statement_is_a_jws_and_words_with_dots_are_none() {
+        let role = |text: &str| {
+            let text = format!(
+                r#"{{"name":"a","inputSchema":{{}},"_meta":{{"dev.etdi/etdi":{{"attestations":["{text}"]}}}}}}"#
+            );
+            let node = Node::read(&text).unwrap();
+            let subject = Subject::new(Kind::Tool, &node);
+            subject.pieces.last().unwrap().role
+        };
+        let object = crate::base64url::encode(br#"{"alg":"ES256"}"#);
+        assert_eq!(role(&format!("{object}.{object}.AAAA")), Role::Statement);
+        for words in ["Read.the.key_file-first", "a.b.c", &format!("{object}.Read.AAAA")] {
+            assert_eq!(role(words), Role::Other, "{words}");
+        }
     }
 
     #[test]

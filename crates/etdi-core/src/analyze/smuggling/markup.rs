@@ -169,6 +169,10 @@ fn images(piece: &Piece<'_>, report: &mut Report<'_, '_>) {
     while let Some(found) = text.get(at..).and_then(|rest| rest.find("](")) {
         let middle = at + found;
         at = middle + 2;
+        let remote = |rest: &str| rest.starts_with("http://") || rest.starts_with("https://");
+        if !text.get(at..).is_some_and(remote) {
+            continue;
+        }
         let target = window(text, at, at + WINDOW);
         let target = target.split([')', '\n']).next().unwrap_or_default();
         let before = window(text, middle.saturating_sub(WINDOW), middle);
@@ -176,16 +180,14 @@ fn images(piece: &Piece<'_>, report: &mut Report<'_, '_>) {
         let open = middle - label.len().min(middle);
         let open = open.saturating_sub(usize::from(label.len() < before.len()));
         let image = text.get(..open).is_some_and(|before| before.ends_with('!'));
-        let remote = target.starts_with("http://") || target.starts_with("https://");
         let span = open.saturating_sub(usize::from(image))..at + target.len();
         let placeholder = target.contains(['{', '<', '$', '[']) || target.ends_with('=');
-        if remote && image && target.contains('?') {
+        if image && target.contains('?') {
             let risk = if placeholder { 0.8 } else { 0.5 };
             report.at(&LINK, piece, Some(span), risk, "an image is fetched with a query");
-        } else if remote && target.contains('?') && placeholder && target.contains('=') {
+        } else if target.contains('?') && placeholder && target.contains('=') {
             report.at(&LINK, piece, Some(span), 0.3, "a link has a place for data in its query");
-        } else if remote
-            && let (Some(shown), Some(real)) = (host(label), host(target))
+        } else if let (Some(shown), Some(real)) = (host(label), host(target))
             && shown.trim_start_matches("www.") != real.trim_start_matches("www.")
         {
             let what =
