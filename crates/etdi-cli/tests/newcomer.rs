@@ -52,13 +52,18 @@ impl User {
 #[test]
 fn a_server_is_a_command_after_two_dashes() {
     let user = User::new();
-    for line in ["list", "list ./notes", "call search", "lock ./notes", "sign --server pkg:cargo/a"]
-    {
+    for line in ["lock ./notes", "sign --server pkg:cargo/a"] {
         let said = user.fails(line);
         assert!(said.contains("after `--`: etdi list -- ./my-server"), "{line}: {said}");
     }
+    for line in ["list", "call search"] {
+        let said = user.fails(line);
+        assert!(said.contains("no server is named") && said.contains("`--` and"), "{line}: {said}");
+    }
+    // What stands before the dashes and looks like a path is one.
+    assert!(user.fails("list ./notes").contains("program `./notes` was not found"));
     assert!(!user.fails("keys generate --algorithm HS256").contains("after `--`"));
-    let said = String::from_utf8(user.run("list --json ./notes").stdout).unwrap();
+    let said = String::from_utf8(user.run("lock --json ./notes").stdout).unwrap();
     assert!(said.contains("after `--`"), "{said}");
     for line in ["list -- http://127.0.0.1:1/mcp", "lock -- http://127.0.0.1:1/mcp"] {
         let said = user.fails(line);

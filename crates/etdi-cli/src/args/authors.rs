@@ -94,7 +94,7 @@ impl Template {
 #[derive(Debug, Args)]
 #[command(
     after_help = "It needs no network, writes into a folder that is not there yet, and passes its \
-tests at once:\n  etdi new my-server && cd my-server && cargo test"
+tests at once:\n  etdi new my-server --sdk ../etdi && cd my-server && cargo test"
 )]
 pub struct NewArguments {
     /// The name of the package, and of the folder: small letters, digits, `-` and `_`.

@@ -66,7 +66,9 @@ pub fn looked_at(file: &str, analyzer: &SecurityAnalyzer) -> Result<Vec<Looked>,
     let file = (file != "-").then(|| file.to_owned());
     let items = read::items(&text);
     // What one server lists is looked into together: two tools of one name are found so.
-    let kinds: Option<Vec<_>> = items.iter().map(|item| Some((item.kind?, &*item.text))).collect();
+    let fit = |item: &read::Item<'_>| item.kind.filter(|_| item.unfit().is_none());
+    let kinds = items.iter().map(|item| Some((fit(item)?, &*item.text)));
+    let kinds: Option<Vec<_>> = kinds.collect();
     let together = kinds.map(|definitions| {
         let listing = Listing::new(file.as_deref().unwrap_or("-"), definitions);
         let found = analyzer.analyze_servers(&[listing]).servers;

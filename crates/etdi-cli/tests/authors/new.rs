@@ -76,11 +76,15 @@ fn develop(author: &Author, target: &Path) {
 #[test]
 fn nothing_is_written_over_and_no_name_leads_elsewhere() {
     let author = Author::new();
+    // Whoever has the packages' names on a registry is somebody else.
+    let (exit, refused) = author.json(&["new", "notes"]);
+    assert_eq!(exit, 1, "{refused}");
+    assert!(refused["error"]["message"].as_str().unwrap().contains("no registry"), "{refused}");
+    std::os::unix::fs::symlink(sdk(), author.folder().join("etdi")).unwrap();
     let (exit, made) = author.json(&["new", "notes"]);
     assert_eq!((exit, &made["data"]["template"]), (0, &json!("stdio")));
     let manifest = author.read("notes/Cargo.toml");
-    let version = env!("CARGO_PKG_VERSION");
-    assert!(manifest.contains(&format!("mcp-server = \"{version}\"")), "{manifest}");
+    assert!(manifest.contains("path = \"../etdi/crates/mcp-server\""), "{manifest}");
     author.write("notes/src/lib.rs", "// mine");
     let (exit, refused) = author.json(&["new", "notes", "--template", "http"]);
     assert_eq!((exit, &refused["error"]["code"]), (1, &json!("EXISTS")));
