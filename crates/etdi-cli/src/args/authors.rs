@@ -102,7 +102,7 @@ pub struct NewArguments {
     /// What to begin with: stdio, http, or auth (behind HTTP, with API keys).
     #[arg(long, short, value_enum, default_value = "stdio", hide_possible_values = true)]
     pub template: Template,
-    /// Take the SDK from this folder, a checkout of its repository, and not by its version.
+    /// Take the SDK from this folder, a checkout of its repository; else from `etdi` beside the project.
     #[arg(long, value_name = "FOLDER")]
     pub sdk: Option<PathBuf>,
     /// The folder to make the project in; the one where you are.
