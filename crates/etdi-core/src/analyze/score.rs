@@ -1,13 +1,16 @@
 //! How likely a definition is malicious by what it says: signals that people understand, each with a
-//! weight, added up.
+//! weight, added up; and beside them the words that it uses (`wording.rs`).
 //!
 //! Each utterance is judged together with its neighbours in the same text; the worst one is the
 //! definition's. The weights are fitted by `cargo run --release -p etdi-core --example fit` on
 //! `tests/corpus` and stand in `weights.txt`.
 
+use std::sync::Arc;
+
 use super::lexicon::{Class, Classes};
 use super::subject::{Kind, Role, Subject};
 use super::utterance::{Utterance, Utterances};
+use super::wording::{self, Wording};
 
 /// What a signal speaks for: the code of a finding that it is the strongest reason of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,13 +155,10 @@ pub(super) fn signals(subject: &Subject<'_>, said: &Utterances) -> Vec<(u64, u64
             of(subject, said.business, one, wide)
         })
         .collect();
-    let follows = |at: usize| {
-        list.get(at + 1).zip(list.get(at)).is_some_and(|(next, one)| next.piece == one.piece)
-    };
     alone
         .iter()
         .enumerate()
-        .map(|(at, one)| match follows(at) {
+        .map(|(at, one)| match said.follows(at) {
             true => (*one, one | alone.get(at + 1).copied().unwrap_or(0)),
             false => (*one, *one),
         })
@@ -197,17 +197,21 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
     let foreign = marks.email || marks.url || marks.number;
     let other = marks.other;
     let commanding = (order || model || has(Class::Before)) && act;
-    let secret = has(Class::Secret);
+    // What nobody is to do with a secret is no wish for it.
+    let banned = one.denies.any(ACTS) && !says.any(ACTS) && !(hush || told || bypass);
+    let secret = has(Class::Secret) && !banned;
+    // To come before an act with a question to the user is what one wishes for.
+    let asks = has(Class::Protect) && has(Class::User) && !(concealed || bypass || moves && loot);
     let business = says.and(LOOT).any(business);
     let urged = model || order || concealed || has(Class::Before) || wide.has(Class::Hush);
     let plain = name && PLAIN.iter().any(|end| piece.text.ends_with(end));
     let weak = has(Class::Weak) && urged && moves;
 
-    set(S::order, order && !name);
+    set(S::order, order && !name && !asks);
     set(S::model, model && !name && (act || order || concealed || loot));
-    set(S::before, has(Class::Before) && !name);
+    set(S::before, has(Class::Before) && !name && !asks);
     set(S::before_acts, has(Class::Before) && (moves || loot || has(Class::Tools)));
-    set(S::path, has(Class::Path));
+    set(S::path, has(Class::Path) && !banned);
     set(S::path_moved, has(Class::Path) && moves);
     set(S::secret, secret && !name);
     set(S::secret_moved, secret && moves && !name);
@@ -215,7 +219,7 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
     set(S::talk_moved, has(Class::Talk) && moves && !name);
     set(S::person, has(Class::Person) && !name);
     set(S::person_moved, has(Class::Person) && moves && !name);
-    set(S::whole, has(Class::Total) && loot);
+    set(S::whole, has(Class::Total) && loot && !banned);
     set(S::concealed, concealed);
     set(
         S::concealed_act,
@@ -298,7 +302,7 @@ fn of(subject: &Subject<'_>, business: Classes, one: &Utterance, wide: Classes) 
         S::hooked,
         !describes && has(Class::Hook) && (marks.stranger || has(Class::Tools)) && (act || loot),
     );
-    set(S::urged, order && act && (has(Class::Before) || has(Class::Tools) || model));
+    set(S::urged, order && act && !asks && (has(Class::Before) || has(Class::Tools) || model));
     set(
         S::prefer_over,
         (has(Class::Prefer) || has(Class::Exclusive))
@@ -343,15 +347,17 @@ fn is_sigil(name: &str) -> bool {
 pub struct Model {
     weights: Vec<f64>,
     constant: f64,
+    pub(super) wording: Arc<Wording>,
 }
 
 const WEIGHTS: &str = include_str!("weights.txt");
+const WORDING: &str = include_str!("wording.txt");
 
 impl Default for Model {
     /// The weights of this release.
     fn default() -> Self {
         static RELEASED: std::sync::LazyLock<Model> =
-            std::sync::LazyLock::new(|| Model::read(WEIGHTS));
+            std::sync::LazyLock::new(|| Model::read(WEIGHTS).reading(WORDING));
         RELEASED.clone()
     }
 }
@@ -373,7 +379,28 @@ impl Model {
     pub fn new(constant: f64, weights: &[f64]) -> Self {
         let mut weights = weights.to_vec();
         weights.resize(COUNT, 0.0);
-        Self { weights, constant }
+        Self { weights, constant, wording: Arc::default() }
+    }
+
+    /// With weights of words and pairs of words, as [`Said::features`] has them, in place of those that it
+    /// had.
+    ///
+    /// [`Said::features`]: super::Said::features
+    #[must_use]
+    pub fn wording<'a>(self, weights: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
+        Self { wording: Arc::new(Wording::new(weights)), ..self }
+    }
+
+    /// With a table of words: a weight and a word or pair a line; other lines are passed over.
+    #[must_use]
+    pub fn reading(self, words: &str) -> Self {
+        Self { wording: Arc::new(Wording::read(words)), ..self }
+    }
+
+    /// What the weights of words count for in a text of so many, and the least that they all add: a fit
+    /// has to reckon as the score does.
+    pub fn reckoned(sum: f64, words: usize) -> f64 {
+        wording::floored(sum * wording::share(words))
     }
 
     /// What is added before any signal.
@@ -405,10 +432,10 @@ impl Model {
         model
     }
 
-    /// How likely it is malicious to say what has these signals, 0 to 1.
-    pub fn risk(&self, signals: u64) -> f64 {
+    /// How likely it is malicious to say what has these signals and whose words add so much, 0 to 1.
+    pub fn risk(&self, signals: u64, words: f64) -> f64 {
         let sum: f64 = self.of(signals).map(|(_, weight)| weight).sum();
-        1.0 / (1.0 + (-(self.constant + sum)).exp())
+        1.0 / (1.0 + (-(self.constant + sum + words)).exp())
     }
 
     /// The signals that are there, with their weights.
@@ -437,8 +464,8 @@ impl Threshold {
     /// The risk, 0 to 1.
     pub const fn risk(self) -> f64 {
         match self {
-            Self::OnePercent => 0.59,
-            Self::HalfPercent => 0.7,
+            Self::OnePercent => 0.54,
+            Self::HalfPercent => 0.64,
         }
     }
 }

@@ -189,6 +189,11 @@ impl<'a> Subject<'a> {
         self.pieces.iter().filter(|piece| piece.role == Role::ParameterName && !piece.output)
     }
 
+    /// Values that parameters take.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Piece<'a>> {
+        self.pieces.iter().filter(|piece| piece.role == Role::Value && !piece.output)
+    }
+
     fn place(&mut self, parent: usize, step: Step<'a>) -> usize {
         self.places.push(Place { parent, step });
         self.places.len() - 1

@@ -1,13 +1,18 @@
 //! What texts say, put together: the score of all utterances, and a finding for each that stands out.
 
+use std::collections::BTreeSet;
+
 use super::report::Report;
 use super::score::{self, Model, Signal, Topic};
 use super::subject::{Piece, Role, Subject};
-use super::utterance::{Utterance, Utterances};
-use super::{bias, directive, harvest};
+use super::utterance::{Utterance, Utterances, is_name, normalized};
+use super::{bias, directive, harvest, wording};
 
 /// From which risk on an utterance is a finding.
 const STANDS_OUT: f64 = 0.3;
+
+/// From which sum on the words are named among the reasons.
+const WORDS_TELL: f64 = 0.7;
 
 /// One sentence of a definition, as the score sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,23 +22,46 @@ pub struct Said {
     pub path: String,
     /// The sentence as it stands there.
     pub text: String,
-    /// Its signals, a bit for each of [`Model::names`], the first the lowest.
+    /// Its signals with those of the next one, a bit for each of [`Model::names`], the first the lowest.
     pub signals: u64,
+    /// Its words and pairs of neighbours with those of the next one, each once, in order.
+    pub features: Vec<String>,
+    /// How many words these are, repeated ones counted.
+    pub words: usize,
 }
 
 /// Everything that is said, in the order in which it stands.
 pub(super) fn said(subject: &Subject<'_>) -> Vec<Said> {
     let said = Utterances::new(subject);
     let signals = score::signals(subject, &said);
-    let pieces = said.list.iter().filter_map(|one| Some((one, subject.pieces.get(one.piece)?)));
-    pieces
-        .zip(signals)
-        .map(|((one, piece), (_, signals))| Said {
-            path: subject.pointer(piece),
-            text: piece.text.get(one.span.clone()).unwrap_or(piece.text).to_owned(),
-            signals,
-        })
-        .collect()
+    let texts: Vec<(&str, String)> = said.list.iter().map(|one| text_of(subject, one)).collect();
+    let mut list = Vec::with_capacity(texts.len());
+    for (at, ((one, (text, spoken)), (_, signals))) in
+        said.list.iter().zip(&texts).zip(signals).enumerate()
+    {
+        let Some(piece) = subject.pieces.get(one.piece) else { continue };
+        let mut features = BTreeSet::new();
+        let mut words = 0;
+        let next = texts.get(at + 1).filter(|_| said.follows(at));
+        for spoken in [Some(spoken), next.map(|(_, spoken)| spoken)].into_iter().flatten() {
+            features.append(&mut wording::features(spoken));
+            words += wording::count(spoken);
+        }
+        let (path, text) = (subject.pointer(piece), (*text).to_owned());
+        let features = features.into_iter().collect();
+        list.push(Said { path, text, signals, features, words });
+    }
+    list
+}
+
+/// An utterance as it stands, and as its words are read; names have none.
+fn text_of<'a>(subject: &Subject<'a>, one: &Utterance) -> (&'a str, String) {
+    let Some(piece) = subject.pieces.get(one.piece) else { return ("", String::new()) };
+    let text = piece.text.get(one.span.clone()).unwrap_or(piece.text);
+    match piece.role {
+        role if is_name(role) => (text, String::new()),
+        _ => (text, normalized(text)),
+    }
 }
 
 pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_, '_>) {
@@ -42,37 +70,48 @@ pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_,
     let mut worst = 0.0_f64;
     let mut bias = 0.0_f64;
     // What two sentences give away together stands where the graver of them is, once.
-    let mut graver: Vec<(f64, u64)> = vec![(0.0, 0); signals.len()];
-    for (at, (alone, both)) in signals.iter().enumerate() {
-        let risk = model.risk(*both);
+    let mut graver: Vec<Grave> = vec![(0.0, 0, 0.0); signals.len()];
+    let risk_alone = |at: usize| {
+        let one = said.list.get(at).zip(signals.get(at));
+        one.map_or(0.0, |(one, (alone, _))| {
+            model.risk(*alone, model.wording.sum(&one.spoken, None))
+        })
+    };
+    for (at, (one, (_, both))) in said.list.iter().zip(&signals).enumerate() {
+        let next = said.list.get(at + 1).filter(|_| said.follows(at));
+        let words = model.wording.sum(&one.spoken, next.map(|next| &next.spoken));
+        let risk = model.risk(*both, words);
         worst = worst.max(risk);
         bias = bias.max(bias::score(model, *both));
-        let next = signals.get(at + 1).filter(|_| alone != both);
-        let later = next.is_some_and(|(next, _)| model.risk(*next) > model.risk(*alone));
+        if risk < STANDS_OUT {
+            continue;
+        }
+        let later = next.is_some() && risk_alone(at + 1) > risk_alone(at);
         let place = graver.get_mut(at + usize::from(later));
         if let Some(place) = place
             && place.0 < risk
         {
-            *place = (risk, *both);
+            *place = (risk, *both, words);
         }
     }
-    for (one, (risk, signals)) in said.list.iter().zip(graver) {
+    for (one, grave) in said.list.iter().zip(graver) {
         let Some(piece) = subject.pieces.get(one.piece) else { continue };
-        if risk < STANDS_OUT {
-            continue;
+        if grave.0 >= STANDS_OUT {
+            found(model, report, (one, piece), grave);
         }
-        found(model, report, (one, piece), risk, signals);
     }
     report.texts(worst, bias);
 }
+
+/// The risk of an utterance, its signals, and what its words add.
+type Grave = (f64, u64, f64);
 
 /// One utterance that stands out: the code of its strongest reason, and the reasons.
 fn found(
     model: &Model,
     report: &mut Report<'_, '_>,
     (one, piece): (&Utterance, &Piece<'_>),
-    risk: f64,
-    signals: u64,
+    (risk, signals, words): Grave,
 ) {
     let mut reasons: Vec<(&Signal, f64)> = model.of(signals).collect();
     reasons.sort_by(|(_, one), (_, other)| other.total_cmp(one));
@@ -85,7 +124,17 @@ fn found(
         },
     );
     let most = reasons.iter().filter(|(_, weight)| *weight > 0.0).take(3);
-    let most: Vec<&str> = most.map(|(one, _)| one.says).collect();
+    let mut most: Vec<String> = most.map(|(one, _)| one.says.to_owned()).collect();
+    if words >= WORDS_TELL {
+        let text = piece.text.get(one.span.clone()).unwrap_or(piece.text);
+        let heavy = model.wording.reasons(&normalized(text));
+        let heavy: Vec<String> = heavy.iter().map(|words| report.shown(words)).collect();
+        match heavy.is_empty() {
+            // The words of its neighbour weigh.
+            true => most.push("it is worded as attacks are".to_owned()),
+            false => most.push(format!("it is worded as attacks are: {}", heavy.join(", "))),
+        }
+    }
     let what = match piece.parameter {
         Some(parameter) => format!("of {}: {}", report.shown(parameter), most.join("; ")),
         None => most.join("; "),

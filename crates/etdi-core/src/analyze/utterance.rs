@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use super::lexicon::{self, Class, Classes, Hit};
 use super::subject::{Piece, Role, Subject};
+use super::wording::Spoken;
 
 /// The most bytes of one utterance; what is longer is more than one.
 const LONGEST: usize = 1_000;
@@ -51,6 +52,14 @@ pub(super) struct Utterance {
     pub(super) opens: bool,
     /// How many words it has, about.
     pub(super) words: usize,
+    /// Its words, and pairs of them; those of a name are left to the signals.
+    pub(super) spoken: Spoken,
+}
+
+/// What a definition calls its own, in order: parameters, and the values that they take.
+struct Own<'a> {
+    parameters: Vec<&'a str>,
+    values: Vec<&'a str>,
 }
 
 /// Everything that is said in a definition, in the order in which it stands.
@@ -65,6 +74,9 @@ impl Utterances {
         let mut reader = Reader::default();
         let mut own: Vec<&str> = subject.parameters().map(|piece| piece.text).collect();
         own.sort_unstable();
+        let mut values: Vec<&str> = subject.values().map(|piece| piece.text).collect();
+        values.sort_unstable();
+        let own = Own { parameters: own, values };
         let mut list = Vec::new();
         let mut business = Classes::default();
         for (number, piece) in subject.pieces.iter().enumerate() {
@@ -79,6 +91,26 @@ impl Utterances {
         }
         Self { list, business }
     }
+}
+
+impl Utterances {
+    /// Whether the next utterance stands in the same text.
+    pub(super) fn follows(&self, at: usize) -> bool {
+        let pair = self.list.get(at + 1).zip(self.list.get(at));
+        pair.is_some_and(|(next, one)| next.piece == one.piece)
+    }
+}
+
+/// A sentence as it is judged, from how it stands in its piece.
+pub(super) fn normalized(text: &str) -> String {
+    let mut reader = Reader::default();
+    reader.normalize(text);
+    reader.text
+}
+
+/// Whether it is read as a name, not as sentences.
+pub(super) fn is_name(role: Role) -> bool {
+    matches!(role, Role::Name | Role::ParameterName | Role::Key)
 }
 
 /// What is used again from piece to piece.
@@ -97,10 +129,10 @@ impl Reader {
         number: usize,
         piece: &Piece<'_>,
         subject: &Subject<'_>,
-        own: &[&str],
+        own: &Own<'_>,
         list: &mut Vec<Utterance>,
     ) {
-        let name = matches!(piece.role, Role::Name | Role::ParameterName | Role::Key);
+        let name = is_name(piece.role);
         match name {
             true => self.spell(piece.text),
             false => self.normalize(piece.text),
@@ -141,6 +173,10 @@ impl Reader {
                     denies,
                     marks,
                     words: words + wide / 2,
+                    spoken: match name {
+                        true => Spoken::default(),
+                        false => Spoken::new(sentence),
+                    },
                 });
             }
             start = end;
@@ -258,6 +294,8 @@ const TURNS: Classes = Classes::of(&[
     Class::Third,
 ]);
 
+const PROTECTS: Classes = Classes::of(&[Class::Protect]);
+
 /// Puts phrases together: what they say, and what they deny.
 fn weigh(text: &str, hits: &[Hit]) -> (Classes, Classes) {
     let (mut says, mut denies) = (Classes::default(), Classes::default());
@@ -276,7 +314,8 @@ fn weigh(text: &str, hits: &[Hit]) -> (Classes, Classes) {
         match negated {
             true => {
                 denies.add(turns);
-                says.add(hit.classes.without(TURNS));
+                // Who is not to be asked or told is not protected.
+                says.add(hit.classes.without(TURNS).without(PROTECTS));
             }
             false => says.add(hit.classes),
         }
@@ -332,7 +371,7 @@ const LOOKS: [&str; 46] = [
     "head", "body", "link", "meta", "svg", "usecase", "returns", "notes",
 ];
 
-fn marks(text: &str, subject: &Subject<'_>, own: &[&str], role: Role) -> Marks {
+fn marks(text: &str, subject: &Subject<'_>, own: &Own<'_>, role: Role) -> Marks {
     let mut marks = Marks::default();
     let mut shouted = 0;
     let mut before_last = "";
@@ -417,7 +456,7 @@ fn identifier(
     quoted: bool,
     used: bool,
     subject: &Subject<'_>,
-    own: &[&str],
+    own: &Own<'_>,
     marks: &mut Marks,
 ) {
     let token = token.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_');
@@ -425,8 +464,12 @@ fn identifier(
     if !(3..=64).contains(&token.len()) {
         return;
     }
-    if own.binary_search(&token).is_ok() {
+    if own.parameters.binary_search(&token).is_ok() {
         marks.own |= quoted || token.contains('_');
+        return;
+    }
+    // What it takes as a value is its own to speak of.
+    if own.values.binary_search(&token).is_ok() {
         return;
     }
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo run --release -p etdi-core --example fit            # measures
-//! cargo run --release -p etdi-core --example fit -- --write # and writes weights.txt
+//! cargo run --release -p etdi-core --example fit -- --write # and writes weights.txt and wording.txt
 //! ```
 //!
 //! Everything is deterministic: the folds are the authors of the malicious part, and servers fall into
@@ -14,13 +14,16 @@
     reason = "arithmetic over lists of one length, in a program of authors"
 )]
 
+mod learn;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use etdi_core::analyze::{Kind, KnownTool, Model, SecurityAnalyzer};
+use etdi_core::analyze::{Kind, KnownTool, Model, Said, SecurityAnalyzer};
+use learn::{Learned, Lesson, Vocabulary, Window, each, quantile};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -71,12 +74,19 @@ struct Case {
     text: String,
     /// Tools that are known while it is looked at, of those in [`Corpus::beside`].
     known: Vec<KnownTool>,
-    /// The signals of all utterances, and of those that are the poison; both without repetition.
-    signals: Vec<u64>,
-    poison: Vec<u64>,
+    /// What is said in all of it, and in what is the poison; both without repetition.
+    windows: Vec<Window>,
+    poison: Vec<Window>,
+    /// The number of its server or author.
+    who: usize,
 }
 
-const FOLDS: usize = 18;
+struct Corpus {
+    cases: Vec<Case>,
+    vocabulary: Vocabulary,
+}
+
+const FOLDS: usize = 22;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let write = std::env::args().any(|argument| argument == "--write");
@@ -86,53 +96,55 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(folder) => folder.into(),
         None => root.join("../../tests/corpus"),
     };
-    let cases = read(&corpus)?;
-    speed(&cases);
+    let corpus = read(&corpus)?;
+    let cases = &corpus.cases;
+    speed(cases);
 
+    // Each is judged by a model that has not seen its fold.
     let mut risks = vec![0.0; cases.len()];
+    for fold in 0..FOLDS {
+        let model = learn(&corpus, |case| case.fold != fold).model;
+        let analyzer = SecurityAnalyzer::new().with_model(model);
+        for (at, case) in cases.iter().enumerate().filter(|(_, case)| case.fold == fold) {
+            risks[at] = risk(&analyzer, case);
+        }
+    }
+    // And by a threshold that has not seen it either: of real tools of the other folds, each of which was
+    // judged by a model that had not seen it. Those that a model was fitted on would lie too low.
     let mut caught = Tally::default();
     for fold in 0..FOLDS {
-        let model = fit(&cases, |case| case.fold != fold);
-        let analyzer = SecurityAnalyzer::new().with_model(model);
-        let score = |case: &Case| risk(&analyzer, case);
-        let trained: Vec<f64> = (cases.iter())
-            .filter(|case| {
-                case.fold != fold && matches!(case.part, Part::Ordinary | Part::HardReal)
-            })
-            .map(score)
-            .collect();
-        let limits = [quantile(&trained, 0.01), quantile(&trained, 0.005)];
-        for (at, case) in cases.iter().enumerate().filter(|(_, case)| case.fold == fold) {
-            let risk = score(case);
-            risks[at] = risk;
-            caught.count(case, limits.map(|limit| risk > limit));
+        let others = cases.iter().zip(&risks).filter(|(case, _)| {
+            case.fold != fold && matches!(case.part, Part::Ordinary | Part::HardReal)
+        });
+        let others: Vec<f64> = others.map(|(_, risk)| *risk).collect();
+        let limits = [quantile(&others, 0.01), quantile(&others, 0.005)];
+        for (case, risk) in cases.iter().zip(&risks).filter(|(case, _)| case.fold == fold) {
+            caught.count(case, limits.map(|limit| *risk > limit));
         }
     }
     println!("each author held out, threshold from the others:");
     caught.print();
-    pooled(&cases, &risks);
-    let model = fit(&cases, |_| true);
+    pooled(cases, &risks);
+    let learned = learn(&corpus, |_| true);
     if verbose {
-        errors(&cases, &risks, &model);
+        errors(cases, &risks, &learned);
     }
-    by_language(&cases);
+    by_language(&corpus);
 
-    let table = table(&model);
-    let mut risks: Vec<f64> = Vec::new();
-    let analyzer = SecurityAnalyzer::new().with_model(model);
-    for case in cases.iter().filter(|case| matches!(case.part, Part::Ordinary | Part::HardReal)) {
-        risks.push(risk(&analyzer, case));
-    }
-    println!("thresholds of all: {:.4} {:.4}", quantile(&risks, 0.01), quantile(&risks, 0.005));
+    let table = table(&learned.model);
     match write {
-        true => fs::write(root.join("src/analyze/weights.txt"), table)?,
+        true => {
+            fs::write(root.join("src/analyze/weights.txt"), table)?;
+            fs::write(root.join("src/analyze/wording.txt"), list(&learned.words))?;
+        }
         false if verbose => println!("{table}"),
         false => {}
     }
     Ok(())
 }
 
-fn read(corpus: &Path) -> Result<Vec<Case>, Box<dyn Error>> {
+fn read(corpus: &Path) -> Result<Corpus, Box<dyn Error>> {
+    let mut reader = Reader::default();
     let mut cases = Vec::new();
     let mut beside = Vec::new();
     // What each honest source says, to know its own tools from others'.
@@ -153,7 +165,7 @@ fn read(corpus: &Path) -> Result<Vec<Case>, Box<dyn Error>> {
             if part != Part::Malicious {
                 honest.entry(line.source.clone()).or_default().push_str(line.definition.get());
             }
-            cases.push((line.source.clone(), case(line, part)));
+            cases.push((line.source.clone(), reader.case(line, part)));
         }
     }
     beside.sort_unstable();
@@ -165,38 +177,61 @@ fn read(corpus: &Path) -> Result<Vec<Case>, Box<dyn Error>> {
         let others = beside.iter().filter(|name| !own.is_some_and(|text| text.contains(&***name)));
         case.known = others.map(|name| KnownTool::new(name.as_str(), "beside")).collect();
     }
-    Ok(cases.into_iter().map(|(_, case)| case).collect())
+    let cases = cases.into_iter().map(|(_, case)| case).collect();
+    Ok(Corpus { cases, vocabulary: reader.vocabulary })
 }
 
-fn case(line: Line, part: Part) -> Case {
-    let who = line.author.as_deref().unwrap_or(&line.source);
-    let fold = match line.source.strip_prefix("own:a").map(str::parse::<usize>) {
-        Some(Ok(author)) => author % FOLDS,
-        _ => who.bytes().fold(7_usize, |sum, byte| (sum * 31 + usize::from(byte)) % 9_973) % FOLDS,
-    };
-    let kind = match &*line.kind {
-        "prompt" => Kind::Prompt,
-        "template" => Kind::Template,
-        "instructions" => Kind::Server,
-        "result" => Kind::Result,
-        _ => Kind::Tool,
-    };
-    let text = line.definition.get().to_owned();
-    let all = SecurityAnalyzer::new().said(Some(kind), &text);
-    let places: Vec<&str> = line.place.iter().chain(&line.also).map(String::as_str).collect();
-    let unique = |mut signals: Vec<u64>| {
-        signals.sort_unstable();
-        signals.dedup();
-        signals
-    };
-    let poison = all.iter().filter(|said| places.iter().any(|one| said.path.starts_with(one)));
-    let poison = unique(poison.map(|said| said.signals).collect());
-    let signals = unique(all.into_iter().map(|said| said.signals).collect());
-    let family = line.family.unwrap_or_default();
-    let lang = line.lang.unwrap_or_default();
-    let label = format!("{} {} {lang} {}", line.source, family, line.note);
-    let known = Vec::new();
-    Case { part, fold, family, lang, label, kind, text, known, signals, poison }
+/// Reads lines, and gives numbers to words and sources.
+#[derive(Default)]
+struct Reader {
+    vocabulary: Vocabulary,
+    sources: BTreeMap<String, usize>,
+}
+
+impl Reader {
+    fn case(&mut self, line: Line, part: Part) -> Case {
+        let who = line.author.as_deref().unwrap_or(&line.source);
+        let fold = match line.source.strip_prefix("own:a").map(str::parse::<usize>) {
+            Some(Ok(author)) => author % FOLDS,
+            _ => {
+                who.bytes().fold(7_usize, |sum, byte| (sum * 31 + usize::from(byte)) % 9_973)
+                    % FOLDS
+            }
+        };
+        let kind = match &*line.kind {
+            "prompt" => Kind::Prompt,
+            "template" => Kind::Template,
+            "instructions" => Kind::Server,
+            "result" => Kind::Result,
+            _ => Kind::Tool,
+        };
+        let text = line.definition.get().to_owned();
+        let all = SecurityAnalyzer::new().said(Some(kind), &text);
+        let places: Vec<&str> = line.place.iter().chain(&line.also).map(String::as_str).collect();
+        // Honest servers are in English nearly all: the words of another language would tell nothing else.
+        let spoken = matches!(line.lang.as_deref(), None | Some("en"));
+        let (mut windows, mut poison) = (Vec::new(), Vec::new());
+        for said in &all {
+            let window = self.vocabulary.window(said, spoken);
+            if places.iter().any(|one| said.path.starts_with(one)) {
+                poison.push(window.clone());
+            }
+            windows.push(window);
+        }
+        for list in [&mut windows, &mut poison] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        let next = self.sources.len();
+        let source = line.source.rsplit_once('@').map_or(&*line.source, |(name, _)| name);
+        let who = line.author.as_deref().unwrap_or(source);
+        let who = *self.sources.entry(who.to_owned()).or_insert(next);
+        let family = line.family.unwrap_or_default();
+        let lang = line.lang.unwrap_or_default();
+        let label = format!("{} {} {lang} {}", line.source, family, line.note);
+        let known = Vec::new();
+        Case { part, fold, family, lang, label, kind, text, known, windows, poison, who }
+    }
 }
 
 /// Families that a single definition's texts can give away.
@@ -204,103 +239,22 @@ fn is_of_texts(family: &str) -> bool {
     !matches!(family, "smuggling" | "hints" | "names" | "schema" | "permissions")
 }
 
-/// Logistic regression over the worst utterance of each definition: the weights that tell malicious
-/// from honest ones best, small, and of the sign that each signal has to have.
-fn fit(cases: &[Case], of: impl Fn(&Case) -> bool) -> Model {
-    const STEPS: usize = 900;
-    const NEAR: f64 = 2.5;
-    const FAR: f64 = 0.25;
-    const SMALL: f64 = 0.001;
-    let cases: Vec<(&[u64], f64, f64)> = cases
-        .iter()
+/// What one learns from these of the cases.
+fn learn(corpus: &Corpus, of: impl Fn(&Case) -> bool) -> Learned {
+    let lessons: Vec<Lesson<'_>> = (corpus.cases.iter())
         .filter(|case| of(case))
         .filter(|case| case.part != Part::Malicious || is_of_texts(&case.family))
-        .map(|case| match case.part {
-            Part::Malicious if case.poison.is_empty() => (&*case.signals, 1.0, 1.0),
-            Part::Malicious => (&*case.poison, 1.0, 1.0),
-            Part::HardOwn => (&*case.signals, 0.0, 2.0),
-            Part::HardReal => (&*case.signals, 0.0, 2.0),
-            Part::Ordinary => (&*case.signals, 0.0, 1.0),
+        .map(|case| {
+            let (windows, weight) = match case.part {
+                Part::Malicious if case.poison.is_empty() => (&case.windows, 1.0),
+                Part::Malicious => (&case.poison, 1.0),
+                Part::HardOwn | Part::HardReal => (&case.windows, 2.0),
+                Part::Ordinary => (&case.windows, 1.0),
+            };
+            Lesson { windows, malicious: case.part == Part::Malicious, weight, who: case.who }
         })
         .collect();
-    let total: f64 = cases.iter().map(|(_, _, weight)| weight).sum();
-    let priors: Vec<f64> = Model::priors().collect();
-    let count = priors.len();
-    // The last is the constant.
-    let mut weights = priors.clone();
-    weights.push(-3.0);
-    let (mut mean, mut square) = (vec![0.0; count + 1], vec![0.0; count + 1]);
-    let mut scores = vec![(0.0, 0); cases.len()];
-    for step in 1..=STEPS {
-        for ((signals, _, _), score) in cases.iter().zip(&mut scores) {
-            *score = signals
-                .iter()
-                .map(|signals| (add(&weights, *signals), *signals))
-                .max_by(|(one, _), (other, _)| one.total_cmp(other))
-                .unwrap_or((weights[count], 0));
-        }
-        // First all definitions count alike. Then those do that lie near the threshold: what no text
-        // gives away would otherwise make single words suspicious.
-        let honest = cases.iter().zip(&scores).filter(|((_, label, _), _)| *label == 0.0);
-        let limit = quantile(&honest.map(|(_, (score, _))| *score).collect::<Vec<f64>>(), 0.01);
-        let near = |score: f64| match step > STEPS / 3 {
-            true => FAR + 4.0 * logistic((score - limit) / NEAR) * logistic((limit - score) / NEAR),
-            false => 1.0,
-        };
-        let off = weights.iter().zip(&priors).map(|(weight, prior)| SMALL * (weight - prior));
-        let mut slope: Vec<f64> = off.collect();
-        slope.push(0.0);
-        for ((_, label, weight), (score, worst)) in cases.iter().zip(&scores) {
-            let weight = match *label == 1.0 {
-                true => weight * near(*score),
-                false => *weight,
-            };
-            let error = weight * (logistic(*score) - label) / total;
-            each(*worst, |at| slope[at] += error);
-            slope[count] += error;
-        }
-        let rate = 0.1 / (1.0 + step as f64 / 150.0);
-        for at in 0..=count {
-            mean[at] = 0.9 * mean[at] + 0.1 * slope[at];
-            square[at] = 0.999 * square[at] + 0.001 * slope[at] * slope[at];
-            let (mean, square) = (
-                mean[at] / (1.0 - 0.9_f64.powi(step as i32)),
-                square[at] / (1.0 - 0.999_f64.powi(step as i32)),
-            );
-            weights[at] -= rate * mean / (square.sqrt() + 1e-9);
-            match priors.get(at) {
-                Some(prior) if *prior > 0.0 => weights[at] = weights[at].max(0.0),
-                Some(prior) if *prior < 0.0 => weights[at] = weights[at].min(0.0),
-                _ => {}
-            }
-        }
-    }
-    Model::new(weights[count], &weights[..count])
-}
-
-fn logistic(sum: f64) -> f64 {
-    1.0 / (1.0 + (-sum).exp())
-}
-
-fn add(weights: &[f64], signals: u64) -> f64 {
-    let mut sum = weights[weights.len() - 1];
-    each(signals, |at| sum += weights[at]);
-    sum
-}
-
-fn each(mut signals: u64, mut with: impl FnMut(usize)) {
-    while signals != 0 {
-        with(signals.trailing_zeros() as usize);
-        signals &= signals - 1;
-    }
-}
-
-/// The value that this part of them lies above.
-fn quantile(values: &[f64], part: f64) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(|one, other| other.total_cmp(one));
-    let at = (values.len() as f64 * part) as usize;
-    values.get(at).copied().unwrap_or(1.0)
+    learn::fit(&lessons, &corpus.vocabulary)
 }
 
 #[derive(Default)]
@@ -390,19 +344,26 @@ fn pooled(cases: &[Case], risks: &[f64]) {
     println!("area under the curve: {:.4}", sum / bad.len() as f64);
 }
 
-fn errors(cases: &[Case], risks: &[f64], model: &Model) {
+fn errors(cases: &[Case], risks: &[f64], Learned { model, words }: &Learned) {
     let mut order: Vec<(&Case, f64)> = cases.iter().zip(risks.iter().copied()).collect();
     order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
     let named = |case: &Case| {
         let analyzer = SecurityAnalyzer::new();
         let mut said = analyzer.said(Some(case.kind), &case.text);
-        said.sort_by(|one, other| model.risk(other.signals).total_cmp(&model.risk(one.signals)));
+        let words: BTreeMap<&str, f64> = words.iter().map(|(text, sum)| (&**text, *sum)).collect();
+        let adds = |said: &Said| {
+            let sum = said.features.iter().filter_map(|text| words.get(&**text)).sum();
+            Model::reckoned(sum, said.words)
+        };
+        let risk = |said: &Said| model.risk(said.signals, adds(said));
+        said.sort_by(|one, other| risk(other).total_cmp(&risk(one)));
         let names: Vec<&str> = Model::names().collect();
         let mut shown = String::new();
         for said in said.iter().take(1) {
             let text: String = said.text.chars().take(330).collect();
             shown.push_str(&format!("\n      {} {}\n     ", said.path, text.trim()));
             each(said.signals, |at| shown.push_str(&format!(" {}", names[at])));
+            shown.push_str(&format!(" words {:.2}", adds(said)));
         }
         shown
     };
@@ -418,13 +379,14 @@ fn errors(cases: &[Case], risks: &[f64], model: &Model) {
 }
 
 /// A look at languages: each one's malicious definitions judged by weights fitted without them.
-fn by_language(cases: &[Case]) {
+fn by_language(corpus: &Corpus) {
+    let cases = &corpus.cases;
     let mut langs: Vec<&str> =
         cases.iter().map(|case| &*case.lang).filter(|one| !one.is_empty()).collect();
     langs.sort_unstable();
     langs.dedup();
     for lang in langs {
-        let model = fit(cases, |case| case.lang != lang || case.part != Part::Malicious);
+        let model = learn(corpus, |case| case.lang != lang || case.part != Part::Malicious).model;
         let analyzer = SecurityAnalyzer::new().with_model(model);
         let risk = |case: &Case| risk(&analyzer, case);
         let real = cases.iter().filter(|case| matches!(case.part, Part::Ordinary | Part::HardReal));
@@ -469,4 +431,11 @@ fn table(model: &Model) -> String {
         table.push_str(&format!("{name} {weight:.3}\n"));
     }
     table
+}
+
+fn list(words: &[(String, f64)]) -> String {
+    let mut list =
+        String::from("# written by `cargo run --release -p etdi-core --example fit -- --write`\n");
+    words.iter().for_each(|(text, weight)| list.push_str(&format!("{weight:.2} {text}\n")));
+    list
 }
