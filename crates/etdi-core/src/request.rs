@@ -51,11 +51,13 @@ use crate::time::UnixTime;
 use crate::wire::{self, CallClaims, KEY_ISSUER, StatementType};
 
 mod check;
+mod contract;
 mod refusal;
 mod replay;
 mod token;
 
 pub use check::{Check, SignedCall};
+pub use contract::{ReplayContractFailure, replay_store_contract};
 pub use refusal::CallRefusal;
 pub(crate) use replay::MAX_ID;
 pub use replay::{MemoryReplayStore, ReplayStore, Taken};

@@ -536,6 +536,10 @@ impl ApprovalStore for FileStore {
     fn generation(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move { self.vault.generation() })
     }
+
+    fn observed(&self, now: UnixTime) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move { self.vault.observed(now) })
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use mcp_types::{
     BoxFuture, Caller, ClientRequest, CompleteReference, ErrorObject, Exchange, ExchangeFuture,
     ExchangeService, Implementation, ListPromptsResult, ListResourceTemplatesResult,
-    ListResourcesResult, ListToolsResult, Origin, Outcome, ServerResult,
+    ListResourcesResult, ListToolsResult, Origin, Outcome, ServerNotification, ServerResult,
 };
 use tower_service::Service;
 
@@ -76,9 +76,11 @@ struct Shared {
     members: Vec<Member>,
     owners: Mutex<Owners>,
     on_failure: Option<Box<OnFailure>>,
+    on_collision: Option<Box<OnCollision>>,
     patience: Option<Box<Patience>>,
 }
 
+type OnCollision = dyn Fn(&str, &str, &str) + Send + Sync;
 type OnFailure = dyn Fn(&str, &ErrorObject) + Send + Sync;
 type Patience = dyn Fn() -> BoxFuture<'static, ()> + Send + Sync;
 
@@ -97,6 +99,7 @@ impl Group {
             members: Vec::new(),
             owners: Mutex::default(),
             on_failure: None,
+            on_collision: None,
             patience: None,
         };
         GroupBuilder { shared }
@@ -117,6 +120,12 @@ impl Group {
     pub fn split<'a>(&'a self, name: &'a str) -> Option<(&'a str, &'a str)> {
         let (member, name) = self.shared.split(name)?;
         Some((&member.alias, name))
+    }
+
+    /// Says of a log message or a task which server it is of, as the group does with what comes in the
+    /// course of an exchange; for gateways, whose servers may tell such things outside of any.
+    pub fn name_notification(alias: &str, told: &mut ServerNotification) {
+        tagged::name(alias, told);
     }
 
     /// The aliases of the servers, in the order in which they were added.
@@ -156,6 +165,13 @@ impl GroupBuilder {
     /// Hears which server failed where the others went on, by its alias, and how.
     pub fn on_failure(mut self, hear: impl Fn(&str, &ErrorObject) + Send + Sync + 'static) -> Self {
         self.shared.on_failure = Some(Box::new(hear));
+        self
+    }
+
+    /// Hears of each resource and template that is left out of a listing because its URI belongs to
+    /// another server: the alias of who listed it, the URI, and the alias of whose it is.
+    pub fn on_collision(mut self, hear: impl Fn(&str, &str, &str) + Send + Sync + 'static) -> Self {
+        self.shared.on_collision = Some(Box::new(hear));
         self
     }
 

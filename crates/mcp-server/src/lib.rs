@@ -259,7 +259,7 @@ pub use resource::{
 pub use resource::{PatternError, ResourceAccess, Who};
 pub use server::{Server, ServerBuilder};
 pub use service::ServerFuture;
-pub use subscription::Changes;
+pub use subscription::{Change, ChangeRelay, Changes};
 pub use template::{TemplateError, UriTemplate};
 pub use tool::result::{IntoToolResult, Json};
 pub use tool::{Call, Tool, ToolSet};

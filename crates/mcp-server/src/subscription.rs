@@ -20,6 +20,10 @@ use mcp_types::{
 
 use crate::service::Incoming;
 
+mod relay;
+
+pub use relay::{Change, ChangeRelay};
+
 /// How many resources one subscription may name.
 const MAX_RESOURCES: usize = 1_024;
 
@@ -58,6 +62,7 @@ struct Hub {
     listeners: BTreeMap<u64, Listener>,
     next: u64,
     closed: bool,
+    relay: Option<Arc<dyn ChangeRelay>>,
 }
 
 /// One subscription: what it wants to hear of, and what it was not told yet.
@@ -67,6 +72,49 @@ struct Listener {
     /// The resources, with whether there is news of each.
     resources: BTreeMap<String, bool>,
     waker: Option<Waker>,
+}
+
+/// A change that is about to be told.
+enum ChangeRef<'a> {
+    Everything,
+    Tools,
+    Prompts,
+    Resources,
+    Resource(&'a str),
+}
+
+impl<'a> From<&'a Change> for ChangeRef<'a> {
+    fn from(change: &'a Change) -> Self {
+        match change {
+            Change::Everything => Self::Everything,
+            Change::Tools => Self::Tools,
+            Change::Prompts => Self::Prompts,
+            Change::Resources => Self::Resources,
+            Change::Resource(uri) => Self::Resource(uri),
+        }
+    }
+}
+
+impl Listener {
+    /// Notes a change that is news to it; says whether it is.
+    fn note(&mut self, change: &ChangeRef<'_>) -> bool {
+        let Self { wants, news, resources, .. } = self;
+        let list = |wanted: bool, news: &mut bool| {
+            *news |= wanted;
+            wanted
+        };
+        match change {
+            ChangeRef::Tools => list(wants.tools, &mut news.tools),
+            ChangeRef::Prompts => list(wants.prompts, &mut news.prompts),
+            ChangeRef::Resources => list(wants.resources, &mut news.resources),
+            ChangeRef::Resource(uri) => resources.get_mut(*uri).map(|news| *news = true).is_some(),
+            ChangeRef::Everything => {
+                *news = *wants;
+                resources.values_mut().for_each(|news| *news = true);
+                *wants != Lists::default() || !resources.is_empty()
+            }
+        }
+    }
 }
 
 /// The three lists of a server, as flags.
@@ -81,42 +129,58 @@ impl Changes {
     /// The list of tools is another one. As with the other lists, it is told only where the server
     /// was built with [`list_changes`](crate::ServerBuilder::list_changes).
     pub fn tool_list_changed(&self) {
-        self.announce_list(|lists| &mut lists.tools);
+        self.announce(Change::Tools);
     }
 
     /// The list of prompts is another one.
     pub fn prompt_list_changed(&self) {
-        self.announce_list(|lists| &mut lists.prompts);
+        self.announce(Change::Prompts);
     }
 
     /// The list of resources, or of templates, is another one.
     pub fn resource_list_changed(&self) {
-        self.announce_list(|lists| &mut lists.resources);
+        self.announce(Change::Resources);
     }
 
     /// The content of this resource is another one. It is told only where the server was built with
     /// [`resource_updates`](crate::ServerBuilder::resource_updates).
     pub fn resource_updated(&self, uri: &str) {
-        let mut woken = Vec::new();
-        for listener in self.lock().listeners.values_mut() {
-            if let Some(news) = listener.resources.get_mut(uri) {
-                *news = true;
-                woken.extend(listener.waker.take());
-            }
+        if let Some(relay) = self.tell(&ChangeRef::Resource(uri)) {
+            relay.announced(Change::Resource(uri.to_owned()));
         }
-        woken.into_iter().for_each(Waker::wake);
     }
 
-    fn announce_list(&self, list: impl Fn(&mut Lists) -> &mut bool) {
+    /// Tells other nodes, from here on, of what is announced on this one. A relay takes the place of
+    /// the one before.
+    pub fn relay(&self, relay: Arc<dyn ChangeRelay>) {
+        self.lock().relay = Some(relay);
+    }
+
+    /// Tells the clients of this node what was announced on another; it is not relayed.
+    pub fn hear(&self, change: &Change) {
+        self.tell(&change.into());
+    }
+
+    fn announce(&self, change: Change) {
+        if let Some(relay) = self.tell(&(&change).into()) {
+            relay.announced(change);
+        }
+    }
+
+    /// Tells the clients of this node; gives who tells the others.
+    fn tell(&self, change: &ChangeRef<'_>) -> Option<Arc<dyn ChangeRelay>> {
         let mut woken = Vec::new();
-        for listener in self.lock().listeners.values_mut() {
-            if *list(&mut listener.wants) {
-                *list(&mut listener.news) = true;
+        let mut hub = self.lock();
+        for listener in hub.listeners.values_mut() {
+            if listener.note(change) {
                 woken.extend(listener.waker.take());
             }
         }
+        let relay = hub.relay.clone();
+        drop(hub);
         // Outside the lock, because waking may run foreign code.
         woken.into_iter().for_each(Waker::wake);
+        relay
     }
 
     /// How many subscriptions are open.
@@ -341,6 +405,40 @@ mod tests {
         drop(hub);
         drop(subscription);
         assert_eq!(changes.listeners(), 0);
+    }
+
+    /// What one hub announces, another hears; nothing goes in a circle.
+    #[test]
+    fn a_relay_carries_what_is_announced_and_not_what_is_heard() {
+        struct Wire(Mutex<Vec<Change>>);
+
+        impl ChangeRelay for Wire {
+            fn announced(&self, change: Change) {
+                self.0.lock().unwrap().push(change);
+            }
+        }
+
+        let (here, there) = (Changes::default(), Changes::default());
+        let wires = [Arc::new(Wire(Mutex::default())), Arc::new(Wire(Mutex::default()))];
+        here.relay(wires[0].clone());
+        there.relay(wires[1].clone());
+        let filter = wanted(&["note:///a", "note:///b"]);
+        let (_, subscription) = there.clone().subscribe(filter, &capable()).unwrap();
+        let told = || {
+            let mut hub = there.lock();
+            let listener = hub.listeners.get_mut(&subscription.id).unwrap();
+            std::iter::from_fn(|| listener.take()).count()
+        };
+        here.tool_list_changed();
+        here.resource_updated("note:///b");
+        here.resource_updated("note:///elsewhere");
+        let sent: Vec<_> = wires[0].0.lock().unwrap().drain(..).collect();
+        assert_eq!(sent.len(), 3);
+        sent.iter().for_each(|change| there.hear(change));
+        assert_eq!(told(), 2, "the list of tools and one resource");
+        there.hear(&Change::Everything);
+        assert!(told() >= 3, "all that it subscribed to");
+        assert!(wires[1].0.lock().unwrap().is_empty());
     }
 
     #[test]

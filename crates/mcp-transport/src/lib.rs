@@ -113,7 +113,10 @@ pub use mcp_types::version::Era;
 pub use proto::Verbatim;
 pub use proto::client::PeerRequests;
 #[cfg(feature = "duplex")]
-pub use rate::{RateLayer, Rated, RatedFuture, TOO_MANY_REQUESTS};
+pub use rate::{
+    Allowance, MemoryRateStore, RateLayer, RateStore, RateStoreContractFailure, RateStoreError,
+    Rated, RatedFuture, TOO_MANY_REQUESTS, Took, rate_store_contract,
+};
 #[cfg(feature = "duplex")]
 pub use runtime::TokioRuntime;
 #[cfg(all(feature = "stdio", unix))]

@@ -8,11 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use mcp_types::{ClientRequest, ErrorObject, Exchange, ExchangeService, Outcome, Principal};
+use mcp_types::{
+    BoxFuture, ClientRequest, ErrorObject, Exchange, ExchangeService, Outcome, Principal,
+};
 use pin_project_lite::pin_project;
 use serde::{Deserialize, Serialize};
 use tower_layer::Layer;
 use tower_service::Service;
+
+mod contract;
+mod store;
+
+pub use contract::{RateStoreContractFailure, rate_store_contract};
+pub use store::{Allowance, MemoryRateStore, RateStore, RateStoreError, Took};
 
 /// The code of an error that means "later": outside the ranges that JSON-RPC and the protocol keep
 /// for themselves, and the status that it has over HTTP.
@@ -46,13 +54,29 @@ pub struct RateLayer {
     rate: f64,
     burst: u32,
     per_tool: bool,
+    shared: Option<Shared>,
+}
+
+/// The allowance that all nodes share.
+#[derive(Clone)]
+struct Shared {
+    store: Arc<dyn RateStore>,
+    name: Arc<str>,
+    /// The part of it that this node goes by when the store cannot say.
+    share: f64,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl RateLayer {
     /// `rate` requests a second, at most `burst` of them at once; both at least a little above zero.
     pub fn new(rate: f64, burst: u32) -> Self {
         let rate = if rate.is_finite() { rate.max(1e-6) } else { f64::MAX };
-        Self { rate, burst: burst.max(1), per_tool: false }
+        Self { rate, burst: burst.max(1), per_tool: false, shared: None }
     }
 
     /// `rate` calls a second of each tool by each principal, at most `burst` of them at once.
@@ -68,13 +92,36 @@ impl RateLayer {
     pub fn per_tool(rate: f64, burst: u32) -> Self {
         Self { per_tool: true, ..Self::new(rate, burst) }
     }
+
+    /// Shares the allowance among all nodes that name it alike in the same `store`.
+    ///
+    /// What is above the rate on this node alone is refused without asking. While the store cannot
+    /// say, this node goes by its `share` of the allowance, such as a third of it for three nodes:
+    /// requests go on, and all nodes together admit no more than they should.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use mcp_transport::{MemoryRateStore, RateLayer};
+    ///
+    /// let store = Arc::new(MemoryRateStore::new());
+    /// let layer = RateLayer::new(10.0, 50).shared(store, "requests", 1.0 / 3.0);
+    /// ```
+    #[must_use]
+    pub fn shared(self, store: Arc<dyn RateStore>, name: &str, share: f64) -> Self {
+        Self { shared: Some(Shared { store, name: name.into(), share }), ..self }
+    }
 }
 
 impl<S> Layer<S> for RateLayer {
     type Service = Rated<S>;
 
     fn layer(&self, service: S) -> Rated<S> {
-        Rated { service, limits: self.clone(), buckets: Arc::default() }
+        let alone = self.shared.as_ref().map(|shared| {
+            let part = Allowance::new(self.rate, self.burst).part(shared.share);
+            let limits = Self { rate: part.rate, burst: part.burst, shared: None, ..self.clone() };
+            Arc::new(Alone { limits, buckets: Mutex::default() })
+        });
+        Rated { service, limits: self.clone(), buckets: Arc::default(), alone }
     }
 }
 
@@ -84,6 +131,21 @@ pub struct Rated<S> {
     service: S,
     limits: RateLayer,
     buckets: Arc<Mutex<Buckets>>,
+    alone: Option<Arc<Alone>>,
+}
+
+/// What this node goes by when nobody can say what the others have admitted.
+#[derive(Debug)]
+struct Alone {
+    limits: RateLayer,
+    buckets: Mutex<Buckets>,
+}
+
+/// Whether a tool has an allowance of its own, or one with all that are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    Yes,
+    No,
 }
 
 #[derive(Debug, Default)]
@@ -132,18 +194,19 @@ impl RateLayer {
     }
 
     /// Takes one request out of what a principal has, or one call of a tool.
-    fn take_of(&self, left: &mut Left, tool: Option<u64>, now: Instant) -> Result<(), Duration> {
-        let Some(tool) = tool else { return self.take(&mut left.all, now) };
+    fn take_of(&self, left: &mut Left, tool: Option<u64>, now: Instant) -> Result<Own, Duration> {
+        let Some(tool) = tool else { return self.take(&mut left.all, now).map(|()| Own::Yes) };
         if let Some(bucket) = left.tools.get_mut(&tool) {
-            return self.take(bucket, now);
+            return self.take(bucket, now).map(|()| Own::Yes);
         }
         if left.tools.len() >= MOST_TOOLS {
             left.tools.retain(|_, bucket| !self.is_full(bucket, now));
             if left.tools.len() >= MOST_TOOLS {
-                return self.take(&mut left.all, now);
+                return self.take(&mut left.all, now).map(|()| Own::No);
             }
         }
-        self.take(left.tools.entry(tool).or_insert(self.fresh(now)), now)
+        let place = left.tools.entry(tool).or_insert(self.fresh(now));
+        self.take(place, now).map(|()| Own::Yes)
     }
 
     fn is_idle(&self, left: &Left, now: Instant) -> bool {
@@ -156,7 +219,7 @@ impl RateLayer {
         who: Option<&Principal>,
         tool: Option<&str>,
         now: Instant,
-    ) -> Result<(), Duration> {
+    ) -> Result<Own, Duration> {
         let tool = tool.map(|name| buckets.names.hash_one(name));
         let fresh = || Left { all: self.fresh(now), tools: HashMap::new() };
         let Some(who) = who else {
@@ -202,11 +265,68 @@ impl<S: ExchangeService> Service<Exchange> for Rated<S> {
             let now = clock.map_or_else(Instant::now, |runtime| runtime.now());
             let who = exchange.context.extensions.get::<Principal>();
             let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(wait) = self.limits.admit(&mut buckets, who, tool, now) {
-                return RatedFuture::Refused { error: ready(Err(too_many(wait))) };
+            let own = match self.limits.admit(&mut buckets, who, tool, now) {
+                Ok(own) => own,
+                Err(wait) => return RatedFuture::Refused { error: ready(Err(too_many(wait))) },
+            };
+            drop(buckets);
+            if let (Some(shared), Some(alone)) = (&self.limits.shared, &self.alone) {
+                let name = shared.name_of(who, tool.filter(|_| own == Own::Yes));
+                let who = who.cloned();
+                let (tool, now) = (tool.map(str::to_owned), now);
+                let asking =
+                    Asking { shared: shared.clone(), alone: alone.clone(), name, who, tool, now };
+                let allowance = Allowance::new(self.limits.rate, self.limits.burst);
+                // The one that was asked whether it is ready is the one that is called.
+                let next = self.service.clone();
+                let mut service = std::mem::replace(&mut self.service, next);
+                return RatedFuture::Asking {
+                    call: Box::pin(async move {
+                        asking.admit(allowance).await.map_err(too_many)?;
+                        service.call(exchange).await
+                    }),
+                };
             }
         }
         RatedFuture::Admitted { call: self.service.call(exchange) }
+    }
+}
+
+/// A request that is within the rate of this node, on its way to the store of all.
+struct Asking {
+    shared: Shared,
+    alone: Arc<Alone>,
+    name: String,
+    who: Option<Principal>,
+    tool: Option<String>,
+    now: Instant,
+}
+
+impl Asking {
+    async fn admit(&self, allowance: Allowance) -> Result<(), Duration> {
+        match self.shared.store.take(&self.name, allowance).await {
+            Ok(Took::Admitted) => Ok(()),
+            Ok(Took::Wait(wait)) => Err(wait),
+            // The store counts and reports its failures itself; there may be one for each request.
+            Err(_) => {
+                let Alone { limits, buckets } = &*self.alone;
+                let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
+                limits.admit(&mut buckets, self.who.as_ref(), self.tool.as_deref(), self.now)?;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The name of an allowance, in which each part has its length in front.
+    fn name_of(&self, who: Option<&Principal>, tool: Option<&str>) -> String {
+        let (issuer, subject) =
+            who.map_or(("", ""), |who| (who.issuer.as_str(), who.subject.as_str()));
+        let known = if who.is_some() { "principal" } else { "nobody" };
+        let tools = if tool.is_some() { "tool" } else { "all" };
+        let parts = [&*self.name, known, issuer, subject, tools, tool.unwrap_or_default()];
+        parts.map(|part| format!("{}:{part}", part.len())).join(" ")
     }
 }
 
@@ -236,6 +356,7 @@ pin_project! {
     #[allow(missing_docs)]
     pub enum RatedFuture<F> {
         Refused { error: Ready<Result<Outcome, ErrorObject>> },
+        Asking { call: BoxFuture<'static, Result<Outcome, ErrorObject>> },
         Admitted { #[pin] call: F },
     }
 }
@@ -252,6 +373,7 @@ impl<F: Future<Output = Result<Outcome, ErrorObject>>> Future for RatedFuture<F>
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             RatedProjection::Refused { error } => Pin::new(error).poll(cx),
+            RatedProjection::Asking { call } => call.as_mut().poll(cx),
             RatedProjection::Admitted { call } => call.poll(cx),
         }
     }
@@ -260,6 +382,63 @@ impl<F: Future<Output = Result<Outcome, ErrorObject>>> Future for RatedFuture<F>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Answers each call of `pay` of one of `nodes` that share `store`, in turns; says how many.
+    async fn admitted(store: Arc<dyn RateStore>, share: f64, calls: usize) -> usize {
+        let answer = |_: Exchange| -> BoxFuture<'static, Result<Outcome, ErrorObject>> {
+            Box::pin(ready(Ok(mcp_types::ServerResult::Empty(Default::default()).into())))
+        };
+        let layer = RateLayer::new(0.001, 6).shared(store, "calls", share);
+        let mut nodes = [layer.layer(Answers(answer)), layer.layer(Answers(answer))];
+        let mut admitted = 0;
+        for number in 0..calls {
+            let call = mcp_types::CallToolRequestParams::new("pay");
+            let mut exchange = Exchange::new(ClientRequest::CallTool(call));
+            exchange.context.extensions.insert(who("ada"));
+            let node = &mut nodes[number % 2];
+            admitted += usize::from(node.call(exchange).await.is_ok());
+        }
+        admitted
+    }
+
+    #[derive(Clone)]
+    struct Answers<F>(F);
+
+    impl<F: Fn(Exchange) -> BoxFuture<'static, Result<Outcome, ErrorObject>>> Service<Exchange>
+        for Answers<F>
+    {
+        type Response = Outcome;
+        type Error = ErrorObject;
+        type Future = BoxFuture<'static, Result<Outcome, ErrorObject>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, exchange: Exchange) -> Self::Future {
+            (self.0)(exchange)
+        }
+    }
+
+    struct Broken;
+
+    impl RateStore for Broken {
+        fn take<'a>(
+            &'a self,
+            _: &'a str,
+            _: Allowance,
+        ) -> BoxFuture<'a, Result<Took, RateStoreError>> {
+            Box::pin(ready(Err(RateStoreError("gone".into()))))
+        }
+    }
+
+    #[tokio::test]
+    async fn nodes_share_an_allowance_and_keep_to_their_parts_alone() {
+        assert_eq!(admitted(Arc::new(MemoryRateStore::new()), 0.5, 40).await, 6);
+        assert_eq!(admitted(Arc::new(Broken), 0.5, 40).await, 6);
+        // Each would admit all that it may alone, if it did not go by its part.
+        assert_eq!(admitted(Arc::new(Broken), 1.0, 40).await, 12);
+    }
 
     fn who(name: &str) -> Principal {
         Principal::new("https://issuer.example", name)

@@ -145,6 +145,12 @@ impl RequestContext {
         self.client_capabilities = RawText::of(&both).ok();
     }
 
+    /// Says what the client declares on this exchange, in place of what it declared: for whoever knows
+    /// already what [`declare`](Self::declare) makes of both.
+    pub fn set_declared(&mut self, capabilities: RawText) {
+        self.client_capabilities = Some(capabilities);
+    }
+
     /// The revision in which the request came, to show; `None` for an exchange of our own making.
     pub fn protocol_version(&self) -> Option<ProtocolVersion> {
         self.version

@@ -98,6 +98,19 @@ pub trait ApprovalStore: Send + Sync {
     /// A number that grows with every write, cheap to ask for: as long as it stays, nothing that
     /// was read before has changed.
     fn generation(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// [`Self::observe`], not exactly, and then [`Self::generation`], which is what each call asks: a
+    /// store that can do both at once says so here.
+    ///
+    /// # Errors
+    ///
+    /// Those of both.
+    fn observed(&self, now: UnixTime) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move {
+            self.observe(now, false).await?;
+            self.generation().await
+        })
+    }
 }
 
 /// By how many seconds a clock may be set back without anything happening.

@@ -23,6 +23,8 @@ pub enum Taken {
 ///
 /// Object safe. Several nodes of one server share one, or each makes callers name a nonce of its
 /// own ([`crate::nonce`]). Whatever goes wrong is [`Taken::Full`]: the call is refused then.
+///
+/// [`replay_store_contract`](super::replay_store_contract) holds an implementation to this.
 pub trait ReplayStore: Send + Sync {
     /// Takes the place of the statement `id` of a caller, who has signed it. It is kept until
     /// `until`, after which it no longer counts by itself.

@@ -57,6 +57,9 @@ pub(crate) const LOCK: &str = "lock";
 /// Where a file is written before it takes its name; only the holder of the lock does.
 const NEW: &str = "new";
 
+/// How much room is made before a file is read, whatever its size.
+const AT_ONCE: u64 = 1 << 20;
+
 /// Ten milliseconds apart.
 const LOCK_ATTEMPTS: u32 = if cfg!(test) { 20 } else { 200 };
 
@@ -169,8 +172,10 @@ impl Files for Disk {
         if from > 0 {
             file.seek(SeekFrom::Start(from)).map_err(failed("read", &path))?;
         }
-        let mut bytes = Vec::new();
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        // In one piece; what grows meanwhile is read all the same.
+        let size = metadata.len().saturating_sub(from).min(limit).min(AT_ONCE);
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         file.take(limit).read_to_end(&mut bytes).map_err(failed("read", &path))?;
         Ok(Some(bytes))
     }

@@ -363,6 +363,17 @@ impl Vault {
         })
     }
 
+    /// Both [`Self::observe`], within the hour, and [`Self::generation`], of one look at the head.
+    pub(crate) fn observed(&self, now: UnixTime) -> Result<u64, StoreError> {
+        let head = self.head()?;
+        let latest = head.body.latest;
+        if !is_back(latest, now) && now < latest.plus(CLOCK_STEP) {
+            return Ok(head.generation);
+        }
+        self.observe(now, false)?;
+        self.generation()
+    }
+
     /// Takes a time for the latest, whatever was noted: an operator's act.
     pub(crate) fn set_clock(&self, now: UnixTime) -> Result<(), StoreError> {
         self.write(|_, draft| {

@@ -24,6 +24,8 @@ pub(super) trait Merged: Page {
         hints: Hints,
         next: Option<String>,
     ) -> ServerResult;
+    /// The URI, or the template of some, that only one server can have.
+    fn place(entry: &Self::Entry) -> Option<&str>;
     /// The entry as the group lists it; `None` for one that belongs to another server.
     fn adopted(
         entry: Arc<Listed<Self::Entry>>,
@@ -59,7 +61,7 @@ impl Hints {
 }
 
 macro_rules! merged {
-    ($page:ident, $entry:ident, $method:ident, $adopted:expr) => {
+    ($page:ident, $entry:ident, $method:ident, $place:expr, $adopted:expr) => {
         impl Merged for $page {
             fn cursor(request: &ClientRequest) -> Option<&String> {
                 match request {
@@ -83,6 +85,11 @@ macro_rules! merged {
                 ServerResult::$method(page)
             }
 
+            fn place(entry: &$entry) -> Option<&str> {
+                let place: fn(&$entry) -> Option<&str> = $place;
+                place(entry)
+            }
+
             fn adopted(
                 entry: Arc<Listed<$entry>>,
                 at: usize,
@@ -96,12 +103,12 @@ macro_rules! merged {
     };
 }
 
-merged!(ListToolsResult, Tool, ListTools, |entry, _, member, _| {
+merged!(ListToolsResult, Tool, ListTools, |_| None, |entry, _, member, _| {
     let mut tool = Arc::<Listed<Tool>>::unwrap_or_clone(entry).into_inner();
     tool.name = names::spaced(&member.alias, &tool.name);
     Listed::new(tool).ok().map(Arc::new)
 });
-merged!(ListPromptsResult, Prompt, ListPrompts, |entry, _, member, _| {
+merged!(ListPromptsResult, Prompt, ListPrompts, |_| None, |entry, _, member, _| {
     let mut prompt = Arc::<Listed<Prompt>>::unwrap_or_clone(entry).into_inner();
     prompt.name = names::spaced(&member.alias, &prompt.name);
     Listed::new(prompt).ok().map(Arc::new)
@@ -110,6 +117,7 @@ merged!(
     ListResourcesResult,
     Resource,
     ListResources,
+    |entry| Some(&entry.uri),
     |entry: Arc<Listed<Resource>>, at, _, owners| {
         owners.claim(&entry.uri, at, Says::Listing).then_some(entry)
     }
@@ -118,6 +126,7 @@ merged!(
     ListResourceTemplatesResult,
     ResourceTemplate,
     ListResourceTemplates,
+    |entry| Some(&entry.uri_template),
     |entry: Arc<Listed<ResourceTemplate>>, at, _, owners| {
         owners.claim_template(&entry.uri_template, at).then_some(entry)
     }
@@ -153,9 +162,24 @@ impl Shared {
             if let Some(cursor) = page.next_cursor() {
                 next.insert(member.alias.clone(), cursor.clone());
             }
+            let mut taken = Vec::new();
             let mut owners = self.owners();
-            let page = page.entries().into_vec().into_iter();
-            entries.extend(page.filter_map(|entry| P::adopted(entry, at, member, &mut owners)));
+            for entry in page.entries().into_vec() {
+                match P::adopted(entry.clone(), at, member, &mut owners) {
+                    Some(adopted) => entries.push(adopted),
+                    None => taken.extend(P::place(&entry).map(|place| {
+                        (place.to_owned(), owners.find(place).map(|(owner, _)| owner))
+                    })),
+                }
+            }
+            drop(owners);
+            for (place, owner) in taken {
+                if let (Some(hear), Some(Ok(owner))) =
+                    (&self.on_collision, owner.map(|owner| self.member(owner)))
+                {
+                    hear(&member.alias, &place, &owner.alias);
+                }
+            }
         }
         if let Some(error) = first_error.filter(|_| !answered) {
             return Err(error);

@@ -43,7 +43,8 @@ impl NotificationSink for Tagged {
     }
 }
 
-fn name(alias: &str, told: &mut ServerNotification) {
+/// Puts the server's name to what it tells of a log or of a task.
+pub(super) fn name(alias: &str, told: &mut ServerNotification) {
     if let ServerNotification::Message(message) = told {
         message.logger = Some(match &message.logger {
             Some(logger) => format!("{alias}/{logger}"),

@@ -121,6 +121,21 @@ fn names_are_spaced_and_calls_go_to_their_server() {
 }
 
 #[test]
+fn a_resource_that_two_servers_list_is_told_of() {
+    let (one, two) = two();
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hear = heard.clone();
+    let group = builder().server("one", one).server("two", two);
+    let group = group.on_collision(move |alias, uri, owner| {
+        hear.lock().unwrap().push(format!("{alias} {uri} {owner}"));
+    });
+    let client = Client::new(group.build().unwrap());
+    block_on(client.all_resources()).unwrap();
+    block_on(client.all_tools()).unwrap();
+    assert_eq!(*heard.lock().unwrap(), ["two same:// one"]);
+}
+
+#[test]
 fn a_resource_goes_to_its_server_alone() {
     let (one, two) = two();
     let client = group(&one, &two);

@@ -144,11 +144,11 @@ async fn forgets_in_time(store: &dyn TaskStore) -> Result<(), TaskStoreContractF
     expect(clause, store.sweep(NOW + HOUR).await, |swept| matches!(swept, Ok(1)))
 }
 
-async fn load(store: &dyn TaskStore, id: &str) -> Option<StoredTask> {
+pub(super) async fn load(store: &dyn TaskStore, id: &str) -> Option<StoredTask> {
     store.load(id).await.ok().flatten()
 }
 
-fn expect<T: std::fmt::Debug>(
+pub(super) fn expect<T: std::fmt::Debug>(
     clause: &'static str,
     found: T,
     kept: impl FnOnce(&T) -> bool,
@@ -156,5 +156,12 @@ fn expect<T: std::fmt::Debug>(
     if kept(&found) {
         return Ok(());
     }
+    broken(clause, &found)
+}
+
+pub(super) fn broken<T>(
+    clause: &'static str,
+    found: &dyn std::fmt::Debug,
+) -> Result<T, TaskStoreContractFailure> {
     Err(TaskStoreContractFailure::Broken { clause, found: format!("{found:?}") })
 }

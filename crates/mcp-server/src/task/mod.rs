@@ -66,6 +66,7 @@ mod engine;
 mod keeper;
 mod live;
 mod memory;
+mod nodes;
 mod race;
 mod record;
 mod run;
@@ -79,6 +80,7 @@ use mcp_types::Runtime;
 
 pub use contract::{TaskStoreContractFailure, task_store_contract};
 pub use memory::MemoryTaskStore;
+pub use nodes::task_store_of_nodes_contract;
 #[cfg(feature = "task-redb")]
 pub use redb::RedbTaskStore;
 pub use store::{KeptTask, Quota, StoredTask, TaskStore, TaskStoreError};

@@ -14,7 +14,9 @@ use mcp_types::BoxFuture;
 /// the task again and decides anew; it must never write over what it has not seen, because the
 /// task may be cancelled by now, or finished by another node.
 ///
-/// Whoever writes a store of their own holds it to [`task_store_contract`](super::task_store_contract).
+/// Whoever writes a store of their own holds it to [`task_store_contract`](super::task_store_contract),
+/// one that several nodes share also to
+/// [`task_store_of_nodes_contract`](super::task_store_of_nodes_contract).
 pub trait TaskStore: Send + Sync + 'static {
     /// Keeps a new task. When the future is ready, [`load`](TaskStore::load) finds it, on every
     /// node: the client is told of the task right after. Tasks that ended before `now` (in

@@ -18,7 +18,7 @@ use super::calls::{Calls, CallsOf};
 use super::held::{Held, cancelled};
 use super::last::Last;
 use super::notify::Queue;
-use super::peer::{ClientPeer, Said};
+use super::peer::{ClientPeer, Spoken};
 use super::pipe::{HIGH_WATER, Pipe, is_gone};
 use super::wakes::{SlotWake, Wakes};
 use crate::framing::{Fault, FrameLimits};
@@ -111,8 +111,12 @@ async fn drive(calls: Box<dyn Calls>, io: Io, options: ServeOptions) -> Result<(
     let queue = Queue::new(wakes.clone());
     let conn = ServerConn::new(options.limits);
     let mut driver = Driver {
-        conn: if options.client.is_some() { conn.gateway() } else { conn },
+        conn: match &options.client {
+            Some(peer) => peer.begin(conn),
+            None => conn,
+        },
         peer: options.client,
+        unsaid: false,
         pipe: Pipe::new(reader, writer, options.frame),
         calls,
         slots: Vec::new(),
@@ -155,6 +159,8 @@ const MOST_HELD: usize = 256 << 10;
 struct Driver {
     conn: ServerConn,
     peer: Option<ClientPeer>,
+    /// Whether a gateway has more to say.
+    unsaid: bool,
     pipe: Pipe,
     calls: Box<dyn Calls>,
     slots: Vec<Slot>,
@@ -224,6 +230,7 @@ impl Driver {
             let room = (read == Read::Full && self.may_read())
                 || (!self.held.is_empty() && self.may_start())
                 || !self.ahead.is_empty()
+                || self.unsaid
                 || !self.queue.is_empty();
             let more = (written && room) || !self.wakes.is_empty();
             if !more && self.poll_timer(cx).is_pending() {
@@ -382,35 +389,27 @@ impl Driver {
     fn take_event(&mut self, event: ServerEvent) {
         match event {
             ServerEvent::Cancelled(id) => self.cancel(id),
-            ServerEvent::Told(told) => {
-                if let Some(peer) = &self.peer {
-                    peer.told(told);
-                }
-            }
-            ServerEvent::Answered(name, answer) => {
-                if let Some(peer) = &self.peer {
-                    peer.answered(name, answer);
-                }
-            }
             ServerEvent::Exchange(exchange) => self.waiting.push_back(exchange),
+            ServerEvent::Aside => {
+                if let Some(peer) = &self.peer {
+                    peer.hear(&mut self.conn);
+                }
+            }
         }
     }
 
     /// Takes what a gateway has to say to the client outside of any exchange.
     fn hear_peer(&mut self, cx: &mut Context<'_>) {
         let Some(peer) = &self.peer else { return };
-        for said in peer.take(cx.waker()) {
-            match said {
-                Said::Ask(name, question) => self.conn.ask(self.now, name, question),
-                Said::Tell(notification) => self.conn.tell(notification),
-                Said::Withdraw(name) => self.conn.withdraw(name),
-                Said::HangUp if self.end.is_none() => {
-                    self.end = Some(self.now + self.drain);
-                    self.end_subscriptions(cx);
-                }
-                Said::HangUp => {}
+        let room = self.pipe.unsent() < HIGH_WATER;
+        self.unsaid = match peer.speak(&mut self.conn, self.now, cx.waker(), room) {
+            Spoken::HangUp if self.end.is_none() => {
+                self.end = Some(self.now + self.drain);
+                self.end_subscriptions(cx);
+                false
             }
-        }
+            spoken => spoken == Spoken::More,
+        };
     }
 
     fn start(&mut self, mut exchange: Exchange) {

@@ -34,6 +34,11 @@ impl Verbatim {
         self.came.lock().unwrap_or_else(PoisonError::into_inner).unchanged = true;
     }
 
+    /// Says that the outcome is another one by now, whatever was said before.
+    pub fn changed(&self) {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner).text = None;
+    }
+
     /// Keeps the text of an answer to `method` that came in `era`.
     pub(crate) fn keep(&self, method: &str, era: Era, text: &RawText) {
         if self.method == method && self.era == era {

@@ -96,22 +96,16 @@ impl Codec for Legacy {
     fn decode_result(&self, method: &str, result: &RawText) -> Result<Outcome, DecodeError> {
         ServerResult::decode(method, result).map(Outcome::Complete).or_else(|error| {
             // This era knows no types of results, but what was declared as experimental may.
-            match result.parse().ok().and_then(|ResultKind(kind)| kind).as_deref() {
-                // A call that became a task of 2025-11-25, for whoever knows these.
-                None if is_task(result) => {
-                    Ok(Outcome::Complete(ServerResult::Extension(result.clone())))
-                }
-                None | Some("complete" | "input_required") => Err(error),
-                Some(_) => Ok(Outcome::Complete(ServerResult::Extension(result.clone()))),
+            let Ok(ResultKind { kind, has_task }) = result.parse() else { return Err(error) };
+            match kind.as_deref() {
+                // A call that became a task (2025-11-25, "Tasks", "Creating Tasks"), for whoever knows these.
+                None if has_task => {}
+                None | Some("complete" | "input_required") => return Err(error),
+                Some(_) => {}
             }
+            Ok(Outcome::Complete(ServerResult::Extension(result.clone())))
         })
     }
-}
-
-/// Whether a result is the handle of a task (2025-11-25, "Tasks", "Creating Tasks").
-fn is_task(result: &RawText) -> bool {
-    let task = result.parse::<Members>().ok();
-    task.and_then(|members| members.get("task").map(RawText::is_object)).unwrap_or(false)
 }
 
 /// What only the stateless era has.

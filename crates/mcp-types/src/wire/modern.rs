@@ -142,7 +142,7 @@ impl Codec for Modern {
 
     fn decode_result(&self, method: &str, result: &RawText) -> Result<Outcome, DecodeError> {
         let kind: ResultKind = result.parse()?;
-        match kind.0.as_deref() {
+        match kind.kind.as_deref() {
             // A result without a type is complete: the specification says so for older peers.
             None | Some("complete") => ServerResult::decode(method, result).map(Outcome::Complete),
             Some("input_required") => result.parse().map(Outcome::InputRequired),
@@ -212,7 +212,11 @@ pub(super) fn parse_member<T: serde::de::DeserializeOwned>(
 }
 
 /// The `resultType` of a result, all else passed over.
-pub(super) struct ResultKind(pub(super) Option<String>);
+pub(super) struct ResultKind {
+    pub(super) kind: Option<String>,
+    /// Whether it has a member `task`.
+    pub(super) has_task: bool,
+}
 
 impl<'de> Deserialize<'de> for ResultKind {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -229,16 +233,17 @@ impl<'de> Deserialize<'de> for ResultKind {
                 self,
                 mut map: A,
             ) -> Result<ResultKind, A::Error> {
-                let mut kind = None;
+                let mut found = ResultKind { kind: None, has_task: false };
                 while let Some(key) = map.next_key_seed(crate::members::Name)? {
                     match &*key {
-                        "resultType" => kind = Some(map.next_value()?),
-                        _ => {
+                        "resultType" => found.kind = Some(map.next_value()?),
+                        other => {
+                            found.has_task |= other == "task";
                             map.next_value::<serde::de::IgnoredAny>()?;
                         }
                     }
                 }
-                Ok(ResultKind(kind))
+                Ok(found)
             }
         }
 

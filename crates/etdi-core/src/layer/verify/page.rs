@@ -402,8 +402,7 @@ impl Verifying {
     pub(super) async fn generation(&self) -> Result<u64, ErrorObject> {
         let store = self.approvals.store();
         // What is remembered here may have expired by a clock that was set back since.
-        store.observe((self.clock)(), false).await.map_err(|error| store_failed(&error))?;
-        store.generation().await.map_err(|error| store_failed(&error))
+        store.observed((self.clock)()).await.map_err(|error| store_failed(&error))
     }
 }
 

@@ -31,9 +31,12 @@ impl EventPlace {
 /// Keeps events until their session ends, or as long as there is room.
 ///
 /// Events of one stream are appended one after the other, each before it is sent.
+///
+/// [`event_store_contract`](super::event_store_contract) holds an implementation to this.
 pub trait EventStore: Send + Sync {
     /// Keeps the event at `place`, whose message is JSON or empty. An event that could not be kept
-    /// is sent all the same, and is missing from a later replay.
+    /// is sent all the same, and whoever asks for what came before it later hears that it is gone.
+    /// One that is kept already, because an answer was lost, stays as it is.
     fn append(
         &self,
         place: EventPlace,
@@ -44,7 +47,8 @@ pub trait EventStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`EventStoreError::Gone`] when `after` is not kept any more: what followed may have a gap.
+    /// [`EventStoreError::Gone`] when `after` is not kept any more, or one that followed it is
+    /// missing: a client is never given a part as if it were all.
     fn replay(
         &self,
         after: EventPlace,
@@ -52,6 +56,29 @@ pub trait EventStore: Send + Sync {
 
     /// Forgets all events of a session.
     fn forget(&self, session: &str) -> BoxFuture<'static, ()>;
+}
+
+/// What follows the event `after` among `events` of one stream, which may come in any order and
+/// more than once.
+///
+/// For whoever writes an [`EventStore`].
+///
+/// # Errors
+///
+/// [`EventStoreError::Gone`] when `after` is not among them, or one that followed it is missing.
+pub fn following(
+    mut events: Vec<(u64, Bytes)>,
+    after: u64,
+) -> Result<Vec<(u64, Bytes)>, EventStoreError> {
+    events.retain(|(event, _)| *event >= after);
+    events.sort_by_key(|(event, _)| *event);
+    events.dedup_by_key(|(event, _)| *event);
+    let whole = events.iter().zip(after..).all(|((event, _), wanted)| *event == wanted);
+    if events.is_empty() || !whole {
+        return Err(EventStoreError::Gone);
+    }
+    events.remove(0);
+    Ok(events)
 }
 
 /// An event that is being kept, its number and its message.
@@ -172,13 +199,8 @@ impl EventStore for MemoryEventStore {
         let of_stream = numbers
             .filter_map(|number| kept.events.get(number))
             .filter(|(place, _)| place.stream == after.stream);
-        let mut events = of_stream.map(|(place, message)| (place.event, message.clone()));
-        let found = if events.any(|(event, _)| event == after.event) {
-            Ok(events.collect())
-        } else {
-            Err(EventStoreError::Gone)
-        };
-        Box::pin(std::future::ready(found))
+        let events = of_stream.map(|(place, message)| (place.event, message.clone())).collect();
+        Box::pin(std::future::ready(following(events, after.event)))
     }
 
     fn forget(&self, session: &str) -> BoxFuture<'static, ()> {
@@ -237,6 +259,17 @@ mod tests {
         now(store.forget("a"));
         let kept = store.lock();
         assert_eq!((kept.bytes, kept.events.len(), kept.sessions.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn memory_keeps_the_contract() {
+        let store = MemoryEventStore::default();
+        let contract = Box::pin(async move {
+            super::super::event_store_contract(&[&store, &store]).await.unwrap();
+            store
+        });
+        let store = now(contract);
+        assert_eq!(store.lock().events.len(), 0);
     }
 
     #[test]

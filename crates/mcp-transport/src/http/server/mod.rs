@@ -77,7 +77,8 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 pub use self::body::ResponseBody;
-pub use self::event_store::{EventPlace, EventStore, EventStoreError, MemoryEventStore};
+pub use self::event_contract::{EventStoreContractFailure, event_store_contract};
+pub use self::event_store::{EventPlace, EventStore, EventStoreError, MemoryEventStore, following};
 pub use self::listen::serve_http;
 #[cfg(feature = "tls-server")]
 pub use self::listen::serve_https;
@@ -105,6 +106,7 @@ mod body;
 mod call;
 mod classify;
 mod entry;
+mod event_contract;
 mod event_store;
 mod get;
 pub(crate) mod guard;

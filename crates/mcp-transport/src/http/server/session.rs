@@ -187,8 +187,8 @@ impl Session {
                     };
                     routes.push(Route { exchange: id, request, outlet });
                 }
-                // Only the connection of a gateway says such things.
-                ServerEvent::Told(_) | ServerEvent::Answered(..) => {}
+                // Only the connection of a gateway says so.
+                ServerEvent::Aside => {}
                 ServerEvent::Cancelled(id) => {
                     unheard.retain(|(exchange, _)| exchange.id() != id);
                     if let Some(route) = routes.iter().find(|route| route.exchange == id) {

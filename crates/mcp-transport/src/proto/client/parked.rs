@@ -178,12 +178,12 @@ impl ClientConn {
         refused: Option<&RefusedInputs>,
     ) {
         for (key, id) in &parked.questions {
-            let refused = refused.and_then(|refused| refused.0.get(key));
+            let refused = refused.and_then(|refused| refused.get(key));
             self.outbox.push(None, |out| match (answers.get(key), refused) {
                 (Some(answer), _) => {
                     let _ = wire::encode_result(out, id, answer);
                 }
-                (None, Some(error)) => wire::encode_error(out, Some(id), error),
+                (None, Some(error)) => wire::encode_error(out, Some(id), &error),
                 (None, None) => {
                     let error = ErrorObject::invalid_request("the client has no answer to this");
                     wire::encode_error(out, Some(id), &error);

@@ -5,28 +5,73 @@
 //! without a handshake knows no such questions.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use mcp_types::jsonrpc::Notification;
-use mcp_types::wire::{LEGACY, ServerCodec};
+use mcp_types::wire::{self, LEGACY, ServerCodec};
 use mcp_types::{
-    ClientNotification, ErrorObject, Exchange, InputRequest, Lease, RawText, RequestContext,
-    ServerNotification,
+    ClientNotification, ErrorObject, Exchange, Extensions, InputRequest, Lease, RawText,
+    RequestContext, RequestId, ServerNotification,
 };
 
-use super::legacy::write_question;
+use super::legacy::{Legacy, write_question};
 use super::{Entry, Phase, ServerConn, ServerEvent};
 use crate::proto::Verbatim;
 
 /// How many questions, and how many notifications, wait for the end of the handshake.
 const MOST_WAITING: usize = 64;
 
+/// What a client of a gateway said that belongs to no request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AsideEvent {
+    /// Something beside its requests.
+    Told(ClientNotification),
+    /// What came of a question of [`ServerConn::ask`], by its name.
+    Answered(u64, Result<RawText, ErrorObject>),
+}
+
+/// What the connection of a gateway does beyond any other. [`ServerConn::gateway`] alone names who does
+/// it, so that a program without a gateway is not made of it.
+pub(super) trait Gateway: fmt::Debug + Send {
+    fn ask(&mut self, conn: &mut ServerConn, now: Instant, name: u64, question: InputRequest);
+    fn withdraw(&mut self, conn: &mut ServerConn, name: u64);
+    fn tell(&mut self, conn: &mut ServerConn, notification: ServerNotification);
+    /// The client shakes hands, and is not to be asked before that is done.
+    fn not_ready(&mut self);
+    /// The client is ready to be asked.
+    fn ready(&mut self, conn: &mut ServerConn, now: Instant);
+    /// Hands out what a client says that is neither a cancellation nor the end of its handshake.
+    fn told(&mut self, conn: &mut ServerConn, told: &Notification);
+    /// Hands out what came of a question.
+    fn answered(&mut self, conn: &mut ServerConn, name: u64, answer: Result<RawText, ErrorObject>);
+    fn poll(&mut self) -> Option<AsideEvent>;
+    /// Lends an exchange word of who gave up, and a place for the text of its result.
+    fn lend(&self, exchange: &mut Exchange, entry: &mut Entry);
+    /// Writes the text in which the answer came, where it may stand for the outcome; whether it did.
+    fn hand_on(&self, entry: &Entry, id: &RequestId, out: &mut Vec<u8>) -> bool;
+    /// Takes the questions out that the client cannot be asked, and refuses them for it. What it refused
+    /// in the round before is over.
+    fn spare(
+        &self,
+        legacy: &Legacy,
+        questions: &mut BTreeMap<String, InputRequest>,
+        extensions: &mut Extensions,
+    );
+    /// Adds to what an exchange that is entered again takes along: what the client said in place of an
+    /// answer to a question.
+    fn refuse(&self, extensions: &mut Extensions, key: String, error: ErrorObject);
+}
+
 /// What a gateway's connection remembers beyond any other.
 #[derive(Debug, Default)]
-pub(super) struct Aside {
+struct Aside {
     /// Whether the client has said that its handshake is done.
     ready: bool,
     waiting: VecDeque<Waiting>,
+    events: VecDeque<AsideEvent>,
 }
 
 #[derive(Debug)]
@@ -37,17 +82,27 @@ enum Waiting {
 
 /// The questions that the client of a gateway did not answer, with its errors, in the extensions of
 /// an exchange that is entered again.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct RefusedInputs(pub(crate) BTreeMap<String, ErrorObject>);
+#[derive(Debug, Default)]
+pub(crate) struct RefusedInputs(Mutex<BTreeMap<String, ErrorObject>>);
 
 impl RefusedInputs {
     /// What becomes of an exchange whose questions were refused, at a server that can only be told of
     /// answers.
     pub(crate) fn of(context: &RequestContext) -> Option<ErrorObject> {
         let refused: &Self = context.extensions.get()?;
-        let (key, error) = refused.0.first_key_value()?;
+        let refused = refused.lock();
+        let (key, error) = refused.first_key_value()?;
         let text = format!("the client did not answer `{key}`: {}", error.message);
         Some(ErrorObject::internal(text))
+    }
+
+    /// What the client said in place of an answer to the question of this name.
+    pub(crate) fn get(&self, key: &str) -> Option<ErrorObject> {
+        self.lock().get(key).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ErrorObject>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,28 +113,42 @@ impl ServerConn {
     /// the text that came.
     #[must_use]
     pub fn gateway(mut self) -> Self {
-        self.aside = Some(Box::default());
+        self.aside = Some(Box::<Aside>::default());
         self
     }
 
-    /// Asks the client something that belongs to no request; the answer is a
-    /// [`ServerEvent::Answered`] with this name.
+    /// What the client said outside of any request, after a [`ServerEvent::Aside`].
+    pub fn poll_aside(&mut self) -> Option<AsideEvent> {
+        self.aside.as_mut()?.poll()
+    }
+
+    /// Asks the client something that belongs to no request; the answer is an
+    /// [`AsideEvent::Answered`] with this name. Only a [`gateway`](Self::gateway) asks.
     pub fn ask(&mut self, now: Instant, name: u64, question: InputRequest) {
-        let refusal = match (&self.phase, &mut self.aside) {
-            (_, None) => ErrorObject::internal("this is not the connection of a gateway"),
-            (Phase::Modern, _) => ErrorObject::invalid_request(
-                "the client speaks a revision without questions outside of a request",
-            ),
-            (Phase::Legacy(legacy), Some(aside)) if aside.ready => match legacy.lacks(&question) {
-                None => return self.put(now, name, &question),
-                Some(_) => ErrorObject::method_not_found(question.method()),
-            },
-            (_, Some(aside)) if aside.waiting.len() < MOST_WAITING => {
-                return aside.waiting.push_back(Waiting::Question(name, question));
-            }
-            _ => ErrorObject::internal("too many questions wait for an answer already"),
-        };
-        self.events.push_back(ServerEvent::Answered(name, Err(refusal)));
+        self.as_gateway(|gateway, conn| gateway.ask(conn, now, name, question));
+    }
+
+    /// Takes back a question of [`ServerConn::ask`]: its answer is wanted no more.
+    pub fn withdraw(&mut self, name: u64) {
+        self.as_gateway(|gateway, conn| gateway.withdraw(conn, name));
+    }
+
+    /// Tells the client something that belongs to no request. One that speaks without a handshake
+    /// hears such things by its subscriptions alone, so it is passed over then.
+    pub fn tell(&mut self, notification: ServerNotification) {
+        self.as_gateway(|gateway, conn| gateway.tell(conn, notification));
+    }
+
+    /// The client is ready to be asked.
+    pub(super) fn ready(&mut self, now: Instant) {
+        self.as_gateway(|gateway, conn| gateway.ready(conn, now));
+    }
+
+    pub(super) fn as_gateway(&mut self, run: impl FnOnce(&mut dyn Gateway, &mut Self)) {
+        if let Some(mut gateway) = self.aside.take() {
+            run(&mut *gateway, self);
+            self.aside = Some(gateway);
+        }
     }
 
     fn put(&mut self, now: Instant, name: u64, question: &InputRequest) {
@@ -88,73 +157,91 @@ impl ServerConn {
         let id = legacy.ask_aside(name, question.method(), deadline);
         self.outbox.push(None, |out| write_question(out, id, question));
     }
+}
 
-    /// Takes back a question of [`ServerConn::ask`]: its answer is wanted no more.
-    pub fn withdraw(&mut self, name: u64) {
-        if let Some(aside) = &mut self.aside {
-            let of = |one: &Waiting| matches!(one, Waiting::Question(other, _) if *other == name);
-            aside.waiting.retain(|one| !of(one));
-        }
-        self.withdraw_aside(name);
+impl Aside {
+    fn say(&mut self, conn: &mut ServerConn, event: AsideEvent) {
+        self.events.push_back(event);
+        conn.events.push_back(ServerEvent::Aside);
+    }
+}
+
+impl Gateway for Aside {
+    fn ask(&mut self, conn: &mut ServerConn, now: Instant, name: u64, question: InputRequest) {
+        let refusal = match &conn.phase {
+            Phase::Modern => ErrorObject::invalid_request(
+                "the client speaks a revision without questions outside of a request",
+            ),
+            Phase::Legacy(legacy) if self.ready => match legacy.lacks(&question) {
+                None => return conn.put(now, name, &question),
+                Some(_) => ErrorObject::method_not_found(question.method()),
+            },
+            _ if self.waiting.len() < MOST_WAITING => {
+                return self.waiting.push_back(Waiting::Question(name, question));
+            }
+            _ => ErrorObject::internal("too many questions wait for an answer already"),
+        };
+        self.answered(conn, name, Err(refusal));
     }
 
-    /// Tells the client something that belongs to no request. One that speaks without a handshake
-    /// hears such things by its subscriptions alone, so it is passed over then.
-    pub fn tell(&mut self, notification: ServerNotification) {
-        match (&self.phase, &mut self.aside) {
-            (Phase::Legacy(legacy), Some(aside)) if aside.ready => {
+    fn withdraw(&mut self, conn: &mut ServerConn, name: u64) {
+        let of = |one: &Waiting| matches!(one, Waiting::Question(other, _) if *other == name);
+        self.waiting.retain(|one| !of(one));
+        conn.withdraw_aside(name);
+    }
+
+    fn tell(&mut self, conn: &mut ServerConn, notification: ServerNotification) {
+        match &conn.phase {
+            Phase::Legacy(legacy) if self.ready => {
                 if let ServerNotification::Message(said) = &notification
                     && legacy.set_level().is_some_and(|level| said.level < level)
                 {
                     return;
                 }
-                self.outbox.push(None, |out| {
+                conn.outbox.push(None, |out| {
                     // What has no JSON form cannot be sent, and nobody waits for it.
                     let _ = LEGACY.encode_server_notification(out, &notification);
                 });
             }
-            (Phase::Modern, _) | (_, None) => {}
-            (_, Some(aside)) => {
-                if aside.waiting.len() < MOST_WAITING {
-                    aside.waiting.push_back(Waiting::Notification(notification));
+            Phase::Modern => {}
+            _ => {
+                if self.waiting.len() < MOST_WAITING {
+                    self.waiting.push_back(Waiting::Notification(notification));
                 }
             }
         }
     }
 
-    /// The client shakes hands, and is not to be asked before that is done.
-    pub(super) fn not_ready(&mut self) {
-        if let Some(aside) = &mut self.aside {
-            aside.ready = false;
-        }
+    fn not_ready(&mut self) {
+        self.ready = false;
     }
 
-    /// The client is ready to be asked.
-    pub(super) fn ready(&mut self, now: Instant) {
-        let Some(aside) = &mut self.aside else { return };
-        aside.ready = true;
-        for one in std::mem::take(&mut aside.waiting) {
+    fn ready(&mut self, conn: &mut ServerConn, now: Instant) {
+        self.ready = true;
+        for one in std::mem::take(&mut self.waiting) {
             match one {
-                Waiting::Question(name, question) => self.ask(now, name, question),
-                Waiting::Notification(notification) => self.tell(notification),
+                Waiting::Question(name, question) => self.ask(conn, now, name, question),
+                Waiting::Notification(notification) => self.tell(conn, notification),
             }
         }
     }
 
-    /// Hands out what a client says that is neither a cancellation nor the end of its handshake.
-    pub(super) fn told(&mut self, told: &Notification) {
-        if self.aside.is_none() {
-            return;
-        }
+    fn told(&mut self, conn: &mut ServerConn, told: &Notification) {
         if let Ok(told) = ClientNotification::decode(&told.method, told.params.as_ref()) {
-            self.events.push_back(ServerEvent::Told(told));
+            self.say(conn, AsideEvent::Told(told));
         }
     }
 
-    /// Lends an exchange what a gateway needs: word of who gave up, and a place for the text of its
-    /// result.
-    pub(super) fn lend(&self, exchange: &mut Exchange, entry: &mut Entry) {
-        if self.aside.is_none() || entry.request.is_none() {
+    fn answered(&mut self, conn: &mut ServerConn, name: u64, answer: Result<RawText, ErrorObject>) {
+        self.say(conn, AsideEvent::Answered(name, answer));
+    }
+
+    fn poll(&mut self) -> Option<AsideEvent> {
+        self.events.pop_front()
+    }
+
+    fn lend(&self, exchange: &mut Exchange, entry: &mut Entry) {
+        if entry.request.is_none() {
             return;
         }
         let verbatim = Verbatim::of(exchange.request.method(), entry.codec_era());
@@ -167,12 +254,30 @@ impl ServerConn {
         entry.verbatim = Some(verbatim);
     }
 
-    pub(super) fn is_gateway(&self) -> bool {
-        self.aside.is_some()
+    fn hand_on(&self, entry: &Entry, id: &RequestId, out: &mut Vec<u8>) -> bool {
+        let text = entry.verbatim.as_ref().and_then(|verbatim| verbatim.take());
+        text.is_some_and(|text| wire::encode_result(out, id, &text).is_ok())
     }
 
-    pub(super) fn answered(&mut self, name: u64, answer: Result<RawText, ErrorObject>) {
-        self.events.push_back(ServerEvent::Answered(name, answer));
+    fn refuse(&self, extensions: &mut Extensions, key: String, error: ErrorObject) {
+        if extensions.get::<RefusedInputs>().is_none() {
+            extensions.insert(RefusedInputs::default());
+        }
+        if let Some(refused) = extensions.get::<RefusedInputs>() {
+            refused.lock().insert(key, error);
+        }
+    }
+
+    fn spare(
+        &self,
+        legacy: &Legacy,
+        questions: &mut BTreeMap<String, InputRequest>,
+        extensions: &mut Extensions,
+    ) {
+        extensions.remove::<RefusedInputs>();
+        for (key, one) in questions.extract_if(.., |_, one| legacy.lacks(one).is_some()) {
+            self.refuse(extensions, key, ErrorObject::method_not_found(one.method()));
+        }
     }
 }
 
@@ -221,9 +326,9 @@ mod tests {
         }
 
         fn answered(&mut self) -> Option<(u64, bool)> {
-            match self.conn.poll_event()? {
-                ServerEvent::Answered(name, answer) => Some((name, answer.is_ok())),
-                other => panic!("{other:?}"),
+            match self.conn.poll_aside()? {
+                AsideEvent::Answered(name, answer) => Some((name, answer.is_ok())),
+                told => panic!("{told:?}"),
             }
         }
     }
@@ -262,9 +367,7 @@ mod tests {
         peer.says(
             r#"{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#,
         );
-        let answered = std::iter::from_fn(|| peer.conn.poll_event())
-            .any(|event| matches!(event, ServerEvent::Answered(2, Err(_))));
-        assert!(answered && peer.sent().is_empty());
+        assert_eq!((peer.sent(), peer.answered()), (Vec::new(), Some((2, false))));
     }
 
     #[test]

@@ -12,16 +12,16 @@ use mcp_types::legacy::{InitializeRequestParams, InitializeResult, SetLevelReque
 use mcp_types::version::Era;
 use mcp_types::wire::{LEGACY, ServerCodec};
 use mcp_types::{
-    ByteString, CancelledNotificationParams, ClientCapabilities, ClientRequest, DiscoverResult,
-    ElicitRequestParams, ErrorObject, Exchange, ExchangeId, Extensions, Implementation,
-    InputRequest, InputRequiredResult, LoggingLevel, Members, Outcome, ProtocolVersion, RawText,
-    RequestContext, RequestId, RequestParams, ServerNotification, ServerResult, keys,
+    ByteString, ClientCapabilities, ClientRequest, DiscoverResult, ElicitRequestParams,
+    ErrorObject, Exchange, ExchangeId, Extensions, Implementation, InputRequest,
+    InputRequiredResult, LoggingLevel, Members, Outcome, ProtocolVersion, RawText, RequestContext,
+    RequestId, RequestParams, ServerResult, keys,
 };
 
 use super::changes::Listening;
 use super::older::simplify;
 use super::opening::has_envelope;
-use super::{Entry, Kind, Outbox, Phase, RefusedInputs, ServerConn, ServerEvent};
+use super::{Entry, Kind, Outbox, Phase, ServerConn, ServerEvent};
 
 /// What the handshake said, and what came of it.
 #[derive(Debug)]
@@ -72,7 +72,6 @@ pub(super) struct Inputs {
     attempt: u32,
     open: usize,
     responses: Members,
-    refused: RefusedInputs,
     request_state: Option<String>,
 }
 
@@ -197,7 +196,7 @@ impl ServerConn {
             client_info: RawText::of(&params.client_info).ok(),
             client_capabilities: RawText::of(&params.capabilities).ok(),
             can: params.capabilities,
-            log_level: (!self.is_gateway()).then_some(LoggingLevel::Info),
+            log_level: self.aside.is_none().then_some(LoggingLevel::Info),
             asked: BTreeMap::new(),
             last_id: 0,
             changes: Listening::default(),
@@ -206,7 +205,9 @@ impl ServerConn {
         legacy.paste(&mut exchange.context);
         exchange.context.meta = params.meta.unwrap_or_default();
         self.phase = Phase::Legacy(Box::new(legacy));
-        self.not_ready();
+        if let Some(gateway) = &mut self.aside {
+            gateway.not_ready();
+        }
         let (request, kind) = (Some(request.id), Kind::Initialize);
         self.start(
             exchange,
@@ -285,7 +286,6 @@ impl ServerConn {
                             attempt: 0,
                             open: 0,
                             responses: Members::new(),
-                            refused: RefusedInputs::default(),
                             request_state: None,
                         })
                     });
@@ -340,12 +340,9 @@ impl ServerConn {
             )));
         }
         let mut questions = wanted.input_requests.unwrap_or_default();
-        if self.aside.is_some() {
+        if let Some(gateway) = &self.aside {
             // A server that asks what it may not hears that from the client, as it would without us.
-            let lacking = questions.extract_if(.., |_, question| legacy.lacks(question).is_some());
-            let refused =
-                lacking.map(|(key, one)| (key, ErrorObject::method_not_found(one.method())));
-            inputs.refused.0.extend(refused);
+            gateway.spare(legacy, &mut questions, &mut inputs.extensions);
         }
         if let Some(lacking) = questions.values().find_map(|question| legacy.lacks(question)) {
             return Err(ErrorObject::invalid_request(format!(
@@ -378,20 +375,20 @@ impl ServerConn {
         let Some(asked) = legacy.asked.remove(&id) else { return };
         let (exchange, key) = match asked.about {
             About::Exchange(exchange, key) => (exchange, key),
-            About::Aside(name) => return self.answered(name, response.result),
+            About::Aside(name) => {
+                let result = response.result;
+                return self.as_gateway(|gateway, conn| gateway.answered(conn, name, result));
+            }
         };
-        let is_gateway = self.is_gateway();
         let inputs = self.pending.get_mut(exchange).and_then(|entry| entry.inputs.as_mut());
         let Some(inputs) = inputs else { return };
-        match response.result {
-            Ok(answer) => {
+        match (response.result, &self.aside) {
+            (Ok(answer), _) => {
                 inputs.responses.insert(key, answer);
             }
             // Whoever asked may know what to do without.
-            Err(error) if is_gateway => {
-                inputs.refused.0.insert(key, error);
-            }
-            Err(error) => {
+            (Err(error), Some(gateway)) => gateway.refuse(&mut inputs.extensions, key, error),
+            (Err(error), None) => {
                 self.withdraw_inputs(exchange);
                 let text =
                     format!("the client did not answer `{}`: {}", asked.method, error.message);
@@ -418,10 +415,6 @@ impl ServerConn {
         again.context = incoming.context;
         legacy.paste(&mut again.context);
         again.context.extensions = inputs.extensions.clone();
-        let refused = std::mem::take(&mut inputs.refused);
-        if !refused.0.is_empty() {
-            again.context.extensions.insert(refused);
-        }
         again.context.input_responses = Some(inputs.responses.clone());
         again.context.request_state = inputs.request_state.take();
         self.events.push_back(ServerEvent::Exchange(again));
@@ -458,8 +451,8 @@ impl ServerConn {
                     self.answer(exchange, Err(&late));
                 }
                 About::Aside(name) => {
-                    self.withdraw_aside(name);
-                    self.answered(name, Err(late));
+                    self.withdraw(name);
+                    self.as_gateway(|gateway, conn| gateway.answered(conn, name, Err(late)));
                 }
             }
         }
@@ -510,11 +503,10 @@ const ELICITATION_ID: &str = "elicitationId";
 
 /// Tells the client that the answer to a question is wanted no more.
 fn take_back(outbox: &mut Outbox, id: i64) {
-    let cancelled = CancelledNotificationParams::new(RequestId::Number(id));
-    let notification = ServerNotification::Cancelled(cancelled);
-    outbox.push(None, |out| {
-        let _ = LEGACY.encode_server_notification(out, &notification);
-    });
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+    );
+    outbox.push(None, |out| out.extend_from_slice(text.as_bytes()));
 }
 
 pub(super) fn write_question(out: &mut Vec<u8>, id: i64, question: &InputRequest) {

@@ -8,8 +8,8 @@ use mcp_types::jsonrpc::{BadMessage, Message, Notification, Request};
 use mcp_types::version::Era;
 use mcp_types::wire::{self, ServerCodec, Stamp};
 use mcp_types::{
-    ByteString, ClientNotification, ErrorObject, Exchange, ExchangeId, Outcome, RawText, RequestId,
-    ServerNotification, ServerResult, SubscriptionsListenResult, keys,
+    ByteString, ErrorObject, Exchange, ExchangeId, Outcome, RawText, RequestId, ServerNotification,
+    ServerResult, SubscriptionsListenResult, keys,
 };
 
 use self::legacy::{Inputs, Legacy};
@@ -27,6 +27,7 @@ mod opening;
 #[cfg(feature = "http-server")]
 mod session;
 
+pub use self::aside::AsideEvent;
 pub(crate) use self::aside::RefusedInputs;
 #[cfg(feature = "http-server")]
 pub(crate) use self::modern::{ended, served, stamped};
@@ -61,10 +62,8 @@ pub enum ServerEvent {
     Exchange(Exchange),
     /// Drop the future that serves this exchange; nothing may be sent for it any more.
     Cancelled(ExchangeId),
-    /// The client of a gateway said something beside its requests.
-    Told(ClientNotification),
-    /// What came of a question of [`ServerConn::ask`], by its name.
-    Answered(u64, Result<RawText, ErrorObject>),
+    /// There is something for a gateway in [`ServerConn::poll_aside`].
+    Aside,
 }
 
 /// The protocol of one connection, seen from the server, without I/O.
@@ -84,7 +83,7 @@ pub struct ServerConn {
     events: VecDeque<ServerEvent>,
     stamp: Stamp,
     /// Set for the connection of a gateway.
-    aside: Option<Box<aside::Aside>>,
+    aside: Option<Box<dyn aside::Gateway>>,
 }
 
 #[derive(Debug)]
@@ -208,7 +207,9 @@ impl ServerConn {
                 return self.ready(now);
             }
             "notifications/cancelled" => {}
-            _ => return self.told(told),
+            _ => {
+                return self.as_gateway(|gateway, conn| gateway.told(conn, told));
+            }
         }
         let params = mcp_types::ClientNotification::decode(&told.method, told.params.as_ref());
         let Ok(mcp_types::ClientNotification::Cancelled(cancelled)) = params else { return };
@@ -364,21 +365,23 @@ impl ServerConn {
 
     /// Answers a request in flight, for good.
     fn answer(&mut self, exchange: ExchangeId, result: Result<&Outcome, &ErrorObject>) {
-        let Some(entry) = self.remove(exchange) else { return };
-        let Some(id) = entry.request else { return };
-        if let (Ok(Outcome::Complete(_)), Some(verbatim)) = (result, &entry.verbatim)
-            && let Some(text) = verbatim.take()
-        {
-            return self.answer_value(&id, entry.batch, &text);
-        }
+        let Some(mut entry) = self.remove(exchange) else { return };
+        let Some(id) = entry.request.take() else { return };
         let stamp = std::mem::take(&mut self.stamp);
+        let gateway = self.aside.take();
         self.answer_with(&id, entry.batch, |out| {
+            if let (Ok(Outcome::Complete(_)), Some(gateway)) = (result, &gateway)
+                && gateway.hand_on(&entry, &id, out)
+            {
+                return;
+            }
             if let Err(error) = entry.codec.encode_response(out, &id, result, &stamp) {
                 let error = ErrorObject::internal(format!("the result has no JSON form: {error}"));
                 wire::encode_error(out, Some(&id), &error);
             }
         });
         self.stamp = stamp;
+        self.aside = gateway;
     }
 
     fn answer_error(&mut self, id: Option<&RequestId>, error: &ErrorObject, batch: Option<u64>) {
@@ -418,7 +421,9 @@ impl ServerConn {
 
     /// Hands an exchange to the driver.
     fn start(&mut self, mut exchange: Exchange, mut entry: Entry) {
-        self.lend(&mut exchange, &mut entry);
+        if let Some(gateway) = &self.aside {
+            gateway.lend(&mut exchange, &mut entry);
+        }
         self.pending.insert(entry.request.clone(), exchange.id(), entry);
         self.events.push_back(ServerEvent::Exchange(exchange));
     }

@@ -1,0 +1,153 @@
+//! What each store costs: bytes in Redis and round trips for one of a kind, and how many a second.
+//!
+//! `cargo run --release -p mcp-redis --example store_cost -- redis://127.0.0.1:6379 100000` wants a Redis
+//! of its own and leaves keys with the prefix `cost` in it.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use etdi_core::digest::Digest;
+use etdi_core::key::KeyId;
+use etdi_core::request::{ReplayStore as _, Taken};
+use etdi_core::time::UnixTime;
+use mcp_redis::{Address, ClusterSecret, RedisStores, StoreName};
+use mcp_server::task::{KeptTask, Quota, TaskStore as _};
+use mcp_transport::http::server::{EventPlace, EventStore as _};
+use mcp_transport::{Allowance, RateStore as _};
+
+type Done = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// How many are under way at once.
+const AT_ONCE: usize = 64;
+
+#[tokio::main]
+async fn main() -> Done {
+    let mut args = std::env::args().skip(1);
+    let url = args.next().ok_or("name the URL of a Redis of its own")?;
+    let count: usize = args.next().map_or(Ok(100_000), |text| text.parse())?;
+    let secret = ClusterSecret::new([1; 32]);
+    let stores = RedisStores::builder(Address::one(url.clone()), secret)
+        .prefix("cost")
+        .statements_per_key(u64::MAX >> 12)
+        .timeout(std::time::Duration::from_secs(10))
+        .dangerously_believe_empty()
+        .connect()
+        .await?;
+    let redis = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+    println!("{count} of each, {AT_ONCE} at once");
+    println!("| Store | One | Bytes of one | Round trips of one | A second |");
+    println!("|---|---|---|---|---|");
+    let meter = Meter { stores: stores.clone(), redis, count };
+
+    let replay = stores.replay();
+    let statement = move |number: usize| {
+        let replay = replay.clone();
+        async move {
+            let caller = Digest::of_bytes(&(number as u64 % 100).to_le_bytes());
+            let id = format!("01890a5d-ac96-774b-bcce-{number:012}");
+            let key = KeyId::from_bytes(*caller.as_bytes());
+            let now = now();
+            match replay.take(key, &id, now.plus(90), now).await {
+                Taken::First => Ok(()),
+                other => Err(format!("a statement was not taken but {other:?}").into()),
+            }
+        }
+    };
+    meter.measure("replay", "signed call", StoreName::Replay, statement).await?;
+
+    let events = stores.events()?;
+    let event = move |number: usize| {
+        let events = events.clone();
+        async move {
+            let session = format!("{:032}", number / 2);
+            let place = EventPlace::new(session.into(), 1, number as u64 % 2);
+            let message = Bytes::from(vec![b'x'; if number.is_multiple_of(2) { 0 } else { 400 }]);
+            Ok(events.append(place, message).await?)
+        }
+    };
+    meter
+        .measure("events", "event, two a session, 200 bytes each", StoreName::Events, event)
+        .await?;
+
+    let (tasks, mut wide, most) = (stores.tasks()?, Quota::default(), usize::MAX >> 12);
+    (wide.tasks, wide.tasks_of_owner, wide.bytes) = (most, most, most);
+    let wide = Arc::new(wide);
+    let task = move |number: usize| {
+        let (tasks, quota) = (tasks.clone(), wide.clone());
+        async move {
+            let (id, owner) = (format!("{number:040x}"), format!("user {}", number % 1_000));
+            let task = KeptTask::new(owner, Some((now().0 + 3_600) * 1_000), vec![b'x'; 600]);
+            Ok(tasks.insert(&id, task, &quota, now().0 * 1_000).await?)
+        }
+    };
+    meter.measure("tasks", "task of 600 bytes", StoreName::Tasks, task).await?;
+
+    let rates = stores.rates();
+    let rate = move |number: usize| {
+        let rates = rates.clone();
+        async move {
+            rates.take(&format!("user {number}"), Allowance::new(0.01, 10)).await?;
+            Ok(())
+        }
+    };
+    meter.measure("rates", "caller that is not idle", StoreName::Rates, rate).await
+}
+
+fn now() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+struct Meter {
+    stores: RedisStores,
+    redis: redis::aio::MultiplexedConnection,
+    count: usize,
+}
+
+impl Meter {
+    async fn used(&self) -> Result<u64, Box<dyn Error + Send + Sync>> {
+        let mut redis = self.redis.clone();
+        let info: String = redis::cmd("INFO").arg("memory").query_async(&mut redis).await?;
+        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        Ok(line.ok_or("Redis does not say how much it uses")?.parse()?)
+    }
+
+    fn round_trips(&self, store: StoreName) -> u64 {
+        let all = self.stores.metrics();
+        all.iter().find(|known| known.store == store).map_or(0, |known| known.round_trips)
+    }
+
+    async fn measure<F: Future<Output = Done> + Send>(
+        &self,
+        name: &str,
+        one: &str,
+        store: StoreName,
+        act: impl Fn(usize) -> F + Send + Sync + 'static,
+    ) -> Done {
+        let (act, next) = (Arc::new(act), Arc::new(AtomicUsize::new(0)));
+        let (used, trips, began) = (self.used().await?, self.round_trips(store), Instant::now());
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let (act, next, count) = (act.clone(), next.clone(), self.count);
+            workers.spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return Done::Ok(());
+                    }
+                    act(number).await?;
+                }
+            });
+        }
+        while let Some(done) = workers.join_next().await {
+            done??;
+        }
+        let (took, count) = (began.elapsed().as_secs_f64(), self.count as f64);
+        let bytes = self.used().await?.saturating_sub(used) as f64 / count;
+        let trips = (self.round_trips(store) - trips) as f64 / count;
+        println!("| {name} | {one} | {bytes:.0} | {trips:.2} | {:.0} |", count / took);
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! Where Redis is: one server, a cluster, or one that sentinels know.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::{
+    ConnectionLike, ConnectionManager, ConnectionManagerConfig, MultiplexedConnection,
+};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisResult, TlsMode,
+    Value,
+};
+
+use crate::error::RedisError;
+
+/// Where Redis or Valkey is. Addresses are URLs: `redis://name:password@host:port/database`, or
+/// `rediss://` over TLS, whose certificate one of the system's authorities has to have signed.
+#[derive(Clone)]
+pub struct Address(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    One(String),
+    Cluster(Vec<String>),
+    Sentinel { sentinels: Vec<String>, service: String },
+}
+
+impl Address {
+    /// One server, such as `redis://127.0.0.1:6379`.
+    pub fn one(url: impl Into<String>) -> Self {
+        Self(Kind::One(url.into()))
+    }
+
+    /// A cluster, by some of its nodes; the others are found.
+    pub fn cluster(urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self(Kind::Cluster(urls.into_iter().map(Into::into).collect()))
+    }
+
+    /// The master of `service`, as the sentinels at these URLs say. User, password, database and TLS
+    /// of the first URL are also those of the master.
+    pub fn sentinel(
+        sentinels: impl IntoIterator<Item = impl Into<String>>,
+        service: impl Into<String>,
+    ) -> Self {
+        let sentinels = sentinels.into_iter().map(Into::into).collect();
+        Self(Kind::Sentinel { sentinels, service: service.into() })
+    }
+
+    fn urls(&self) -> &[String] {
+        match &self.0 {
+            Kind::One(url) => std::slice::from_ref(url),
+            Kind::Cluster(urls) | Kind::Sentinel { sentinels: urls, .. } => urls,
+        }
+    }
+
+    /// Connects, within `timeout` for each step.
+    pub(crate) async fn connect(&self, timeout: Duration) -> Result<Connection, RedisError> {
+        if self.urls().iter().any(|url| url.starts_with("rediss:")) {
+            // The client of Redis takes the provider of the process. One that the application
+            // installed before is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let sorted = |error| RedisError::of(error, timeout);
+        match &self.0 {
+            Kind::One(url) => {
+                let client = Client::open(url.as_str()).map_err(sorted)?;
+                let config = ConnectionManagerConfig::new()
+                    .set_number_of_retries(1)
+                    .set_max_delay(timeout / 4)
+                    .set_connection_timeout(Some(timeout))
+                    .set_response_timeout(Some(timeout));
+                let manager = ConnectionManager::new_with_config(client, config).await;
+                Ok(Connection::One(manager.map_err(sorted)?))
+            }
+            Kind::Cluster(urls) => {
+                let client = ClusterClientBuilder::new(urls.iter().map(String::as_str))
+                    .connection_timeout(timeout)
+                    .response_timeout(timeout)
+                    // Following a key to where it moved counts as one.
+                    .retries(3)
+                    .build()
+                    .map_err(sorted)?;
+                let connection = client.get_async_connection().await.map_err(sorted)?;
+                Ok(Connection::Cluster(connection))
+            }
+            Kind::Sentinel { sentinels, service } => {
+                let first = sentinels.first().map_or("", String::as_str);
+                let first = first.into_connection_info().map_err(sorted)?;
+                let tls = match first.addr() {
+                    ConnectionAddr::TcpTls { .. } => Some(TlsMode::Secure),
+                    _ => None,
+                };
+                let mut node = SentinelNodeConnectionInfo::default()
+                    .set_redis_connection_info(first.redis_settings().clone());
+                if let Some(tls) = tls {
+                    node = node.set_tls_mode(tls);
+                }
+                let sentinels = sentinels.iter().map(String::as_str).collect();
+                let master = SentinelServerType::Master;
+                let client = SentinelClient::build(sentinels, service.clone(), Some(node), master);
+                let client = tokio::sync::Mutex::new(client.map_err(sorted)?);
+                let config = AsyncConnectionConfig::new()
+                    .set_connection_timeout(Some(timeout))
+                    .set_response_timeout(Some(timeout));
+                let known = Master { client, config, current: Mutex::default() };
+                known.current().await.map_err(sorted)?;
+                Ok(Connection::Sentinel(Arc::new(known)))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // URLs have passwords in them.
+        f.write_str(match &self.0 {
+            Kind::One(_) => "one server",
+            Kind::Cluster(_) => "a cluster",
+            Kind::Sentinel { .. } => "a server that sentinels know",
+        })
+    }
+}
+
+/// A connection that mends itself, shared by all stores.
+#[derive(Clone)]
+pub(crate) enum Connection {
+    One(ConnectionManager),
+    Cluster(ClusterConnection),
+    Sentinel(Arc<Master>),
+}
+
+/// The master that sentinels named last.
+pub(crate) struct Master {
+    client: tokio::sync::Mutex<SentinelClient>,
+    config: AsyncConnectionConfig,
+    current: Mutex<Option<MultiplexedConnection>>,
+}
+
+impl Master {
+    fn known(&self) -> std::sync::MutexGuard<'_, Option<MultiplexedConnection>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn current(&self) -> RedisResult<MultiplexedConnection> {
+        if let Some(known) = self.known().clone() {
+            return Ok(known);
+        }
+        let mut client = self.client.lock().await;
+        // Somebody may have asked the sentinels while we waited.
+        if let Some(known) = self.known().clone() {
+            return Ok(known);
+        }
+        let found = client.get_async_connection_with_config(&self.config).await?;
+        *self.known() = Some(found.clone());
+        Ok(found)
+    }
+
+    async fn query(&self, cmd: &Cmd) -> RedisResult<Value> {
+        let answer = self.current().await?.req_packed_command(cmd).await;
+        // A master that is one no more answers, and takes nothing.
+        if let Err(error) = &answer
+            && (error.is_unrecoverable_error()
+                || error.is_io_error()
+                || error.code() == Some("READONLY"))
+        {
+            *self.known() = None;
+        }
+        answer
+    }
+}
+
+impl Connection {
+    pub(crate) async fn query(&self, cmd: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::One(manager) => manager.clone().req_packed_command(cmd).await,
+            Self::Cluster(cluster) => cluster.clone().req_packed_command(cmd).await,
+            Self::Sentinel(master) => master.query(cmd).await,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What goes wrong with Redis, sorted by what an operator does about it.
+
+use std::time::Duration;
+
+use redis::{ErrorKind, ServerErrorKind};
+
+/// Why something was not done. Nothing of what is kept stands in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedisError {
+    /// The addresses or settings cannot be used.
+    #[error("Redis cannot be used as it is configured: {0}")]
+    Config(String),
+    /// There is no connection, or it broke.
+    #[error("Redis cannot be reached, see that it runs and that its address is right")]
+    Unreachable(#[source] redis::RedisError),
+    /// It did not answer in time. What was asked may happen all the same.
+    #[error("Redis did not answer within {} ms, see whether it is paused or overloaded", .0.as_millis())]
+    TooSlow(Duration),
+    /// It has no more memory.
+    #[error("Redis is full, give it more memory (`maxmemory`)")]
+    Full,
+    /// It refused the command: rights, a replica, an older version.
+    #[error("Redis refused a command, see its rights, its role and its version (7 or newer)")]
+    Refused(#[source] redis::RedisError),
+    /// It throws away keys when it is full, so what was used once could count again.
+    #[error(
+        "Redis throws keys away when it is full: set `maxmemory-policy` to `noeviction`, a check \
+         against replay cannot stand on what may vanish"
+    )]
+    Evicts,
+    /// The clocks are too far apart.
+    #[error("the clock of this node and that of Redis are more than {0} s apart, set them right")]
+    Clock(u64),
+    /// It started anew not long ago, and may have forgotten what was used.
+    #[error(
+        "Redis started anew and may have forgotten what was used, calls that are signed now count"
+    )]
+    Forgetful,
+    /// Something lives longer than the store remembers it.
+    #[error("a statement counts longer than the {0} s for which this store is built")]
+    TooLong(u64),
+    /// There is no room for more of this caller.
+    #[error("as much is kept for this caller as may be, try again later")]
+    Quota,
+    /// Something kept is not what was written.
+    #[error("what Redis keeps is not what was written: {0}")]
+    Damaged(&'static str),
+}
+
+/// Kinds of [`RedisError`], as they are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Failure {
+    /// [`RedisError::Config`]
+    Config,
+    /// [`RedisError::Unreachable`]
+    Unreachable,
+    /// [`RedisError::TooSlow`]
+    TooSlow,
+    /// [`RedisError::Full`]
+    Full,
+    /// [`RedisError::Refused`]
+    Refused,
+    /// [`RedisError::Evicts`]
+    Evicts,
+    /// [`RedisError::Clock`]
+    Clock,
+    /// [`RedisError::Forgetful`]
+    Forgetful,
+    /// [`RedisError::TooLong`]
+    TooLong,
+    /// [`RedisError::Quota`]
+    Quota,
+    /// [`RedisError::Damaged`]
+    Damaged,
+}
+
+impl Failure {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Config,
+        Self::Unreachable,
+        Self::TooSlow,
+        Self::Full,
+        Self::Refused,
+        Self::Evicts,
+        Self::Clock,
+        Self::Forgetful,
+        Self::TooLong,
+        Self::Quota,
+        Self::Damaged,
+    ];
+
+    /// The name under which it is counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Unreachable => "unreachable",
+            Self::TooSlow => "too_slow",
+            Self::Full => "full",
+            Self::Refused => "refused",
+            Self::Evicts => "evicts",
+            Self::Clock => "clock",
+            Self::Forgetful => "forgetful",
+            Self::TooLong => "too_long",
+            Self::Quota => "quota",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+impl RedisError {
+    /// Which kind it is.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Config(_) => Failure::Config,
+            Self::Unreachable(_) => Failure::Unreachable,
+            Self::TooSlow(_) => Failure::TooSlow,
+            Self::Full => Failure::Full,
+            Self::Refused(_) => Failure::Refused,
+            Self::Evicts => Failure::Evicts,
+            Self::Clock(_) => Failure::Clock,
+            Self::Forgetful => Failure::Forgetful,
+            Self::TooLong(_) => Failure::TooLong,
+            Self::Quota => Failure::Quota,
+            Self::Damaged(_) => Failure::Damaged,
+        }
+    }
+
+    /// Sorts what the client of Redis says; `timeout` is how long it was given.
+    pub(crate) fn of(error: redis::RedisError, timeout: Duration) -> Self {
+        if error.is_timeout() {
+            return Self::TooSlow(timeout);
+        }
+        if error.code() == Some("OOM") {
+            return Self::Full;
+        }
+        match error.kind() {
+            ErrorKind::Server(
+                ServerErrorKind::BusyLoading
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::TryAgain,
+            ) => Self::Unreachable(error),
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
+                Self::Damaged("an answer has another shape")
+            }
+            // A script that is out of memory in its midst says so in its own words.
+            _ if error.detail().is_some_and(|text| text.contains("OOM ")) => Self::Full,
+            ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
+                Self::Refused(error)
+            }
+            ErrorKind::InvalidClientConfig => Self::Config(error.to_string()),
+            _ => Self::Unreachable(error),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! How often each store was asked, and what became of it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::error::{Failure, RedisError};
+
+/// The stores, as they are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum StoreName {
+    /// Statements that were used.
+    Replay,
+    /// Events of broken streams.
+    Events,
+    /// Tasks.
+    Tasks,
+    /// Rates of requests.
+    Rates,
+    /// Change notifications.
+    Changes,
+    /// Approvals.
+    Approvals,
+}
+
+impl StoreName {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Replay, Self::Events, Self::Tasks, Self::Rates, Self::Changes, Self::Approvals];
+
+    /// The name, in small letters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Events => "events",
+            Self::Tasks => "tasks",
+            Self::Rates => "rates",
+            Self::Changes => "changes",
+            Self::Approvals => "approvals",
+        }
+    }
+}
+
+/// What one store has counted since the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreMetrics {
+    /// Which store.
+    pub store: StoreName,
+    /// How many commands were sent to Redis. Most operations are one.
+    pub round_trips: u64,
+    /// How many operations failed, by kind; kinds that never happened are left out.
+    pub failures: Vec<(Failure, u64)>,
+}
+
+impl StoreMetrics {
+    /// How many operations failed in this way.
+    pub fn failed(&self, failure: Failure) -> u64 {
+        let found = self.failures.iter().find(|(known, _)| *known == failure);
+        found.map_or(0, |(_, count)| *count)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Metrics([Counts; StoreName::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct Counts {
+    round_trips: AtomicU64,
+    failures: [AtomicU64; Failure::ALL.len()],
+    /// Whether the last operation failed for want of a Redis that works.
+    failing: AtomicBool,
+}
+
+impl Metrics {
+    fn of(&self, store: StoreName) -> Option<&Counts> {
+        StoreName::ALL.iter().zip(&self.0).find(|(known, _)| **known == store).map(|(_, at)| at)
+    }
+
+    pub(crate) fn round_trip(&self, store: StoreName) {
+        if let Some(counts) = self.of(store) {
+            counts.round_trips.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts an answer. A log has one line when a store begins to fail and one when it works again,
+    /// however many calls there were in between.
+    pub(crate) fn answered(&self, store: StoreName) {
+        if let Some(counts) = self.of(store)
+            && counts.failing.load(Ordering::Relaxed)
+            && counts.failing.swap(false, Ordering::Relaxed)
+        {
+            tracing::info!(store = store.name(), "the store on Redis works again");
+        }
+    }
+
+    /// Counts a failure.
+    pub(crate) fn failed(&self, store: StoreName, error: &RedisError) {
+        let Some(counts) = self.of(store) else { return };
+        let failure = error.failure();
+        for (known, count) in Failure::ALL.iter().zip(&counts.failures) {
+            if *known == failure {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        // A caller who asks for too much is no news to an operator.
+        if !matches!(failure, Failure::Quota) && !counts.failing.swap(true, Ordering::Relaxed) {
+            let source = std::error::Error::source(error).map(ToString::to_string);
+            tracing::warn!(store = store.name(), %error, source, "a store on Redis fails");
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Vec<StoreMetrics> {
+        let of = |(store, counts): (&StoreName, &Counts)| StoreMetrics {
+            store: *store,
+            round_trips: counts.round_trips.load(Ordering::Relaxed),
+            failures: Failure::ALL
+                .iter()
+                .zip(&counts.failures)
+                .map(|(failure, count)| (*failure, count.load(Ordering::Relaxed)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+        };
+        StoreName::ALL.iter().zip(&self.0).map(of).collect()
+    }
+}

@@ -1,0 +1,213 @@
+//! One builder that gives a server all of its stores.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use etdi_core::nonce::Nonces;
+use etdi_core::time::UnixTime;
+use mcp_server::{AeadSealer, Changes};
+
+use crate::address::Address;
+use crate::approvals::RedisApprovalStore;
+use crate::changes::{self, ChangeLink};
+use crate::client::Client;
+use crate::error::RedisError;
+use crate::events::{EventBounds, RedisEventStore};
+use crate::metrics::{Metrics, StoreMetrics};
+use crate::rates::RedisRateStore;
+use crate::replay::{CALL, RedisReplayStore};
+use crate::secret::ClusterSecret;
+use crate::tasks::RedisTaskStore;
+
+/// The stores of a server of many nodes, all on one connection.
+///
+/// A clone is another handle to the same ones.
+#[derive(Clone)]
+pub struct RedisStores {
+    client: Client,
+    secret: ClusterSecret,
+    settings: Arc<RedisStoresBuilder>,
+    replay: RedisReplayStore,
+}
+
+/// Says how stores are to be; [`RedisStoresBuilder::connect`] makes them.
+#[derive(Debug, Clone)]
+pub struct RedisStoresBuilder {
+    address: Address,
+    secret: ClusterSecret,
+    prefix: String,
+    timeout: Duration,
+    tolerance: Duration,
+    per_key: u64,
+    believes_empty: bool,
+    events: EventBounds,
+}
+
+impl RedisStores {
+    /// Stores at `address`, for all who share `secret`.
+    pub fn builder(address: Address, secret: ClusterSecret) -> RedisStoresBuilder {
+        RedisStoresBuilder {
+            address,
+            secret,
+            prefix: "mcp".to_owned(),
+            timeout: Duration::from_millis(500),
+            tolerance: Duration::from_secs(10),
+            per_key: 10_000,
+            believes_empty: false,
+            events: EventBounds::default(),
+        }
+    }
+
+    /// Statements of signed calls that were used, for `Secure::replay_store` and `GuardLayer`.
+    pub fn replay(&self) -> RedisReplayStore {
+        self.replay.clone()
+    }
+
+    /// The same for statements that count for so long from when they say that they were made: of
+    /// DPoP (120 seconds), of the Python fork's calls (300 seconds). After a restart of Redis it
+    /// takes longer until such a store admits anything.
+    pub fn replay_for(&self, span: Duration) -> RedisReplayStore {
+        let RedisStoresBuilder { tolerance, per_key, believes_empty, .. } = *self.settings;
+        let span = span.as_secs().max(1);
+        RedisReplayStore::new(self.client.clone(), span, tolerance, per_key, believes_empty)
+    }
+
+    /// Events of broken streams, for `HttpOptions::event_store`.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::Config`] when no key follows from the secret.
+    pub fn events(&self) -> Result<RedisEventStore, RedisError> {
+        let seal = self.secret.seal("events")?;
+        Ok(RedisEventStore::new(self.client.clone(), seal, self.settings.events))
+    }
+
+    /// Tasks, for `Tasks::new`.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::Config`] when no key follows from the secret.
+    pub fn tasks(&self) -> Result<RedisTaskStore, RedisError> {
+        Ok(RedisTaskStore::new(self.client.clone(), self.secret.seal("tasks")?))
+    }
+
+    /// Approvals of a gateway whose nodes ask one user or one company.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::Config`] when no key follows from the secret.
+    pub fn approvals(&self) -> Result<RedisApprovalStore, RedisError> {
+        Ok(RedisApprovalStore::new(self.client.clone(), self.secret.seal("approvals")?))
+    }
+
+    /// Rates, for [`RateLayer::shared`](mcp_transport::RateLayer::shared).
+    pub fn rates(&self) -> RedisRateStore {
+        RedisRateStore::new(self.client.clone())
+    }
+
+    /// Tells the clients of this node what other nodes announce, and theirs what this one does, as long
+    /// as the link is held. Needs the runtime in which it is called.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError`] when Redis cannot be asked from where on there is news.
+    pub async fn link(&self, changes: &Changes) -> Result<ChangeLink, RedisError> {
+        changes::link(self.client.clone(), self.secret.seal("changes")?, changes).await
+    }
+
+    /// Nonces that all nodes know. They follow from the secret, and ask no Redis.
+    pub fn nonces(&self) -> Arc<dyn Nonces> {
+        self.secret.nonces()
+    }
+
+    /// A sealer of request states that all nodes open. It follows from the secret, and asks no Redis.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::Config`] when no key follows from the secret.
+    pub fn state_sealer(&self) -> Result<AeadSealer, RedisError> {
+        self.secret.state_sealer()
+    }
+
+    /// What each store has counted since the start.
+    pub fn metrics(&self) -> Vec<StoreMetrics> {
+        self.client.metrics().snapshot()
+    }
+}
+
+impl RedisStoresBuilder {
+    /// What the name of each key begins with; `mcp` by default. Servers that share a Redis have one
+    /// each, of at most 64 letters, digits, `-`, `_` and `.`.
+    #[must_use]
+    pub fn prefix(self, prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..self }
+    }
+
+    /// How long one operation may take until it counts as failed; half a second by default.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// How far the clock of a node may be from that of Redis for replay protection to work; ten
+    /// seconds by default. After a restart of Redis, signed calls are refused for so long and 30
+    /// seconds more.
+    #[must_use]
+    pub fn clock_tolerance(self, tolerance: Duration) -> Self {
+        Self { tolerance, ..self }
+    }
+
+    /// How many statements of one key are remembered at a time, about; 10,000 by default.
+    #[must_use]
+    pub fn statements_per_key(self, per_key: u64) -> Self {
+        Self { per_key, ..self }
+    }
+
+    /// How many events of a session are kept.
+    #[must_use]
+    pub fn events(self, events: EventBounds) -> Self {
+        Self { events, ..self }
+    }
+
+    /// Believes a Redis that knows nothing of us: signed calls count at once, where they are otherwise
+    /// refused until what may have been used before has run out. For the first start, and for tests;
+    /// with it, whoever empties Redis makes each signed call of the last minutes count once more.
+    #[must_use]
+    pub fn dangerously_believe_empty(self) -> Self {
+        Self { believes_empty: true, ..self }
+    }
+
+    /// Connects, and looks whether this Redis will do.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError`]: it cannot be reached, refuses commands, throws keys away when it is full, or
+    /// its clock is another one.
+    pub async fn connect(self) -> Result<RedisStores, RedisError> {
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        if !(1..=64).contains(&self.prefix.len()) || !self.prefix.chars().all(fits) {
+            let text = "a prefix has 1 to 64 letters, digits, `-`, `_` and `.`";
+            return Err(RedisError::Config(text.to_owned()));
+        }
+        let connection = tokio::time::timeout(self.timeout * 4, self.address.connect(self.timeout));
+        let connection = connection.await.map_err(|_| RedisError::TooSlow(self.timeout * 4))??;
+        let metrics = Arc::new(Metrics::default());
+        let client = Client::new(connection, self.prefix.clone(), self.timeout, metrics);
+        let Self { tolerance, per_key, believes_empty, .. } = self;
+        let replay =
+            RedisReplayStore::new(client.clone(), CALL, tolerance, per_key, believes_empty);
+        replay.mark(now()).await?;
+        let secret = self.secret.clone();
+        Ok(RedisStores { client, secret, settings: Arc::new(self), replay })
+    }
+}
+
+fn now() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+impl std::fmt::Debug for RedisStores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisStores").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

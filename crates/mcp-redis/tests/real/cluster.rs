@@ -1,0 +1,91 @@
+//! The same contracts on a cluster of three, and on a master that sentinels know.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use etdi_core::approval::approval_store_contract;
+use etdi_core::request::replay_store_contract;
+use mcp_redis::{Address, ClusterSecret, RedisStores};
+use mcp_server::task::{task_store_contract, task_store_of_nodes_contract};
+use mcp_transport::http::server::event_store_contract;
+use mcp_transport::rate_store_contract;
+
+use crate::now;
+use crate::server::{RedisServer, SECRET};
+
+async fn keeps_all_contracts(one: &RedisStores, other: &RedisStores) {
+    replay_store_contract(&[&one.replay(), &other.replay()], now()).await.unwrap();
+    event_store_contract(&[&one.events().unwrap(), &other.events().unwrap()]).await.unwrap();
+    rate_store_contract(&[&one.rates(), &other.rates()]).await.unwrap();
+    approval_store_contract(&one.approvals().unwrap()).await.unwrap();
+    let (tasks, others) = (one.tasks().unwrap(), other.tasks().unwrap());
+    task_store_contract(&tasks).await.unwrap();
+    task_store_of_nodes_contract(&[&tasks, &others]).await.unwrap();
+}
+
+async fn node(address: Address) -> RedisStores {
+    let builder = RedisStores::builder(address, ClusterSecret::new(SECRET));
+    let builder = builder.dangerously_believe_empty().timeout(Duration::from_secs(5));
+    builder.connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_cluster_of_three_keeps_all_contracts() {
+    let member =
+        || RedisServer::with(&["--cluster-enabled", "yes", "--save", "", "--appendonly", "no"]);
+    let members = [member(), member(), member()];
+    let hosts = members.each_ref().map(|one| format!("127.0.0.1:{}", one.port));
+    let made = Command::new("redis-cli")
+        .args(["--cluster", "create"])
+        .args(&hosts)
+        .args(["--cluster-replicas", "0", "--cluster-yes"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
+    let end = Instant::now() + Duration::from_secs(30);
+    while !members.iter().all(|one| one.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok")) {
+        assert!(Instant::now() < end, "the cluster does not come up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let one = node(Address::cluster([members[0].url()])).await;
+    let other = node(Address::cluster([members[1].url(), members[2].url()])).await;
+    keeps_all_contracts(&one, &other).await;
+    // What it keeps is spread, or it would be no use to have three.
+    for member in &members {
+        assert_ne!(member.ask(&["DBSIZE"]), "0");
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_sentinels_know_keeps_all_contracts() {
+    let master = RedisServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("sentinel.conf");
+    let text = format!("sentinel monitor shop 127.0.0.1 {} 1\n", master.port);
+    std::fs::write(&settings, text).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let sentinel = Command::new("redis-server")
+        .arg(&settings)
+        .args(["--sentinel", "--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let _sentinel = Killed(sentinel);
+    let end = Instant::now() + Duration::from_secs(20);
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let address = || Address::sentinel([format!("redis://127.0.0.1:{port}")], "shop");
+    let (one, other) = (node(address()).await, node(address()).await);
+    keeps_all_contracts(&one, &other).await;
+}
+
+/// Ended with the test, however that ends.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,111 @@
+//! Tasks: what one node begins, another shows, changes and takes over.
+
+use std::time::{Duration, Instant};
+
+use mcp_redis::{Failure, StoreName};
+use mcp_server::task::{
+    KeptTask, Quota, TaskStore as _, TaskStoreError, task_store_contract,
+    task_store_of_nodes_contract,
+};
+
+use crate::server::RedisServer;
+use crate::{failed, round_trips};
+
+const END: u64 = 4_000_000_000_000;
+
+#[tokio::test]
+async fn two_nodes_keep_both_contracts() {
+    let server = RedisServer::start();
+    let (one, other) = (server.node().await, server.node().await);
+    let (one, other) = (one.tasks().unwrap(), other.tasks().unwrap());
+    task_store_contract(&one).await.unwrap();
+    task_store_of_nodes_contract(&[&one, &other]).await.unwrap();
+    // Nothing but the sum, which is zero, stays behind.
+    assert_eq!(server.ask(&["KEYS", "*{t}*"]), "mcp:1:{t}:totals");
+    assert_eq!(server.ask(&["HGETALL", "mcp:1:{t}:totals"]), "bytes\n0");
+}
+
+#[tokio::test]
+async fn redis_learns_nothing_of_a_task_and_cannot_roll_it_back() {
+    let server = RedisServer::start();
+    let node = server.node().await;
+    let (tasks, quota) = (node.tasks().unwrap(), Quota::default());
+    let task = |body: &str| KeptTask::new("ada@example", Some(END), body.as_bytes().to_vec());
+    tasks.insert("a1", task("the arguments"), &quota, 0).await.unwrap();
+    let before = server.ask(&["HGET", "mcp:1:{t}:bodies", "a1"]);
+    for name in ["bodies", "sealed", "known", "owners"] {
+        let all = server.ask(&["HGETALL", &format!("mcp:1:{{t}}:{name}")]);
+        assert!(!all.contains("ada") && !all.contains("arguments"), "{all}");
+    }
+    assert!(!before.is_empty());
+    server.ask(&[
+        "EVAL",
+        "redis.call('SET', 'old', redis.call('HGET', KEYS[1], 'a1'))",
+        "1",
+        "mcp:1:{t}:bodies",
+    ]);
+    let round = round_trips(&node, StoreName::Tasks);
+    tasks.replace("a1", 1, task("cancelled"), &quota).await.unwrap();
+    assert_eq!(round_trips(&node, StoreName::Tasks) - round, 1);
+    let stored = tasks.load("a1").await.unwrap().unwrap();
+    assert_eq!(
+        (stored.version, &*stored.task.body, &*stored.task.owner),
+        (2, &b"cancelled"[..], "ada@example")
+    );
+    server.ask(&[
+        "EVAL",
+        "redis.call('HSET', KEYS[1], 'a1', redis.call('GET', 'old'))",
+        "1",
+        "mcp:1:{t}:bodies",
+    ]);
+    let rolled_back = tasks.load("a1").await;
+    assert!(matches!(rolled_back, Err(TaskStoreError::Unavailable(_))), "{rolled_back:?}");
+    assert_eq!(failed(&node, StoreName::Tasks, Failure::Damaged), 1);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_redis_with_a_log() {
+    let mut server =
+        RedisServer::with(&["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
+    let tasks = server.node().await.tasks().unwrap();
+    let quota = Quota::default();
+    for number in 0..50 {
+        let task = KeptTask::new("ada", Some(END), number.to_string().into_bytes());
+        tasks.insert(&format!("task {number}"), task, &quota, 0).await.unwrap();
+    }
+    server.kill();
+    assert!(matches!(tasks.load("task 0").await, Err(TaskStoreError::Unavailable(_))));
+    server.start_again();
+    let end = Instant::now() + Duration::from_secs(20);
+    while tasks.load("task 0").await.is_err() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for number in 0..50 {
+        let stored = tasks.load(&format!("task {number}")).await.unwrap().unwrap();
+        assert_eq!(stored.task.body, number.to_string().into_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_paused_and_a_full_redis_say_so() {
+    let server = RedisServer::start();
+    let builder = server.builder().dangerously_believe_empty().timeout(Duration::from_millis(300));
+    let node = builder.connect().await.unwrap();
+    let (tasks, quota) = (node.tasks().unwrap(), Quota::default());
+    let task = || KeptTask::new("ada", Some(END), Vec::new());
+    tasks.insert("one", task(), &quota, 0).await.unwrap();
+    server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let full = tasks.insert("two", task(), &quota, 0).await;
+    assert!(matches!(full, Err(TaskStoreError::Full { of_owner: false })), "{full:?}");
+    assert!(tasks.load("one").await.unwrap().is_some(), "what is there is still shown");
+    assert_eq!(tasks.sweep(END + 1).await.unwrap(), 1, "a full one still forgets");
+    server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    server.signal("-STOP");
+    let began = Instant::now();
+    let slow = tasks.insert("two", task(), &quota, 0).await;
+    server.signal("-CONT");
+    assert!(matches!(slow, Err(TaskStoreError::Unavailable(_))), "{slow:?}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(failed(&node, StoreName::Tasks, Failure::TooSlow), 1);
+    assert_eq!(failed(&node, StoreName::Tasks, Failure::Full), 1);
+}
