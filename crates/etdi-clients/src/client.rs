@@ -1,5 +1,6 @@
 //! The clients, as a table: where each keeps its servers, and how it writes one.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use crate::dialect::{Dialect, References, Remote};
@@ -142,20 +143,33 @@ impl Client {
         }
     }
 
-    /// The variable that a value refers to as a whole, as this client writes it; none where it has a
-    /// default, or more than the reference in it.
-    pub fn referred<'v>(&self, value: &'v str) -> Option<&'v str> {
-        let name = match self.dialect.references {
-            References::None => None,
-            References::Braces => value.strip_prefix("${")?.strip_suffix('}'),
-            References::EnvInBraces => value.strip_prefix("${env:")?.strip_suffix('}'),
-            References::Curly => value.strip_prefix("{env:")?.strip_suffix('}'),
-            References::Dollar => match value.strip_prefix("${") {
-                Some(rest) => rest.strip_suffix('}'),
-                None => value.strip_prefix('$'),
-            },
+    /// A text with its references to variables as `to` writes them; none where it has none, one has a
+    /// default, or `to` knows none.
+    ///
+    /// ```
+    /// let find = |id| etdi_clients::Client::find(id).expect("it is known");
+    /// let (cursor, claude) = (find("cursor"), find("claude-code"));
+    /// let written = cursor.rewritten("Bearer ${env:TOKEN}", claude);
+    /// assert_eq!(written.as_deref(), Some("Bearer ${TOKEN}"));
+    /// assert_eq!(claude.rewritten("${TOKEN}", find("claude-desktop")), None);
+    /// ```
+    pub fn rewritten(&self, text: &str, to: &Client) -> Option<String> {
+        let can = to.reference("A").is_some() && !text.contains(":-");
+        let written = |name: &str| to.reference(name);
+        let written = crate::expand::expanded(text, self.dialect.references, &written);
+        written.ok().filter(|_| can && self.refers(text))
+    }
+
+    /// Whether a text has a reference to a variable, as this client writes it.
+    pub fn refers(&self, text: &str) -> bool {
+        let met = Cell::new(false);
+        let variable = |_: &str| {
+            met.set(true);
+            Some(String::new())
         };
-        name.filter(|name| crate::expand::is_name(name))
+        // One that only the client knows is none to a variable.
+        let _ = crate::expand::expanded(text, self.dialect.references, &variable);
+        met.get()
     }
 
     /// Whether a running client writes the file of this scope anew now and then, so that what is

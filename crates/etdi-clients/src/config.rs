@@ -8,7 +8,7 @@ use crate::dialect::{Launch, Unfit};
 use crate::expand::{self, Unresolved};
 use crate::format::{Broken, Edit, EditError, MAX_FILE, difference};
 use crate::secret;
-use crate::tree::{Kind, Node, Value, line_of};
+use crate::tree::{Kind, Member, Node, Value, line_of};
 
 /// Why a configuration file cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -224,6 +224,19 @@ impl Config {
             }
         }
         servers
+    }
+
+    /// The member at a path of names, with the places of all that is in it: for what others keep in such
+    /// a file beside the servers.
+    pub fn member(&self, path: &[&str]) -> Option<&Member> {
+        let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
+        self.root.at(&path)
+    }
+
+    /// The line of the byte at which a [`Member`] or a [`Node`] begins.
+    pub fn line(&self, at: usize) -> usize {
+        let body = crate::format::without_mark(&self.text).1;
+        line_of(body, at.min(body.len()))
     }
 
     /// What stands where the servers should be, if that is no table of them.

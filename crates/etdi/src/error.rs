@@ -78,6 +78,9 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The servers of a gateway cannot be named so.
+    #[error(transparent)]
+    Names(#[from] mcp_client::GroupError),
     /// No server is connected under this name.
     #[error("no server is connected as `{}`, connect it with `connect_to_server`", visible(.name))]
     NoSuchServer {
@@ -114,7 +117,7 @@ impl Error {
             Self::Identity(_) | Self::SocketIdentity { .. } | Self::ProgramIdentity { .. } => {
                 "NOT_A_SERVER".to_owned()
             }
-            Self::ServerName { .. } => "SERVER_NAME".to_owned(),
+            Self::ServerName { .. } | Self::Names(_) => "SERVER_NAME".to_owned(),
             Self::NoSuchServer { .. } => "NO_SUCH_SERVER".to_owned(),
             Self::Approve(error) => error.code().to_owned(),
             Self::Compare(_) => "DEFINITION_INVALID".to_owned(),
@@ -141,6 +144,7 @@ impl Error {
             Self::Config(_)
             | Self::Header { .. }
             | Self::ServerName { .. }
+            | Self::Names(_)
             | Self::Identity(_)
             | Self::SocketIdentity { .. }
             | Self::ProgramIdentity { .. }

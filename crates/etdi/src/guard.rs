@@ -43,6 +43,7 @@ mod serve;
 mod service;
 
 pub use service::Guarded;
+pub(crate) use service::is_ours;
 
 /// A guard in the making; see the [module](self).
 #[derive(Clone)]

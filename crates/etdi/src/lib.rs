@@ -85,6 +85,7 @@ mod session;
 mod tools;
 
 pub mod config;
+pub mod gateway;
 pub mod guard;
 #[cfg(feature = "http")]
 pub mod http;
@@ -103,6 +104,7 @@ pub use caller_key::{CallerKeyError, caller_key, caller_key_in};
 pub use callers::Callers;
 pub use client::{EtdiClient, EtdiClientBuilder, system_time};
 pub use error::{Error, ErrorKind, SecureError};
+pub use gateway::{Gateway, Gatewayed};
 pub use guard::{Guard, Guarded};
 pub use program::Program;
 pub use secure::{AUTHORING, EtdiServerConfig, Secured, secure};

@@ -17,7 +17,7 @@ use super::{Guard, Settings};
 use crate::{Error, Target};
 
 impl Guard {
-    pub(super) async fn open_for(
+    pub(crate) async fn open_for(
         self,
         target: Target,
         downstream: Option<ClientPeer>,
@@ -84,7 +84,7 @@ impl Settings {
 }
 
 /// What `serving` gives; once `ended` is over, `end` is told and it has to come to its end.
-pub(super) async fn while_it_lasts<T>(
+pub(crate) async fn while_it_lasts<T>(
     serving: impl Future<Output = T>,
     ended: impl Future<Output = ()>,
     end: impl FnOnce(),

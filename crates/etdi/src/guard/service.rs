@@ -43,6 +43,8 @@ pub(super) struct Shared {
     first: Option<Arc<FirstUse>>,
     /// What the guard can do beside what its client can.
     declared: Option<RawText>,
+    /// What the client declared last, and what both can do together.
+    together: Mutex<Option<(RawText, RawText)>>,
     state: Mutex<State>,
     /// Whether a question outside of any call is open.
     pub(super) asking: AtomicBool,
@@ -93,7 +95,7 @@ impl Guarded {
     }
 
     /// Waits until a server that was started here is gone.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.shared.ending.ended().await;
     }
 
@@ -117,11 +119,7 @@ impl Guarded {
         let declared = exchange.context.declared().cloned();
         match self.inner.call(exchange).await {
             // What would be taken for the answer to our question must not be asked by the server.
-            Ok(Outcome::InputRequired(asked)) if is_ours(&asked) => {
-                let text = "the server asks in the guard's name, which is refused";
-                shared.settings.say(&format!("`{}`: {text}", visible(&name)));
-                Err(ErrorObject::local(Origin::Refused, text))
-            }
+            Ok(Outcome::InputRequired(asked)) if is_ours(&asked) => Err(shared.in_our_name(&name)),
             Ok(outcome) => {
                 if let Some(verbatim) = verbatim {
                     verbatim.unchanged();
@@ -133,6 +131,22 @@ impl Guarded {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Passes on what may be answered by a question, but none in our name.
+    async fn pass(mut self, exchange: Exchange) -> Result<Outcome, ErrorObject> {
+        let verbatim = exchange.context.extensions.get_shared::<Verbatim>();
+        let method = exchange.request.method().to_owned();
+        let outcome = self.inner.call(exchange).await?;
+        if let Outcome::InputRequired(asked) = &outcome
+            && is_ours(asked)
+        {
+            return Err(self.shared.in_our_name(&method));
+        }
+        if let Some(verbatim) = verbatim {
+            verbatim.unchanged();
+        }
+        Ok(outcome)
     }
 
     async fn list(mut self, exchange: Exchange) -> Result<Outcome, ErrorObject> {
@@ -168,7 +182,7 @@ impl Shared {
         (downstream, first, declared): (Option<ClientPeer>, Option<Arc<FirstUse>>, Option<RawText>),
     ) -> Self {
         let (asking, watching) = (AtomicBool::new(false), AtomicBool::new(false));
-        let state = Mutex::default();
+        let (together, state) = (Mutex::default(), Mutex::default());
         Self {
             client,
             peer,
@@ -178,6 +192,7 @@ impl Shared {
             downstream,
             first,
             declared,
+            together,
             state,
             asking,
             watching,
@@ -186,6 +201,22 @@ impl Shared {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what the guard can do to what its client can, which seldom changes.
+    fn declare(&self, context: &mut RequestContext) {
+        let Some(ours) = &self.declared else { return };
+        let Some(theirs) = context.declared() else { return context.declare(ours) };
+        let mut together = self.together.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, both)) = &*together
+            && known == theirs
+        {
+            return context.set_declared(both.clone());
+        }
+        // A copy: the text may be a part of a long message.
+        let theirs = RawText::new(theirs.get());
+        context.declare(ours);
+        *together = theirs.ok().zip(context.declared().cloned());
     }
 
     /// Whether a client that declared this is asked by forms.
@@ -209,6 +240,13 @@ impl Shared {
         let review = self.state().open.remove(asked).filter(|review| review.name() == tool);
         context.request_state = None;
         Some((review?, answer.is_some_and(|answer| question::is_yes(&answer))))
+    }
+
+    /// What becomes of a question of the server that would be taken for one of ours.
+    fn in_our_name(&self, about: &str) -> ErrorObject {
+        let text = "the server asks in the guard's name, which is refused";
+        self.settings.say(&format!("`{}`: {text}", visible(about)));
+        ErrorObject::local(Origin::Refused, text)
     }
 
     /// Approves a tool as `review` shows it, because whoever uses the client said so.
@@ -284,12 +322,13 @@ impl Service<Exchange> for Guarded {
     }
 
     fn call(&mut self, mut exchange: Exchange) -> ExchangeFuture {
-        if let Some(declared) = &self.shared.declared {
-            exchange.context.declare(declared);
-        }
+        self.shared.declare(&mut exchange.context);
         let is_changed = match &mut exchange.request {
             ClientRequest::CallTool(_) => return Box::pin(self.clone().call_tool(exchange)),
             ClientRequest::ListTools(_) => return Box::pin(self.clone().list(exchange)),
+            ClientRequest::GetPrompt(_) | ClientRequest::ReadResource(_) => {
+                return Box::pin(self.clone().pass(exchange));
+            }
             ClientRequest::Discover(_)
             | ClientRequest::ListPrompts(_)
             | ClientRequest::ListResourceTemplates(_) => true,
@@ -316,7 +355,7 @@ impl fmt::Debug for Guarded {
 }
 
 /// Whether a question of the server is made to look like one of ours.
-fn is_ours(asked: &InputRequiredResult) -> bool {
+pub(crate) fn is_ours(asked: &InputRequiredResult) -> bool {
     asked.request_state.as_ref().is_some_and(|state| state.starts_with(STATE))
         || asked.input_requests.as_ref().is_some_and(|requests| requests.contains_key(KEY))
 }

@@ -1,0 +1,308 @@
+//! One server of a gateway: started, kept, started again.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use etdi_core::change::visible;
+use mcp_client::Group;
+use mcp_transport::ClientPeer;
+use mcp_types::{
+    BoxFuture, ElicitRequestParams, ErrorObject, InputRequest, NotificationParams, Origin, Runtime,
+    ServerNotification,
+};
+
+use super::{Note, Unreached};
+use crate::guard::Guarded;
+use crate::{Guard, Target};
+
+/// How long it takes until a server is started again, the first time and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Whoever has lived so long is started again as if it were the first time.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// How a server of one caller is reached.
+pub(super) type ReachOne =
+    Box<dyn Fn() -> BoxFuture<'static, Result<(Guard, Target), Unreached>> + Send + Sync>;
+
+/// A server of a gateway.
+pub(super) struct Upstream {
+    pub(super) alias: String,
+    reach: ReachOne,
+    note: Note,
+    /// The client, where there is but one.
+    downstream: Option<ClientPeer>,
+    pub(super) runtime: Arc<dyn Runtime>,
+    state: Mutex<State>,
+    /// How many subscriptions hear of changes.
+    pub(super) listeners: AtomicUsize,
+    /// Whether an answer is waited for that comes too late.
+    pub(super) waiting: AtomicBool,
+}
+
+struct State {
+    now: Now,
+    /// How often something changed of which clients are told.
+    turn: u64,
+    /// Who waits, and is taken out when it waits no more.
+    wakers: BTreeMap<u64, Waker>,
+    last: u64,
+    said: String,
+}
+
+/// How a server is at the moment.
+#[derive(Clone)]
+pub(super) enum Now {
+    Starting,
+    Up(Guarded),
+    Down,
+    /// It is wanted no more.
+    Closing,
+    Closed,
+}
+
+impl Upstream {
+    pub(super) fn new(
+        alias: String,
+        reach: ReachOne,
+        note: Note,
+        downstream: Option<&ClientPeer>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Arc<Self> {
+        let state = State {
+            now: Now::Starting,
+            turn: 0,
+            wakers: BTreeMap::new(),
+            last: 0,
+            said: String::new(),
+        };
+        let (asks, tells) = (alias.clone(), alias.clone());
+        let downstream = downstream.map(|client| {
+            client.part(
+                move |asked| name_question(&asks, asked),
+                move |told| Group::name_notification(&tells, told),
+            )
+        });
+        let (state, listeners, waiting) =
+            (Mutex::new(state), AtomicUsize::new(0), AtomicBool::new(false));
+        Arc::new(Self { alias, reach, note, downstream, runtime, state, listeners, waiting })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `find` finds something in how the server is, and in the number of changes.
+    pub(super) async fn until<T>(&self, mut find: impl FnMut(&Now, u64) -> Option<T>) -> T {
+        let mut waiting = Waiting { upstream: self, number: None };
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            if let Some(found) = find(&state.now, state.turn) {
+                return Poll::Ready(found);
+            }
+            let number = *waiting.number.get_or_insert_with(|| {
+                state.last += 1;
+                state.last
+            });
+            let before = state.wakers.insert(number, cx.waker().clone());
+            drop(state);
+            drop(before);
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn set(&self, now: Now) {
+        let mut state = self.lock();
+        if matches!(state.now, Now::Closing) && !matches!(now, Now::Closed) {
+            return;
+        }
+        state.now = now;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wakers.into_values().for_each(Waker::wake);
+    }
+
+    /// Tells clients that lists have changed.
+    pub(super) fn changed(&self) {
+        let mut state = self.lock();
+        state.turn += 1;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wakers.into_values().for_each(Waker::wake);
+        let nobody = self.listeners.load(std::sync::atomic::Ordering::Relaxed) == 0;
+        if let Some(downstream) = self.downstream.as_ref().filter(|_| nobody) {
+            changes().into_iter().for_each(|change| downstream.tell(change));
+        }
+    }
+
+    /// Says something once, until it is well again.
+    pub(super) fn say(&self, what: &str) {
+        let mut state = self.lock();
+        if state.said == what {
+            return;
+        }
+        what.clone_into(&mut state.said);
+        drop(state);
+        (self.note)(&format!("`{}` {what}", visible(&self.alias)));
+    }
+
+    /// Says something, whatever was said before.
+    pub(super) fn say_anew(&self, what: &str) {
+        (self.note)(&format!("`{}` {what}", visible(&self.alias)));
+    }
+
+    /// The server answers.
+    pub(super) fn well(&self) {
+        self.lock().said.clear();
+    }
+
+    /// Starts the server, and again when it has ended, until it is closed.
+    pub(super) async fn keep(self: Arc<Self>) {
+        let closing = |now: &Now, _| matches!(now, Now::Closing).then_some(());
+        let mut pause = FIRST_PAUSE;
+        let mut is_first = true;
+        loop {
+            let begun = self.runtime.now();
+            let starting = self.open();
+            let Some(started) = either(starting, self.until(closing)).await else { break };
+            let why = match started {
+                Ok(guarded) => {
+                    self.set(Now::Up(guarded.clone()));
+                    if !is_first {
+                        self.changed();
+                    }
+                    let ended = either(guarded.ended(), self.until(closing)).await;
+                    guarded.close().await;
+                    if ended.is_none() {
+                        break;
+                    }
+                    "has ended".to_owned()
+                }
+                Err(error) => format!("cannot be started: {}", visible(&error.to_string())),
+            };
+            if self.runtime.now().saturating_duration_since(begun) >= STEADY {
+                pause = FIRST_PAUSE;
+            }
+            self.say_anew(&format!("{why}; it is started again in {pause:?}"));
+            self.set(Now::Down);
+            self.changed();
+            is_first = false;
+            let wait = self.runtime.sleep_until(self.runtime.now() + pause);
+            if either(wait, self.until(closing)).await.is_none() {
+                break;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        self.set(Now::Closed);
+    }
+
+    async fn open(&self) -> Result<Guarded, Unreached> {
+        let (guard, target) = (self.reach)().await?;
+        Ok(guard.open_for(target, self.downstream.clone()).await?)
+    }
+
+    pub(super) fn begin_to_close(&self) {
+        if !matches!(self.lock().now, Now::Closed) {
+            self.set(Now::Closing);
+        }
+    }
+
+    pub(super) async fn closed(&self) {
+        self.until(|now, _| matches!(now, Now::Closed).then_some(())).await;
+    }
+
+    /// The server's guard, once it is started.
+    pub(super) async fn up(&self) -> Result<Guarded, ErrorObject> {
+        self.until(|now, _| match now {
+            Now::Starting => None,
+            Now::Up(guarded) => Some(Ok(guarded.clone())),
+            Now::Down | Now::Closing | Now::Closed => Some(Err(())),
+        })
+        .await
+        .map_err(|()| {
+            let text = "the server does not run, and is started again in a while";
+            ErrorObject::local(Origin::Connection, text)
+        })
+    }
+}
+
+/// A place among those who wait, given up when nobody waits in it any more.
+struct Waiting<'a> {
+    upstream: &'a Upstream,
+    number: Option<u64>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some(number) = self.number else { return };
+        // Dropped when the lock is free again: it may be all that is left of a task.
+        let _gone = self.upstream.lock().wakers.remove(&number);
+    }
+}
+
+/// What clients are told when a server goes or comes.
+pub(super) fn changes() -> [ServerNotification; 3] {
+    [
+        ServerNotification::ToolListChanged(NotificationParams::new()),
+        ServerNotification::PromptListChanged(NotificationParams::new()),
+        ServerNotification::ResourceListChanged(NotificationParams::new()),
+    ]
+}
+
+/// Says in a question to the user which server asks; whether it did.
+pub(super) fn name_question(alias: &str, asked: &mut InputRequest) {
+    let message = match asked {
+        InputRequest::Elicit(ElicitRequestParams::Form(form)) => &mut form.message,
+        InputRequest::Elicit(ElicitRequestParams::Url(page)) => &mut page.message,
+        _ => return,
+    };
+    *message = format!("`{alias}` asks: {message}");
+}
+
+/// What `work` gives, or nothing if `end` is over first.
+pub(super) async fn either<T>(
+    work: impl Future<Output = T>,
+    end: impl Future<Output = ()>,
+) -> Option<T> {
+    let (mut work, mut end) = (pin!(work), pin!(end));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Wake};
+
+    use mcp_transport::TokioRuntime;
+
+    use super::*;
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_of_those_who_no_longer_wait() {
+        let reach: ReachOne = Box::new(|| Box::pin(std::future::pending()));
+        let runtime = Arc::new(TokioRuntime::current());
+        let upstream = Upstream::new("one".into(), reach, Arc::new(|_| ()), None, runtime);
+        for _ in 0..100 {
+            let waker = Waker::from(Arc::new(Nobody));
+            let mut waiting = pin!(upstream.until(|_, _| None::<()>));
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        assert_eq!(upstream.lock().wakers.len(), 0);
+    }
+}
