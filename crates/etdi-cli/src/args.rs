@@ -22,14 +22,14 @@ pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ChainsArguments, ExportFormat};
 pub use auth::{AuthCommand, LoginArguments, ServeArguments};
 pub use authors::{
-    DevArguments, DiffArguments, FailOn, InitArguments, ListenArguments, NewArguments, Provider,
-    Revisions, RunArguments, Template, TestArguments, Transport,
+    BuildArguments, DevArguments, DiffArguments, FailOn, InitArguments, ListenArguments,
+    NewArguments, Provider, Revisions, RunArguments, Template, TestArguments, Transport,
 };
 pub use clients::{
     ConfigsArguments, DiscoverArguments, InstallArguments, InstallScope, UndoArguments,
     UninstallArguments,
 };
-pub use guard::{GuardArguments, GuardCommand, GuardInstallArguments};
+pub use guard::{GatewayArguments, GuardArguments, GuardCommand, GuardInstallArguments};
 pub use inspect::{
     AnalyzeArguments, AnalyzeToolArguments, DebugTokenArguments, Forms, ScanArguments, ToolFormat,
     ValidateOauthArguments,
@@ -119,6 +119,8 @@ pub enum Command {
     Approve(ApproveArguments),
     /// Stand before a server: verify, approve, guard and forward all that a client asks of it.
     Guard(GuardArguments),
+    /// Serve many servers as one, each behind a guard, with a login in front.
+    Gateway(GatewayArguments),
     /// List, show, withdraw, move and encrypt approvals.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
@@ -197,6 +199,7 @@ impl Command {
                 Some(GuardCommand::Install(_)) => "guard install",
                 Some(GuardCommand::Uninstall(_)) => "guard uninstall",
             },
+            Self::Gateway(_) => "gateway",
             Self::Approvals(command) => command.name(),
             Self::Audit(command) => command.name(),
             Self::Auth(command) => command.name(),
@@ -221,6 +224,9 @@ impl Command {
             | Self::Verify(VerifyArguments { place, target })
             | Self::Doctor(DoctorArguments { place, target, .. }) => {
                 target.command.extend(place.take().map(targets::placed));
+            }
+            Self::Run(RunArguments { place, command, .. }) => {
+                command.extend(place.take().map(targets::placed));
             }
             Self::Call(call) => call.target.take_last(&mut call.pairs, false),
             Self::Approve(approve) => approve.target.take_last(&mut approve.tools, true),
@@ -491,6 +497,9 @@ pub struct DemoServerArguments {
     /// What it needs: a directory or a file.
     pub path: Option<PathBuf>,
 }
+
+#[cfg(test)]
+mod typed_tests;
 
 #[cfg(test)]
 mod tests {

@@ -61,7 +61,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// A command line that cannot be read, or one that asks for help.
 fn misused(error: &clap::Error, dashless: bool, output: Output) -> u8 {
     let text = error.render().to_string();
-    let targetless = dashless && text.contains("-- <COMMAND>");
+    // An option that is wrong is no server.
+    let is_option = text.lines().next().is_some_and(|line| line.contains("'-"));
+    let targetless = dashless && text.contains("-- <COMMAND>") && !is_option;
     let shown = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if shown || !output.is_json() {
         // Where neither stream can be written, there is nobody to tell.
@@ -75,9 +77,20 @@ fn misused(error: &clap::Error, dashless: bool, output: Output) -> u8 {
     let message = line.strip_prefix("error: ").unwrap_or(line);
     let (message, next) = match targetless {
         true => (format!("{message}; {TARGET}"), "etdi list -- ./my-server"),
-        false => (message.to_owned(), "etdi --help"),
+        false => (message.to_owned(), ""),
+    };
+    let next = match next {
+        "" => format!("{} --help", verbs(&text)),
+        next => next.to_owned(),
     };
     output.finish("etdi", Err(Failure::usage(message, next)))
+}
+
+/// The command, and the command within it, that a complaint is about.
+fn verbs(text: &str) -> String {
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("etdi");
+    let plain = |word: &&str| !word.starts_with(['[', '<', '-']);
+    usage.split(' ').take_while(plain).take(3).collect::<Vec<_>>().join(" ")
 }
 
 /// What those overlook who put the server where a word of `etdi` goes.
@@ -121,6 +134,7 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::Sign(arguments) => verbs::sign::run(arguments, &home, output),
         Command::Approve(arguments) => verbs::approve::approve(arguments, &home, output),
         Command::Guard(arguments) => verbs::guard::run(arguments, &home, output),
+        Command::Gateway(arguments) => verbs::gateway::run(arguments, &home, output),
         Command::Approvals(command) => verbs::approvals::run(command, &home, output),
         Command::Audit(command) => verbs::audit::run(command, &home),
         Command::Auth(command) => verbs::auth::run(command, &home, output),

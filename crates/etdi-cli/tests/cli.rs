@@ -217,6 +217,9 @@ fn a_yes_said_beforehand_is_no_answer_to_an_alarm() {
     assert_eq!(exit, 6, "{answer}");
     assert_eq!(answer["error"]["code"], "DEFINITION_CHANGED", "{answer}");
     assert_eq!(answer["error"]["details"]["tools"][0]["approved"], false, "{answer}");
+    // What it says to try is what helps.
+    let next = answer["error"]["next"].as_str().unwrap();
+    assert!(next.starts_with("etdi approve t --yes --despite-alarm --"), "{next}");
     assert_eq!(approve(&["--yes", "--despite-alarm"]).0, 0);
 }
 

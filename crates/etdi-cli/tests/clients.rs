@@ -281,17 +281,20 @@ fn undo_keeps_what_others_wrote_since() {
 fn a_reference_is_copied_as_one() {
     let user = User::new();
     let entry = json!({"mcpServers": {"sky": {
-        "command": ETDI, "args": ["__demo-server", "weather"], "env": {"SKY_TOKEN": "${env:SKY_TOKEN}"},
+        "command": ETDI, "args": ["__demo-server", "${env:SKY_ROLE}"], "env": {"SKY_TOKEN": "x ${env:SKY_TOKEN}"},
     }}});
     user.write(".cursor/mcp.json", &entry.to_string());
     let mut command = Command::new(ETDI);
     command.args(["install", "gemini", "opencode", "cursor:sky"]).current_dir(user.path("project"));
     command.env_clear().env("HOME", user.0.path()).env("PATH", "/usr/bin:/bin");
-    let output = command.env("SKY_TOKEN", "very-secret-1").output().unwrap();
+    command.env("SKY_TOKEN", "very-secret-1").env("SKY_ROLE", "weather");
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(user.text(".gemini/settings.json").contains("\"SKY_TOKEN\": \"${SKY_TOKEN}\""));
+    assert!(user.text(".gemini/settings.json").contains("\"SKY_TOKEN\": \"x ${SKY_TOKEN}\""));
+    assert!(user.text(".gemini/settings.json").contains("\"${SKY_ROLE}\""));
     assert!(
-        user.text(".config/opencode/opencode.json").contains("\"SKY_TOKEN\": \"{env:SKY_TOKEN}\"")
+        user.text(".config/opencode/opencode.json")
+            .contains("\"SKY_TOKEN\": \"x {env:SKY_TOKEN}\"")
     );
     for (path, text) in user.files() {
         let text = String::from_utf8_lossy(&text);

@@ -278,6 +278,17 @@ fn a_path_at_which_nothing_is() {
     let found = Patient::new().doctor(&["--", &format!("http://127.0.0.1:{port}/api")]);
     found.is(("http", "you", 4), "there is nothing at");
     assert_eq!(found.next(), format!("etdi doctor -- {}", url(port)));
+    // A server that says so in the protocol's own words is at the other path all the same.
+    let port = web(|asked| match asked.path.as_str() {
+        "/mcp" => (200, JSON, sound(asked).to_string()),
+        _ => {
+            let error = json!({"code": -32600, "message": "the endpoint is `/mcp`"});
+            (404, JSON, json!({"jsonrpc": "2.0", "id": null, "error": error}).to_string())
+        }
+    });
+    let found = Patient::new().doctor(&["--", &format!("http://127.0.0.1:{port}/api")]);
+    found.is(("http", "you", 4), "there is nothing at");
+    assert_eq!(found.next(), format!("etdi doctor -- {}", url(port)));
 }
 
 #[test]

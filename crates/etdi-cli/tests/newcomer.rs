@@ -73,6 +73,13 @@ fn a_server_is_a_command_after_two_dashes() {
     assert!(said.contains("is no URL of `http` or `https`"), "{said}");
     let said = user.fails("list -- http://127.0.0.1:1/mcp --stdio");
     assert!(said.contains("is a URL, after which there is nothing"), "{said}");
+    // What is wrong is the option, and no server is missing.
+    let said = user.fails("analyze --format xml tools.json");
+    assert!(said.contains("--format") && !said.contains("after `--`: etdi"), "{said}");
+    let said = String::from_utf8(user.run("analyze --json --format xml").stdout).unwrap();
+    assert!(said.contains("\"next\":\"etdi analyze --help\""), "{said}");
+    let said = user.fails("diff before.json after.json");
+    assert!(said.contains("there is no file `before.json`"), "{said}");
     let said = user.fails("list --server notes -- ./notes");
     assert!(said.contains("write a package URL such as `pkg:cargo/notes`"), "{said}");
 }

@@ -49,11 +49,38 @@ impl ListenArguments {
     }
 }
 
+/// How a package of cargo is built for one run.
+#[derive(Clone, Debug, Default, Args)]
+pub struct BuildArguments {
+    /// Build the package with this crate besides, such as `serde/derive@1`, for this run only.
+    #[arg(long, value_name = "CRATE[@VERSION]")]
+    pub with: Vec<String>,
+    /// Build it with the crate in this folder, as it is there, for this run only.
+    #[arg(long, value_name = "FOLDER")]
+    pub with_editable: Vec<PathBuf>,
+    /// Build it as cargo does with `--release`.
+    #[arg(long)]
+    pub release: bool,
+}
+
+impl BuildArguments {
+    /// Whether the package is built otherwise than its manifest says.
+    pub fn changes(&self) -> bool {
+        !self.with.is_empty() || !self.with_editable.is_empty()
+    }
+
+    /// Whether anything is said that a package alone can follow.
+    pub fn is_given(&self) -> bool {
+        self.changes() || self.release
+    }
+}
+
 /// Options of `etdi run`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "A program for clients that speak HTTP, and a URL for clients that start programs:\n  \
-etdi run -t http --port 8000 -- ./my-server\n  etdi run -- https://mcp.acme.example/mcp\n\n\
+etdi run -t http --port 8000 ./my-server\n  etdi run https://mcp.acme.example/mcp\n  \
+etdi run --with itoa@1 cargo:my-server\n\n\
 Nothing is verified on the way and nobody has to log in: `etdi guard` verifies."
 )]
 pub struct RunArguments {
@@ -63,8 +90,14 @@ pub struct RunArguments {
     /// Where it listens.
     #[command(flatten)]
     pub listen: ListenArguments,
-    /// The server, after `--`: the command that starts it, or its URL.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    /// How it is built.
+    #[command(flatten)]
+    pub build: BuildArguments,
+    /// The server, where it is no command: as of `etdi list`.
+    #[arg(value_name = "TARGET", conflicts_with = "command")]
+    pub place: Option<String>,
+    /// The server, after `--`: the command that starts it.
+    #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 
@@ -94,7 +127,9 @@ impl Template {
 #[derive(Debug, Args)]
 #[command(
     after_help = "It needs no network, writes into a folder that is not there yet, and passes its \
-tests at once:\n  etdi new my-server --sdk ../etdi && cd my-server && cargo test"
+tests at once:\n  etdi new my-server && cd my-server && cargo test\n\nThe SDK is on no registry: it comes from \
+`--sdk` or the variable ETDI_SDK, else from a checkout\n`etdi` beside the project, else from the one that \
+this program was built from."
 )]
 pub struct NewArguments {
     /// The name of the package, and of the folder: small letters, digits, `-` and `_`.
@@ -102,8 +137,9 @@ pub struct NewArguments {
     /// What to begin with: stdio, http, or auth (behind HTTP, with API keys).
     #[arg(long, short, value_enum, default_value = "stdio", hide_possible_values = true)]
     pub template: Template,
-    /// Take the SDK from this folder, a checkout of its repository; else from `etdi` beside the project.
-    #[arg(long, value_name = "FOLDER")]
+    /// Take the SDK from this folder, a checkout of its repository, or from a repository: its URL, and
+    /// `#` and a revision after it.
+    #[arg(long, value_name = "FOLDER|URL")]
     pub sdk: Option<PathBuf>,
     /// The folder to make the project in; the one where you are.
     #[arg(long, value_name = "FOLDER", default_value = ".")]
@@ -194,19 +230,29 @@ pub struct TestArguments {
 /// Options of `etdi dev`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "In a cargo package it builds, runs and watches it; a client's command stays the same:\n  \
-etdi dev\n  etdi dev --http --port 8000\n  etdi dev --watch src -- python server.py"
+    after_help = "What a client starts stays the same while the server is built anew; at a terminal \
+there is a prompt:\n  \
+etdi dev\n  etdi dev --http --port 8000 ./my-server\n  etdi dev --watch src -- python server.py"
 )]
 pub struct DevArguments {
-    /// Serve it over HTTP, at this computer, and not over the standard streams.
+    /// Serve it over HTTP, at this computer, and not over the standard streams; so it is at a terminal.
     #[arg(long)]
     pub http: bool,
-    /// The port of `--http`; 0 for any that is free.
-    #[arg(long, value_name = "NUMBER", default_value_t = 8000)]
-    pub port: u16,
-    /// The folder of the cargo package; the one where you are.
-    #[arg(long, value_name = "FOLDER", default_value = ".", conflicts_with = "command")]
-    pub package: PathBuf,
+    /// The port there; 0 for any that is free, 8000 without it.
+    #[arg(long, value_name = "NUMBER")]
+    pub port: Option<u16>,
+    /// Start the official Inspector before it, which needs Node.
+    #[arg(long)]
+    pub inspector: bool,
+    /// Lines only: no prompt at a terminal, where it serves over the standard streams then.
+    #[arg(long)]
+    pub no_ui: bool,
+    /// The package: its folder, `cargo:PACKAGE` or `example:NAME`; the one where you are without it.
+    #[arg(value_name = "TARGET", conflicts_with = "command")]
+    pub place: Option<String>,
+    /// The folder of the package, as another way to say it.
+    #[arg(long, value_name = "FOLDER", hide = true, conflicts_with_all = ["command", "place"])]
+    pub package: Option<PathBuf>,
     /// Which binary of the package, where it has several.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["example", "command"])]
     pub bin: Option<String>,
@@ -219,6 +265,9 @@ pub struct DevArguments {
     /// Say nothing of the calls on standard error.
     #[arg(long)]
     pub quiet: bool,
+    /// How it is built.
+    #[command(flatten)]
+    pub build: BuildArguments,
     /// The server, after `--`, where it is no cargo package.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::BuildArguments;
+
 /// For whom a server is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum InstallScope {
@@ -61,6 +63,9 @@ pub struct InstallArguments {
     /// How many seconds the server has to answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub timeout: u64,
+    /// How it is built.
+    #[command(flatten)]
+    pub build: BuildArguments,
     /// The server: the command that starts it.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,

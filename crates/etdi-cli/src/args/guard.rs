@@ -1,4 +1,4 @@
-//! Options of `etdi guard`.
+//! Options of `etdi guard` and `etdi gateway`.
 
 use std::path::PathBuf;
 
@@ -77,4 +77,31 @@ pub struct GuardInstallArguments {
     /// Show what would change, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Options of `etdi gateway`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "FILE is what a client has, `mcpServers` with commands and URLs, and may say more:\n  \
+    {\"mcpServers\": {\"notes\": {\"command\": \"notes-server\", \"etdi\": {\"trust_first_use\": true}}},\n   \
+    \"gateway\": {\"http\": \"127.0.0.1:8000\", \"auth\": {\"issuer\": \"https://login.example\"}}}\n\n\
+    The tool `search` of `notes` is `notes__search` here. `etdi approve -- FILE:notes` approves.\n  \
+    etdi gateway .mcp.json --check"
+)]
+pub struct GatewayArguments {
+    /// The servers, as a client writes them: JSON, TOML or YAML.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Serve one client on standard streams, whatever the file says.
+    #[arg(long, conflicts_with = "http")]
+    pub stdio: bool,
+    /// Serve many clients over HTTP at this address.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<std::net::SocketAddr>,
+    /// Start nothing; say what would be served.
+    #[arg(long)]
+    pub check: bool,
+    /// Approve what each server lists when it is seen for the first time, and say so.
+    #[arg(long)]
+    pub trust_first_use: bool,
 }

@@ -33,13 +33,16 @@ pub(super) async fn examine(
         clock(&answer, examination);
         return Ok(answer);
     }
-    if answer.is_rpc() {
+    // A server of the protocol also answers at paths at which it is not.
+    let is_elsewhere = matches!(status.as_u16(), 404 | 410)
+        && elsewhere(place, addresses, examination).await.is_some();
+    if answer.is_rpc() && !is_elsewhere {
         examination
             .passed("http", format!("it answers in JSON-RPC, with status {}", status.as_u16()));
         clock(&answer, examination);
         return Ok(answer);
     }
-    if takes_no_post(status) {
+    if takes_no_post(status) && !is_elsewhere {
         let stream = ask(place, addresses, None, Asked::Stream, None, patience).await;
         if let Ok(stream) = stream
             && stream.status.is_success()
@@ -211,7 +214,8 @@ async fn elsewhere(
         let place = place.at(path);
         let asked = if path == "/sse" { Asked::Stream } else { Asked::Discovery };
         let answer = ask(&place, addresses, None, asked, None, examination.patience).await;
-        if answer.is_ok_and(|answer| wants_login(&answer) || answer.is_rpc()) {
+        let speaks = |answer: &Answer| answer.is_rpc() && answer.status != StatusCode::NOT_FOUND;
+        if answer.is_ok_and(|answer| wants_login(&answer) || speaks(&answer)) {
             return Some(format!("{}{path}", place.origin));
         }
     }

@@ -7,7 +7,7 @@
 mod complete;
 mod known;
 mod line;
-mod words;
+pub mod words;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

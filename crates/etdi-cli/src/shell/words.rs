@@ -8,7 +8,7 @@
 /// # Errors
 ///
 /// When a quote is not closed.
-pub(super) fn split(line: &str) -> Result<Vec<String>, String> {
+pub fn split(line: &str) -> Result<Vec<String>, String> {
     let (mut words, mut word) = (Vec::new(), None::<String>);
     let mut quote = None;
     let mut letters = line.chars();

@@ -12,18 +12,19 @@ use etdi_clients::{Client, Launch, Places, Program};
 use mcp_transport::http::{HttpConnectOptions, HttpConnection, connect_http_with};
 use mcp_types::Implementation;
 
+use crate::args::BuildArguments;
 use crate::arguments::nearest;
 use crate::exit::{Exit, Failure};
 use crate::verbs::target::{quoted, url};
 
-mod cargo;
+pub mod cargo;
 pub mod name;
 mod program;
 mod source;
 pub mod start;
 
 pub use program::find;
-pub use source::{configured, files_of};
+pub use source::{config, configured, files_of};
 
 /// What words on a command line lead to.
 #[derive(Clone)]
@@ -145,6 +146,36 @@ fn unfit(what: String) -> Failure {
 pub const NO_TARGET: &str =
     "no server is named: write its URL, `source:name` of `etdi discover`, or `--` and the command";
 
+/// Fails where something is said of how a package is built, and `first` is none.
+///
+/// # Errors
+///
+/// Then.
+pub fn nothing_built(first: &str, how: &BuildArguments) -> Result<(), Failure> {
+    if !how.is_given() {
+        return Ok(());
+    }
+    let option = match (how.with.is_empty(), how.with_editable.is_empty()) {
+        (false, _) => "--with",
+        (true, false) => "--with-editable",
+        (true, true) => "--release",
+    };
+    let message = format!(
+        "`{option}` is for a package that cargo builds, and `{}` is none: name its folder, `cargo:PACKAGE` \
+         or `example:NAME`",
+        visible(first)
+    );
+    Err(Failure::usage(message, "cargo metadata --no-deps"))
+}
+
+/// The command that shows what could have been named: the package here, if there is one.
+fn near_at_hand() -> &'static str {
+    match Path::new("Cargo.toml").is_file() {
+        true => "etdi list .",
+        false => "etdi discover",
+    }
+}
+
 /// Finds what words name. A package of Cargo is built first.
 ///
 /// # Errors
@@ -152,15 +183,25 @@ pub const NO_TARGET: &str =
 /// When they name nothing, with what may have been meant; when a reference in an entry leads nowhere,
 /// or a package does not build.
 pub fn resolve(words: &[String]) -> Result<Found, Failure> {
+    resolve_built(words, &BuildArguments::default())
+}
+
+/// The same, with a package of Cargo built as is said.
+///
+/// # Errors
+///
+/// As of [`resolve`], and when something is said of a build and nothing is built.
+pub fn resolve_built(words: &[String], how: &BuildArguments) -> Result<Found, Failure> {
     let Some((first, rest)) = words.split_first() else {
-        return Err(Failure::usage(NO_TARGET, "etdi discover"));
+        return Err(Failure::usage(NO_TARGET, near_at_hand()));
     };
+    if let Some(wanted) = cargo::Wanted::read(first)? {
+        return Ok(Found::command(&[vec![wanted.build(how)?], rest.to_vec()].concat()));
+    }
+    nothing_built(first, how)?;
     if let Some(url) = url(words)? {
         let remote = etdi_clients::RemoteServer { url: url.to_owned(), ..Default::default() };
         return Ok(Found { launch: Launch::Remote(remote), entry: None, written: None });
-    }
-    if let Some(wanted) = cargo::Wanted::read(first)? {
-        return Ok(Found::command(&[vec![wanted.build()?], rest.to_vec()].concat()));
     }
     if let Some((source, name)) = source::split(first) {
         if let Some(more) = rest.first() {
@@ -190,6 +231,7 @@ pub fn placed(word: String) -> String {
 pub fn is_target(word: &str) -> bool {
     let begins = ["./", "../", "/", "~/", "cargo:", "example:"];
     word.contains("://")
+        || matches!(word, "." | "..")
         || begins.iter().any(|begin| word.starts_with(begin))
         || source::split(word).is_some()
 }

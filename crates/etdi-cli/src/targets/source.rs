@@ -159,6 +159,15 @@ pub fn configured(server: &Server) -> Result<Found, Failure> {
     }
 }
 
+/// A file that is named by its path, with its servers.
+///
+/// # Errors
+///
+/// When it is not there, or is none.
+pub fn config(path: &Path) -> Result<Config, Failure> {
+    read(&file(path)?)
+}
+
 /// A file that is named by its path, as one of the client that writes such files.
 fn file(path: &Path) -> Result<ConfigFile, Failure> {
     let missing =

@@ -95,10 +95,23 @@ pub fn approve(
             Some((tool, code)) => Err(Failure::new(
                 Exit::Refused,
                 "not every tool was approved",
-                next_after(code, &tool, &shown_target(target)),
+                next(arguments, output, code, &tool),
             )
             .with_code(code)
             .with_details(data, text)),
         }
     })
+}
+
+/// What to try after a tool was not approved. A yes that was said beforehand is no answer to an alarm, so
+/// that where nobody can be asked it does not help to say it again.
+fn next(arguments: &ApproveArguments, output: Output, code: &str, tool: &str) -> String {
+    let again = shown_target(&arguments.target);
+    let next = next_after(code, tool, &again);
+    match arguments.yes && !output.can_ask() && next.starts_with("etdi approve ") {
+        true => {
+            format!("{} --yes --despite-alarm {again}", next.trim_end_matches(&again).trim_end())
+        }
+        false => next,
+    }
 }

@@ -178,7 +178,7 @@ const MOST_MORE: u64 = 60;
 
 /// The same call with more patience, as it can be typed.
 fn again(arguments: &CallArguments, timeout: u64) -> String {
-    let mut words = vec!["etdi call".to_owned(), quoted(&arguments.tool)];
+    let mut words = vec!["etdi".to_owned(), "call".to_owned(), quoted(&arguments.tool)];
     words.extend(arguments.pairs.iter().map(|pair| quoted(pair)));
     if let Some(text) = &arguments.args {
         words.push(format!("--args={}", quoted(text)));

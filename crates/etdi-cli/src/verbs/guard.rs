@@ -33,23 +33,9 @@ pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Re
         return install::run(command, home, output);
     }
     let target = &arguments.target;
-    let policy = arguments.policy.as_deref().map(policy::load).transpose()?;
-    let policy = policy.map(|engine| (engine, arguments.user.as_deref()));
     let flows = arguments.flows.as_deref().map(flows).transpose()?;
     block_on(async {
-        // Nobody sits at a guard: its client is asked, or whoever runs `etdi approve`.
-        let grants = Grants::all(Asker::Nobody);
-        let ask = AskWhen::Never;
-        let opening =
-            Opening { target, home, output, grants, ask, although_changed: false, policy };
-        let (mut builder, reached) = opening.prepare().await?;
-        if arguments.user.is_none() {
-            builder = builder.user(user());
-        }
-        if let Some(flows) = flows {
-            builder = builder.flows(flows);
-        }
-        let guard = guard(builder.build().guard(), arguments);
+        let (guard, reached) = prepare(arguments, home, output, flows).await?;
         let fail = |error: etdi::Error| failure(&error, "", target);
         match arguments.http {
             None => {
@@ -81,6 +67,33 @@ pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Re
         // Standard output belongs to the protocol, so there is nothing to print.
         Ok(Report::new(json!({}), ""))
     })
+}
+
+/// A guard with these options but for their flow rules, and its server, which is not started yet.
+///
+/// # Errors
+///
+/// When a file of ours cannot be used, or the target is none.
+pub(super) async fn prepare(
+    arguments: &GuardArguments,
+    home: &Home,
+    output: Output,
+    flows: Option<FlowTracker>,
+) -> Result<(Guard, etdi::Target), Failure> {
+    let policy = arguments.policy.as_deref().map(policy::load).transpose()?;
+    let policy = policy.map(|engine| (engine, arguments.user.as_deref()));
+    // Nobody sits at a guard: its client is asked, or whoever runs `etdi approve`.
+    let (grants, ask) = (Grants::all(Asker::Nobody), AskWhen::Never);
+    let target = &arguments.target;
+    let opening = Opening { target, home, output, grants, ask, although_changed: false, policy };
+    let (mut builder, reached) = opening.prepare().await?;
+    if arguments.user.is_none() {
+        builder = builder.user(user());
+    }
+    if let Some(flows) = flows {
+        builder = builder.flows(flows);
+    }
+    Ok((guard(builder.build().guard(), arguments), reached))
 }
 
 fn guard(guard: Guard, arguments: &GuardArguments) -> Guard {
@@ -118,7 +131,12 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "etdi guard: {line}");
 }
 
-fn flows(path: &Path) -> Result<FlowTracker, Failure> {
+/// The flow rules of a file.
+///
+/// # Errors
+///
+/// When it cannot be read, or holds none.
+pub(super) fn flows(path: &Path) -> Result<FlowTracker, Failure> {
     let unfit = |why: String| {
         let next = format!("cat {}", quoted(&path.to_string_lossy()));
         Failure::usage(format!("`{}` holds no flow rules: {why}", path.display()), next)

@@ -29,7 +29,7 @@ use crate::verbs::uninstall::{broken, write};
 pub fn run(arguments: &InstallArguments, home: &Home, output: Output) -> Result<Report, Failure> {
     let (clients, words) = split(arguments)?;
     let places = targets::places();
-    let mut found = targets::resolve(&words)?;
+    let mut found = targets::resolve_built(&words, &arguments.build)?;
     let name = match &arguments.name {
         Some(name) => checked(name)?.to_owned(),
         None => called(&words, &found),
@@ -130,21 +130,40 @@ fn checked(name: &str) -> Result<&str, Failure> {
 fn referring(found: &Found, client: &Client) -> Launch {
     let mut launch = found.launch.clone();
     let Some((written, from)) = &found.written else { return launch };
+    let one = |value: &mut String, old: &str| {
+        if let Some(written) = from.rewritten(old, client) {
+            *value = written;
+        }
+    };
     let again = |pairs: &mut Vec<(String, String)>, written: &[(String, String)]| {
         for (name, value) in pairs {
-            let old = written.iter().find(|(other, _)| other == name).map(|(_, old)| old);
-            let variable = old.and_then(|old| from.referred(old));
-            if let Some(reference) = variable.and_then(|variable| client.reference(variable)) {
-                *value = reference;
+            if let Some((_, old)) = written.iter().find(|(other, _)| other == name) {
+                one(value, old);
             }
         }
     };
     match (&mut launch, written) {
-        (Launch::Program(new), Launch::Program(old)) => again(&mut new.env, &old.env),
-        (Launch::Remote(new), Launch::Remote(old)) => again(&mut new.headers, &old.headers),
+        (Launch::Program(new), Launch::Program(old)) => {
+            again(&mut new.env, &old.env);
+            new.args.iter_mut().zip(&old.args).for_each(|(value, old)| one(value, old));
+        }
+        (Launch::Remote(new), Launch::Remote(old)) => {
+            again(&mut new.headers, &old.headers);
+            one(&mut new.url, &old.url);
+        }
         _ => {}
     }
     launch
+}
+
+/// Whether a value stands in an argument or a URL that was a reference where it comes from.
+fn spells_out(found: &Found, client: &Client) -> bool {
+    let Some((written, from)) = &found.written else { return false };
+    let texts: Vec<&String> = match written {
+        Launch::Program(program) => program.args.iter().collect(),
+        Launch::Remote(remote) => vec![&remote.url],
+    };
+    texts.into_iter().any(|text| from.refers(text) && from.rewritten(text, client).is_none())
 }
 
 /// The name of a server that was given none.
@@ -384,6 +403,14 @@ fn warn_of_secrets(configs: &[Config], found: &Found, output: Output) {
     for config in configs {
         let client = config.file().client;
         let launch = referring(found, client);
+        if spells_out(found, client) {
+            output.warn(&format!(
+                "{} knows no references as they are written where the entry comes from: the values of \
+                 variables in its arguments or URL stand in clear in {}",
+                client.title,
+                shown_path(&config.file().path)
+            ));
+        }
         let (Launch::Program(Program { env: pairs, .. })
         | Launch::Remote(RemoteServer { headers: pairs, .. })) = &launch;
         for (name, _) in pairs.iter().filter(|(name, value)| looks_secret(name, value)) {

@@ -16,6 +16,7 @@ pub mod diff;
 pub mod discover;
 pub mod ended;
 pub mod endorse;
+pub mod gateway;
 pub mod get;
 pub mod guard;
 pub mod init;

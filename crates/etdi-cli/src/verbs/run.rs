@@ -19,6 +19,9 @@ use crate::verbs::upstream::{Upstream, Way};
 
 const NEXT: &str = "etdi run --help";
 
+/// The code of a port at which another listens.
+const TAKEN: &str = "PORT_TAKEN";
+
 /// Serves a server until its client, or the server, goes away.
 ///
 /// # Errors
@@ -29,7 +32,8 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Report, Failure> 
     block_on(async {
         // Over streams there is one client, to whom the server may turn outside of its calls.
         let client = (arguments.transport == Transport::Stdio).then(ClientPeer::new);
-        let way = Way { client: client.clone(), ..Way::default() };
+        let build = arguments.build.clone();
+        let way = Way { client: client.clone(), build, ..Way::default() };
         let upstream = Upstream::reach(&arguments.command, way, output)?;
         let served = async {
             match client {
@@ -43,6 +47,12 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Report, Failure> 
         let outcome = unless_ended(served, upstream.ended()).await;
         upstream.close().await;
         match outcome {
+            Some(Err(failure)) if failure.code == TAKEN => {
+                let words: Vec<_> = arguments.command.iter().map(|word| quoted(word)).collect();
+                let sse = if arguments.transport == Transport::Sse { "sse" } else { "http" };
+                let next = format!("etdi run -t {sse} --port 0 -- {}", words.join(" "));
+                Err(Failure { next, ..failure })
+            }
             Some(served) => served.map(|()| Report::new(json!({}), "")),
             None => {
                 let words: Vec<_> = arguments.command.iter().map(|word| quoted(word)).collect();
@@ -98,22 +108,78 @@ pub async fn http(
     verb: &str,
     output: Output,
 ) -> Result<(), Failure> {
-    let host = listen.host.trim_start_matches('[').trim_end_matches(']');
-    let bound = TcpListener::bind((host, listen.port)).await;
-    let listener = bound.map_err(|error| not_there(listen, verb, &error))?;
-    let address = listener.local_addr().map_err(|error| not_there(listen, verb, &error))?;
-    if !address.ip().is_loopback() {
-        let names = match listen.allow_host.is_empty() {
-            true => {
-                "; requests to other names than `localhost` are refused until `--allow-host` names them"
-            }
-            false => "",
-        };
-        output.warn(&format!(
-            "`{}` can be reached from other computers, and nobody has to log in{names}",
-            address.ip()
-        ));
+    let bound = Bound::at(listen, transport, verb, output).await?;
+    output.finish(verb, Ok(bound.report()));
+    serve(service, transport, listen, bound).await
+}
+
+/// A port that was taken.
+#[derive(Debug)]
+pub struct Bound {
+    /// Where clients reach what is served there.
+    pub url: String,
+    listener: TcpListener,
+    address: std::net::SocketAddr,
+    path: String,
+}
+
+impl Bound {
+    /// Takes it.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can listen there.
+    pub async fn at(
+        listen: &ListenArguments,
+        transport: Transport,
+        verb: &str,
+        output: Output,
+    ) -> Result<Self, Failure> {
+        let host = listen.host.trim_start_matches('[').trim_end_matches(']');
+        let bound = TcpListener::bind((host, listen.port)).await;
+        let listener = bound.map_err(|error| not_there(listen, verb, &error))?;
+        let address = listener.local_addr().map_err(|error| not_there(listen, verb, &error))?;
+        if !address.ip().is_loopback() {
+            let names = match listen.allow_host.is_empty() {
+                true => {
+                    "; requests to other names than `localhost` are refused until `--allow-host` names them"
+                }
+                false => "",
+            };
+            output.warn(&format!(
+                "`{}` can be reached from other computers, and nobody has to log in{names}",
+                address.ip()
+            ));
+        }
+        let default = if transport == Transport::Sse { "/sse" } else { "/mcp" };
+        let path = format!("/{}", listen.path.as_deref().unwrap_or(default).trim_matches('/'));
+        let place =
+            if address.ip().is_unspecified() { "localhost".to_owned() } else { shown(address) };
+        let url = format!("http://{place}:{}{path}", address.port());
+        Ok(Self { url, listener, address, path })
     }
+
+    /// What the command says of it.
+    pub fn report(&self) -> Report {
+        let Self { url, address, path, .. } = self;
+        Report::new(
+            json!({ "url": url, "address": address.to_string(), "path": path }),
+            format!("serving at {url}, until Ctrl-C"),
+        )
+    }
+}
+
+/// Serves `service` at a port until the future is dropped.
+///
+/// # Errors
+///
+/// When that fails.
+pub async fn serve(
+    service: impl ExchangeService,
+    transport: Transport,
+    listen: &ListenArguments,
+    bound: Bound,
+) -> Result<(), Failure> {
     let mut options = HttpOptions::default();
     options.stateless = listen.stateless;
     for host in &listen.allow_host {
@@ -122,16 +188,8 @@ pub async fn http(
     for origin in &listen.allow_origin {
         options = options.allow_origin(origin);
     }
-    let default = if transport == Transport::Sse { "/sse" } else { "/mcp" };
-    let path = format!("/{}", listen.path.as_deref().unwrap_or(default).trim_matches('/'));
-    let place = if address.ip().is_unspecified() { "localhost".to_owned() } else { shown(address) };
-    let url = format!("http://{place}:{}{path}", address.port());
-    let report = Report::new(
-        json!({ "url": url, "address": address.to_string(), "path": path }),
-        format!("serving at {url}, until Ctrl-C"),
-    );
-    output.finish(verb, Ok(report));
     let forever = std::future::pending();
+    let Bound { listener, path, .. } = bound;
     match transport {
         Transport::Sse => {
             let server = SseServer::with(service, options).stream_path(path);
@@ -153,9 +211,10 @@ fn shown(address: std::net::SocketAddr) -> String {
 
 fn not_there(listen: &ListenArguments, verb: &str, error: &io::Error) -> Failure {
     let message = format!("nothing can listen at `{}:{}`: {error}", listen.host, listen.port);
-    let next = match (verb, error.kind()) {
-        ("run", io::ErrorKind::AddrInUse) => "etdi run -t http --port 0 --help".to_owned(),
-        _ => format!("etdi {verb} --help"),
+    let (next, code) = match (verb, error.kind()) {
+        ("dev", io::ErrorKind::AddrInUse) => ("etdi dev --http --port 0".to_owned(), TAKEN),
+        (_, io::ErrorKind::AddrInUse) => (format!("etdi {verb} --help"), TAKEN),
+        _ => (format!("etdi {verb} --help"), "NOT_SERVED"),
     };
-    Failure::new(Exit::Unreachable, message, next).with_code("NOT_SERVED")
+    Failure::new(Exit::Unreachable, message, next).with_code(code)
 }

@@ -10,6 +10,7 @@ use mcp_transport::proto::client::ClientConfig;
 use mcp_transport::{ClientPeer, ConnectOptions, Connection, Era, PeerRequests, connect_with};
 use mcp_types::{Caller, Implementation, ProtocolVersion, ServerNotification};
 
+use crate::args::BuildArguments;
 use crate::ask::IN_THE_CLEAR;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -39,6 +40,8 @@ pub struct Way {
     /// The one client that it has, for what belongs to no exchange: the server is spoken to as the
     /// client speaks, and each hears what the other asks and tells of its own accord.
     pub client: Option<ClientPeer>,
+    /// How a package is built.
+    pub build: BuildArguments,
 }
 
 impl Upstream {
@@ -62,7 +65,7 @@ impl Upstream {
             };
             Failure::new(Exit::Unreachable, error.to_string(), next).with_code("NOT_STARTED")
         };
-        let found = targets::resolve(words)?;
+        let found = targets::resolve_built(words, &way.build)?;
         if let Some(url) = found.url() {
             if url.parse().is_ok_and(|server: ServerIdentity| server.is_in_the_clear()) {
                 output.warn(&format!("`{}` is reached {IN_THE_CLEAR}", visible(url)));

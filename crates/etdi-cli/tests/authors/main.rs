@@ -11,10 +11,14 @@
 
 mod dev;
 mod diff;
+mod fresh;
 mod init;
 mod new;
 mod run;
+#[path = "../terminal/mod.rs"]
+mod terminal;
 mod test;
+mod with;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

@@ -76,10 +76,6 @@ fn develop(author: &Author, target: &Path) {
 #[test]
 fn nothing_is_written_over_and_no_name_leads_elsewhere() {
     let author = Author::new();
-    // Whoever has the packages' names on a registry is somebody else.
-    let (exit, refused) = author.json(&["new", "notes"]);
-    assert_eq!(exit, 1, "{refused}");
-    assert!(refused["error"]["message"].as_str().unwrap().contains("no registry"), "{refused}");
     std::os::unix::fs::symlink(sdk(), author.folder().join("etdi")).unwrap();
     let (exit, made) = author.json(&["new", "notes"]);
     assert_eq!((exit, &made["data"]["template"]), (0, &json!("stdio")));
@@ -106,4 +102,22 @@ fn a_checkout_beside_it_is_taken() {
     let manifest = author.read("notes/Cargo.toml");
     let wanted = "mcp-server = { path = \"../etdi/crates/mcp-server\" }";
     assert!(manifest.contains(wanted), "{manifest}");
+}
+
+/// Inside another workspace cargo would build neither: whoever types `etdi new` in a checkout is no
+/// member of it.
+#[test]
+fn a_package_below_a_workspace_builds_by_itself() {
+    let author = Author::new();
+    author.write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"inner/*\"]\n");
+    let sdk_folder = sdk().to_str().unwrap();
+    for (into, alone) in [(".", true), ("inner", false)] {
+        assert_eq!(author.json(&["new", "notes", "--sdk", sdk_folder, "--into", into]).0, 0);
+        let manifest = author.read(&format!("{into}/notes/Cargo.toml"));
+        assert_eq!(manifest.contains("[workspace]"), alone, "{manifest}");
+        let mut asked = Command::new(env!("CARGO"));
+        asked.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+        let place = author.folder().join(into).join("notes");
+        assert!(asked.current_dir(place).output().unwrap().status.success(), "{into}");
+    }
 }

@@ -90,5 +90,5 @@ fn a_server_that_ends_ends_it() {
     let port = taken.url.rsplit_once(':').unwrap().1.split('/').next().unwrap();
     let words = [&["run", "-t", "http", "--port", port, "--"], &WEATHER[..]].concat();
     let (exit, refused) = author.json(&words);
-    assert_eq!((exit, &refused["error"]["code"]), (4, &json!("NOT_SERVED")));
+    assert_eq!((exit, &refused["error"]["code"]), (4, &json!("PORT_TAKEN")));
 }

@@ -45,8 +45,15 @@ impl World {
     }
 
     fn etdi(&self, words: &[&str]) -> Command {
+        let mut command = self.plain(words);
+        command.arg("--").args(self.command());
+        command
+    }
+
+    /// The command with these words alone, in the home of this world.
+    pub(crate) fn plain(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etdi"));
-        command.args(words).arg("--").args(self.command());
+        command.args(words);
         let variables = std::env::vars_os().filter(|(name, _)| {
             let name = name.to_string_lossy();
             name.starts_with("ETDI_")
@@ -55,6 +62,10 @@ impl World {
             command.env_remove(name);
         });
         command.env("ETDI_HOME", self.home.path());
+        let settings = self.place.path().join("settings.json");
+        if settings.exists() {
+            command.env("ETDI_CONFIG_PATH", settings);
+        }
         command
     }
 
@@ -139,7 +150,7 @@ pub(crate) fn everything() -> Value {
 }
 
 impl Client {
-    fn open(mut command: Command, speaks: Speaks, capabilities: Value) -> Self {
+    pub(crate) fn open(mut command: Command, speaks: Speaks, capabilities: Value) -> Self {
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pipes.spawn().unwrap();
         let (out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());

@@ -9,6 +9,7 @@
 )]
 
 mod client;
+mod rules;
 mod server;
 mod trust;
 mod way;
@@ -26,7 +27,7 @@ fn main() {
     }
     let wanted = words.get(1).filter(|word| !word.starts_with('-'));
     let mut failed = Vec::new();
-    for (name, test) in way::TESTS.iter().chain(trust::TESTS) {
+    for (name, test) in way::TESTS.iter().chain(trust::TESTS).chain(rules::TESTS) {
         if wanted.is_some_and(|wanted| !name.contains(wanted.as_str())) {
             continue;
         }

@@ -21,6 +21,7 @@ struct Server {
 /// changes what it does.
 pub(crate) fn run(words: &[String]) {
     let place = PathBuf::from(&words[1]);
+    note(&place, "started", &std::process::id().to_string());
     let mut server = Server { place, waiting: BTreeMap::new(), asked: 0 };
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();

@@ -76,16 +76,30 @@ fn pulled() {
 }
 
 fn pulled_in_between() {
-    let world = World::new(Speaks::Legacy);
-    let mut client =
-        world.client(Speaks::Legacy, json!({}), &["--trust-first-use", "--recheck-after", "1000"]);
-    client.tools();
-    world.describe(POISON);
     // What the server says changes what is looked at anew, however long that could wait.
-    client.request("change", json!({}));
-    client.hear("notifications/tools/list_changed");
-    let result = client.call("pay");
-    assert!(text(&result).contains("DEFINITION_CHANGED"), "{result}");
+    for (before, behind) in BOTH.map(|before| BOTH.map(|behind| (before, behind))).concat() {
+        let world = World::new(behind);
+        let options = ["--trust-first-use", "--recheck-after", "1000"];
+        let mut client = world.client(before, json!({}), &options);
+        client.tools();
+        world.describe(POISON);
+        match behind {
+            Speaks::Legacy => {
+                client.request("change", json!({}));
+            }
+            // It tells whoever subscribes, at once; a client with a handshake has by itself.
+            Speaks::Modern if before == Speaks::Modern => {
+                let wanted = json!({"notifications": {"toolsListChanged": true}});
+                client.start("subscriptions/listen", wanted);
+            }
+            Speaks::Modern => continue,
+        }
+        if (before, behind) != (Speaks::Modern, Speaks::Legacy) {
+            client.hear("notifications/tools/list_changed");
+        }
+        let result = client.call("pay");
+        assert!(text(&result).contains("DEFINITION_CHANGED"), "{before:?} {behind:?}: {result}");
+    }
 
     // One that says nothing is found out by a listing before the call.
     let world = World::new(Speaks::Legacy);
@@ -215,6 +229,11 @@ fn first_use_is_once() {
     assert_eq!(client.tools(), ["slow", "sample"]);
     let log = client.end();
     assert!(log.contains("BLOCKED `pay`") && !log.contains("FIRST USE"), "{log}");
+    // Nor what it has never seen.
+    world.describe("Pays later.");
+    std::fs::write(world.place.path().join("late"), "").unwrap();
+    let mut client = world.client(Speaks::Legacy, json!({}), &["--trust-first-use"]);
+    assert_eq!(client.tools(), ["slow", "sample"]);
 }
 
 fn first_use_ends() {

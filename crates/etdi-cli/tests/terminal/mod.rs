@@ -19,7 +19,7 @@ pub(crate) struct Terminal {
 }
 
 /// How long something may take to show; only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 impl Terminal {
     /// Starts a program with its standard streams at a terminal.
@@ -76,6 +76,7 @@ impl Terminal {
     }
 
     /// Interrupts, as a terminal does.
+    #[allow(dead_code, reason = "not every program that plays somebody at a terminal interrupts")]
     pub(crate) fn interrupts(&self) {
         let id = Pid::from_raw(self.child.id().cast_signed()).unwrap();
         kill_process(id, Signal::INT).unwrap();

@@ -1,17 +1,22 @@
 //! `etdi dev`: a server that is built, run and watched, and replaced while its clients stay.
 //!
 //! The client's connection ends here. Behind it the server is started anew whenever a file changes;
-//! one that does not build, or does not answer, does not take the place of the one that serves.
+//! one that does not build, or does not answer, does not take the place of the one that serves. At a
+//! terminal clients come over HTTP, and the author has a prompt below what they ask.
 
-pub mod build;
+mod build;
+mod commands;
+mod inspector;
+mod screen;
+mod status;
 pub mod swap;
 pub mod watch;
 
 use std::future::poll_fn;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,18 +24,24 @@ use etdi::core::change::visible;
 use mcp_client::Client;
 use mcp_types::{ClientRequest, Exchange, RequestParams};
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::build::Package;
-use self::swap::Swapping;
+use self::commands::Commands;
+use self::inspector::Inspector;
+use self::screen::Screen;
+use self::status::{State, Status};
+use self::swap::{Asked, Swapping};
 use self::watch::Look;
 use crate::args::{DevArguments, ListenArguments, Transport};
 use crate::exit::Failure;
 use crate::output::{Output, Report};
 use crate::signals::servers_end;
+use crate::targets::cargo::Wanted;
+use crate::targets::nothing_built;
 use crate::verbs::diff::{judge, offer::Offer, shown};
-use crate::verbs::run;
-use crate::verbs::target::{block_on, shown_path};
+use crate::verbs::run::{self, Bound};
+use crate::verbs::target::{block_on, shown_path, url};
 use crate::verbs::upstream::{Upstream, Way};
 
 /// How often files are looked at.
@@ -48,36 +59,84 @@ const LIVED: Duration = Duration::from_secs(2);
 ///
 /// When there is neither a cargo package nor a command, or nothing can be served.
 pub fn run(arguments: &DevArguments, output: Output) -> Result<Report, Failure> {
-    let manifest = arguments.package.join("Cargo.toml");
-    if arguments.command.is_empty() && !manifest.is_file() {
-        let message = format!(
-            "there is no cargo package in {}, and no command after `--`",
-            shown_path(&arguments.package)
-        );
-        return Err(Failure::usage(message, "etdi dev -- ./my-server"));
-    }
-    let quiet = arguments.quiet;
-    let place = Swapping::new(move |line| {
-        if !quiet {
-            say(line);
-        }
-    });
-    let developed = Developed { arguments, place: place.clone(), output };
+    let server = server(arguments)?;
+    let status = Status::default();
+    let values = Arc::new(AtomicBool::new(false));
     block_on(async {
+        let opened = match arguments.no_ui {
+            true => None,
+            false => screen::open(output, &status)?,
+        };
+        let (screen, keyboard) = opened.unzip();
+        let screen = screen.unwrap_or_default();
+        let (seen, counted, shows) = (screen.clone(), status.clone(), values.clone());
+        let quiet = arguments.quiet;
+        let place = Swapping::new(move |asked: &Asked| {
+            counted.asked();
+            if !quiet {
+                seen.say(&asked.line(shows.load(Ordering::Relaxed)));
+            }
+        });
+        let reload = Arc::new(Notify::new());
+        let developed = Developed {
+            arguments,
+            server,
+            place: place.clone(),
+            output,
+            screen: screen.clone(),
+            status: status.clone(),
+            reload: reload.clone(),
+        };
+        let stdio = keyboard.is_none() && !arguments.http && !arguments.inspector;
+        let bound = match stdio {
+            true => None,
+            false => Some(bind(arguments, keyboard.is_some(), output).await?),
+        };
+        let url = bound.as_ref().map(|bound| bound.url.clone()).unwrap_or_default();
+        if let Some(bound) = &bound {
+            match keyboard.is_some() {
+                true => screen.line(&format!(
+                    "serving at {url}; `help` tells what can be typed, `quit` ends it"
+                )),
+                false => _ = output.finish("dev", Ok(bound.report())),
+            }
+        }
+        let inspector = match arguments.inspector {
+            true => Some(Inspector::start(&url, &screen)?),
+            false => None,
+        };
+        let listen = ListenArguments::local(0);
         let serving = async {
-            match arguments.http {
-                false => run::stdio(place, None).await,
-                true => {
-                    let listen = ListenArguments::local(arguments.port);
-                    run::http(place, Transport::Http, &listen, "dev", output).await
+            match bound {
+                None => run::stdio(place.clone(), None).await,
+                Some(bound) => run::serve(place.clone(), Transport::Http, &listen, bound).await,
+            }
+        };
+        let (said, known) = (screen.clone(), status.clone());
+        let place = place.clone();
+        let commands =
+            Commands { screen: said, status: known, place, url, reload, values, inspector };
+        let commanding = async {
+            match keyboard {
+                Some(keyboard) => commands.serve(keyboard).await,
+                // What was started stays where nobody can type.
+                None => {
+                    let _commands = commands;
+                    std::future::pending().await
                 }
             }
         };
         let served = {
             let (mut serving, mut developing) = (pin!(serving), pin!(developed.develop()));
-            poll_fn(|cx| match serving.as_mut().poll(cx) {
-                Poll::Pending => developing.as_mut().poll(cx).map(Ok),
-                served => served,
+            let mut commanding = pin!(commanding);
+            poll_fn(|cx| {
+                if let Poll::Ready(served) = serving.as_mut().poll(cx) {
+                    return Poll::Ready(served);
+                }
+                if commanding.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Ok(()));
+                }
+                developing.as_mut().poll(cx).map(Ok)
             })
             .await
         };
@@ -87,16 +146,70 @@ pub fn run(arguments: &DevArguments, output: Output) -> Result<Report, Failure> 
     })
 }
 
-/// A line for the author, beside what the server itself says.
-fn say(line: &str) {
-    // Nobody is harmed when a remark does not get out.
-    let _ = writeln!(std::io::stderr(), "etdi dev: {line}");
+/// Takes a port: the one that is named, or, where a person reads which it is, any if the usual one is
+/// taken.
+async fn bind(arguments: &DevArguments, is_read: bool, output: Output) -> Result<Bound, Failure> {
+    let listen = ListenArguments::local(arguments.port.unwrap_or(USUAL_PORT));
+    match Bound::at(&listen, Transport::Http, "dev", output).await {
+        Err(_) if arguments.port.is_none() && is_read => {
+            Bound::at(&ListenArguments::local(0), Transport::Http, "dev", output).await
+        }
+        bound => bound,
+    }
+}
+
+/// Where clients find a server that says nothing else.
+const USUAL_PORT: u16 = 8000;
+
+/// What is developed.
+enum Server {
+    Package(Wanted),
+    Command(Vec<String>),
+}
+
+fn server(arguments: &DevArguments) -> Result<Server, Failure> {
+    let no_package = |message: String| Failure::usage(message, "etdi dev --help");
+    let command = match (&arguments.place, arguments.command.as_slice()) {
+        (_, [_, ..]) => arguments.command.clone(),
+        (Some(word), []) => match Wanted::read(word)? {
+            Some(wanted) => return Ok(Server::Package(picked(wanted, arguments))),
+            None => vec![word.clone()],
+        },
+        (None, []) => {
+            let folder = arguments.package.as_deref().unwrap_or(Path::new("."));
+            if !folder.join("Cargo.toml").is_file() {
+                return Err(no_package(format!(
+                    "there is no cargo package in {}, and no command after `--`",
+                    shown_path(folder)
+                )));
+            }
+            return Ok(Server::Package(picked(Wanted::folder(folder), arguments)));
+        }
+    };
+    let first = command.first().map(String::as_str).unwrap_or_default();
+    nothing_built(first, &arguments.build)?;
+    if command.len() == 1 && url(&command)?.is_some() {
+        return Err(no_package(format!(
+            "`{}` is a server that runs elsewhere: what is developed is built or started here",
+            visible(first)
+        )));
+    }
+    Ok(Server::Command(command))
+}
+
+fn picked(wanted: Wanted, arguments: &DevArguments) -> Wanted {
+    wanted.only(arguments.bin.as_deref(), arguments.example.as_deref())
 }
 
 struct Developed<'a> {
     arguments: &'a DevArguments,
+    server: Server,
     place: Swapping,
     output: Output,
+    screen: Screen,
+    status: Status,
+    /// The author wants the server built and started anew.
+    reload: Arc<Notify>,
 }
 
 /// A server that runs, what it offers, and since when.
@@ -109,6 +222,7 @@ struct Current {
 /// Why the next server is started.
 enum Cause {
     Changed(PathBuf),
+    Asked,
     Ended,
 }
 
@@ -119,10 +233,14 @@ impl Developed<'_> {
         let mut seen = look(&places).await;
         let mut current = self.next(None).await;
         loop {
-            match self.cause(&places, &mut seen, current.as_ref()).await {
-                Cause::Changed(path) => say(&format!("{} changed", shown_path(&path))),
+            let asked = self.reload.notified();
+            let cause = self.cause(&places, &mut seen, current.as_ref());
+            let cause = run::unless_ended(cause, asked).await.unwrap_or(Cause::Asked);
+            match cause {
+                Cause::Changed(path) => self.say(&format!("{} changed", shown_path(&path))),
+                Cause::Asked => self.say("reloading"),
                 Cause::Ended => {
-                    say("the server has ended, and is started again");
+                    self.say("the server has ended, and is started again");
                     current = None;
                 }
             }
@@ -133,27 +251,39 @@ impl Developed<'_> {
         }
     }
 
+    fn say(&self, line: &str) {
+        self.screen.say(line);
+    }
+
     /// Builds and starts a server, and puts it in its place once it answers.
     async fn next(&self, before: Option<&Current>) -> Option<Current> {
-        let stays = if before.is_some() { "; the one before serves on" } else { "" };
-        let words = match self.command().await {
-            Ok(words) => words,
+        self.status.set(State::Starting);
+        match self.started().await {
+            Ok(current) => {
+                self.status.offers(current.offer.as_ref());
+                self.status.set(State::Serving);
+                self.report(
+                    before.and_then(|before| before.offer.as_ref()),
+                    current.offer.as_ref(),
+                );
+                Some(current)
+            }
             Err(why) => {
-                say(&format!("{why}{stays}"));
-                return None;
+                let stays = if before.is_some() { "; the one before serves on" } else { "" };
+                self.say(&format!("{why}{stays}"));
+                self.status.set(State::Broken(why, before.is_some()));
+                None
             }
-        };
-        let server_says = |line: &str| {
-            let _ = writeln!(std::io::stderr(), "server: {}", visible(line));
-        };
+        }
+    }
+
+    async fn started(&self) -> Result<Current, String> {
+        let words = self.command().await?;
+        let screen = self.screen.clone();
+        let server_says = move |line: &str| screen.line(&format!("server: {}", visible(line)));
         let way = Way { on_stderr: Some(Box::new(server_says)), ..Way::default() };
-        let upstream = match Upstream::reach(&words, way, self.output) {
-            Ok(upstream) => upstream,
-            Err(failure) => {
-                say(&format!("{}{stays}", failure.message));
-                return None;
-            }
-        };
+        let upstream =
+            Upstream::reach(&words, way, self.output).map_err(|failure| failure.message)?;
         // As its client would, whom it will have from the first request on.
         let hello = ClientRequest::Discover(RequestParams::new());
         let hello = Exchange::of(hello, self.place.client());
@@ -163,24 +293,24 @@ impl Developed<'_> {
             Err(_) => Err(format!("the server did not answer within {} s", PATIENCE.as_secs())),
         };
         if let Err(why) = answered {
-            say(&format!("{}{stays}", visible(&why)));
             upstream.close().await;
-            return None;
+            return Err(visible(&why).into_owned());
         }
         self.place.put(upstream.caller());
         let listed = timeout(PATIENCE, Offer::ask(&client)).await;
         let offer = listed.ok().and_then(Result::ok).and_then(Result::ok);
-        report(before.and_then(|before| before.offer.as_ref()), offer.as_ref());
-        Some(Current { upstream, offer, since: Instant::now() })
+        Ok(Current { upstream, offer, since: Instant::now() })
     }
 
     /// The command of the server as it is now.
     async fn command(&self) -> Result<Vec<String>, String> {
-        if !self.arguments.command.is_empty() {
-            return Ok(self.arguments.command.clone());
-        }
-        let program = Package::of(self.arguments).build().await?;
-        Ok(vec![program.to_string_lossy().into_owned()])
+        let wanted = match &self.server {
+            Server::Command(words) => return Ok(words.clone()),
+            Server::Package(wanted) => wanted,
+        };
+        let build = wanted.prepare(&self.arguments.build).map_err(|failure| failure.message)?;
+        let screen = self.screen.has_prompt().then_some(&self.screen);
+        Ok(vec![build::built(&build, screen).await?])
     }
 
     /// Waits until there is a reason to start a server.
@@ -217,12 +347,29 @@ impl Developed<'_> {
         }
     }
 
+    /// Says what the server offers, or what of it is new.
+    fn report(&self, before: Option<&Offer>, now: Option<&Offer>) {
+        let Some(now) = now else {
+            return self.say("serving; what it offers could not be listed");
+        };
+        let tools: Vec<&str> = now.named("tool").keys().map(String::as_str).collect();
+        let names = visible(&tools.join(", ")).into_owned();
+        self.say(&format!("serving {} tools: {names}", tools.len()));
+        let Some(before) = before else { return };
+        for one in judge::differences(before, now).unwrap_or_default() {
+            self.screen.line(&shown(&one));
+        }
+    }
+
     fn places(&self) -> Vec<PathBuf> {
         let mut places = self.arguments.watch.clone();
-        if self.arguments.command.is_empty() {
-            places.push(self.arguments.package.clone());
-        } else if places.is_empty() {
-            places.push(PathBuf::from("."));
+        match &self.server {
+            Server::Package(wanted) => {
+                places.push(wanted.sources());
+                places.extend(self.arguments.build.with_editable.iter().cloned());
+            }
+            Server::Command(_) if places.is_empty() => places.push(PathBuf::from(".")),
+            Server::Command(_) => {}
         }
         places
     }
@@ -231,17 +378,4 @@ impl Developed<'_> {
 async fn look(places: &Arc<[PathBuf]>) -> Look {
     let places = places.clone();
     tokio::task::spawn_blocking(move || Look::at(&places)).await.unwrap_or_default()
-}
-
-/// Says what the server offers, or what of it is new.
-fn report(before: Option<&Offer>, now: Option<&Offer>) {
-    let Some(now) = now else { return say("serving; what it offers could not be listed") };
-    let tools: Vec<&str> = now.named("tool").keys().map(String::as_str).collect();
-    let names = visible(&tools.join(", ")).into_owned();
-    say(&format!("serving {} tools: {names}", tools.len()));
-    let Some(before) = before else { return };
-    for one in judge::differences(before, now).unwrap_or_default() {
-        let mut stderr = anstream::stderr();
-        let _ = writeln!(stderr, "{}", shown(&one));
-    }
 }

@@ -33,7 +33,35 @@ struct Shared {
     note: Note,
 }
 
-type Note = Box<dyn Fn(&str) + Send + Sync>;
+type Note = Box<dyn Fn(&Asked) + Send + Sync>;
+
+/// A request and what came of it.
+pub struct Asked {
+    what: String,
+    came: String,
+    took: u128,
+    given: Option<RawText>,
+    gave: Option<RawText>,
+}
+
+/// The most of a value that is shown.
+const MOST: usize = 1_000;
+
+impl Asked {
+    /// A line for people; with `values`, which may be secrets, one or two more.
+    pub fn line(&self, values: bool) -> String {
+        let Self { what, came, took, .. } = self;
+        let mut line = format!("{what}  {came}, {took} ms");
+        let shown = [("→", &self.given), ("←", &self.gave)];
+        let shown = shown.iter().filter_map(|(sign, value)| Some((sign, value.as_ref()?)));
+        for (sign, value) in shown.filter(|_| values) {
+            let start: String = value.get().chars().take(MOST).collect();
+            let more = if start.len() < value.get().len() { "…" } else { "" };
+            line.push_str(&format!("\n  {sign} {}{more}", visible(&start)));
+        }
+        line
+    }
+}
 
 #[derive(Clone)]
 struct Running {
@@ -42,8 +70,8 @@ struct Running {
 }
 
 impl Swapping {
-    /// A place with no server yet; `note` is given a line for each call.
-    pub fn new(note: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    /// A place with no server yet; `note` is told of each call.
+    pub fn new(note: impl Fn(&Asked) + Send + Sync + 'static) -> Self {
         let (current, client) = (watch::Sender::new(None), Mutex::default());
         Self(Arc::new(Shared { current, client, note: Box::new(note) }))
     }
@@ -109,6 +137,10 @@ impl Shared {
 
     async fn forward(&self, exchange: Exchange) -> Result<Outcome, ErrorObject> {
         let asked = described(&exchange.request);
+        let given = match &exchange.request {
+            ClientRequest::CallTool(params) => params.arguments.clone(),
+            _ => None,
+        };
         let running = self.running(0).await?;
         let begun = Instant::now();
         let mut outcome = running.caller.send(exchange).await;
@@ -123,7 +155,11 @@ impl Shared {
             Ok(_) => "asks its client".to_owned(),
             Err(error) => format!("refused: {}", visible(&error.message)),
         };
-        (self.note)(&format!("{asked}  {came}, {took} ms"));
+        let gave = match &outcome {
+            Ok(Outcome::Complete(ServerResult::CallTool(result))) => RawText::of(result).ok(),
+            _ => None,
+        };
+        (self.note)(&Asked { what: asked, came, took, given, gave });
         if let Ok(Outcome::Complete(ServerResult::Discover(found))) = &mut outcome {
             tells_of_lists(found);
         }

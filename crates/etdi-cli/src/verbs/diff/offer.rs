@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::targets::find;
 use crate::verbs::target::{quoted, shown_path};
 use crate::verbs::upstream::{Upstream, Way, failure};
 
@@ -55,6 +56,12 @@ impl Offer {
         let path = Path::new(word);
         if word == "-" || (path.is_file() && begins_as_json(path)) {
             return Self::of_file(word);
+        }
+        let is_file_name = !word.contains([' ', ':']) && word.ends_with(".json");
+        if is_file_name && find(word, None).is_none() {
+            let message = format!("there is no file `{}`", visible(word));
+            let next = "etdi diff --help  # `--save FILE` writes one";
+            return Err(Failure::usage(message, next));
         }
         let words: Vec<String> = match word.contains("://") || path.exists() {
             true => vec![word.to_owned()],

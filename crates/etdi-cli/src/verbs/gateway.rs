@@ -1,0 +1,202 @@
+//! `etdi gateway`: many servers as one, each behind a guard, with a login in front.
+
+mod file;
+mod reader;
+mod serve;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use etdi::core::change::visible;
+use etdi::core::flow::FlowTracker;
+use etdi::gateway::Unreached;
+use etdi::{Gateway, Guard};
+use mcp_types::Implementation;
+use serde_json::{Value, json};
+
+use crate::args::GatewayArguments;
+use crate::exit::Failure;
+use crate::home::Home;
+use crate::output::{Output, Report};
+use crate::targets;
+use crate::verbs::guard;
+use crate::verbs::target::{block_on, next_after, quoted, shown_path, shown_target};
+use file::{Behind, GatewayFile};
+
+/// Serves the servers of a file until the client is gone, or for ever over HTTP.
+///
+/// # Errors
+///
+/// When the file is not what it must be, or nothing can be served where it says. A server that fails
+/// is no error: it is left out until it does not.
+pub fn run(arguments: &GatewayArguments, home: &Home, output: Output) -> Result<Report, Failure> {
+    let mut file = GatewayFile::read(&arguments.file)?;
+    let address = match arguments.stdio {
+        true => None,
+        false => arguments.http.or(file.http),
+    };
+    for server in &mut file.servers {
+        server.guard.trust_first_use |= arguments.trust_first_use;
+        // Whoever else is served must not approve for all.
+        server.guard.no_elicitation = !server.forms.unwrap_or(address.is_none());
+        // A reference that leads nowhere is found before anything is started.
+        targets::resolve(&server.guard.target.command)?;
+        if let Some(folder) = &server.guard.policy {
+            crate::verbs::policy::load(folder)?;
+        }
+    }
+    // Rules that cannot be read would let everything through.
+    let flows = file.flows.clone();
+    if let Some(path) = &flows {
+        guard::flows(path)?;
+    }
+    let door = serve::Door::of(&file, address, home)?;
+    if arguments.check {
+        return Ok(shown(&file, &door, output));
+    }
+    let file = Arc::new(file);
+    block_on(async {
+        let mut gateway =
+            Gateway::new(Implementation::new("etdi-gateway", env!("CARGO_PKG_VERSION")));
+        gateway = gateway.on_note(say);
+        if let Some(text) = &file.instructions {
+            gateway = gateway.instructions(text.clone());
+        }
+        if let Some(path) = flows {
+            let first = guard::flows(&path)?;
+            // Another one for each caller, by the rules as they were at the start.
+            gateway = gateway.flows(move || guard::flows(&path).unwrap_or_else(|_| first.clone()));
+        }
+        for (at, server) in file.servers.iter().enumerate() {
+            let (file, home) = (file.clone(), home.clone());
+            gateway = gateway.server(server.prefix.clone(), move |flows| {
+                let (file, home) = (file.clone(), home.clone());
+                async move { reach(file.servers.get(at), &home, output, flows).await }
+            });
+        }
+        door.serve(gateway, output).await?;
+        // Standard output belongs to the protocol, so there is nothing to print.
+        Ok(Report::new(json!({}), ""))
+    })
+}
+
+/// The guard of a server, and where it is.
+async fn reach(
+    server: Option<&Behind>,
+    home: &Home,
+    output: Output,
+    flows: Option<FlowTracker>,
+) -> Result<(Guard, etdi::Target), Unreached> {
+    let server = server.ok_or("there is no such server")?;
+    let prepared = guard::prepare(&server.guard, home, output, flows).await;
+    let (guard, target) = prepared.map_err(|failure| failure.message)?;
+    let (again, place) = (shown_target(&server.guard.target), place(server));
+    let prefix = server.prefix.clone();
+    let guard = guard
+        .called(server.name.clone())
+        .on_note(move |line| say(&format!("`{prefix}`: {line}")))
+        .advice(move |code, tool| format!("To go on: {place}{}", next_after(code, tool, &again)));
+    Ok((guard, target))
+}
+
+/// Where the next command has to be typed: an entry without a directory of its own is started in the one
+/// where the gateway was.
+fn place(server: &Behind) -> String {
+    let Ok(found) = targets::resolve(&server.guard.target.command) else { return String::new() };
+    let is_placed = match &found.launch {
+        etdi_clients::Launch::Program(program) => program.cwd.is_some(),
+        etdi_clients::Launch::Remote(_) => true,
+    };
+    let elsewhere = found.program().current_dir("/");
+    if is_placed || found.program().identity() == elsewhere.identity() {
+        return String::new();
+    }
+    let directory = std::env::current_dir().unwrap_or_default();
+    format!("cd {} && ", quoted(&directory.to_string_lossy()))
+}
+
+/// What the gateway says goes to standard error.
+fn say(line: &str) {
+    // Nobody is harmed when a remark does not get out.
+    let _ = writeln!(std::io::stderr(), "etdi gateway: {line}");
+}
+
+/// What would be served.
+fn shown(file: &GatewayFile, door: &serve::Door, output: Output) -> Report {
+    let mut text = vec![door.shown()];
+    let mut servers = Vec::new();
+    for server in &file.servers {
+        let found = targets::resolve(&server.guard.target.command).ok();
+        let command = found.as_ref().filter(|found| found.url().is_none());
+        let words = command.map(targets::Found::words).unwrap_or_default();
+        let is_missing = words.first().is_some_and(|first| targets::find(first, None).is_none());
+        if is_missing {
+            let first = words.first().map_or("", String::as_str);
+            let line = format!(
+                "`{}`: there is no program `{}` here",
+                visible(&server.name),
+                visible(first)
+            );
+            output.warn(&line);
+        }
+        let options = options(server);
+        let names: Vec<_> = options
+            .iter()
+            .map(|(name, value)| match value {
+                Value::Bool(_) => (*name).to_owned(),
+                value => format!(
+                    "{name} {}",
+                    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+                ),
+            })
+            .collect();
+        let names = match names.is_empty() {
+            true => String::new(),
+            false => format!("  ({})", names.join(", ")),
+        };
+        text.push(format!("  {}__…  {}{}", server.prefix, visible(&server.shown), visible(&names)));
+        servers.push(json!({
+            "name": server.name, "prefix": server.prefix, "line": server.line,
+            "target": server.shown, "found": !is_missing,
+            "options": options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<serde_json::Map<_, _>>(),
+        }));
+    }
+    if !file.off.is_empty() {
+        let names: Vec<_> = file.off.iter().map(|name| format!("`{}`", visible(name))).collect();
+        text.push(format!("switched off: {}", names.join(", ")));
+    }
+    text.push("nothing was started".to_owned());
+    let data = json!({
+        "file": shown_path(&file.path), "door": door.data(), "servers": servers, "off": file.off,
+        "flows": file.flows.as_ref().map(|path| path.display().to_string()),
+    });
+    Report::new(data, text.join("\n"))
+}
+
+/// What the guard of a server is told beyond what all are.
+fn options(server: &Behind) -> Vec<(&'static str, Value)> {
+    let guard = &server.guard;
+    let mut options = Vec::new();
+    let mut add = |name, value: Option<Value>| options.extend(value.map(|value| (name, value)));
+    let yes = |is: bool| is.then_some(Value::Bool(true));
+    add("trust_first_use", yes(guard.trust_first_use));
+    add("elicitation", yes(!guard.no_elicitation));
+    add("level", guard.target.level.map(|level| level.to_string().into()));
+    add("server", guard.target.server.clone().map(Value::from));
+    add("trust", Some(json!(guard.target.trust)).filter(|_| !guard.target.trust.is_empty()));
+    add("online", yes(guard.target.online));
+    add("policy", guard.policy.as_ref().map(|path| path.display().to_string().into()));
+    add("user", guard.user.clone().map(Value::from));
+    add(
+        "calls_per_minute",
+        Some(guard.calls_per_minute.into()).filter(|_| guard.calls_per_minute > 0),
+    );
+    add("recheck_after", guard.recheck_after.map(Value::from));
+    options
+}
+
+/// Whether only this computer reaches an address.
+fn is_local(address: &SocketAddr) -> bool {
+    address.ip().is_loopback()
+}

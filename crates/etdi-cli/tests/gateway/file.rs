@@ -1,0 +1,140 @@
+//! The file, and what is wrong with it.
+
+use serde_json::{Value, json};
+
+use crate::Test;
+use crate::client::Speaks;
+use crate::yard::Yard;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a file that is wrong says where and what to do", wrong),
+    ("what would be served is shown and nothing is started", checked),
+    ("prefixes keep apart what names alone do not", prefixes),
+];
+
+fn wrong() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Legacy);
+    let with = |gateway: &str| {
+        format!(
+            "{{\n\"mcpServers\": {{\"a\": {{\"command\": \"true\"}}}},\n\"gateway\": {gateway}\n}}"
+        )
+    };
+    let told = |etdi: &str| {
+        format!("{{\"mcpServers\": {{\n\"a\": {{\"command\": \"true\",\n\"etdi\": {etdi}}}}}}}")
+    };
+    for (text, parts) in [
+        ("{".to_owned(), vec!["servers.json", "line 1"]),
+        ("{}".to_owned(), vec!["names no server", "mcpServers"]),
+        ("{\"mcpServers\": 7}".to_owned(), vec!["line 1", "table of servers"]),
+        (
+            "{\"mcpServers\": {\n\"a\": {\"comand\": \"x\"}}}".to_owned(),
+            vec!["line 2", "`a`", "neither a command nor a URL"],
+        ),
+        (
+            "{\"mcpServers\": {\n\"a\": {\"command\": \"x\", \"args\": 7}}}".to_owned(),
+            vec!["line 2", "`args`"],
+        ),
+        (
+            "{\"mcpServers\": {\n\"a b\": {\"command\": \"x\"},\n\"a-b\": {\"command\": \"y\"}}}"
+                .to_owned(),
+            vec!["line 3", "`a b` of line 2", "`prefix`"],
+        ),
+        (
+            "{\"mcpServers\": {\n\"é\": {\"command\": \"x\"}}}".to_owned(),
+            vec!["line 2", "`prefix`"],
+        ),
+        ("{\"mcpServers\": {\n\"a:b\": {\"command\": \"x\"}}}".to_owned(), vec!["line 2", "`:`"]),
+        (
+            "{\"mcpServers\": {\n\"a\": {\"command\": \"${NOT_SET_AT_ALL}\"}}}".to_owned(),
+            vec!["line 2", "`NOT_SET_AT_ALL` is not set"],
+        ),
+        (
+            told("{\"trust_first_use\": \"yes\"}"),
+            vec!["line 3", "`a.etdi.trust_first_use` must be true or false"],
+        ),
+        (told("{\"trust_first_us\": true}"), vec!["line 3", "did you mean `trust_first_use`?"]),
+        (
+            told("{\"level\": \"high\"}"),
+            vec!["line 3", "`basic`, `enhanced` or `strict`", "`high`"],
+        ),
+        (told("{\"prefix\": \"a__b\"}"), vec!["`a__b`", "`prefix`"]),
+        (told("{\"policy\": \"nowhere\"}"), vec!["nowhere"]),
+        (with("{\"htp\": \"x\"}"), vec!["line 3", "did you mean `http`?"]),
+        (
+            with("{\"http\": \"localhost\"}"),
+            vec!["line 3", "an address with a port", "`localhost`"],
+        ),
+        (with("{\"http\": \"0.0.0.0:0\"}"), vec!["other computers", "`gateway.auth`"]),
+        (
+            with("{\"http\": \"0.0.0.0:0\",\n\"auth\": {\"issuer\": \"https://i.example\"}}"),
+            vec!["`gateway.url`", "in the clear"],
+        ),
+        (
+            with("{\"http\": \"127.0.0.1:0\",\n\"auth\": {\"scopes\": [\"a\"]}}"),
+            vec!["line 4", "`issuer`"],
+        ),
+        (
+            with("{\"http\": \"127.0.0.1:0\",\n\"auth\": {\"isuer\": \"x\"}}"),
+            vec!["line 4", "did you mean `issuer`?"],
+        ),
+        (
+            with("{\"http\": \"127.0.0.1:0\",\n\"auth\": {\"api_keys\": \"none.json\"}}"),
+            vec!["line 4", "none.json"],
+        ),
+        (with("{\"flows\": \"none.json\"}"), vec!["none.json"]),
+    ] {
+        yard.write_text(&text);
+        let output = yard.output(&["--stdio"]);
+        let output = if text.contains("\"http\"") { yard.output(&[]) } else { output };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{text}: {said}");
+        for part in parts {
+            assert!(said.contains(part), "{text}\n{part}: {said}");
+        }
+        assert!(said.contains("try: "), "{said}");
+    }
+}
+
+fn checked() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Legacy);
+    let mut servers = json!({
+        "one": yard.entry("one", &json!({"trust_first_use": true, "prefix": "uno"})),
+        "off": {"command": "false", "disabled": true},
+        "far": {"url": "https://far.example/mcp?key=s3cret", "headers": {"Authorization": "Bearer s3cret"}},
+    });
+    servers["one"]["env"] = json!({"TOKEN": "s3cret"});
+    let gateway = json!({"http": "127.0.0.1:0", "auth": {"issuer": "https://login.example", "scopes": ["mcp"]},
+        "etdi": {"level": "strict"}});
+    yard.write_text(&json!({"mcpServers": servers, "gateway": gateway}).to_string());
+    let output = yard.output(&["--check", "--json"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!said.contains("s3cret"), "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let data = &said["data"];
+    assert_eq!((&said["command"], &data["off"]), (&json!("gateway"), &json!(["off"])), "{said}");
+    assert_eq!(data["door"]["auth"]["issuer"], "https://login.example", "{said}");
+    let servers = data["servers"].as_array().unwrap();
+    let one = servers.iter().find(|one| one["prefix"] == "uno").unwrap();
+    assert_eq!((servers.len(), &one["options"]["level"]), (2, &json!("strict")), "{said}");
+    // Whoever is let in must not approve for the others.
+    assert!(one["options"]["elicitation"].is_null(), "{said}");
+    assert!(yard.world("one").noted("started").is_empty(), "nothing was started");
+    let output = yard.output(&["--check", "--stdio"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("on standard streams") && said.contains("uno__"), "{said}");
+    assert!(said.contains("switched off: `off`") && !said.contains("s3cret"), "{said}");
+}
+
+fn prefixes() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Legacy);
+    let servers = json!({
+        "My Server!": yard.entry("one", &json!({})),
+        "other": yard.entry("two", &json!({"prefix": "b"})),
+    });
+    yard.write_text(&json!({ "mcpServers": servers }).to_string());
+    let mut client = yard.client(Speaks::Legacy, json!({}));
+    let tools = client.tools();
+    assert_eq!(tools.first().map(String::as_str), Some("My-Server__pay"));
+    assert_eq!(tools.last().map(String::as_str), Some("b__sample"));
+}

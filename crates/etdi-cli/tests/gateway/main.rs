@@ -1,0 +1,47 @@
+//! `etdi gateway` before servers of both eras, and clients of both before it. This program is both ends,
+//! as in the tests of the guard.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
+
+#[path = "../guard/client.rs"]
+#[allow(dead_code, reason = "the tests of the guard use more of it")]
+mod client;
+mod file;
+mod http;
+#[path = "../guard/server.rs"]
+mod server;
+mod way;
+mod yard;
+
+/// A test by its name.
+type Test = (&'static str, fn());
+
+fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    if words.get(1).is_some_and(|word| word == server::SERVE) {
+        return server::run(&words[2..]);
+    }
+    if words.iter().any(|word| word == "--list") {
+        return;
+    }
+    let wanted = words.get(1).filter(|word| !word.starts_with('-'));
+    let mut failed = Vec::new();
+    for (name, test) in way::TESTS.iter().chain(file::TESTS).chain(http::TESTS) {
+        if wanted.is_some_and(|wanted| !name.contains(wanted.as_str())) {
+            continue;
+        }
+        match std::panic::catch_unwind(test) {
+            Ok(()) => println!("test {name} ... ok"),
+            Err(_) => {
+                println!("test {name} ... FAILED");
+                failed.push(*name);
+            }
+        }
+    }
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
