@@ -1,5 +1,6 @@
 //! `cargo xtask ci --long`: takes one verification step at a time out of a copy of the tree, and
-//! demands that `etdi demo` notices; those of [`oauth`] are noticed by the tests of their crate.
+//! demands that `etdi demo` notices; those of [`oauth`] are noticed by the tests of their crate, those
+//! of [`guard`] by the tests of the command.
 //!
 //! There is no switch in the product that leaves out a check, so the copy's source is changed: each
 //! [`Step`] is a text that stands exactly once in a file, and what is put in its place. The demo
@@ -13,6 +14,7 @@ use std::process::Command;
 use serde_json::Value;
 
 pub(crate) mod beside;
+mod guard;
 mod oauth;
 
 /// One verification step, and how it is taken out.
@@ -217,7 +219,7 @@ impl Step {
 ///
 /// All steps that are not, a line each.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
-    let lost = STEPS.iter().chain(oauth::STEPS).filter_map(|step| {
+    let lost = STEPS.iter().chain(oauth::STEPS).chain(guard::STEPS).filter_map(|step| {
         let text = fs::read_to_string(step.path(root)).unwrap_or_default();
         step.taken_out(&text).err()
     });
@@ -242,6 +244,7 @@ pub(crate) fn run(root: &Path, only: &str) -> Result<(), String> {
     for (what, steps, run) in [
         ("the demo", STEPS, demo as fn(&Path, &Path) -> Result<Vec<String>, String>),
         ("a test", oauth::STEPS, oauth::tests),
+        ("a test of the guard", guard::STEPS, guard::tests),
     ] {
         let steps: Vec<_> = steps.iter().filter(|step| step.name.contains(only)).collect();
         if steps.is_empty() {

@@ -233,6 +233,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("crates/mcp-server", &["mcp-types", "mcp-macros"]),
     ("crates/mcp-client", &["mcp-types"]),
     ("crates/etdi-core", &["mcp-types"]),
+    ("crates/mcp-redis", &["mcp-types", "etdi-core", "mcp-server", "mcp-transport"]),
     ("crates/etdi-oauth", &["mcp-types", "etdi-core", "mcp-transport"]),
     ("crates/etdi-policy", &["mcp-types", "etdi-core", "etdi-oauth"]),
     (
@@ -249,6 +250,7 @@ const OURS: &[&str] = &[
     "mcp-transport",
     "mcp-server",
     "mcp-client",
+    "mcp-redis",
     "etdi-core",
     "etdi-oauth",
     "etdi-policy",

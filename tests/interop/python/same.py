@@ -40,8 +40,8 @@ NAME = "io.modelcontextprotocol/serverInfo"
 LEFT_OUT = {"get-env"}
 
 
-async def answers(command, era, home):
-    """Every answer of a server, by what was asked."""
+async def answers(command, era, home, bare=lambda name: name):
+    """Every answer of a server, by what was asked. `bare` gives a tool's name by which its arguments are known."""
     seen = {}
 
     async def ask(name, asking):
@@ -70,9 +70,9 @@ async def answers(command, era, home):
             await ask(name, getattr(client, name)())
         listed = lambda name, members: (seen[name] if isinstance(seen[name], dict) else {}).get(members, [])
         for tool in listed("list_tools", "tools"):
-            if tool["name"] in LEFT_OUT:
+            if bare(tool["name"]) in LEFT_OUT:
                 continue
-            await ask(f"tool {tool['name']}", client.call_tool(tool["name"], ARGUMENTS.get(tool["name"], {})))
+            await ask(f"tool {tool['name']}", client.call_tool(tool["name"], ARGUMENTS.get(bare(tool["name"]), {})))
         for prompt in listed("list_prompts", "prompts"):
             given = {one["name"]: "1" for one in prompt.get("arguments") or []}
             await ask(f"prompt {prompt['name']}", client.get_prompt(prompt["name"], given))
@@ -105,4 +105,5 @@ def main():
     return 1 if failed or not passed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

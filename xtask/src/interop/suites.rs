@@ -32,6 +32,7 @@ pub(crate) fn all(tools: &Tools, release: &Path, outsider: &Path, servers: &Serv
     others_servers(&mut list, tools, &ours);
     published(&mut list, tools, release, &ours);
     guarded(&mut list, tools, release, &ours);
+    gatewayed(&mut list, tools, release);
     logins(&mut list, release);
     the_readme(&mut list, tools, outsider);
     list.suites
@@ -169,6 +170,26 @@ fn guarded(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf])
             let options = ["--era", eras, "--guard", &guard];
             list.stdio(name, program, &options, target, Must::Pass);
         }
+    }
+}
+
+/// The published Python client on two servers behind `etdi gateway`, whose answers are those of each alone.
+fn gatewayed(list: &mut List<'_>, tools: &Tools, release: &Path) {
+    let gateway = format!("{} gateway", release.join("etdi").display());
+    let words = |command: &[PathBuf]| {
+        command.iter().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let everything = words(&tools.published("server-everything", "stdio".as_ref()));
+    let filesystem = tools.published("server-filesystem", tools.cache.join("files").as_os_str());
+    let typescript = words(&tools.node_program("server.mjs"));
+    let python = tools.python_program("server.py");
+    for (name, also, target) in [
+        ("server-filesystem and server-everything", &everything, &filesystem),
+        ("the Python and the TypeScript server", &typescript, &python),
+    ] {
+        let name = format!("the Python client: {name} behind the gateway");
+        let options = ["--gateway", &gateway, "--also", also];
+        list.stdio(name, &tools.python_program("gateway.py"), &options, target, Must::Pass);
     }
 }
 
