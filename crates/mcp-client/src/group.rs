@@ -32,7 +32,9 @@ use owners::Owners;
 /// - Resources keep their URIs. A URI belongs to the server that lists it or whose result linked
 ///   it, or to the one whose template it fits best; where two claim it, to the one that was added
 ///   first. It is asked of nobody else.
-/// - Changes of all servers come on one subscription. It ends when one of the servers that it
+/// - Instructions stand under the alias of their server, as a quotation.
+/// - Changes of all servers come on one subscription, and of a resource only from the server to which
+///   it belongs. It ends when one of the servers that it
 ///   stands on is lost, so that whoever listens hears of it by opening it anew.
 ///
 /// Questions of a server pass through, and so do progress and log messages; a log message names

@@ -48,7 +48,7 @@ impl Shared {
             hints = hints.and(Hints { ttl_ms: found.ttl_ms, scope });
             merge(&mut capabilities, found.capabilities);
             if let Some(text) = found.instructions {
-                instructions.push(format!("# {}\n\n{text}", member.alias));
+                instructions.push(format!("# {}\n\n{}", member.alias, quoted(&text)));
             }
         }
         if let Some(error) = first_error.filter(|_| !answered) {
@@ -91,6 +91,17 @@ fn merge(all: &mut ServerCapabilities, one: ServerCapabilities) {
             all.extensions.get_or_insert_with(BTreeMap::new).entry(id).or_insert(settings);
         }
     }
+}
+
+/// A server's words as a quotation: under its heading stands what it says, and no heading of another.
+fn quoted(text: &str) -> String {
+    // Whatever some reader takes for the end of a line (Unicode, "Newline Guidelines").
+    const BREAKS: [char; 7] = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+    let text = text.replace("\r\n", "\n");
+    let lines = text.trim_end_matches(BREAKS).split(BREAKS);
+    let lines =
+        lines.map(|line| if line.is_empty() { ">".to_owned() } else { format!("> {line}") });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn either(one: Option<bool>, other: Option<bool>) -> Option<bool> {

@@ -1,6 +1,6 @@
 //! Changes of all servers of a group on one subscription.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
@@ -12,6 +12,7 @@ use mcp_types::{
 };
 
 use super::lists::is_absent;
+use super::owners::Says;
 use super::{Member, Shared, names, tasks};
 use crate::inbox::{Event, Running};
 use crate::{Client, Error};
@@ -21,7 +22,10 @@ const TASK_IDS: &str = "taskIds";
 
 /// The subscription to one server.
 struct Part<'a> {
+    at: usize,
     member: &'a Member,
+    /// What it was asked for.
+    wanted: SubscriptionFilter,
     running: Running,
     step: Step,
 }
@@ -43,12 +47,12 @@ impl Shared {
         let mut parts = Vec::new();
         for (at, filter) in self.filters(exchange, &params.notifications).await {
             let member = self.member(at)?;
-            let request = SubscriptionsListenRequestParams::new(filter);
+            let request = SubscriptionsListenRequestParams::new(filter.clone());
             let mut inner = Exchange::new(ClientRequest::SubscriptionsListen(request));
             inner.context = exchange.context.clone();
             inner.context.progress_token = None;
             let running = Running::start(Client::new(member.caller.clone()), inner, is_wanted);
-            parts.push(Part { member, running, step: Step::Asked });
+            parts.push(Part { at, member, wanted: filter, running, step: Step::Asked });
         }
         let honoured = self.acknowledged(&mut parts).await?;
         let told = SubscriptionsAcknowledgedNotificationParams::new(honoured);
@@ -71,7 +75,7 @@ impl Shared {
             match event {
                 Event::Told(ServerNotification::SubscriptionsAcknowledged(told)) => {
                     part.step = Step::Stands;
-                    add(&mut honoured, told.notifications, &part.member.alias);
+                    add(&mut honoured, told.notifications, part);
                 }
                 // Before that it may say nothing (specification, "Acknowledgment").
                 Event::Told(_) => {}
@@ -116,8 +120,18 @@ impl Shared {
             let Some(part) = parts.get(at) else { break };
             match event {
                 Event::Told(mut told) => {
-                    if matches!(told, ServerNotification::ResourceListChanged(_)) {
-                        self.owners().listed = false;
+                    match &told {
+                        ServerNotification::ResourceListChanged(_) => self.owners().listed = false,
+                        // Of what is another's it has nothing to tell. What lies below a resource may
+                        // be nobody's.
+                        ServerNotification::ResourceUpdated(updated)
+                            if self.owners().find(&updated.uri).is_some_and(|(owner, says)| {
+                                owner != part.at && says == Says::Listing
+                            }) =>
+                        {
+                            continue;
+                        }
+                        _ => {}
                     }
                     tasks::spaced_notification(&part.member.alias, &mut told);
                     tell(notifier, told).await?;
@@ -208,15 +222,23 @@ fn next_of(
     }
 }
 
-/// Adds what a server will tell of to what all will.
-fn add(all: &mut SubscriptionFilter, one: SubscriptionFilter, alias: &str) {
-    let or = |all: &mut Option<bool>, one: Option<bool>| *all = one.filter(|one| *one).or(*all);
-    or(&mut all.tools_list_changed, one.tools_list_changed);
-    or(&mut all.prompts_list_changed, one.prompts_list_changed);
-    or(&mut all.resources_list_changed, one.resources_list_changed);
+/// Adds what a server will tell of to what all will, as far as it was asked for that.
+fn add(all: &mut SubscriptionFilter, one: SubscriptionFilter, part: &Part<'_>) {
+    let (wanted, alias) = (&part.wanted, &part.member.alias);
+    let or = |all: &mut Option<bool>, one: Option<bool>, wanted: Option<bool>| {
+        *all = one.filter(|one| *one && wanted == Some(true)).or(*all);
+    };
+    or(&mut all.tools_list_changed, one.tools_list_changed, wanted.tools_list_changed);
+    or(&mut all.prompts_list_changed, one.prompts_list_changed, wanted.prompts_list_changed);
+    or(&mut all.resources_list_changed, one.resources_list_changed, wanted.resources_list_changed);
     let mut ids = task_ids(all);
-    ids.extend(task_ids(&one).iter().map(|id| names::spaced(alias, id)));
-    if let Some(uris) = one.resource_subscriptions {
+    let asked: HashSet<_> = task_ids(wanted).into_iter().collect();
+    let granted: HashSet<_> = task_ids(&one).into_iter().collect();
+    ids.extend(granted.intersection(&asked).map(|id| names::spaced(alias, id)));
+    if let (Some(uris), Some(asked)) = (one.resource_subscriptions, &wanted.resource_subscriptions)
+    {
+        let granted: HashSet<_> = uris.into_iter().collect();
+        let uris = asked.iter().filter(|uri| granted.contains(*uri)).cloned();
         all.resource_subscriptions.get_or_insert_default().extend(uris);
     }
     if let Some(text) = RawText::of(&ids).ok().filter(|_| !ids.is_empty()) {

@@ -6,6 +6,7 @@ mod calls;
 mod group;
 mod input;
 mod listing;
+mod rivals;
 mod script;
 mod subscription;
 mod task;
