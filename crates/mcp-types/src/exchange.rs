@@ -274,6 +274,15 @@ impl<S> ExchangeService for S where
 {
 }
 
+/// The tool for whose sake tools are listed, in the extensions of a `tools/list` that a layer makes; it
+/// cannot be read from a message.
+///
+/// Whoever stands before several servers then lists those of the one server that can have the tool, and
+/// gives no other's, so that neither the silence nor the length of another's listing is waited for. No
+/// cache may keep such a listing, which is why its `ttlMs` is 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought(pub String);
+
 /// Fulfils what servers ask of the client: a form, a completion by the model, the roots.
 pub trait InputHandler: Send + Sync {
     /// Answers one question with the text of its result, or says why not.

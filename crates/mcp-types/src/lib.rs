@@ -122,6 +122,7 @@ pub use caller::{CalledBy, Caller};
 pub use capability::ExtensionCapability;
 pub use exchange::{
     Exchange, ExchangeFuture, ExchangeId, ExchangeService, InputHandler, Outcome, RequestContext,
+    Sought,
 };
 pub use extensions::Extensions;
 pub use json::DecodeError;

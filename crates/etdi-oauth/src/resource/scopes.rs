@@ -11,7 +11,7 @@ use mcp_transport::http::insufficient_scope;
 use mcp_types::{
     CacheScope, Caller, ClientRequest, ErrorObject, Exchange, ExchangeFuture, ExchangeService,
     Items, ListToolsResult, Outcome, PaginatedRequestParams, Principal, RequestContext,
-    ServerResult, Tool,
+    ServerResult, Sought, Tool,
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -103,13 +103,8 @@ pub struct Scoped<S> {
     wanted: Wanted,
 }
 
-/// What tools need, by name.
-#[derive(Default)]
-struct Learned {
-    tools: HashMap<String, Needs>,
-    /// When all of them were looked up last.
-    at: Option<UnixTime>,
-}
+/// What tools need, by name, and when a listing said so last.
+type Learned = HashMap<String, (Needs, UnixTime)>;
 
 /// What one tool needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,24 +155,29 @@ impl<S: ExchangeService> Scoped<S> {
     fn known(&self, name: &str) -> Option<Needs> {
         let now = self.clock.now();
         let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
-        let fresh = learned.at.is_some_and(|at| at <= now && now < at.plus(FRESH));
-        learned.tools.get(name).filter(|_| fresh).cloned()
+        let (needs, at) = learned.get(name)?;
+        (*at <= now && now < at.plus(FRESH)).then(|| needs.clone())
     }
 
     fn learn(&self, page: &ListToolsResult) {
+        let now = self.clock.now();
         let mut learned = self.learned.write().unwrap_or_else(PoisonError::into_inner);
         for tool in page.tools.iter() {
-            let needs = Needs::of(tool);
-            if learned.tools.get(&tool.name) != Some(&needs) {
-                if learned.tools.len() >= MOST_TOOLS {
-                    learned.tools.clear();
-                }
-                learned.tools.insert(tool.name.clone(), needs);
+            let said = (Needs::of(tool), now);
+            if let Some(known) = learned.get_mut(&tool.name) {
+                *known = said;
+                continue;
             }
+            if learned.len() >= MOST_TOOLS {
+                learned.clear();
+            }
+            learned.insert(tool.name.clone(), said);
         }
     }
 
-    /// Lists all tools as the caller sees them, and gives what `name` needs.
+    /// Lists tools as the caller sees them, of a gateway those of the one server that can have `name`, and
+    /// gives what it needs. A tool that a whole listing lacks needs nothing: it is for the service to
+    /// say that there is none.
     async fn look_up(
         &mut self,
         name: &str,
@@ -187,6 +187,7 @@ impl<S: ExchangeService> Scoped<S> {
         for _ in 0..MOST_PAGES {
             let mut exchange = Exchange::new(ClientRequest::ListTools(params));
             exchange.context.extensions = context.extensions.clone();
+            exchange.context.extensions.insert(Sought(name.to_owned()));
             exchange.context.runtime = context.runtime.clone();
             let page = match self.service.call(exchange).await? {
                 Outcome::Complete(ServerResult::ListTools(page)) => page,
@@ -199,12 +200,10 @@ impl<S: ExchangeService> Scoped<S> {
             params = PaginatedRequestParams::new();
             params.cursor = page.next_cursor;
             if params.cursor.is_none() {
-                break;
+                return Ok(found);
             }
         }
-        let mut learned = self.learned.write().unwrap_or_else(PoisonError::into_inner);
-        learned.at = Some(self.clock.now());
-        Ok(found)
+        Err(ErrorObject::internal("the server lists its tools without end"))
     }
 
     /// Leaves out what the caller may not call.

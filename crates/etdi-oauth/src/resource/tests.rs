@@ -13,7 +13,7 @@ use mcp_transport::http::server::{ResponseBody, RestServer};
 use mcp_types::{
     BoxFuture, CallToolResult, ClientRequest, DiscoverResult, ErrorObject, Exchange,
     ExchangeFuture, JsonSchema, ListToolsResult, Listed, Outcome, Principal, RawText,
-    ServerCapabilities, ServerResult, Tool,
+    ServerCapabilities, ServerResult, Sought, Tool,
 };
 use serde_json::{Value, json};
 use tower_service::Service;
@@ -357,6 +357,46 @@ async fn without_a_principal_no_scope_is_held() {
         panic!("no listing")
     };
     assert_eq!(page.tools.iter().map(|tool| &*tool.name).collect::<Vec<_>>(), ["open"]);
+}
+
+/// The attack: what a tool needs is not to be had just now, and it is called all the same.
+#[tokio::test]
+async fn what_a_tool_needs_is_known_before_it_is_called() {
+    /// Lists one empty page after another, without end, and answers every call.
+    #[derive(Clone)]
+    struct Endless(Arc<std::sync::atomic::AtomicUsize>);
+
+    impl Service<Exchange> for Endless {
+        type Response = Outcome;
+        type Error = ErrorObject;
+        type Future = ExchangeFuture;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, exchange: Exchange) -> ExchangeFuture {
+            let result = match &exchange.request {
+                ClientRequest::ListTools(_) => {
+                    let sought = exchange.context.extensions.get::<Sought>();
+                    assert_eq!(sought, Some(&Sought("write".to_owned())));
+                    self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let mut page = ListToolsResult::new(Vec::new().into());
+                    page.next_cursor = Some("more".to_owned());
+                    ServerResult::ListTools(page)
+                }
+                _ => ServerResult::CallTool(CallToolResult::text("done")),
+            };
+            Box::pin(async move { Ok(Outcome::from(result)) })
+        }
+    }
+
+    let pages = Arc::default();
+    let mut service = ScopeLayer::new(Clock::new(|| NOW)).layer(Endless(Arc::clone(&pages)));
+    let call = ClientRequest::CallTool(mcp_types::CallToolRequestParams::new("write"));
+    let error = service.call(Exchange::new(call)).await.unwrap_err();
+    assert!(error.message.contains("without end"), "{error:?}");
+    assert!(pages.load(std::sync::atomic::Ordering::Relaxed) <= 1_000);
 }
 
 #[tokio::test]

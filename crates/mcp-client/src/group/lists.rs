@@ -7,7 +7,8 @@ use mcp_types::error::codes;
 use mcp_types::{
     CacheScope, ClientRequest, ErrorObject, Exchange, Items, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Listed, Outcome,
-    PaginatedRequestParams, Prompt, RawText, Resource, ResourceTemplate, ServerResult, Tool,
+    PaginatedRequestParams, Prompt, RawText, Resource, ResourceTemplate, ServerResult, Sought,
+    Tool,
 };
 
 use super::owners::{Owners, Says};
@@ -139,10 +140,16 @@ impl Shared {
         exchange: &Exchange,
     ) -> Result<ServerResult, ErrorObject> {
         let cursor = P::cursor(&exchange.request);
-        let wanted = match cursor {
+        let mut wanted = match cursor {
             None => (0..self.members.len()).map(|at| (at, None)).collect(),
             Some(cursor) => self.wanted(cursor)?,
         };
+        // For the sake of one tool nobody waits for the servers of others.
+        let sought = exchange.context.extensions.get::<Sought>();
+        let sought = sought.map(|sought| self.find(&sought.0));
+        if let Some(found) = sought {
+            wanted.retain(|(at, _)| found.is_some_and(|(member, _)| *at == member));
+        }
         let (mut entries, mut hints, mut next) = (Vec::new(), Hints::ALL, BTreeMap::new());
         let (mut answered, mut first_error) = (false, None);
         for (at, page) in self.ask::<P>(exchange, wanted).await {
@@ -184,7 +191,7 @@ impl Shared {
         if let Some(error) = first_error.filter(|_| !answered) {
             return Err(error);
         }
-        if hints == Hints::ALL {
+        if hints == Hints::ALL || sought.is_some() {
             hints = hints.partial();
         }
         let next = (!next.is_empty()).then(|| RawText::of(&next).ok()).flatten();
@@ -198,6 +205,8 @@ impl Shared {
         wanted: Vec<(usize, Option<String>)>,
     ) -> Vec<(usize, Result<Option<P>, ErrorObject>)> {
         let (mut asked, mut asking) = (Vec::new(), Vec::new());
+        let sought = exchange.context.extensions.get::<Sought>();
+        let sought = sought.and_then(|sought| self.find(&sought.0)).map(|(_, own)| own.to_owned());
         for (at, cursor) in wanted {
             let Ok(member) = self.member(at) else { continue };
             let mut params = PaginatedRequestParams::new();
@@ -205,6 +214,9 @@ impl Shared {
             let mut inner = Exchange::new(P::request(params));
             inner.context = exchange.context.clone();
             inner.context.progress_token = None;
+            if let Some(own) = &sought {
+                inner.context.extensions.insert(Sought(own.clone()));
+            }
             asked.push((at, member));
             asking.push(member.caller.send(inner));
         }

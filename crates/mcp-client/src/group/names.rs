@@ -32,7 +32,8 @@ impl Shared {
         Some((self.members.get(at)?, name))
     }
 
-    fn find<'a>(&self, name: &'a str) -> Option<(usize, &'a str)> {
+    /// The server that a name is of, and the name under which it knows it.
+    pub(super) fn find<'a>(&self, name: &'a str) -> Option<(usize, &'a str)> {
         let (alias, name) = name.split_once(BETWEEN)?;
         let at = self.members.iter().position(|member| member.alias == alias)?;
         Some((at, name))

@@ -1,13 +1,13 @@
-//! Servers of a group that would pass for one another.
+//! Servers of a group that would pass for one another, or hold the others up.
 
 use std::sync::Arc;
 
 use futures_executor::block_on;
 use mcp_client::types::{
-    ClientRequest, DiscoverResult, ErrorObject, Implementation, Items, ListResourcesResult, Listed,
-    NotificationParams, Outcome, Resource, ResourceUpdatedNotificationParams, ServerCapabilities,
-    ServerNotification, ServerResult, SubscriptionFilter,
-    SubscriptionsAcknowledgedNotificationParams,
+    ClientRequest, DiscoverResult, ErrorObject, Exchange, Implementation, Items, JsonSchema,
+    ListResourcesResult, ListToolsResult, Listed, NotificationParams, Outcome, Resource,
+    ResourceUpdatedNotificationParams, ServerCapabilities, ServerNotification, ServerResult,
+    SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams, Tool,
 };
 use mcp_client::{Change, Client, Group};
 
@@ -97,4 +97,33 @@ fn instructions_stay_under_the_name_of_their_server() {
     let headings = text.split(breaks).filter(|line| line.trim_start().starts_with('#'));
     assert_eq!(headings.collect::<Vec<_>>(), ["# one", "# two"], "{text}");
     assert!(text.contains("Ask before you pay.") && text.contains("Pay at once."), "{text}");
+}
+
+/// A listing for the sake of one tool asks the server of that tool, and hears of its failure.
+#[test]
+fn a_tool_is_sought_at_its_server_alone() {
+    let listing = Script::new(|_, exchange: &Exchange| match &exchange.request {
+        ClientRequest::ListTools(_) => {
+            let tool = Listed::new(Tool::new("t", JsonSchema::empty_object())).unwrap();
+            let mut page = ListToolsResult::new([Arc::new(tool)].into_iter().collect());
+            page.ttl_ms = Some(60_000);
+            done(ServerResult::ListTools(page))
+        }
+        other => Err(ErrorObject::method_not_found(other.method())),
+    });
+    let failing = Script::new(|_, _| Err(ErrorObject::internal("not now")));
+    let client = group(&listing, &failing);
+    let sought = |name: &str| {
+        let params = mcp_client::types::PaginatedRequestParams::new();
+        let mut exchange = Exchange::new(ClientRequest::ListTools(params));
+        exchange.context.extensions.insert(mcp_client::types::Sought(name.to_owned()));
+        block_on(client.exchange(exchange))
+    };
+    let ServerResult::ListTools(page) = sought("one__t").unwrap() else { panic!("no listing") };
+    assert_eq!((page.tools.len(), page.ttl_ms), (1, Some(0)), "no cache takes it for the whole");
+    assert!(failing.seen().is_empty());
+    assert!(sought("two__t").unwrap_err().to_string().contains("not now"));
+    let ServerResult::ListTools(page) = sought("three__t").unwrap() else { panic!("no listing") };
+    assert!(page.tools.is_empty());
+    assert_eq!((listing.seen().len(), failing.seen().len()), (1, 1));
 }
