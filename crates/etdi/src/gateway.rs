@@ -50,6 +50,7 @@ use crate::{Error, Guard, Target};
 mod door;
 mod lanes;
 mod listen;
+mod naming;
 mod upstream;
 
 pub use lanes::Gatewayed;

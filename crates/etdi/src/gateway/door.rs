@@ -1,7 +1,6 @@
 //! What goes to one server of a gateway, and what comes back: nothing that its name or its signatures
 //! would make untrue.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,14 +11,15 @@ use etdi_core::change::visible;
 use etdi_core::wire;
 use mcp_transport::Verbatim;
 use mcp_types::{
-    CallToolResult, ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeFuture,
-    InputRequest, InputRequiredResult, Items, ListPromptsResult, ListToolsResult, Listed, Members,
-    Origin, Outcome, ProtocolVersion, RawText, ServerCapabilities, ServerCapabilitiesPrompts,
-    ServerCapabilitiesResources, ServerCapabilitiesTools, ServerResult, Tool,
+    CallToolResult, ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeFuture, Items,
+    ListPromptsResult, ListToolsResult, Listed, Origin, Outcome, ProtocolVersion, RawText,
+    ServerCapabilities, ServerCapabilitiesPrompts, ServerCapabilitiesResources,
+    ServerCapabilitiesTools, ServerResult, Tool,
 };
 use tower_service::Service;
 
-use super::upstream::{Upstream, name_question};
+use super::naming::{name_questions, name_task, naming};
+use super::upstream::Upstream;
 use crate::guard::is_ours;
 
 /// How long listings and discoveries wait for one server before they go on without it.
@@ -29,8 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// it and the alias included.
 const LONGEST: usize = 128 - "__".len();
 
-/// Where a task says what it asks.
-const ASKED: &str = "inputRequests";
+/// How many pages of one listing of one server are passed on.
+const MOST_PAGES: u32 = 128;
+
+/// What stands between the number of a page and the server's own cursor to it.
+const AFTER: char = '.';
 
 /// The way to one server, as the group has it.
 #[derive(Clone)]
@@ -76,22 +79,25 @@ impl Upstream {
             ClientRequest::ListTools(_)
             | ClientRequest::ListPrompts(_)
             | ClientRequest::ListResources(_)
-            | ClientRequest::ListResourceTemplates(_) => match self.patiently(exchange).await? {
-                Outcome::Complete(ServerResult::ListTools(page)) => {
-                    Ok(Outcome::Complete(self.tools(page).into()))
-                }
-                Outcome::Complete(ServerResult::ListPrompts(page)) => {
-                    Ok(Outcome::Complete(self.prompts(page).into()))
-                }
-                outcome => Ok(outcome),
-            },
+            | ClientRequest::ListResourceTemplates(_) => {
+                let number = turn_to(&mut exchange.request)?;
+                let mut outcome = self.patiently(exchange).await?;
+                self.turned(number, &mut outcome);
+                Ok(match outcome {
+                    Outcome::Complete(ServerResult::ListTools(page)) => self.tools(page).into(),
+                    Outcome::Complete(ServerResult::ListPrompts(page)) => self.prompts(page).into(),
+                    outcome => outcome,
+                })
+            }
             _ => {
                 // It would be about a tool of another name.
                 exchange.context.meta.remove(wire::CALL);
+                self.must_fit(&exchange.request)?;
+                exchange.notifier = naming(&self.alias, exchange.notifier.clone(), exchange.id());
                 let verbatim = exchange.context.extensions.get_shared::<Verbatim>();
                 let mut guarded = self.up().await?;
                 let mut outcome = guarded.call(exchange).await?;
-                if self.adopt(&mut outcome)
+                if self.adopt(&mut outcome)?
                     && let Some(verbatim) = verbatim
                 {
                     verbatim.changed();
@@ -102,44 +108,19 @@ impl Upstream {
     }
 
     /// Makes an outcome one of the gateway; whether that changed it, or will.
-    fn adopt(&self, outcome: &mut Outcome) -> bool {
-        match outcome {
-            Outcome::InputRequired(asked) => self.name_questions(asked),
+    fn adopt(&self, outcome: &mut Outcome) -> Result<bool, ErrorObject> {
+        Ok(match outcome {
+            // The guard says itself who asks, and lets no server ask as if it were the guard.
+            Outcome::InputRequired(asked) if is_ours(asked) => false,
+            Outcome::InputRequired(asked) => name_questions(&self.alias, asked),
             // A task, whose id is yet to be named.
             Outcome::Complete(ServerResult::Extension(task)) => {
-                self.name_questions_of(task);
+                name_task(&self.alias, task)?;
                 true
             }
             Outcome::Complete(ServerResult::CallTool(result)) => without_receipt(result),
             _ => false,
-        }
-    }
-
-    fn name_questions(&self, asked: &mut InputRequiredResult) -> bool {
-        // The guard says itself who asks.
-        if is_ours(asked) {
-            return false;
-        }
-        let mut named = false;
-        for question in asked.input_requests.iter_mut().flat_map(|all| all.values_mut()) {
-            named |= matches!(question, InputRequest::Elicit(_));
-            name_question(&self.alias, question);
-        }
-        named
-    }
-
-    /// The same for what a task asks.
-    fn name_questions_of(&self, task: &mut RawText) {
-        let Ok(mut members) = task.parse::<Members>() else { return };
-        let asked = members.get(ASKED).map(RawText::parse::<BTreeMap<String, InputRequest>>);
-        let Some(Ok(mut asked)) = asked else { return };
-        asked.values_mut().for_each(|question| name_question(&self.alias, question));
-        if let Ok(asked) = RawText::of(&asked) {
-            members.insert(ASKED, asked);
-            if let Ok(named) = RawText::of(&members) {
-                *task = named;
-            }
-        }
+        })
     }
 
     /// Asks for what the gateway merges, and goes on without the answer if it takes too long. When it
@@ -220,34 +201,100 @@ impl Upstream {
     }
 
     /// Tools as they can be renamed.
-    fn tools(&self, mut page: ListToolsResult) -> ListToolsResult {
+    fn tools(&self, mut page: ListToolsResult) -> ServerResult {
         let tools = std::mem::take(&mut page.tools).into_vec();
         let fitting = tools.into_iter().filter(|tool| self.fits(&tool.name));
         page.tools = fitting.filter_map(unsigned).collect();
-        page
+        page.into()
     }
 
-    fn prompts(&self, mut page: ListPromptsResult) -> ListPromptsResult {
+    fn prompts(&self, mut page: ListPromptsResult) -> ServerResult {
         let prompts = std::mem::take(&mut page.prompts).into_vec();
         let fitting: Items<_> =
             prompts.into_iter().filter(|prompt| self.fits(&prompt.name)).collect();
         page.prompts = fitting;
-        page
+        page.into()
     }
 
-    /// Whether a name is short enough to be one here.
+    /// Counts a page, whose number is this: the cursor to the next says so, and the last that may be has
+    /// none. So a server that lists without end keeps no client from the end of the others' listings.
+    fn turned(&self, number: u32, outcome: &mut Outcome) {
+        let Outcome::Complete(result) = outcome else { return };
+        let cursor = match result {
+            ServerResult::ListTools(page) => &mut page.next_cursor,
+            ServerResult::ListPrompts(page) => &mut page.next_cursor,
+            ServerResult::ListResources(page) => &mut page.next_cursor,
+            ServerResult::ListResourceTemplates(page) => &mut page.next_cursor,
+            _ => return,
+        };
+        let Some(theirs) = cursor.take() else { return };
+        if number < MOST_PAGES {
+            *cursor = Some(format!("{}{AFTER}{theirs}", number + 1));
+        } else if let [_, told] = &self.told
+            && !told.swap(true, Ordering::Relaxed)
+        {
+            let what = format!("has a list of more than {MOST_PAGES} pages: the rest is left out");
+            self.say_anew(&what);
+        }
+    }
+
+    /// What was left out of listings for its name has none here.
+    fn must_fit(&self, request: &ClientRequest) -> Result<(), ErrorObject> {
+        let name = match request {
+            ClientRequest::CallTool(params) => &params.name,
+            ClientRequest::GetPrompt(params) => &params.name,
+            _ => return Ok(()),
+        };
+        match self.is_short(name) {
+            true => Ok(()),
+            false => Err(ErrorObject::invalid_params("the name is too long to be one here")),
+        }
+    }
+
+    fn is_short(&self, name: &str) -> bool {
+        name.chars().count() + self.alias.len() <= LONGEST
+    }
+
+    /// Whether a name is short enough to be one here; says once that there is one that is not.
     fn fits(&self, name: &str) -> bool {
-        let fits = name.chars().count() + self.alias.len() <= LONGEST;
-        if !fits {
+        let fits = self.is_short(name);
+        if !fits
+            && let [told, _] = &self.told
+            && !told.swap(true, Ordering::Relaxed)
+        {
             let shown: String = name.chars().take(64).collect();
-            self.say(&format!(
-                "lists `{}…`, whose name is too long behind `{}__`: it is left out, give the server a \
-                 shorter prefix",
+            self.say_anew(&format!(
+                "lists `{}…`, whose name is too long behind `{}__`: that, and what else is so long, is left \
+                 out, give the server a shorter prefix",
                 visible(&shown),
                 self.alias
             ));
         }
         fits
+    }
+}
+
+/// Gives a server its own cursor back; says which page of its listing that is, counted from 1.
+fn turn_to(request: &mut ClientRequest) -> Result<u32, ErrorObject> {
+    let cursor = match request {
+        ClientRequest::ListTools(params)
+        | ClientRequest::ListPrompts(params)
+        | ClientRequest::ListResources(params)
+        | ClientRequest::ListResourceTemplates(params) => &mut params.cursor,
+        _ => return Ok(1),
+    };
+    let Some(ours) = cursor else { return Ok(1) };
+    let parts = ours.split_once(AFTER);
+    let read = parts.and_then(|(number, theirs)| Some((number.parse().ok()?, theirs.to_owned())));
+    match read.filter(|(number, _)| (2..=MOST_PAGES).contains(number)) {
+        Some((number, theirs)) => {
+            *cursor = Some(theirs);
+            Ok(number)
+        }
+        None => {
+            let text = "the cursor is not one of this gateway, list again from the start";
+            Err(ErrorObject::invalid_params(text))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use mcp_types::{
 };
 use tower_service::Service;
 
+use super::naming::naming;
 use super::upstream::{Now, Upstream, changes, either};
 
 /// How long it takes until a subscription that a server has ended is opened again, the first time and at
@@ -34,7 +35,7 @@ impl Upstream {
         let (params, context) = (params.clone(), exchange.context.clone());
         let counted = Counted::in_(&self.listeners);
         let sink = Arc::new(Heard {
-            to: exchange.notifier.clone(),
+            to: naming(&self.alias, exchange.notifier.clone(), exchange.id()),
             wanted: params.notifications.clone(),
             acknowledged: AtomicBool::new(false),
         });

@@ -11,11 +11,10 @@ use std::time::Duration;
 use etdi_core::change::visible;
 use mcp_client::Group;
 use mcp_transport::ClientPeer;
-use mcp_types::{
-    BoxFuture, ElicitRequestParams, ErrorObject, InputRequest, NotificationParams, Origin, Runtime,
-    ServerNotification,
-};
+use mcp_types::tasks::STATUS;
+use mcp_types::{BoxFuture, ErrorObject, NotificationParams, Origin, Runtime, ServerNotification};
 
+use super::naming::{name_question, name_told};
 use super::{Note, Unreached};
 use crate::guard::Guarded;
 use crate::{Guard, Target};
@@ -44,6 +43,8 @@ pub(super) struct Upstream {
     pub(super) listeners: AtomicUsize,
     /// Whether an answer is waited for that comes too late.
     pub(super) waiting: AtomicBool,
+    /// Whether it was said that names are too long, and that a listing is.
+    pub(super) told: [AtomicBool; 2],
 }
 
 struct State {
@@ -85,13 +86,23 @@ impl Upstream {
         let (asks, tells) = (alias.clone(), alias.clone());
         let downstream = downstream.map(|client| {
             client.part(
-                move |asked| name_question(&asks, asked),
-                move |told| Group::name_notification(&tells, told),
+                move |asked| _ = name_question(&asks, asked),
+                move |told| {
+                    if !name_told(&tells, told) {
+                        // What cannot be read tells nothing but that there is something.
+                        *told = ServerNotification::Extension {
+                            method: STATUS.to_owned(),
+                            params: None,
+                        };
+                    }
+                    Group::name_notification(&tells, told);
+                },
             )
         });
         let (state, listeners, waiting) =
             (Mutex::new(state), AtomicUsize::new(0), AtomicBool::new(false));
-        Arc::new(Self { alias, reach, note, downstream, runtime, state, listeners, waiting })
+        let told = Default::default();
+        Arc::new(Self { alias, reach, note, downstream, runtime, state, listeners, waiting, told })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -254,16 +265,6 @@ pub(super) fn changes() -> [ServerNotification; 3] {
         ServerNotification::PromptListChanged(NotificationParams::new()),
         ServerNotification::ResourceListChanged(NotificationParams::new()),
     ]
-}
-
-/// Says in a question to the user which server asks; whether it did.
-pub(super) fn name_question(alias: &str, asked: &mut InputRequest) {
-    let message = match asked {
-        InputRequest::Elicit(ElicitRequestParams::Form(form)) => &mut form.message,
-        InputRequest::Elicit(ElicitRequestParams::Url(page)) => &mut page.message,
-        _ => return,
-    };
-    *message = format!("`{alias}` asks: {message}");
 }
 
 /// What `work` gives, or nothing if `end` is over first.

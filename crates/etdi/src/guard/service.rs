@@ -137,12 +137,7 @@ impl Guarded {
     async fn pass(mut self, exchange: Exchange) -> Result<Outcome, ErrorObject> {
         let verbatim = exchange.context.extensions.get_shared::<Verbatim>();
         let method = exchange.request.method().to_owned();
-        let outcome = self.inner.call(exchange).await?;
-        if let Outcome::InputRequired(asked) = &outcome
-            && is_ours(asked)
-        {
-            return Err(self.shared.in_our_name(&method));
-        }
+        let outcome = self.shared.unless_ours(&method, self.inner.call(exchange).await?)?;
         if let Some(verbatim) = verbatim {
             verbatim.unchanged();
         }
@@ -159,6 +154,7 @@ impl Guarded {
             first.begin();
         }
         let outcome = self.inner.call(exchange).await?;
+        let outcome = self.shared.unless_ours("tools/list", outcome)?;
         if let Some(first) = &self.shared.first {
             first.began();
         }
@@ -240,6 +236,14 @@ impl Shared {
         let review = self.state().open.remove(asked).filter(|review| review.name() == tool);
         context.request_state = None;
         Some((review?, answer.is_some_and(|answer| question::is_yes(&answer))))
+    }
+
+    /// What the server gives, unless it would be taken for a question of ours.
+    fn unless_ours(&self, about: &str, outcome: Outcome) -> Result<Outcome, ErrorObject> {
+        match &outcome {
+            Outcome::InputRequired(asked) if is_ours(asked) => Err(self.in_our_name(about)),
+            _ => Ok(outcome),
+        }
     }
 
     /// What becomes of a question of the server that would be taken for one of ours.
@@ -342,7 +346,10 @@ impl Service<Exchange> for Guarded {
         if !is_changed && let Some(verbatim) = exchange.context.extensions.get::<Verbatim>() {
             verbatim.unchanged();
         }
-        self.inner.call(exchange)
+        let (shared, method) = (self.shared.clone(), exchange.request.method().to_owned());
+        let answer = self.inner.call(exchange);
+        // No other request is answered by a question, but not every client knows that.
+        Box::pin(async move { shared.unless_ours(&method, answer.await?) })
     }
 }
 
