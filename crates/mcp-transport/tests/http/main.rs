@@ -10,6 +10,8 @@ mod common;
 mod gate;
 mod guard;
 mod modern;
+mod nodes;
 mod raw;
 mod sessions;
 mod streams;
+mod two_nodes;

@@ -11,11 +11,11 @@ use tokio::time::Sleep;
 
 use super::body::{Answer, unavailable};
 use super::event_store::{EventPlace, Storing};
+use super::follow::Follow;
 use super::outlet::Outlet;
 use super::post::{Post, primes, write_event, write_prime};
 use super::session::{Busy, Session};
 use super::shared::{Place, Shared};
-use super::standalone;
 use crate::http::sse;
 
 /// What the client reads.
@@ -24,8 +24,12 @@ pub(super) struct GetStream {
     _busy: Busy,
     /// One of the streams that may be open at once.
     _place: Place,
+    /// The stream of what was missed, and of its rest.
     stream: u64,
-    ready: VecDeque<(u64, Bytes)>,
+    /// The stream of what belongs to no request, on this node.
+    live: u64,
+    /// Events that are to be written: of which stream, with which number.
+    ready: VecDeque<(u64, u64, Bytes)>,
     /// The last event that was missed: what has come since may be among those.
     seen: u64,
     /// Where events come from after these; `None` when there are no more.
@@ -44,6 +48,8 @@ pub(super) enum Source {
     Standalone { session: Arc<Session>, name: u64 },
     /// The rest of a stream that broke, with numbers.
     Outlet { outlet: Arc<Outlet>, name: u64 },
+    /// The same, where another node writes it.
+    Elsewhere { follow: Box<dyn Follow> },
 }
 
 impl Drop for Source {
@@ -51,6 +57,7 @@ impl Drop for Source {
         match self {
             Self::Standalone { session, name } => session.standalone.exit(*name),
             Self::Outlet { outlet, name } => outlet.detach(*name),
+            Self::Elsewhere { .. } => {}
         }
     }
 }
@@ -73,6 +80,7 @@ impl GetStream {
         if let Some(who) = who {
             extensions.insert(who);
         }
+        let live = busy.0.standalone_stream();
         let seen = missed.last().map_or(0, |(number, _)| *number);
         let mut storing = None;
         let primes = primes(&busy.0);
@@ -81,7 +89,7 @@ impl GetStream {
         {
             // An event that says nothing, so that a client can come back before there is another.
             let number = session.standalone.number();
-            let place = EventPlace::new(session.id.clone(), stream, number);
+            let place = EventPlace::new(session.id.clone(), session.standalone_stream(), number);
             storing = Some((store.append(place, Bytes::new()), number, Bytes::new()));
         }
         Ok(Self {
@@ -89,8 +97,13 @@ impl GetStream {
             _busy: busy,
             _place: place,
             stream,
+            live,
             // Those that say nothing were there for the reader of that time.
-            ready: missed.into_iter().filter(|(_, message)| !message.is_empty()).collect(),
+            ready: missed
+                .into_iter()
+                .filter(|(_, message)| !message.is_empty())
+                .map(|(number, message)| (stream, number, message))
+                .collect(),
             seen,
             source,
             storing,
@@ -106,7 +119,7 @@ impl GetStream {
         if let (Some(Source::Standalone { session, .. }), Some(extensions)) =
             (&self.source, self.extensions.take())
         {
-            let begun = session.begin_to_listen();
+            let begun = session.begin_to_listen(&extensions);
             Post::start_internal(&self.shared, session, begun, &extensions, cx);
         }
         let mut out = Vec::new();
@@ -138,11 +151,11 @@ impl GetStream {
     }
 
     fn write_ready(&mut self, out: &mut Vec<u8>) {
-        for (number, message) in self.ready.drain(..) {
+        for (stream, number, message) in self.ready.drain(..) {
             if message.is_empty() {
-                write_prime(out, (self.stream, number));
+                write_prime(out, (stream, number));
             } else {
-                write_event(out, Some((self.stream, number)), &message);
+                write_event(out, Some((stream, number)), &message);
             }
         }
     }
@@ -154,7 +167,8 @@ impl GetStream {
             let _ = ready!(storing.as_mut().poll(cx));
         }
         if let Some((_, number, message)) = self.storing.take() {
-            self.ready.push_back((number, message));
+            // Only events of the stream that belongs to no request are kept here.
+            self.ready.push_back((self.live, number, message));
             return Poll::Ready(true);
         }
         match &self.source {
@@ -164,7 +178,17 @@ impl GetStream {
                 let more = events.is_some();
                 let seen = self.seen;
                 let new = events.into_iter().flatten().filter(|(number, _)| *number > seen);
-                self.ready.extend(new);
+                self.ready.extend(new.map(|(number, message)| (self.stream, number, message)));
+                Poll::Ready(more)
+            }
+            Some(Source::Elsewhere { .. }) => {
+                let Some(Source::Elsewhere { follow }) = &mut self.source else {
+                    return Poll::Ready(false);
+                };
+                let events = ready!(follow.poll_next(cx));
+                let more = events.is_some();
+                let new = events.into_iter().flatten();
+                self.ready.extend(new.map(|(number, message)| (self.stream, number, message)));
                 Poll::Ready(more)
             }
             Some(Source::Standalone { session, name }) => {
@@ -172,10 +196,10 @@ impl GetStream {
                 let Some(message) = message else { return Poll::Ready(false) };
                 let number = session.standalone.number();
                 match &self.shared.options.event_store {
-                    None => self.ready.push_back((number, message)),
+                    None => self.ready.push_back((self.live, number, message)),
                     Some(store) => {
                         let id = session.id.clone();
-                        let place = EventPlace::new(id, standalone::NUMBER, number);
+                        let place = EventPlace::new(id, self.live, number);
                         let storing = store.append(place, message.clone());
                         self.storing = Some((storing, number, message));
                     }

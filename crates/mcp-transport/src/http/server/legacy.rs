@@ -20,7 +20,8 @@ use super::get::{GetStream, Source};
 use super::guard::{self, Refusal};
 use super::modern::{extend, sender};
 use super::post::{Held, Of, Post};
-use super::session::{Busy, Session, fresh_id};
+use super::seek::{Wanted, seek};
+use super::session::{Busy, Session, fresh_id, is_answer};
 use super::shared::Shared;
 use super::standalone;
 use super::{State, bad};
@@ -31,10 +32,24 @@ use crate::proto::server::ServerConn;
 pub(super) fn in_session(
     shared: &Arc<Shared>,
     parts: Arc<Parts>,
+    (message, text): (Message, &ByteString),
+    cx: &mut Context<'_>,
+) -> Result<State, Answer> {
+    if let Some(nodes) = &shared.options.nodes {
+        return seek(shared, nodes, &parts, Wanted::Message(message, text.clone()));
+    }
+    let busy = find(shared, &parts.headers, sender(&parts))?;
+    serve(shared, parts, busy, message, cx)
+}
+
+/// Serves a message of a session that was found.
+pub(super) fn serve(
+    shared: &Arc<Shared>,
+    parts: Arc<Parts>,
+    busy: Busy,
     message: Message,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
-    let busy = find(shared, &parts.headers, sender(&parts))?;
     let Message::Request(request) = &message else {
         return tell(shared, parts, busy, message, cx);
     };
@@ -51,8 +66,22 @@ pub(super) fn batch_in_session(
     text: &ByteString,
     cx: &mut Context<'_>,
 ) -> Result<State, Answer> {
+    if let Some(nodes) = &shared.options.nodes {
+        return seek(shared, nodes, &parts, Wanted::Batch(text.clone()));
+    }
     let busy = find(shared, &parts.headers, sender(&parts))?;
-    Ok(post(shared, parts, busy, cx, |conn, now| conn.handle(now, text)))
+    Ok(serve_batch(shared, parts, busy, text, cx))
+}
+
+/// Serves a batch of a session that was found.
+pub(super) fn serve_batch(
+    shared: &Arc<Shared>,
+    parts: Arc<Parts>,
+    busy: Busy,
+    text: &ByteString,
+    cx: &mut Context<'_>,
+) -> State {
+    post(shared, parts, busy, cx, |conn, now| conn.handle(now, text))
 }
 
 fn post(
@@ -119,7 +148,7 @@ impl Shared {
         if session.id.is_empty() || session.version().is_none() {
             return answer;
         }
-        if !self.sessions.insert(self, session.clone()) {
+        if self.sessions.insert(self, session.clone()).is_none() {
             let text = "there are as many sessions as there may be, try again later";
             return body::unavailable(None, &ErrorObject::internal(text));
         }
@@ -129,9 +158,12 @@ impl Shared {
         answer
     }
 
-    /// Ends a session that was taken out of the list.
+    /// Ends a session that was taken out of the list; one that other nodes serve too ends here alone.
     pub(super) fn end_session(&self, session: &Session) {
         session.close();
+        if self.options.nodes.is_some() {
+            return;
+        }
         if let Some(store) = &self.options.event_store {
             self.runtime().spawn(store.forget(&session.id));
         }
@@ -208,7 +240,7 @@ fn assumed(
     post(shared, parts, Busy::new(session), cx, act)
 }
 
-fn extensions(parts: Arc<Parts>) -> Extensions {
+pub(super) fn extensions(parts: Arc<Parts>) -> Extensions {
     let mut extensions = Extensions::new();
     extend(&mut extensions, parts);
     extensions
@@ -217,12 +249,23 @@ fn extensions(parts: Arc<Parts>) -> Extensions {
 /// The session that the headers name.
 fn find(shared: &Arc<Shared>, named: &HeaderMap, who: Option<&Principal>) -> Result<Busy, Answer> {
     let id = named.get(headers::SESSION_ID).and_then(|id| id.to_str().ok());
-    let Some(id) = id else { return Err(bad(None, &no_session())) };
+    let Some(id) = id else { return Err(unnamed()) };
     // Somebody else's session is no session: its existence is nobody's business.
-    shared.sessions.find(id, who).ok_or_else(|| {
-        let text = "there is no such session, begin a new one with `initialize`";
-        body::error(StatusCode::NOT_FOUND, None, &ErrorObject::invalid_request(text))
-    })
+    shared.sessions.find(id, who).ok_or_else(no_such_session)
+}
+
+pub(super) fn no_such_session() -> Answer {
+    let text = "there is no such session, begin a new one with `initialize`";
+    body::error(StatusCode::NOT_FOUND, None, &ErrorObject::invalid_request(text))
+}
+
+pub(super) fn unnamed() -> Answer {
+    bad(None, &no_session())
+}
+
+/// The answer where the fault is this server's.
+pub(super) fn broken(error: &ErrorObject) -> Answer {
+    body::error(StatusCode::INTERNAL_SERVER_ERROR, None, error)
 }
 
 fn no_session() -> ErrorObject {
@@ -245,16 +288,15 @@ fn refuse_taken(session: &Session, id: &RequestId) -> Result<(), Answer> {
 }
 
 /// Ends a session for its client.
-pub(super) fn delete(shared: &Arc<Shared>, parts: &Parts) -> Answer {
-    match find(shared, &parts.headers, sender(parts)) {
-        Err(answer) => answer,
-        Ok(busy) => {
-            if shared.sessions.remove(&busy.0.id).is_some() {
-                shared.end_session(&busy.0);
-            }
-            body::empty(StatusCode::NO_CONTENT)
-        }
+pub(super) fn delete(shared: &Arc<Shared>, parts: &Arc<Parts>) -> Result<State, Answer> {
+    if let Some(nodes) = &shared.options.nodes {
+        return seek(shared, nodes, parts, Wanted::End);
     }
+    let busy = find(shared, &parts.headers, sender(parts))?;
+    if shared.sessions.remove(&busy.0.id).is_some() {
+        shared.end_session(&busy.0);
+    }
+    Err(body::empty(StatusCode::NO_CONTENT))
 }
 
 /// A stream that is about to be opened by GET.
@@ -262,22 +304,40 @@ pub(super) struct Opening {
     shared: Arc<Shared>,
     busy: Option<Busy>,
     stream: u64,
+    event: u64,
     missed: BoxFuture<'static, Result<Vec<(u64, bytes::Bytes)>, EventStoreError>>,
     live: Option<Source>,
+    /// Whether another node writes the stream, or wrote it.
+    foreign: bool,
     who: Option<Principal>,
 }
 
 /// Opens a stream: of what belongs to no request, or the rest of one that broke.
-pub(super) fn get(shared: &Arc<Shared>, parts: &Parts) -> Result<State, Answer> {
+pub(super) fn get(shared: &Arc<Shared>, parts: &Arc<Parts>) -> Result<State, Answer> {
     if !guard::accepts(&parts.headers, b"text/event-stream") {
         let error = ErrorObject::invalid_request(Refusal::Accept.text());
         return Err(body::error(StatusCode::NOT_ACCEPTABLE, None, &error));
     }
+    if let Some(nodes) = &shared.options.nodes {
+        return seek(shared, nodes, parts, Wanted::Stream);
+    }
     let busy = find(shared, &parts.headers, sender(parts))?;
+    stream(shared, parts, busy, None)
+}
+
+/// Opens a stream of a session that was found; with `cx` where other nodes serve it too.
+pub(super) fn stream(
+    shared: &Arc<Shared>,
+    parts: &Arc<Parts>,
+    busy: Busy,
+    cx: Option<&mut Context<'_>>,
+) -> Result<State, Answer> {
     let Some(last) = parts.headers.get(headers::LAST_EVENT_ID) else {
         let source = enter(shared, &busy)?;
+        hear_changes(shared, parts, &busy, false, cx);
         let (source, who) = (Some(source), sender(parts).cloned());
-        let stream = GetStream::new(shared, busy, standalone::NUMBER, source, Vec::new(), who);
+        let number = busy.0.standalone_stream();
+        let stream = GetStream::new(shared, busy, number, source, Vec::new(), who);
         return Err(opened(stream?));
     };
     let place = last.to_str().ok().and_then(|id| id.split_once('-'));
@@ -286,14 +346,46 @@ pub(super) fn get(shared: &Arc<Shared>, parts: &Parts) -> Result<State, Answer> 
         return Err(gone(&EventStoreError::Gone));
     };
     // First the reader is there, then what it missed is looked up: so nothing falls in between.
-    let live = match stream {
-        standalone::NUMBER => Some(enter(shared, &busy)?),
-        _ => busy.0.take_over(stream).map(|(outlet, name)| Source::Outlet { outlet, name }),
+    let foreign = !busy.0.is_own_stream(stream);
+    let live = match of_changes(stream) {
+        true => {
+            let live = enter(shared, &busy)?;
+            hear_changes(shared, parts, &busy, foreign, cx);
+            Some(live)
+        }
+        false => busy.0.take_over(stream).map(|(outlet, name)| Source::Outlet { outlet, name }),
     };
     let missed = store.replay(EventPlace::new(busy.0.id.clone(), stream, event));
     let (shared, who) = (shared.clone(), sender(parts).cloned());
-    let opening = Opening { shared, busy: Some(busy), stream, missed, live, who };
+    let opening = Opening { shared, busy: Some(busy), stream, event, missed, live, foreign, who };
     Ok(State::Opening { opening: Box::new(opening) })
+}
+
+/// Whether the stream with this number is that of what belongs to no request, of whichever node.
+fn of_changes(stream: u64) -> bool {
+    stream & u64::from(u32::MAX) == standalone::NUMBER
+}
+
+/// Hears of changes for a client that another node may have welcomed, and tells it that all may have
+/// changed where nobody knows what it has missed.
+fn hear_changes(
+    shared: &Arc<Shared>,
+    parts: &Arc<Parts>,
+    busy: &Busy,
+    foreign: bool,
+    cx: Option<&mut Context<'_>>,
+) {
+    if let Some(cx) = cx {
+        let missed = foreign || busy.0.may_have_missed();
+        let act = |conn: &mut ServerConn, _| {
+            conn.listen_to_lists();
+            if missed {
+                conn.tell_all_changed();
+            }
+        };
+        let session = busy.0.clone();
+        drop(Post::start(shared, session, Of::Session, extensions(parts.clone()), cx, act));
+    }
 }
 
 fn enter(shared: &Arc<Shared>, busy: &Busy) -> Result<Source, Answer> {
@@ -316,13 +408,26 @@ impl Opening {
         Poll::Ready(match missed {
             Err(error) => gone(&error),
             Ok(missed) => {
-                let (live, who) = (self.live.take(), self.who.take());
+                let live = self.live.take().or_else(|| self.elsewhere(&busy, &missed));
+                let who = self.who.take();
                 match GetStream::new(&self.shared, busy, self.stream, live, missed, who) {
                     Ok(stream) => opened(stream),
                     Err(answer) => answer,
                 }
             }
         })
+    }
+}
+
+impl Opening {
+    /// The rest of a stream that another node writes, unless it is there already.
+    fn elsewhere(&self, busy: &Busy, missed: &[(u64, bytes::Bytes)]) -> Option<Source> {
+        let ended = missed.last().is_some_and(|(_, last)| is_answer(last));
+        let nodes = self.shared.options.nodes.as_ref().filter(|_| self.foreign && !ended)?;
+        let store = self.shared.options.event_store.clone()?;
+        let last = missed.last().map_or(self.event, |(number, _)| *number);
+        let place = EventPlace::new(busy.0.id.clone(), self.stream, last);
+        Some(Source::Elsewhere { follow: nodes.follow(store, place) })
     }
 }
 

@@ -18,7 +18,8 @@
 //! says something before it ends or takes longer than [`HttpOptions::keep_alive`]; a client that goes
 //! away has cancelled it. With a handshake there are sessions, streams that a client comes back to
 //! ([`EventStore`]), and what the server tells of its own accord on a stream of GET; a client that
-//! goes away has cancelled nothing. [`HttpOptions::stateless`] serves such clients without sessions.
+//! goes away has cancelled nothing. [`HttpOptions::stateless`] serves such clients without sessions;
+//! with [`HttpOptions::share_sessions`] several servers serve the same ones.
 //!
 //! In axum it stands beside routes of your own, whatever their state is:
 //! `Router::new().route(..).nest_service("/mcp", HttpServer::new(server)).with_state(app)`.
@@ -56,8 +57,7 @@
 //!
 //! # What it leaves out
 //!
-//! HTTP/2 and compression, which a proxy or a stack of your own has; sessions that several
-//! processes share.
+//! HTTP/2 and compression, which a proxy or a stack of your own has.
 
 #![allow(clippy::result_large_err, reason = "a refusal is an answer, which is moved once")]
 
@@ -71,7 +71,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use mcp_types::jsonrpc::{BadMessage, Message};
-use mcp_types::{ByteString, ErrorObject, ExchangeService, keys};
+use mcp_types::{BoxFuture, ByteString, ErrorObject, ExchangeService, keys};
 use memchr::memmem::Finder;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -88,6 +88,11 @@ pub use self::options::HttpOptions;
 pub use self::post::AnswerStream;
 #[cfg(feature = "rest")]
 pub use self::rest::RestServer;
+pub use self::session_contract::{SessionStoreContractFailure, session_store_contract};
+pub use self::session_memory::MemorySessionStore;
+pub use self::session_store::{
+    Heard, Insertion, KeptSession, SessionNews, SessionStore, SessionStoreError, Updated,
+};
 #[cfg(feature = "sse")]
 pub use self::sse_2024::SseServer;
 
@@ -98,6 +103,7 @@ use self::legacy::Opening;
 use self::post::Held;
 use self::read::{Gathered, Unread};
 use self::repeated::Repeated;
+use self::seek::{Saving, Seeking};
 use self::shared::Shared;
 use super::headers;
 use crate::proto::server::has_envelope;
@@ -108,13 +114,16 @@ mod classify;
 mod entry;
 mod event_contract;
 mod event_store;
+mod follow;
 mod get;
 pub(crate) mod guard;
+mod hearing;
 #[cfg(feature = "sse")]
 mod inbox;
 mod legacy;
 mod listen;
 mod modern;
+mod nodes;
 mod options;
 mod outlet;
 mod page;
@@ -123,7 +132,11 @@ mod read;
 mod repeated;
 #[cfg(feature = "rest")]
 mod rest;
+mod seek;
 mod session;
+mod session_contract;
+mod session_memory;
+mod session_store;
 mod shared;
 mod sink;
 mod socket;
@@ -233,6 +246,9 @@ enum State {
     Calling { call: Option<Call> },
     Posting { post: Held },
     Opening { opening: Box<Opening> },
+    Seeking { seeking: Box<Seeking> },
+    Saving { saving: Box<Saving> },
+    Waiting { answer: BoxFuture<'static, Answer> },
 }
 
 impl State {
@@ -276,6 +292,15 @@ impl<B: Body> Future for ResponseFuture<B> {
                 State::Calling { call } => break ready!(Call::poll_answer(call, this.asked, cx)),
                 State::Posting { post } => break ready!(post.poll_answer(this.asked, cx)),
                 State::Opening { opening } => break ready!(opening.poll(cx)),
+                State::Seeking { seeking } => {
+                    let found = ready!(seeking.poll(cx));
+                    *this.state = found.unwrap_or_else(State::answered);
+                }
+                State::Saving { saving } => {
+                    let saved = ready!(saving.poll(cx));
+                    *this.state = saved.unwrap_or_else(State::answered);
+                }
+                State::Waiting { answer } => break ready!(answer.as_mut().poll(cx)),
             }
         };
         if let Some(origin) = this.page.take() {
@@ -306,7 +331,7 @@ impl Shared {
             let sessions = !self.options.stateless && !is_modern(&parts);
             return match parts.method {
                 Method::GET if sessions => legacy::get(self, &parts),
-                Method::DELETE if sessions => Err(legacy::delete(self, &parts)),
+                Method::DELETE if sessions => legacy::delete(self, &parts),
                 _ => Err(wrong_method(sessions)),
             };
         }
@@ -365,7 +390,7 @@ impl Shared {
                 legacy::handshake(self, parts, request, cx)
             }
             (Door::Session | Door::Handshake, message) => {
-                legacy::in_session(self, parts, message, cx)
+                legacy::in_session(self, parts, (message, &text), cx)
             }
             (Door::Alone(version), message) => legacy::alone(self, parts, version, message, cx),
             (Door::UnknownVersion, message) => Err(modern::unknown_version(&parts, &message)),

@@ -7,6 +7,8 @@ use mcp_types::Runtime;
 
 use super::event_store::{EventStore, MemoryEventStore};
 use super::guard::Guard;
+use super::nodes::{Nodes, Together};
+use super::session_store::SessionStore;
 use crate::framing::FrameLimits;
 use crate::http::Gate;
 use crate::proto::server::ServerLimits;
@@ -63,6 +65,9 @@ pub struct HttpOptions {
     pub gate: Option<Arc<dyn Gate>>,
     /// Timers, tasks and threads for the exchanges; tokio's by default.
     pub runtime: Option<Arc<dyn Runtime>>,
+    /// Set where other nodes serve the sessions too. Behind a trait, so that a server alone carries
+    /// nothing of what that takes.
+    pub(super) nodes: Option<Arc<dyn Nodes>>,
     hosts: Vec<String>,
     origins: Vec<String>,
     any_host: bool,
@@ -91,6 +96,7 @@ impl Default for HttpOptions {
             event_store: Some(Arc::new(MemoryEventStore::default())),
             gate: None,
             runtime: None,
+            nodes: None,
             hosts: Vec::new(),
             origins: Vec::new(),
             any_host: false,
@@ -114,6 +120,35 @@ impl HttpOptions {
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
+        self
+    }
+
+    /// Shares sessions with all nodes that have the same store: each of them serves, resumes and ends
+    /// what any other began. Without one, the default, a session is known where it began.
+    ///
+    /// Each message of a session costs one lookup; what has no session costs nothing. While the store
+    /// does not answer, messages of sessions are refused with 503 and everything else goes on. The
+    /// [`HttpOptions::event_store`] has to be shared as well, or streams are resumed on their own node
+    /// alone. [`HttpOptions::session_idle`] is the life that a session has in the store after its last
+    /// message, [`HttpOptions::sessions`] how many this node serves at once. HTTP+SSE of 2024-11-05 has
+    /// sessions of its own, which stay with their node.
+    ///
+    /// A call, and a question that it asks the client, belong to the node that began the call: an
+    /// answer or a cancellation that the client sends to another one is passed on, within about a
+    /// quarter of a second. Clients that open streams of GET on two nodes hear of changes on both.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use mcp_transport::http::server::{HttpOptions, MemorySessionStore};
+    ///
+    /// // Two servers in one process; servers in several take a store of `mcp-redis`.
+    /// let sessions = Arc::new(MemorySessionStore::default());
+    /// let one = HttpOptions::default().share_sessions(sessions.clone());
+    /// let other = HttpOptions::default().share_sessions(sessions);
+    /// ```
+    #[must_use]
+    pub fn share_sessions(mut self, store: Arc<dyn SessionStore>) -> Self {
+        self.nodes = Some(Arc::new(Together(store)));
         self
     }
 
@@ -163,6 +198,7 @@ impl std::fmt::Debug for HttpOptions {
             .field("limits", &self.limits)
             .field("streams", &self.streams)
             .field("streams_per_session", &self.streams_per_session)
+            .field("shares_sessions", &self.nodes.is_some())
             .field("gate", &self.gate.is_some())
             .field("hosts", &self.hosts)
             .field("origins", &self.origins)

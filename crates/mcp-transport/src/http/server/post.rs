@@ -21,6 +21,7 @@ use tokio::time::Sleep;
 
 use super::body::{self, Answer, Asked, Kind};
 use super::event_store::{EventPlace, EventStore, Storing};
+use super::nodes::Done;
 use super::outlet::{Leave, Outlet};
 use super::session::{Busy, Session, Worked};
 use super::shared::Shared;
@@ -54,6 +55,8 @@ pub(super) struct Post {
     lacking: Option<Vec<String>>,
     cancelled: bool,
     done: bool,
+    /// A session that is being kept for other nodes too.
+    keeping: Option<Done<(), Answer>>,
 }
 
 /// Where calls come from.
@@ -131,6 +134,7 @@ impl Post {
             lacking: None,
             cancelled: false,
             done: false,
+            keeping: None,
         })
     }
 
@@ -342,6 +346,16 @@ impl Post {
         }
     }
 
+    /// Keeps the session that begins here for other nodes too, where there are some.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Answer>> {
+        let Some(nodes) = &self.shared.options.nodes else { return Poll::Ready(Ok(())) };
+        if self.session.id.is_empty() || self.session.version().is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        let begin = || nodes.keep(&self.shared, &self.session);
+        self.keeping.get_or_insert_with(begin).as_mut().poll(cx)
+    }
+
     /// The answer when all of it is there at once.
     fn whole_answer(&self, asked: &mut Asked) -> Answer {
         let mut messages = std::iter::from_fn(|| self.outlet.next_message());
@@ -387,6 +401,9 @@ impl Held {
         let handshake = matches!(post.of, Of::Handshake);
         let may_stream = !handshake && !post.shared.options.json_only;
         if post.poll_drive(if may_stream { 1 } else { usize::MAX }, cx) {
+            if handshake && let Err(answer) = ready!(post.poll_kept(cx)) {
+                return Poll::Ready(answer);
+            }
             let answer = post.whole_answer(asked);
             return Poll::Ready(match handshake {
                 true => post.shared.welcome(&post.session, answer),

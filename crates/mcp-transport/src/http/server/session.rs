@@ -9,12 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use mcp_types::jsonrpc::Message;
-use mcp_types::{ByteString, Exchange, ExchangeId, Principal, ProtocolVersion, RequestId};
+use mcp_types::{
+    ByteString, Exchange, ExchangeId, Extensions, Principal, ProtocolVersion, RequestId,
+};
 
 use super::outlet::{Leave, Outlet};
 use super::shared::Shared;
 use super::standalone::Standalone;
-use crate::proto::server::{ServerConn, ServerEvent};
+use crate::proto::server::{Remembered, ServerConn, ServerEvent, Settings};
 
 /// One session.
 pub(super) struct Session {
@@ -34,7 +36,8 @@ pub(super) struct Session {
     proven: AtomicBool,
 }
 
-type Owner = Option<Box<(String, String)>>;
+/// Issuer and subject, where somebody is known.
+pub(super) type Owner = Option<Box<(String, String)>>;
 
 /// How many bytes all sessions together keep of what their clients said in the handshake; those
 /// that keep most make room for others.
@@ -50,6 +53,28 @@ struct State {
     /// Whether the client has ever read what belongs to no request.
     listens: bool,
     closed: bool,
+    /// Set where other nodes serve the session too.
+    known: Option<Box<Known>>,
+}
+
+/// What this node knows of a session that other nodes serve too.
+pub(super) struct Known {
+    /// The newest version of what is kept, as far as this node knows.
+    version: u64,
+    said: Remembered,
+    /// Whether another node began it, and what was heard there is not known here.
+    resumed: bool,
+    /// Held by whoever keeps what the client has set.
+    saving: Arc<tokio::sync::Mutex<()>>,
+    /// Who reads what belongs to no request, as layers want to know.
+    reader: Extensions,
+}
+
+impl Known {
+    /// Version `version` of what is kept; `resumed` where another node began the session.
+    pub(super) fn new(version: u64, said: Remembered, resumed: bool) -> Self {
+        Self { version, said, resumed, saving: Arc::default(), reader: Extensions::new() }
+    }
 }
 
 /// By which stream leaves what belongs to an exchange.
@@ -81,6 +106,11 @@ impl Session {
         conn: ServerConn,
     ) -> Arc<Self> {
         let owner = owner.map(|who| Box::new((who.issuer.clone(), who.subject.clone())));
+        Self::of(id, owner, weight, conn)
+    }
+
+    /// The same, where the owner is known already.
+    pub(super) fn of(id: Arc<str>, owner: Owner, weight: usize, conn: ServerConn) -> Arc<Self> {
         let state = State {
             conn,
             routes: Vec::new(),
@@ -88,6 +118,7 @@ impl Session {
             unheard: Vec::new(),
             listens: false,
             closed: false,
+            known: None,
         };
         Arc::new(Self {
             id,
@@ -106,7 +137,11 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn belongs_to(&self, who: Option<&Principal>) -> bool {
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    pub(super) fn belongs_to(&self, who: Option<&Principal>) -> bool {
         match (&self.owner, who) {
             (None, None) => true,
             (Some(owner), Some(who)) => owner.0 == who.issuer && owner.1 == who.subject,
@@ -119,10 +154,23 @@ impl Session {
         Arc::new(Outlet::new(self.last_stream.fetch_add(1, Ordering::Relaxed) + 1))
     }
 
+    /// The stream of what belongs to no request. Other nodes have others.
+    pub(super) fn standalone_stream(&self) -> u64 {
+        of_node(self.last_stream.load(Ordering::Relaxed))
+    }
+
+    /// Whether a stream is one that this node wrote.
+    pub(super) fn is_own_stream(&self, stream: u64) -> bool {
+        of_node(stream) == self.standalone_stream()
+    }
+
     /// The client reads what belongs to no request; gives what begins only then.
-    pub(super) fn begin_to_listen(&self) -> Vec<(Exchange, Arc<Outlet>)> {
+    pub(super) fn begin_to_listen(&self, reader: &Extensions) -> Vec<(Exchange, Arc<Outlet>)> {
         let mut state = self.lock();
         state.listens = true;
+        if let Some(known) = &mut state.known {
+            known.reader = reader.clone();
+        }
         std::mem::take(&mut state.unheard)
     }
 
@@ -231,6 +279,66 @@ impl Session {
         self.lock().conn.version()
     }
 
+    /// What another node has to know in order to go on.
+    pub(super) fn remembered(&self) -> Option<Remembered> {
+        self.lock().conn.remembered()
+    }
+
+    /// From here on other nodes serve the session too: its streams count from `streams`, its questions
+    /// from `question`. Who knows that already stays as it is.
+    pub(super) fn join(&self, known: Known, streams: u64, question: i64) {
+        let mut state = self.lock();
+        if state.known.is_none() {
+            self.last_stream.store(streams, Ordering::Relaxed);
+            state.conn.count_questions_from(question);
+            state.known = Some(Box::new(known));
+        }
+    }
+
+    /// Which version of what is kept this node knows.
+    pub(super) fn known_version(&self) -> Option<u64> {
+        self.lock().known.as_ref().map(|known| known.version)
+    }
+
+    /// Takes note of a version of what is kept; gives what was set since the one before.
+    pub(super) fn learn(&self, version: u64, said: &Remembered) -> Settings {
+        let mut state = self.lock();
+        let Some(known) = state.known.as_mut().filter(|known| known.version < version) else {
+            return Settings::default();
+        };
+        let settings = Settings::between(&known.said, said);
+        (known.version, known.said) = (version, said.clone());
+        settings
+    }
+
+    /// What is kept, in which version, and what the client has set here.
+    pub(super) fn difference(&self) -> Option<(Remembered, u64, Remembered)> {
+        let state = self.lock();
+        let known = state.known.as_ref()?;
+        Some((known.said.clone(), known.version, state.conn.remembered()?))
+    }
+
+    pub(super) fn saving(&self) -> Option<Arc<tokio::sync::Mutex<()>>> {
+        Some(self.lock().known.as_ref()?.saving.clone())
+    }
+
+    /// Who reads what belongs to no request.
+    pub(super) fn reader(&self) -> Extensions {
+        self.lock().known.as_ref().map(|known| known.reader.clone()).unwrap_or_default()
+    }
+
+    /// Whether the client may have missed what belongs to no request, because another node heard it
+    /// and this one did not.
+    pub(super) fn may_have_missed(&self) -> bool {
+        let state = self.lock();
+        !state.listens && state.known.as_ref().is_some_and(|known| known.resumed)
+    }
+
+    /// Whether the client has still to answer the question with this id.
+    pub(super) fn has_asked(&self, id: &RequestId) -> bool {
+        self.lock().conn.has_asked(id)
+    }
+
     /// Whether the client may have another request under way.
     pub(super) fn has_room(&self) -> bool {
         self.lock().conn.has_room()
@@ -272,9 +380,13 @@ impl Session {
         self.standalone.close();
     }
 
+    fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire) > 0
+    }
+
     fn is_idle(&self, pause: Duration) -> bool {
         let idle = now().saturating_sub(self.used.load(Ordering::Relaxed));
-        self.busy.load(Ordering::Acquire) == 0 && u128::from(idle) >= pause.as_millis()
+        !self.is_busy() && u128::from(idle) >= pause.as_millis()
     }
 }
 
@@ -296,7 +408,13 @@ impl Drop for Busy {
     }
 }
 
-fn is_answer(message: &Bytes) -> bool {
+/// The part of a stream's number that says which node writes it.
+fn of_node(stream: u64) -> u64 {
+    stream >> 32 << 32
+}
+
+/// Whether a message answers a request.
+pub(super) fn is_answer(message: &Bytes) -> bool {
     let text = ByteString::try_from(message.clone());
     let parsed = text.map(|text| (text.starts_with('['), Message::parse(&text)));
     matches!(parsed, Ok((true, _) | (_, Ok(Message::Response(_)))))
@@ -372,9 +490,29 @@ impl Sessions {
         held.sessions.get(id).filter(|found| found.belongs_to(who)).cloned().map(Busy::new)
     }
 
-    /// Adds a session; idle ones make room. `false` when too many are busy.
-    pub(super) fn insert(&self, shared: &Arc<Shared>, session: Arc<Session>) -> bool {
+    /// The session with this id, whoever asks.
+    pub(super) fn held(&self, id: &str) -> Option<Busy> {
+        self.lock().sessions.get(id).cloned().map(Busy::new)
+    }
+
+    /// The session with this id, if something of it is under way.
+    pub(super) fn in_use(&self, id: &str) -> Option<Arc<Session>> {
+        self.lock().sessions.get(id).filter(|session| session.is_busy()).cloned()
+    }
+
+    /// All sessions of which something is under way.
+    pub(super) fn all_in_use(&self) -> Vec<Arc<Session>> {
+        let held = self.lock();
+        held.sessions.values().filter(|session| session.is_busy()).cloned().collect()
+    }
+
+    /// Adds a session; idle ones make room. Gives the one that is there, which is an earlier one with
+    /// its id if there is one; `None` when too many are busy.
+    pub(super) fn insert(&self, shared: &Arc<Shared>, session: Arc<Session>) -> Option<Busy> {
         let mut held = self.lock();
+        if let Some(earlier) = held.sessions.get(&session.id) {
+            return Some(Busy::new(earlier.clone()));
+        }
         let mut gone = Vec::new();
         let room = loop {
             let too_heavy = held.weight + session.weight > MOST_KEPT;
@@ -386,6 +524,7 @@ impl Sessions {
                 None => break false,
             }
         };
+        let busy = room.then(|| Busy::new(session.clone()));
         if room {
             held.add(session);
         }
@@ -396,7 +535,7 @@ impl Sessions {
             let shared = Arc::downgrade(shared);
             tokio::spawn(async move { watch(&shared).await });
         }
-        room
+        busy
     }
 
     /// Takes a session out.
@@ -420,6 +559,8 @@ impl Sessions {
 
 /// Ends idle sessions, as long as there are any at all.
 async fn watch(shared: &Weak<Shared>) {
+    let nodes = shared.upgrade().and_then(|shared| shared.options.nodes.clone());
+    let _hearing = nodes.map(|nodes| Hearing(tokio::spawn(nodes.hear(shared.clone()))));
     loop {
         let Some(pause) = shared.upgrade().map(|shared| shared.options.session_idle) else {
             return;
@@ -429,6 +570,15 @@ async fn watch(shared: &Weak<Shared>) {
         let Some(shared) = shared.upgrade() else { return };
         let Some(idle) = shared.sessions.remove_idle(pause) else { return };
         idle.iter().for_each(|session| shared.end_session(session));
+    }
+}
+
+/// Hears other nodes until it is dropped.
+struct Hearing(tokio::task::JoinHandle<()>);
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -18,6 +18,8 @@ use mcp_types::{
 };
 
 use super::opening::has_envelope;
+#[cfg(feature = "http-server")]
+use super::remembered::{Told, filter};
 use super::{Entry, Kind, Phase, ServerConn, ServerEvent};
 
 /// How many resources a client may subscribe to.
@@ -40,7 +42,7 @@ pub(super) struct Listening {
     /// Whether it tells of single resources.
     updates: bool,
     /// The resources of which the client wants to hear.
-    uris: BTreeSet<String>,
+    pub(super) uris: BTreeSet<String>,
     lists: Option<ExchangeId>,
     resources: Option<ExchangeId>,
     /// Earlier ones, with the time at which they end.
@@ -48,6 +50,23 @@ pub(super) struct Listening {
 }
 
 impl Listening {
+    /// What another connection has learned, and the resources of which its client wants to hear.
+    #[cfg(feature = "http-server")]
+    pub(super) fn of(told: Told, uris: BTreeSet<String>) -> Self {
+        Self { server: filter(told), updates: told.updates, uris, ..Self::default() }
+    }
+
+    /// What the server tells of.
+    #[cfg(feature = "http-server")]
+    pub(super) fn told(&self) -> Told {
+        Told {
+            tools: self.server.tools_list_changed.is_some(),
+            prompts: self.server.prompts_list_changed.is_some(),
+            resources: self.server.resources_list_changed.is_some(),
+            updates: self.updates,
+        }
+    }
+
     /// Learns what the server tells of.
     pub(super) fn learn(&mut self, server: &ServerCapabilities) {
         let (tools, prompts) = (server.tools.as_ref(), server.prompts.as_ref());
@@ -78,7 +97,7 @@ impl Listening {
 
 impl ServerConn {
     /// Subscribes to the lists of which the server tells, for a client that has shaken hands.
-    pub(super) fn listen_to_lists(&mut self) {
+    pub(crate) fn listen_to_lists(&mut self) {
         let Phase::Legacy(legacy) = &self.phase else { return };
         let filter = legacy.changes.server.clone();
         if legacy.changes.lists.is_some() || filter == SubscriptionFilter::new() {
@@ -91,7 +110,7 @@ impl ServerConn {
     }
 
     /// Subscribes to the resources of which the client wants to hear now.
-    fn listen_to_resources(&mut self, now: Instant) {
+    pub(super) fn listen_to_resources(&mut self, now: Instant) {
         let Phase::Legacy(legacy) = &mut self.phase else { return };
         let changes = &mut legacy.changes;
         let before = changes.resources.take();

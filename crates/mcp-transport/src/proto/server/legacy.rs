@@ -26,22 +26,22 @@ use super::{Entry, Kind, Outbox, Phase, ServerConn, ServerEvent};
 /// What the handshake said, and what came of it.
 #[derive(Debug)]
 pub(super) struct Legacy {
-    version: ProtocolVersion,
-    client_info: Option<RawText>,
-    client_capabilities: Option<RawText>,
-    can: ClientCapabilities,
+    pub(super) version: ProtocolVersion,
+    pub(super) client_info: Option<RawText>,
+    pub(super) client_capabilities: Option<RawText>,
+    pub(super) can: ClientCapabilities,
     /// What the client set; a gateway has none before that.
-    log_level: Option<LoggingLevel>,
+    pub(super) log_level: Option<LoggingLevel>,
     /// Our requests to the client, by their id; ids and deadlines both count up.
-    asked: BTreeMap<i64, Asked>,
-    last_id: i64,
+    pub(super) asked: BTreeMap<i64, Asked>,
+    pub(super) last_id: i64,
     /// Of what the client hears without asking each time.
     pub(super) changes: Listening,
 }
 
 /// One question that the client has not answered yet.
 #[derive(Debug)]
-struct Asked {
+pub(super) struct Asked {
     /// For whom.
     about: About,
     method: String,

@@ -25,6 +25,8 @@ mod modern;
 mod older;
 mod opening;
 #[cfg(feature = "http-server")]
+mod remembered;
+#[cfg(feature = "http-server")]
 mod session;
 
 pub use self::aside::AsideEvent;
@@ -33,6 +35,8 @@ pub(crate) use self::aside::RefusedInputs;
 pub(crate) use self::modern::{ended, served, stamped};
 #[cfg(feature = "http-server")]
 pub(crate) use self::opening::has_envelope;
+#[cfg(feature = "http-server")]
+pub(crate) use self::remembered::{Remembered, Settings};
 
 /// Bounds of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
