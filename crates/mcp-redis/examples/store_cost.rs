@@ -15,7 +15,7 @@ use etdi_core::request::{ReplayStore as _, Taken};
 use etdi_core::time::UnixTime;
 use mcp_redis::{Address, ClusterSecret, RedisStores, StoreName};
 use mcp_server::task::{KeptTask, Quota, TaskStore as _};
-use mcp_transport::http::server::{EventPlace, EventStore as _};
+use mcp_transport::http::server::{EventPlace, EventStore as _, SessionStore as _};
 use mcp_transport::{Allowance, RateStore as _};
 
 type Done = Result<(), Box<dyn Error + Send + Sync>>;
@@ -72,6 +72,28 @@ async fn main() -> Done {
         .measure("events", "event, two a session, 200 bytes each", StoreName::Events, event)
         .await?;
 
+    let record = Bytes::from_static(SESSION.as_bytes());
+    let life = std::time::Duration::from_secs(1_800);
+    let sessions = stores.sessions()?;
+    let session = move |number: usize| {
+        let (sessions, record) = (sessions.clone(), record.clone());
+        async move {
+            sessions.insert(&format!("{number:032}"), record, life).await?;
+            Ok(())
+        }
+    };
+    let one = "session that begins, with a record of 400 bytes";
+    meter.measure("sessions", one, StoreName::Sessions, session).await?;
+    let sessions = stores.sessions()?;
+    let message = move |number: usize| {
+        let sessions = sessions.clone();
+        async move {
+            let found = sessions.find(&format!("{number:032}"), life).await?;
+            found.map(drop).ok_or_else(|| "a session is gone".into())
+        }
+    };
+    meter.measure("sessions", "message of a session", StoreName::Sessions, message).await?;
+
     let (tasks, mut wide, most) = (stores.tasks()?, Quota::default(), usize::MAX >> 12);
     (wide.tasks, wide.tasks_of_owner, wide.bytes) = (most, most, most);
     let wide = Arc::new(wide);
@@ -95,6 +117,9 @@ async fn main() -> Done {
     };
     meter.measure("rates", "caller that is not idle", StoreName::Rates, rate).await
 }
+
+/// What is kept of a client that says of itself what most do.
+const SESSION: &str = r#"{"owner":["https://login.example.com/","auth0|65f2c0d1e4b0a1b2c3d4e5f6"],"said":{"version":"0000-00-00","client_info":{"name":"example-desktop-client","title":"Example","version":"1.24.3"},"client_capabilities":{"elicitation":{"form":{},"url":{}},"roots":{"listChanged":true},"sampling":{"tools":{}}},"log_level":"info","told":{"tools":true,"prompts":true,"resources":true,"updates":true}}}"#;
 
 fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())

@@ -34,6 +34,7 @@
 //! [`replay_store_contract`](etdi_core::request::replay_store_contract),
 //! [`approval_store_contract`](etdi_core::approval::approval_store_contract),
 //! [`event_store_contract`](mcp_transport::http::server::event_store_contract),
+//! [`session_store_contract`](mcp_transport::http::server::session_store_contract),
 //! [`rate_store_contract`](mcp_transport::rate_store_contract),
 //! [`task_store_contract`](mcp_server::task::task_store_contract) and
 //! [`task_store_of_nodes_contract`](mcp_server::task::task_store_of_nodes_contract).
@@ -48,6 +49,7 @@ mod metrics;
 mod rates;
 mod replay;
 mod secret;
+mod sessions;
 mod stores;
 mod tasks;
 
@@ -60,5 +62,6 @@ pub use metrics::{StoreMetrics, StoreName};
 pub use rates::RedisRateStore;
 pub use replay::RedisReplayStore;
 pub use secret::ClusterSecret;
+pub use sessions::RedisSessionStore;
 pub use stores::{RedisStores, RedisStoresBuilder};
 pub use tasks::RedisTaskStore;

@@ -20,12 +20,21 @@ pub enum StoreName {
     Changes,
     /// Approvals.
     Approvals,
+    /// Sessions with a handshake.
+    Sessions,
 }
 
 impl StoreName {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Replay, Self::Events, Self::Tasks, Self::Rates, Self::Changes, Self::Approvals];
+    pub const ALL: [Self; 7] = [
+        Self::Replay,
+        Self::Events,
+        Self::Tasks,
+        Self::Rates,
+        Self::Changes,
+        Self::Approvals,
+        Self::Sessions,
+    ];
 
     /// The name, in small letters.
     pub fn name(self) -> &'static str {
@@ -36,6 +45,7 @@ impl StoreName {
             Self::Rates => "rates",
             Self::Changes => "changes",
             Self::Approvals => "approvals",
+            Self::Sessions => "sessions",
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use etdi_core::nonce::Nonces;
 use etdi_core::time::UnixTime;
 use mcp_server::{AeadSealer, Changes};
+use mcp_transport::http::server::HttpOptions;
 
 use crate::address::Address;
 use crate::approvals::RedisApprovalStore;
@@ -17,6 +18,7 @@ use crate::metrics::{Metrics, StoreMetrics};
 use crate::rates::RedisRateStore;
 use crate::replay::{CALL, RedisReplayStore};
 use crate::secret::ClusterSecret;
+use crate::sessions::RedisSessionStore;
 use crate::tasks::RedisTaskStore;
 
 /// The stores of a server of many nodes, all on one connection.
@@ -80,6 +82,36 @@ impl RedisStores {
     pub fn events(&self) -> Result<RedisEventStore, RedisError> {
         let seal = self.secret.seal("events")?;
         Ok(RedisEventStore::new(self.client.clone(), seal, self.settings.events))
+    }
+
+    /// Sessions of the revisions with a handshake, for `HttpOptions::share_sessions`.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::Config`] when no key follows from the secret.
+    pub fn sessions(&self) -> Result<RedisSessionStore, RedisError> {
+        Ok(RedisSessionStore::new(self.client.clone(), self.secret.seal("sessions")?))
+    }
+
+    /// Has an HTTP server share its sessions, and the events of their streams, with all nodes.
+    ///
+    /// ```no_run
+    /// # async fn example(stores: mcp_redis::RedisStores, server: mcp_server::Server)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// use mcp_transport::http::server::{HttpOptions, HttpServer};
+    ///
+    /// let options = stores.share_http(HttpOptions::default())?;
+    /// HttpServer::with(server, options).listen("127.0.0.1:8000").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::Config`] when no key follows from the secret.
+    pub fn share_http(&self, options: HttpOptions) -> Result<HttpOptions, RedisError> {
+        let mut options = options.share_sessions(Arc::new(self.sessions()?));
+        options.event_store = Some(Arc::new(self.events()?));
+        Ok(options)
     }
 
     /// Tasks, for `Tasks::new`.

@@ -7,7 +7,7 @@ use etdi_core::approval::approval_store_contract;
 use etdi_core::request::replay_store_contract;
 use mcp_redis::{Address, ClusterSecret, RedisStores};
 use mcp_server::task::{task_store_contract, task_store_of_nodes_contract};
-use mcp_transport::http::server::event_store_contract;
+use mcp_transport::http::server::{event_store_contract, session_store_contract};
 use mcp_transport::rate_store_contract;
 
 use crate::now;
@@ -16,6 +16,8 @@ use crate::server::{RedisServer, SECRET};
 async fn keeps_all_contracts(one: &RedisStores, other: &RedisStores) {
     replay_store_contract(&[&one.replay(), &other.replay()], now()).await.unwrap();
     event_store_contract(&[&one.events().unwrap(), &other.events().unwrap()]).await.unwrap();
+    let (sessions, others) = (one.sessions().unwrap(), other.sessions().unwrap());
+    session_store_contract(&[&sessions, &others]).await.unwrap();
     rate_store_contract(&[&one.rates(), &other.rates()]).await.unwrap();
     approval_store_contract(&one.approvals().unwrap()).await.unwrap();
     let (tasks, others) = (one.tasks().unwrap(), other.tasks().unwrap());

@@ -1,15 +1,24 @@
 //! Every store against a real `redis-server`, which each test starts for itself.
 
+#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(clippy::field_reassign_with_default)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod approvals;
 mod changes;
 mod cluster;
+#[path = "../../../mcp-transport/tests/common/mod.rs"]
+mod common;
 mod events;
 mod rates;
+#[path = "../../../mcp-transport/tests/http/raw.rs"]
+mod raw;
 mod replay;
 mod server;
+mod sessions;
 mod tasks;
+#[path = "../../../mcp-transport/tests/http/two_nodes.rs"]
+mod two_nodes;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
