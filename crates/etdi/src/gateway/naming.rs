@@ -69,8 +69,14 @@ pub(super) fn name_task(alias: &str, task: &mut RawText) -> Result<(), ErrorObje
     Ok(())
 }
 
+/// The same for what is told outside of any exchange; whether it may be told. Of a resource those hear
+/// who subscribed, from the server that has it.
+pub(super) fn name_aside(alias: &str, told: &mut ServerNotification) -> bool {
+    !matches!(told, ServerNotification::ResourceUpdated(_)) && name_told(alias, told)
+}
+
 /// The same for what is told of a task; whether it may be told.
-pub(super) fn name_told(alias: &str, told: &mut ServerNotification) -> bool {
+fn name_told(alias: &str, told: &mut ServerNotification) -> bool {
     match told {
         ServerNotification::Extension { method, params: Some(task) } if method == tasks::STATUS => {
             name_task(alias, task).is_ok()
@@ -113,5 +119,25 @@ impl NotificationSink for Naming {
             *notification = Some(told);
         }
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcp_types::{NotificationParams, ResourceUpdatedNotificationParams};
+
+    use super::*;
+
+    #[test]
+    fn outside_of_exchanges_nobody_tells_of_resources() {
+        let told = |told: ServerNotification| name_aside("one", &mut told.clone());
+        let updated = ResourceUpdatedNotificationParams::new("a:b");
+        assert!(!told(ServerNotification::ResourceUpdated(updated)));
+        assert!(told(ServerNotification::ToolListChanged(NotificationParams::new())));
+        let method = tasks::STATUS.to_owned();
+        let params = RawText::new(r#"{"taskId":"1"}"#).ok();
+        assert!(told(ServerNotification::Extension { method: method.clone(), params }));
+        let params = RawText::new("[]").ok();
+        assert!(!told(ServerNotification::Extension { method, params }));
     }
 }

@@ -11,10 +11,9 @@ use std::time::Duration;
 use etdi_core::change::visible;
 use mcp_client::Group;
 use mcp_transport::ClientPeer;
-use mcp_types::tasks::STATUS;
 use mcp_types::{BoxFuture, ErrorObject, NotificationParams, Origin, Runtime, ServerNotification};
 
-use super::naming::{name_question, name_told};
+use super::naming::{name_aside, name_question};
 use super::{Note, Unreached};
 use crate::guard::Guarded;
 use crate::{Guard, Target};
@@ -88,14 +87,9 @@ impl Upstream {
             client.part(
                 move |asked| _ = name_question(&asks, asked),
                 move |told| {
-                    if !name_told(&tells, told) {
-                        // What cannot be read tells nothing but that there is something.
-                        *told = ServerNotification::Extension {
-                            method: STATUS.to_owned(),
-                            params: None,
-                        };
-                    }
+                    let is_told = name_aside(&tells, told);
                     Group::name_notification(&tells, told);
+                    is_told
                 },
             )
         });

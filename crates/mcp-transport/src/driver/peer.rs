@@ -50,7 +50,7 @@ pub struct ClientPeer {
 struct Part {
     number: u64,
     asks: Box<dyn Fn(&mut InputRequest) + Send + Sync>,
-    tells: Box<dyn Fn(&mut ServerNotification) + Send + Sync>,
+    tells: Box<dyn Fn(&mut ServerNotification) -> bool + Send + Sync>,
 }
 
 /// What a driver does for a gateway. [`ClientPeer::new`] alone names who does it, so that a program
@@ -108,14 +108,16 @@ struct Waiting {
 /// What is to be said to the client.
 enum Said {
     Ask(u64, InputRequest, usize),
-    Tell(ServerNotification, usize),
+    /// Of this part.
+    Tell(u64, ServerNotification, usize),
     Withdraw(u64),
 }
 
 /// How many questions of one part may wait for an answer at once.
 const MOST_ASKED: usize = 64;
 
-/// How many notifications wait for a client that does not read; the oldest go first.
+/// How many notifications wait for a client that does not read; the oldest of the part that has most go
+/// first.
 const MOST_TOLD: usize = 1024;
 
 /// How many bytes of questions and notifications wait for it.
@@ -129,12 +131,14 @@ impl ClientPeer {
 
     /// The same client for one of several servers behind a gateway: `asks` changes what a server asks
     /// by [`PeerRequests`](crate::PeerRequests), `tells` what is told, so that the client can see
-    /// whose it is. It hears the client beside the other parts, and has questions of its own.
+    /// whose it is, and says whether it may be told at all. It hears the client beside the other parts,
+    /// and has questions of its own; where too much waits for a client that does not read, the part that
+    /// tells most loses what it told first.
     #[must_use]
     pub fn part(
         &self,
         asks: impl Fn(&mut InputRequest) + Send + Sync + 'static,
-        tells: impl Fn(&mut ServerNotification) + Send + Sync + 'static,
+        tells: impl Fn(&mut ServerNotification) -> bool + Send + Sync + 'static,
     ) -> Self {
         let number = {
             let mut state = self.lock();
@@ -174,6 +178,8 @@ impl ClientPeer {
             let weight = state.weigh(|| serde_json::to_vec(&question).map_or(0, |text| text.len()));
             let part = self.number();
             let asked = state.asked.values().filter(|one| one.part == part).count();
+            // What one server tells keeps no other from asking.
+            while state.weight + weight > MOST_WEIGHT && state.drop_told() {}
             if asked >= MOST_ASKED || state.weight + weight > MOST_WEIGHT {
                 return Err(ErrorObject::internal("too many questions wait for an answer already"));
             }
@@ -191,8 +197,10 @@ impl ClientPeer {
 
     /// Tells the client something.
     pub fn tell(&self, mut notification: ServerNotification) {
-        if let Some(part) = &self.part {
-            (part.tells)(&mut notification);
+        if let Some(part) = &self.part
+            && !(part.tells)(&mut notification)
+        {
+            return;
         }
         let mut state = self.lock();
         if state.closed {
@@ -204,9 +212,9 @@ impl ClientPeer {
             written.map_or(0, |()| text.len())
         });
         while (state.said.len() >= MOST_TOLD || state.weight + weight > MOST_WEIGHT)
-            && state.drop_first(|one| matches!(one, Said::Tell(..)))
+            && state.drop_told()
         {}
-        state.say(Said::Tell(notification, weight), weight);
+        state.say(Said::Tell(self.number(), notification, weight), weight);
     }
 
     /// Ends the connection as if the client's input had ended: what is asked already is answered.
@@ -278,7 +286,7 @@ impl Peer for Shared {
         for said in said {
             match said {
                 Said::Ask(name, question, _) => conn.ask(now, name, question),
-                Said::Tell(notification, _) => conn.tell(notification),
+                Said::Tell(_, notification, _) => conn.tell(notification),
                 Said::Withdraw(name) => conn.withdraw(name),
             }
         }
@@ -330,10 +338,24 @@ impl State {
         if self.said.is_empty() { 0 } else { weight() }
     }
 
+    /// Drops the first notification of the part of which most wait; whether there was one.
+    fn drop_told(&mut self) -> bool {
+        let mut told: BTreeMap<u64, usize> = BTreeMap::new();
+        for one in &self.said {
+            if let Said::Tell(part, _, weight) = one {
+                // One that is short takes a place too.
+                *told.entry(*part).or_default() += weight + MOST_WEIGHT / MOST_TOLD;
+            }
+        }
+        let most = told.into_iter().max_by_key(|(_, weight)| *weight);
+        let Some((most, _)) = most else { return false };
+        self.drop_first(|one| matches!(one, Said::Tell(part, ..) if *part == most))
+    }
+
     /// Drops the first of what waits that is `such`; whether there was one.
     fn drop_first(&mut self, such: impl Fn(&Said) -> bool) -> bool {
         let found = self.said.iter().position(such).and_then(|place| self.said.remove(place));
-        if let Some(Said::Ask(_, _, weight) | Said::Tell(_, weight)) = found {
+        if let Some(Said::Ask(_, _, weight) | Said::Tell(_, _, weight)) = found {
             self.weight = self.weight.saturating_sub(weight);
         }
         found.is_some()
@@ -474,6 +496,34 @@ mod tests {
         })
         .await;
         assert!(read.len() < 10, "{} MiB", read.len());
+    }
+
+    /// The attack: one server tells so much that what the others tell is lost, and their questions are
+    /// refused.
+    #[tokio::test(start_paused = true)]
+    async fn who_tells_most_loses_most() {
+        let read = read_late(async |peer| {
+            let quiet = peer.part(|_| (), |_| true);
+            let loud = peer.part(|_| (), |_| true);
+            let mute = peer.part(|_| (), |_| false);
+            // The client reads no more, so that all that follows waits.
+            for _ in 0..64 {
+                loud.tell(log(&"x".repeat(1 << 18)));
+                tokio::task::yield_now().await;
+            }
+            quiet.tell(log("once"));
+            mute.tell(log("never"));
+            for number in 0..5_000 {
+                loud.tell(log(&format!("{number:>2000}")));
+            }
+            let roots = InputRequest::ListRoots(ListRootsRequestParams::new());
+            let asked = tokio::time::timeout(Duration::from_millis(1), quiet.ask(roots)).await;
+            assert!(asked.is_err(), "it is refused: {asked:?}");
+        })
+        .await;
+        assert!(read.iter().any(|line| line.contains("once")), "{}", read.len());
+        assert!(!read.iter().any(|line| line.contains("never")));
+        assert!(read.last().unwrap().contains(" 4999"), "of the others the last are left");
     }
 
     #[tokio::test(start_paused = true)]
