@@ -1,21 +1,28 @@
 //! Which server a resource belongs to.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use mcp_types::{
-    CallToolResult, ContentBlock, ErrorObject, Exchange, GetPromptResult, ResourceContents,
-    ServerResult,
+    BoxFuture, CallToolResult, ContentBlock, ErrorObject, Exchange, GetPromptResult,
+    ResourceContents, ServerResult,
 };
 
 use super::Shared;
+use crate::together::together;
 
 /// How many URIs, and how many templates, of one server are remembered. Each template is tried for
 /// each URI that is not listed.
 const MOST: usize = 16_384;
 const MOST_TEMPLATES: usize = 1_024;
 
-/// The longest URI that is remembered.
+/// The longest URI that is remembered, and how many bytes of those of one server.
 const LONGEST: usize = 8_192;
+const MOST_BYTES: usize = 4 << 20;
+
+/// How long it may take to learn whose a URI is, and how long it is not tried again after some server
+/// did not say what it has.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who says that a URI is a server's: its listing, or a link in one of its results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +36,12 @@ pub(super) enum Says {
 pub(super) struct Owners {
     uris: HashMap<String, (usize, Says)>,
     templates: HashMap<String, usize>,
-    /// How many URIs each server has.
-    counts: HashMap<usize, usize>,
+    /// How many URIs each server has, and how many bytes.
+    counts: HashMap<usize, (usize, usize)>,
     /// Whether the listings were read since they changed last.
     pub(super) listed: bool,
+    /// When they were read in vain, because some server did not say what it has.
+    tried: Option<Instant>,
 }
 
 impl Owners {
@@ -46,9 +55,10 @@ impl Owners {
             }
             return *owner == at;
         }
-        let count = self.counts.entry(at).or_default();
-        if *count < MOST && uri.len() <= LONGEST {
+        let (count, bytes) = self.counts.entry(at).or_default();
+        if *count < MOST && uri.len() <= LONGEST && *bytes + uri.len() <= MOST_BYTES {
             *count += 1;
+            *bytes += uri.len();
             self.uris.insert(uri.to_owned(), (at, says));
         }
         true
@@ -120,8 +130,7 @@ impl Shared {
             (None, true) => {}
             // A link alone may name what another server lists.
             (_, false) => {
-                let whole = self.learn_owners(exchange).await;
-                self.owners().listed = whole;
+                self.learn(exchange).await;
                 if let (Some((at, _)), _) = find() {
                     return Ok(at);
                 }
@@ -132,6 +141,23 @@ impl Shared {
             "no server of this group has the resource `{}`, see `resources/list`",
             shown.escape_debug()
         )))
+    }
+
+    /// Reads what all have, in bounded time: a server that lists slowly, or fails again and again, holds
+    /// up no reading of what is another's.
+    async fn learn(&self, exchange: &Exchange) {
+        let clock = exchange.context.runtime.as_deref();
+        let now = clock.map(|clock| clock.now());
+        let lately = self.owners().tried.zip(now);
+        if lately.is_some_and(|(tried, now)| now.saturating_duration_since(tried) < PATIENCE) {
+            return;
+        }
+        let patience = clock.zip(now).map(|(clock, now)| clock.sleep_until(now + PATIENCE));
+        let reading: BoxFuture<'_, bool> = Box::pin(self.learn_owners(exchange));
+        let whole = together(vec![reading], patience).await.pop().flatten().unwrap_or(false);
+        let mut owners = self.owners();
+        owners.listed = whole;
+        owners.tried = clock.map(|clock| clock.now()).filter(|_| !whole);
     }
 }
 
@@ -213,5 +239,12 @@ mod tests {
         assert_eq!(owners.find(&format!("a:{MOST}")), None);
         owners.claim("b:1", 1, Says::Listing);
         assert_eq!(owners.find("b:1"), Some((1, Says::Listing)));
+        // Neither by number nor by length.
+        for n in 0..MOST {
+            owners.claim(&format!("c:{n:>8000}"), 2, Says::Listing);
+        }
+        let kept = owners.uris.iter().filter(|(_, (at, _))| *at == 2);
+        assert!(kept.map(|(uri, _)| uri.len()).sum::<usize>() <= MOST_BYTES);
+        assert_eq!(owners.find(&format!("c:{:>8000}", 0)), Some((2, Says::Listing)));
     }
 }

@@ -1,13 +1,17 @@
 //! Servers of a group that would pass for one another, or hold the others up.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use futures_executor::block_on;
 use mcp_client::types::{
-    ClientRequest, DiscoverResult, ErrorObject, Exchange, Implementation, Items, JsonSchema,
-    ListResourcesResult, ListToolsResult, Listed, NotificationParams, Outcome, Resource,
-    ResourceUpdatedNotificationParams, ServerCapabilities, ServerNotification, ServerResult,
-    SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams, Tool,
+    BoxFuture, CallToolResult, ClientRequest, ContentBlock, DiscoverResult, ErrorObject, Exchange,
+    Implementation, Items, JsonSchema, ListResourcesResult, ListToolsResult, Listed,
+    NotificationParams, Outcome, ReadResourceRequestParams, ReadResourceResult, Resource,
+    ResourceLink, ResourceUpdatedNotificationParams, Runtime, ServerCapabilities,
+    ServerNotification, ServerResult, SubscriptionFilter,
+    SubscriptionsAcknowledgedNotificationParams, Tool,
 };
 use mcp_client::{Change, Client, Group};
 
@@ -97,6 +101,58 @@ fn instructions_stay_under_the_name_of_their_server() {
     let headings = text.split(breaks).filter(|line| line.trim_start().starts_with('#'));
     assert_eq!(headings.collect::<Vec<_>>(), ["# one", "# two"], "{text}");
     assert!(text.contains("Ask before you pay.") && text.contains("Pay at once."), "{text}");
+}
+
+/// Sleeps as long as it is asked to without anybody waiting.
+struct Hours(Mutex<Instant>);
+
+impl Runtime for Hours {
+    fn spawn(&self, _: BoxFuture<'static, ()>) {}
+
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), mcp_client::types::Busy> {
+        work();
+        Ok(())
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
+        *self.0.lock().unwrap() = deadline;
+        Box::pin(std::future::ready(()))
+    }
+
+    fn now(&self) -> Instant {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// The attack: a server that never says what it has, so that nobody reads what another has.
+#[test]
+fn whoever_never_lists_holds_up_no_reading() {
+    let mute = Script::with(|_, _| Box::pin(std::future::pending()));
+    let honest = Script::new(|_, exchange| match &exchange.request {
+        ClientRequest::CallTool(_) => {
+            let mut result = CallToolResult::text("see there");
+            let link = ResourceLink::new("linked", "linked://1");
+            result.content.push(ContentBlock::ResourceLink(link));
+            done(ServerResult::CallTool(result))
+        }
+        ClientRequest::ReadResource(_) => {
+            done(ServerResult::ReadResource(ReadResourceResult::new(Vec::new())))
+        }
+        other => Err(ErrorObject::method_not_found(other.method())),
+    });
+    let client = group(&mute, &honest);
+    block_on(client.call_tool("two__t", &serde_json::json!({}))).unwrap();
+    let runtime: Arc<dyn Runtime> = Arc::new(Hours(Mutex::new(Instant::now())));
+    let asked = || mute.seen().len();
+    for _ in 0..5 {
+        let params = ReadResourceRequestParams::new("linked://1");
+        let mut exchange = Exchange::new(ClientRequest::ReadResource(params));
+        exchange.context.runtime = Some(runtime.clone());
+        let mut context = Context::from_waker(Waker::noop());
+        let read = std::pin::pin!(client.exchange(exchange)).poll(&mut context);
+        assert!(matches!(read, Poll::Ready(Ok(_))), "{read:?}");
+    }
+    assert_eq!(asked(), 1, "it is not asked again and again");
 }
 
 /// A listing for the sake of one tool asks the server of that tool, and hears of its failure.
