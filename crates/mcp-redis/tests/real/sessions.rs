@@ -58,6 +58,12 @@ async fn changes_reach_the_node_where_a_client_reads() {
 }
 
 #[tokio::test]
+async fn what_comes_at_once_counts_on_both_nodes() {
+    let server = RedisServer::start();
+    two_nodes::many_come_at_once(&nodes(&server).await.1).await;
+}
+
+#[tokio::test]
 async fn an_answer_finds_the_node_that_asked() {
     let server = RedisServer::start();
     two_nodes::answers_find_their_node(&nodes(&server).await.1).await;

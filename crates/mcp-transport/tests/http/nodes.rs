@@ -103,6 +103,11 @@ async fn changes_reach_the_node_where_a_client_reads() {
 }
 
 #[tokio::test]
+async fn what_comes_at_once_counts_on_both_nodes() {
+    two_nodes::many_come_at_once(&nodes().await.1).await;
+}
+
+#[tokio::test]
 async fn an_answer_finds_the_node_that_asked() {
     two_nodes::answers_find_their_node(&nodes().await.1).await;
 }

@@ -335,6 +335,50 @@ pub async fn changes_reach_every_node(nodes: &Nodes) {
     }
 }
 
+/// Whatever comes at once: a session is made anew once on each node, and what is set on both counts.
+pub async fn many_come_at_once(nodes: &Nodes) {
+    for round in 0..5 {
+        let id = nodes.begin().await;
+        let head = nodes.head(&id);
+        let ask = async |number: u32| {
+            let node = &nodes.nodes[number as usize % 2];
+            let body = match number {
+                0 | 1 => {
+                    let uri = ["shop:a", "shop:b"][number as usize];
+                    legacy(number, "resources/subscribe", &format!(r#""uri":"{uri}""#))
+                }
+                2 => legacy(number, "logging/setLevel", r#""level":"error""#),
+                _ => call(number, "who"),
+            };
+            (number, node.ask(&head, &body).await)
+        };
+        let mut asked: Vec<_> = (0..16).map(|number| Box::pin(ask(number))).collect();
+        let mut answers = Vec::new();
+        std::future::poll_fn(|cx| {
+            asked.retain_mut(|one| match one.as_mut().poll(cx) {
+                Poll::Ready(answer) => {
+                    answers.push(answer);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if asked.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        drop(asked);
+        for (number, reply) in answers {
+            assert_eq!(reply.status, 200, "{number} of round {round}: {reply:?}");
+        }
+        for node in [0, 1] {
+            let level = nodes.call(node, &id, "level").await.to_lowercase();
+            assert!(level.contains("some(error)"), "{level}");
+            let mut stream = nodes.open(node, &id, None).await;
+            hears(nodes, &mut stream, "shop:a", r#""uri":"shop:a""#).await;
+            hears(nodes, &mut stream, "shop:b", r#""uri":"shop:b""#).await;
+        }
+    }
+}
+
 /// What a client says about a call reaches the node that runs it.
 pub async fn answers_find_their_node(nodes: &Nodes) {
     let id = nodes.begin().await;
