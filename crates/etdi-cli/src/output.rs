@@ -6,6 +6,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use etdi::core::change::visible;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
@@ -135,14 +136,20 @@ impl Output {
     fn complain(failure: &Failure) -> std::io::Result<()> {
         let mut stderr = anstream::stderr();
         let (bad, bold) = (style::BAD, style::BOLD);
-        writeln!(stderr, "{bad}error:{bad:#} {}", failure.message)?;
+        writeln!(stderr, "{bad}error:{bad:#} {}", plain(&failure.message))?;
         if let Some(details) = &failure.details {
             for line in details.shown.lines() {
                 writeln!(stderr, "  {line}")?;
             }
         }
-        writeln!(stderr, "{bold}try:{bold:#}   {}", failure.next)
+        writeln!(stderr, "{bold}try:{bold:#}   {}", plain(&failure.next))
     }
+}
+
+/// What went wrong, as lines that cannot drive a terminal: names of files, and what stands in them, come
+/// from elsewhere.
+fn plain(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }
 
 /// A table with aligned columns and without lines; empty for no rows.

@@ -119,7 +119,7 @@ fn place(server: &Behind) -> String {
 /// What the gateway says goes to standard error.
 fn say(line: &str) {
     // Nobody is harmed when a remark does not get out.
-    let _ = writeln!(std::io::stderr(), "etdi gateway: {line}");
+    let _ = writeln!(std::io::stderr(), "etdi gateway: {}", visible(line));
 }
 
 /// What would be served.

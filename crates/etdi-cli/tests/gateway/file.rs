@@ -10,6 +10,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a file that is wrong says where and what to do", wrong),
     ("what would be served is shown and nothing is started", checked),
     ("prefixes keep apart what names alone do not", prefixes),
+    ("a file from elsewhere does not drive the terminal", harmless),
 ];
 
 fn wrong() {
@@ -82,6 +83,14 @@ fn wrong() {
             vec!["line 4", "none.json"],
         ),
         (with("{\"flows\": \"none.json\"}"), vec!["none.json"]),
+        (
+            with("{\"http\": \"127.0.0.1:0\",\n\"url\": \"https://mcp.example/mcp\"}"),
+            vec!["`https://mcp.example/mcp`", "nobody has to log in", "`gateway.auth`"],
+        ),
+        (
+            with("{\"http\": \"127.0.0.1:0\",\n\"url\": \"http://127.0.0.1.nip.example/mcp\"}"),
+            vec!["nobody has to log in"],
+        ),
     ] {
         yard.write_text(&text);
         let output = yard.output(&["--stdio"]);
@@ -137,4 +146,26 @@ fn prefixes() {
     let tools = client.tools();
     assert_eq!(tools.first().map(String::as_str), Some("My-Server__pay"));
     assert_eq!(tools.last().map(String::as_str), Some("b__sample"));
+}
+
+fn harmless() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Legacy);
+    let of = |gateway: Value| {
+        yard.write_text(
+            &json!({"mcpServers": {"a": {"command": "true"}}, "gateway": gateway}).to_string(),
+        );
+        let mut command = yard.gateway(&["--check"]);
+        let output = command.env("CLICOLOR_FORCE", "1").output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8(said).unwrap()
+    };
+    let sly = "\u{1b}]0;owned\u{7}";
+    for gateway in [
+        json!({"http": "127.0.0.1:0", "url": format!("http://localhost/{sly}")}),
+        json!({"http": "127.0.0.1:0", "auth": {"api_keys": format!("{sly}.json")}}),
+    ] {
+        let said = of(gateway);
+        assert!(said.contains("owned"), "{said:?}");
+        assert!(!said.contains("\u{1b}]") && !said.contains('\u{7}'), "{said:?}");
+    }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use etdi::Gateway;
+use etdi::core::change::visible;
 use etdi_oauth::resource::Protected;
 use etdi_oauth::{ApiKeys, GuardedFetch, Issuer, JwtVerifier, Rules};
 use mcp_transport::http::server::{HttpOptions, HttpServer, serve_http};
@@ -58,6 +59,15 @@ impl Door {
             return Err(refuse(&format!(
                 "`{address}` can be reached from other computers, and nobody has to log in: say in \
                  `gateway.auth` of {path} who may call, or listen at 127.0.0.1"
+            )));
+        }
+        if auth.is_none()
+            && let Some(url) = file.url.as_deref().filter(|url| !leads_here(url))
+        {
+            return Err(refuse(&format!(
+                "clients elsewhere know it as `{}`, and nobody has to log in: say in `gateway.auth` of \
+                 {path} who may call, or leave `gateway.url` out",
+                visible(url)
             )));
         }
         if auth.is_some() && file.url.is_none() && !is_local(&address) {
@@ -133,7 +143,7 @@ impl Door {
                 format!("{}{scopes} let in", shown.join(" and "))
             }
         };
-        format!("at {}, {who}:", http.url_at(http.address))
+        visible(&format!("at {}, {who}:", http.url_at(http.address))).into_owned()
     }
 
     /// For programs.
@@ -202,6 +212,13 @@ impl Auth {
     fn audience(&self, url: &str) -> String {
         self.audience.clone().unwrap_or_else(|| url.to_owned())
     }
+}
+
+/// Whether a URL is one of this computer alone.
+fn leads_here(url: &str) -> bool {
+    let host = host_of(url).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// The host of a URL, which a proxy in front passes on.
