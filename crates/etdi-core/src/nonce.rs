@@ -29,7 +29,11 @@ use crate::base64url;
 use crate::key::KeyError;
 use crate::time::UnixTime;
 
-/// Gives out nonces and knows them again.
+mod contract;
+
+pub use contract::{NoncesContractFailure, nonces_contract};
+
+/// Gives out nonces and knows them again. [`nonces_contract`] holds an implementation to this.
 pub trait Nonces: Send + Sync {
     /// A nonce that counts from `now` on for a while: base64url, at most 128 characters.
     fn issue(&self, now: UnixTime) -> String;

@@ -251,7 +251,9 @@ pub use listing::{CacheHint, Listing, Offer, ResourceAction};
 pub use prompt::{IntoPromptResult, Prompt, PromptArguments, PromptFuture};
 #[cfg(feature = "sealed-state")]
 pub use request_state::AeadSealer;
-pub use request_state::{SealError, StateSealer};
+pub use request_state::{
+    SealError, StateSealer, StateSealerContractFailure, state_sealer_contract,
+};
 pub use resource::{
     Cached, IntoResourceResult, Read, Resource, ResourceDefinition, ResourceFuture,
 };

@@ -19,14 +19,17 @@ use serde_json::Value;
 
 #[cfg(feature = "sealed-state")]
 mod aead;
+mod contract;
 
 #[cfg(feature = "sealed-state")]
 pub use aead::AeadSealer;
+pub use contract::{StateSealerContractFailure, state_sealer_contract};
 
 /// Seals request states, so that nobody else can read, make or change one.
 ///
 /// [`AeadSealer`], behind the feature `sealed-state`, is one; implement it to keep the key in
-/// another place, such as a service that encrypts.
+/// another place, such as a service that encrypts. [`state_sealer_contract`] holds an implementation
+/// to this.
 ///
 /// ```
 /// use mcp_server::{SealError, Server, StateSealer};
