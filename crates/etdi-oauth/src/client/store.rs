@@ -14,10 +14,16 @@ use crate::flow::{ClientAuthentication, RegisteredClient, Registration};
 use crate::token::{TokenScheme, Tokens};
 use crate::{AccessToken, SecretText};
 
+mod contract;
+
+pub use contract::token_store_contract;
+
 /// Keeps secrets of OAuth under names. Object safe.
 ///
 /// A name says what is under it and never is secret: `tokens URL` for the tokens of a server,
-/// `client ISSUER` and `device ISSUER` for registrations. [`token_store_contract`] holds an implementation to this.
+/// `client ISSUER` and `device ISSUER` for registrations. Of all who keep something under one name at
+/// once one is last, and what it kept is there whole. [`token_store_contract`] holds an implementation
+/// to this.
 pub trait TokenStore: Send + Sync {
     /// What is under a name, `None` when there is nothing. What cannot be read for certain is an
     /// error, never an absence.
@@ -118,36 +124,6 @@ impl TokenStore for SealedTokens {
             self.0.delete(&Self::place(name)).map(drop).map_err(|error| error.to_string())
         })
     }
-}
-
-/// Holds a store to what [`TokenStore`] says. It has to be empty.
-///
-/// # Errors
-///
-/// What the store did otherwise.
-pub async fn token_store_contract(store: &dyn TokenStore) -> Result<(), String> {
-    let long = format!("tokens https://mcp.example/{}", "a".repeat(3_000));
-    let other = format!("{long}b");
-    let expect = async |name: &str, wanted: Option<&str>, when: &str| {
-        let found = store.get(name).await?;
-        match found.as_ref().map(SecretText::expose) == wanted {
-            true => Ok(()),
-            false => Err(format!("`get` gave something else {when}")),
-        }
-    };
-    for name in ["tokens https://mcp.example/mcp", "client https://auth.example/ä", &long] {
-        expect(name, None, "before anything was kept").await?;
-        store.remove(name).await?;
-        store.put(name, SecretText::new("one \u{1f511}")).await?;
-        expect(name, Some("one \u{1f511}"), "than was kept").await?;
-        store.put(name, SecretText::new("two")).await?;
-        expect(name, Some("two"), "than was kept in its place").await?;
-    }
-    expect("tokens https://mcp.example/mcp/", None, "for a name that is only alike").await?;
-    expect(&other, None, "for a long name that is only alike").await?;
-    store.remove(&long).await?;
-    expect(&long, None, "after it was taken away").await?;
-    expect("tokens https://mcp.example/mcp", Some("two"), "after another one was taken away").await
 }
 
 /// What is known of a server: its tokens, and who gave them for what.

@@ -24,6 +24,9 @@ const SKEW: u64 = 60;
 /// How long a nonce is good, in seconds.
 const NONCE: u64 = 300;
 
+/// How far the clock of another node may be ahead of ours, in seconds.
+const AHEAD: u64 = 30;
+
 /// Nonces that say themselves when they were made.
 pub(super) struct Nonces {
     seal: Seal,
@@ -43,11 +46,14 @@ impl Nonces {
         })
     }
 
-    fn holds(&self, nonce: Option<String>, now: UnixTime) -> bool {
+    pub(super) fn holds(&self, nonce: Option<String>, now: UnixTime) -> bool {
         let fresh = |nonce: &str| {
             let (made, seal) = nonce.split_once('.')?;
-            let age = now.seconds().checked_sub(made.parse().ok()?)?;
-            Some(age <= NONCE && self.seal.is("nonce", &[made], seal))
+            let given: u64 = made.parse().ok()?;
+            // The clock of the node that gave it out may be a little ahead.
+            let young = given <= now.seconds().saturating_add(AHEAD)
+                && now.seconds().saturating_sub(given) <= NONCE;
+            Some(young && self.seal.is("nonce", &[made], seal))
         };
         !self.wanted || nonce.as_deref().and_then(fresh) == Some(true)
     }

@@ -1,7 +1,7 @@
 //! The keys that sign access tokens: one signs, the next is shown before it does, the last is shown
 //! until no token of it is left.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use etdi_core::key::{Algorithm, KeyId, SigningKey, VerifyingKey};
 use etdi_core::time::UnixTime;
@@ -44,15 +44,25 @@ pub(super) struct Keys {
     all: Mutex<Vec<Arc<Kept>>>,
     /// One looks at a time whether a next key is due.
     turning: tokio::sync::Mutex<()>,
+    /// When it was last looked what other nodes have made.
+    looked: Mutex<Option<UnixTime>>,
 }
 
 /// A key, and since when it signs.
 pub(super) struct Kept {
     signs_from: UnixTime,
     pub(super) key: SigningKey,
+    /// Its name in the store.
+    name: String,
 }
 
 const PREFIX: &str = "sign ";
+
+/// The first key of a store: of all nodes that start on an empty one, one makes it.
+const FIRST: &str = "sign first";
+
+/// After how many seconds a node looks again which keys others have made, at the latest.
+const LOOK: u64 = 30;
 
 impl Keys {
     /// The keys in a store; a first one, if there is none.
@@ -62,41 +72,69 @@ impl Keys {
         overlap: u64,
         now: UnixTime,
     ) -> Result<Self, ServerError> {
+        let keys = Self {
+            store,
+            rotation,
+            overlap,
+            all: Mutex::default(),
+            turning: tokio::sync::Mutex::default(),
+            looked: Mutex::default(),
+        };
+        keys.look(now).await?;
+        if keys.signing(now).is_none() && keys.add(Some(FIRST), now, now).await?.is_none() {
+            // Another node was faster, unless its key is one that signs later.
+            keys.learn(now).await?;
+            if keys.signing(now).is_none() {
+                keys.add(None, now, now).await?;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Learns which keys other nodes have made, if that was not looked for a moment ago. A key is shown
+    /// for longer than that before it signs.
+    pub(super) async fn look(&self, now: UnixTime) -> Result<(), ServerError> {
+        let pause = LOOK.min(self.rotation.ahead / 2);
+        let looked = *self.looked();
+        if looked.is_some_and(|at| at <= now && now < at.plus(pause)) {
+            return Ok(());
+        }
+        self.learn(now).await?;
+        *self.looked() = Some(now);
+        Ok(())
+    }
+
+    async fn learn(&self, now: UnixTime) -> Result<(), ServerError> {
         let damaged = || ServerError::Storage("a key in it cannot be read".to_owned());
-        let mut all = Vec::new();
-        for (name, record) in store.list(Kind::Key, now).await? {
-            if !name.starts_with(PREFIX) {
+        for (name, record) in self.store.list(Kind::Key, now).await? {
+            if !name.starts_with(PREFIX) || self.list().iter().any(|known| known.name == name) {
                 continue;
             }
             let record: Record = serde_json::from_slice(&record).map_err(|_| damaged())?;
             let key = decode(&record.pkcs8).and_then(|der| SigningKey::from_pkcs8_der(&der).ok());
             let key = key.ok_or_else(damaged)?;
-            all.push(Arc::new(Kept { signs_from: record.signs_from, key }));
+            self.keep(Kept { signs_from: record.signs_from, key, name });
         }
-        all.sort_by_key(|kept| kept.signs_from);
-        let (all, turning) = (Mutex::new(all), tokio::sync::Mutex::new(()));
-        let keys = Self { store, rotation, overlap, all, turning };
-        if keys.signing(now).is_none() {
-            keys.add(now, now).await?;
-        }
-        Ok(keys)
+        Ok(())
     }
 
     /// Makes the next key, which is shown from now on, and signs later.
     pub(super) async fn rotate(&self, now: UnixTime) -> Result<KeyId, ServerError> {
-        self.add(now.plus(self.rotation.ahead), now).await
+        let made = self.add(None, now.plus(self.rotation.ahead), now).await?;
+        made.ok_or_else(|| ServerError::Storage("a new key is in it already".to_owned()))
     }
 
     /// The key that signs now. Makes the next one, and forgets those that count no more, when it is
     /// time.
     pub(super) async fn current(&self, now: UnixTime) -> Result<Arc<Kept>, ServerError> {
         let _one = self.turning.lock().await;
+        self.look(now).await?;
         let newest = self.list().last().map(|kept| kept.signs_from);
         if newest.is_none_or(|newest| newest.plus(self.rotation.after) <= now) {
             self.rotate(now).await?;
         }
         for over in self.take_over(now) {
-            self.store.remove(Kind::Key, &format!("{PREFIX}{}", over.key.id())).await?;
+            self.store.remove(Kind::Key, &over.name).await?;
         }
         self.signing(now).ok_or_else(|| ServerError::Storage("there is no key in it".to_owned()))
     }
@@ -112,6 +150,19 @@ impl Keys {
         let all = self.list();
         let over = self.over(&all, now);
         all.iter().skip(over).map(|kept| kept.key.verifying_key().clone()).collect()
+    }
+
+    fn looked(&self) -> MutexGuard<'_, Option<UnixTime>> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, kept: Kept) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two requests may have looked at once.
+        if !all.iter().any(|known| known.name == kept.name) {
+            all.push(Arc::new(kept));
+            all.sort_by_key(|kept| kept.signs_from);
+        }
     }
 
     fn list(&self) -> Vec<Arc<Kept>> {
@@ -135,17 +186,23 @@ impl Keys {
         all.drain(..over).collect()
     }
 
-    async fn add(&self, signs_from: UnixTime, now: UnixTime) -> Result<KeyId, ServerError> {
+    /// Makes a key; `None` where there is one of this name already.
+    async fn add(
+        &self,
+        name: Option<&str>,
+        signs_from: UnixTime,
+        now: UnixTime,
+    ) -> Result<Option<KeyId>, ServerError> {
         let key = SigningKey::generate(self.rotation.algorithm).map_err(|_| ServerError::Random)?;
         let id = key.id();
         let record = Record { signs_from, pkcs8: encode(&key.to_pkcs8_der()) };
         let record =
             serde_json::to_vec(&record).map_err(|error| ServerError::Storage(error.to_string()))?;
-        let name = format!("{PREFIX}{id}");
-        self.store.insert(Kind::Key, &name, record, UnixTime(u64::MAX), now).await?;
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(Arc::new(Kept { signs_from, key }));
-        all.sort_by_key(|kept| kept.signs_from);
-        Ok(id)
+        let name = name.map_or_else(|| format!("{PREFIX}{id}"), str::to_owned);
+        if !self.store.insert(Kind::Key, &name, record, UnixTime(u64::MAX), now).await? {
+            return Ok(None);
+        }
+        self.keep(Kept { signs_from, key, name });
+        Ok(Some(id))
     }
 }

@@ -114,6 +114,17 @@ impl AuthorizationRoutes {
         self
     }
 
+    /// Knows the nonces for proofs of possession that other nodes gave out, which have the same secret
+    /// of 32 random bytes. Without it a client whose requests go to several nodes in turn is asked
+    /// again and again. To be called before the routes are cloned, as [`AuthorizationRoutes::clock`].
+    #[must_use]
+    pub fn shared_nonces(mut self, secret: &[u8; 32]) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.nonces = Nonces::new(Seal::new(secret), shared.settings.dpop_nonces);
+        }
+        self
+    }
+
     /// Goes by another clock.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -284,7 +295,12 @@ impl Shared {
         };
         match endpoint {
             Endpoint::Metadata => public(metadata::of(&self.settings)),
-            Endpoint::Keys => public(self.server.jwks(now)),
+            Endpoint::Keys => {
+                if let Err(error) = self.server.look(now).await {
+                    tracing::warn!(%error, "keys of other nodes cannot be looked for");
+                }
+                public(self.server.jwks(now))
+            }
             Endpoint::Authorize => {
                 let sent = posted.then_some(&bytes[..]);
                 authorize::serve(self, &parts, sent, foreign, now).await

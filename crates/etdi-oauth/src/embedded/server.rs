@@ -165,6 +165,18 @@ pub trait AuthorizationServer: Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// Learns what other nodes of this server have made since, such as keys. It is asked before
+    /// [`AuthorizationServer::jwks`]. A server that is one process has nothing to learn, which is what
+    /// this says unless it does otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be told now; what was known before is shown then.
+    fn look(&self, now: UnixTime) -> BoxFuture<'_, Result<(), ServerError>> {
+        _ = now;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// The public keys as a JWK set, those that sign no more but still count among them. Empty where
     /// nothing is signed.
     fn jwks(&self, now: UnixTime) -> String;

@@ -403,6 +403,7 @@ impl Embedded {
                 key: grant.key.map(|key| key.to_string()),
             }));
         }
+        self.keys.look(now).await?;
         let Some(claims) = self.access_token(token, now) else { return Ok(None) };
         let family = claims.id.split_once('.').map_or("", |(family, _)| family);
         if !family.is_empty() && self.record(family, now).await?.is_none() {
@@ -570,6 +571,10 @@ impl AuthorizationServer for Embedded {
             let signed = asked.sign(most, now, &signing.key).map_err(|_| ServerError::Random)?;
             Ok(Some(signed))
         })
+    }
+
+    fn look(&self, now: UnixTime) -> BoxFuture<'_, Result<(), ServerError>> {
+        Box::pin(self.keys.look(now))
     }
 
     fn jwks(&self, now: UnixTime) -> String {

@@ -3,6 +3,7 @@
 mod attacks;
 mod clients;
 mod flows;
+mod nodes;
 mod proofs;
 mod providers;
 mod statements;

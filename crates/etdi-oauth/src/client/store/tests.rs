@@ -9,12 +9,15 @@ use crate::DpopKey;
 
 #[tokio::test]
 async fn both_stores_hold_the_contract() {
-    token_store_contract(&MemoryTokens::new()).await.unwrap();
+    let memory = MemoryTokens::new();
+    token_store_contract(&[&memory, &memory]).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let key = SealingKey::generate().unwrap();
     let path = directory.path().join("secrets");
     let open = || SecretStore::open(&path, Protection::key(key.clone())).unwrap();
-    token_store_contract(&SealedTokens::new(open())).await.unwrap();
+    // Two processes on one directory.
+    let (one, other) = (SealedTokens::new(open()), SealedTokens::new(open()));
+    token_store_contract(&[&one, &other]).await.unwrap();
     // Another process finds it.
     let again = SealedTokens::new(open());
     let kept = again.get("tokens https://mcp.example/mcp").await.unwrap().unwrap();
@@ -35,7 +38,9 @@ async fn the_contract_notices_a_store_that_mixes_names_up() {
             self.0.remove(&name[..name.len().min(100)])
         }
     }
-    assert!(token_store_contract(&Short(MemoryTokens::new())).await.is_err());
+    assert!(token_store_contract(&[&Short(MemoryTokens::new())]).await.is_err());
+    let apart = [MemoryTokens::new(), MemoryTokens::new()];
+    assert!(token_store_contract(&[&apart[0], &apart[1]]).await.is_err());
 }
 
 fn kept(dpop: Option<&Arc<DpopKey>>) -> Kept {

@@ -238,10 +238,11 @@ mod tests {
 
     #[tokio::test]
     async fn both_stores_keep_what_a_store_promises() {
-        assert_eq!(check_store(&MemoryStore::new()).await, Ok(()));
+        let (memory, now) = (MemoryStore::new(), UnixTime(1_767_323_045));
+        assert_eq!(check_store(&[&memory, &memory], now).await, Ok(()));
         let folder = tempfile::tempdir().unwrap();
         let store = RedbStore::open(folder.path().join("state")).unwrap();
-        assert_eq!(check_store(&store).await, Ok(()));
+        assert_eq!(check_store(&[&store, &store.clone()], now).await, Ok(()));
     }
 
     #[tokio::test]
