@@ -233,7 +233,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("crates/mcp-server", &["mcp-types", "mcp-macros"]),
     ("crates/mcp-client", &["mcp-types"]),
     ("crates/etdi-core", &["mcp-types"]),
-    ("crates/mcp-redis", &["mcp-types", "etdi-core", "mcp-server", "mcp-transport"]),
+    ("crates/mcp-redis", &["mcp-types", "etdi-core", "etdi-oauth", "mcp-server", "mcp-transport"]),
     ("crates/etdi-oauth", &["mcp-types", "etdi-core", "mcp-transport"]),
     ("crates/etdi-policy", &["mcp-types", "etdi-core", "etdi-oauth"]),
     (

@@ -37,6 +37,12 @@ pub enum RedisError {
         "Redis started anew and may have forgotten what was used, calls that are signed now count"
     )]
     Forgetful,
+    /// It was emptied under this node, which knows what is no more there.
+    #[error(
+        "Redis has lost what this node knew: bring its data back, or start all nodes anew, after which \
+         everybody logs in again"
+    )]
+    Emptied,
     /// Something lives longer than the store remembers it.
     #[error("a statement counts longer than the {0} s for which this store is built")]
     TooLong(u64),
@@ -68,6 +74,8 @@ pub enum Failure {
     Clock,
     /// [`RedisError::Forgetful`]
     Forgetful,
+    /// [`RedisError::Emptied`]
+    Emptied,
     /// [`RedisError::TooLong`]
     TooLong,
     /// [`RedisError::Quota`]
@@ -78,7 +86,7 @@ pub enum Failure {
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Config,
         Self::Unreachable,
         Self::TooSlow,
@@ -87,6 +95,7 @@ impl Failure {
         Self::Evicts,
         Self::Clock,
         Self::Forgetful,
+        Self::Emptied,
         Self::TooLong,
         Self::Quota,
         Self::Damaged,
@@ -103,6 +112,7 @@ impl Failure {
             Self::Evicts => "evicts",
             Self::Clock => "clock",
             Self::Forgetful => "forgetful",
+            Self::Emptied => "emptied",
             Self::TooLong => "too_long",
             Self::Quota => "quota",
             Self::Damaged => "damaged",
@@ -122,6 +132,7 @@ impl RedisError {
             Self::Evicts => Failure::Evicts,
             Self::Clock(_) => Failure::Clock,
             Self::Forgetful => Failure::Forgetful,
+            Self::Emptied => Failure::Emptied,
             Self::TooLong(_) => Failure::TooLong,
             Self::Quota => Failure::Quota,
             Self::Damaged(_) => Failure::Damaged,

@@ -36,8 +36,12 @@
 //! [`event_store_contract`](mcp_transport::http::server::event_store_contract),
 //! [`session_store_contract`](mcp_transport::http::server::session_store_contract),
 //! [`rate_store_contract`](mcp_transport::rate_store_contract),
+//! [`nonces_contract`](etdi_core::nonce::nonces_contract),
+//! [`state_sealer_contract`](mcp_server::state_sealer_contract),
 //! [`task_store_contract`](mcp_server::task::task_store_contract) and
-//! [`task_store_of_nodes_contract`](mcp_server::task::task_store_of_nodes_contract).
+//! [`task_store_of_nodes_contract`](mcp_server::task::task_store_of_nodes_contract). Behind the feature
+//! `oauth` are the state of an authorization server of one's own and the tokens of clients, with
+//! `check_store` and `token_store_contract` of `etdi-oauth`.
 
 mod address;
 mod approvals;
@@ -46,6 +50,8 @@ mod client;
 mod error;
 mod events;
 mod metrics;
+#[cfg(feature = "oauth")]
+mod oauth;
 mod rates;
 mod replay;
 mod secret;
@@ -59,6 +65,8 @@ pub use changes::ChangeLink;
 pub use error::{Failure, RedisError};
 pub use events::{EventBounds, RedisEventStore};
 pub use metrics::{StoreMetrics, StoreName};
+#[cfg(feature = "oauth")]
+pub use oauth::{RedisAuthorizationStore, RedisTokenStore};
 pub use rates::RedisRateStore;
 pub use replay::RedisReplayStore;
 pub use secret::ClusterSecret;

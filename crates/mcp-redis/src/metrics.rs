@@ -22,11 +22,15 @@ pub enum StoreName {
     Approvals,
     /// Sessions with a handshake.
     Sessions,
+    /// The state of an authorization server.
+    Authorization,
+    /// Tokens of clients.
+    Tokens,
 }
 
 impl StoreName {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Replay,
         Self::Events,
         Self::Tasks,
@@ -34,6 +38,8 @@ impl StoreName {
         Self::Changes,
         Self::Approvals,
         Self::Sessions,
+        Self::Authorization,
+        Self::Tokens,
     ];
 
     /// The name, in small letters.
@@ -46,6 +52,8 @@ impl StoreName {
             Self::Changes => "changes",
             Self::Approvals => "approvals",
             Self::Sessions => "sessions",
+            Self::Authorization => "authorization",
+            Self::Tokens => "tokens",
         }
     }
 }

@@ -89,6 +89,12 @@ impl ClusterSecret {
         sealer.ok_or_else(underivable)
     }
 
+    /// A secret for something else that all nodes share.
+    #[cfg(feature = "oauth")]
+    pub(crate) fn derived(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, RedisError> {
+        derive(&self.current, purpose).ok_or_else(underivable)
+    }
+
     pub(crate) fn seal(&self, purpose: &'static str) -> Result<Seal, RedisError> {
         let keys = self.all().map(|secret| {
             let (id, key) = (derive(secret, "payload id")?, derive(secret, purpose)?);
@@ -209,7 +215,8 @@ impl Seal {
 
 #[cfg(test)]
 mod tests {
-    use mcp_server::StateSealer as _;
+    use etdi_core::nonce::nonces_contract;
+    use mcp_server::{StateSealer as _, state_sealer_contract};
 
     use super::*;
 
@@ -246,6 +253,22 @@ mod tests {
         let sealed = new.seal("x").unwrap().seal(&[], b"text").unwrap();
         assert!(old.seal("x").unwrap().open(&[], sealed).is_err());
         assert!(!old.nonces().holds(&new.nonces().issue(now), now));
+    }
+
+    /// Nodes of one secret, and nodes in the midst of changing it.
+    #[test]
+    fn nonces_and_request_states_keep_their_contracts() {
+        let (old, new) = (ClusterSecret::new([1; 32]), ClusterSecret::new([2; 32]));
+        let (before, after) = (old.clone().also_opens(&new), new.clone().also_opens(&old));
+        let now = UnixTime(1_767_323_045);
+        for (one, other) in [(&old, &old.clone()), (&before, &after)] {
+            nonces_contract(&[&*one.nonces(), &*other.nonces()], now).unwrap();
+            let (first, second) = (one.state_sealer().unwrap(), other.state_sealer().unwrap());
+            let tomorrow = || std::time::SystemTime::now() + std::time::Duration::from_hours(24);
+            let late = other.state_sealer().unwrap().clock(tomorrow);
+            state_sealer_contract(&[&first, &second], Some(&late)).unwrap();
+        }
+        assert!(nonces_contract(&[&*old.nonces(), &*new.nonces()], now).is_err());
     }
 
     #[test]

@@ -21,6 +21,9 @@ use crate::secret::ClusterSecret;
 use crate::sessions::RedisSessionStore;
 use crate::tasks::RedisTaskStore;
 
+#[cfg(feature = "oauth")]
+mod oauth;
+
 /// The stores of a server of many nodes, all on one connection.
 ///
 /// A clone is another handle to the same ones.
@@ -234,7 +237,7 @@ impl RedisStoresBuilder {
     }
 }
 
-fn now() -> UnixTime {
+pub(crate) fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 

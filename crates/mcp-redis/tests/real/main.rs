@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod approvals;
+#[cfg(feature = "oauth")]
+mod authorization;
 mod changes;
 mod cluster;
 #[path = "../../../mcp-transport/tests/common/mod.rs"]
@@ -19,6 +21,8 @@ mod sessions;
 mod tasks;
 #[path = "../../../mcp-transport/tests/http/two_nodes.rs"]
 mod two_nodes;
+#[cfg(feature = "oauth")]
+mod tokens;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,0 +1,43 @@
+//! What the builder gives an authorization server, and a client that logs in.
+
+use super::RedisStores;
+use crate::error::RedisError;
+use crate::oauth::{RedisAuthorizationStore, RedisTokenStore};
+
+impl RedisStores {
+    /// The state of an authorization server, for `Embedded::open`: keys, clients, grants, what was used.
+    ///
+    /// On a Redis that knows nothing yet, nothing counts as used for the first time, and no code is
+    /// taken, for two minutes and the tolerance of clocks; see
+    /// [`dangerously_believe_empty`](super::RedisStoresBuilder::dangerously_believe_empty).
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::Config`] when no key follows from the secret.
+    pub fn authorization(&self) -> Result<RedisAuthorizationStore, RedisError> {
+        let super::RedisStoresBuilder { tolerance, believes_empty, .. } = *self.settings;
+        let seal = self.secret.seal("authorization")?;
+        Ok(RedisAuthorizationStore::new(self.client.clone(), seal, tolerance, believes_empty))
+    }
+
+    /// The secret for `AuthorizationRoutes::shared_nonces`. It follows from the secret of all nodes, and
+    /// asks no Redis.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::Config`] when no key follows from the secret.
+    pub fn authorization_nonces(&self) -> Result<zeroize::Zeroizing<[u8; 32]>, RedisError> {
+        self.secret.derived("authorization nonces")
+    }
+
+    /// Tokens and registrations of one owner's logins, for `OAuthClientBuilder::store`. What one owner has,
+    /// such as a user of a gateway, no other owner's store gives.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::Config`] when no key follows from the secret.
+    pub fn tokens_of(&self, owner: impl Into<String>) -> Result<RedisTokenStore, RedisError> {
+        let seal = self.secret.seal("tokens")?;
+        Ok(RedisTokenStore::new(self.client.clone(), seal, owner.into()))
+    }
+}
