@@ -58,14 +58,18 @@ use crate::together::each;
 use crate::verify::VerifyError;
 use crate::wire::{RevocationEntry, RevocationsClaims, StatementType};
 
+mod contract;
 mod file;
 mod heard;
 mod known;
 mod list;
+mod shared;
 
+pub use contract::revocation_store_contract;
 pub use file::{AllOf, FileLists};
 use known::{FILE, MAX_FILE, MAX_STRANGE, State, too_long};
 pub use list::{RevocationList, Revoked};
+pub use shared::{KeptRevocations, MemoryRevocationStore, RevocationStore};
 
 /// How old a list may be that counts as fetched now, in seconds.
 pub const FRESH: u64 = 60;
@@ -169,6 +173,8 @@ pub struct Revocations {
     without_list: BTreeSet<ProviderId>,
     authorities: BTreeSet<ProviderId>,
     disk: Option<Disk>,
+    /// What other nodes know.
+    shared: Option<shared::Shared>,
     /// What the source had at hand of an issuer when it was asked last.
     heard: Mutex<BTreeMap<ProviderId, u64>>,
     /// The file as it was read last: when it was written, and how long it is.
@@ -199,6 +205,7 @@ impl Revocations {
             without_list: BTreeSet::new(),
             authorities: BTreeSet::new(),
             disk: None,
+            shared: None,
             heard: Mutex::default(),
             version: Mutex::default(),
         }
@@ -325,6 +332,7 @@ impl Revocations {
         now: UnixTime,
     ) {
         self.read_again();
+        self.share_if_due(now).await;
         let Some(source) = self.source.get() else { return };
         self.name(self.authorities.clone());
         let wanted: BTreeSet<ProviderId> =
@@ -356,6 +364,15 @@ impl Revocations {
             })
         };
         each(wanted.into_iter().map(ask), AT_ONCE).await;
+        self.share_if_due(now).await;
+    }
+
+    /// Hears what other nodes know and tells what is new here. Where that fails, [`Self::check`] says so
+    /// as soon as what was read is too old.
+    async fn share_if_due(&self, now: UnixTime) {
+        if self.shared.as_ref().is_some_and(|shared| !shared.is_settled(now)) {
+            _ = self.share(now).await;
+        }
     }
 
     /// Learns what another process has written, such as an operator's command. What cannot be read
@@ -489,17 +506,21 @@ impl Revocations {
         demand: &Revocation,
         now: UnixTime,
     ) -> Result<(), VerifyError> {
+        let unknown = |why: String| VerifyError::RevocationUnknown { issuer: issuer.clone(), why };
         let age = match demand {
             Revocation::BestEffort => return Ok(()),
-            // Without a source there is nothing to be cached; what is revoked here counts.
-            Revocation::Cached { .. } if self.source.get().is_none() => return Ok(()),
             Revocation::Cached { max_age_seconds } => *max_age_seconds,
             Revocation::Fresh => FRESH,
         };
-        if self.needs_none(issuer) {
+        // What other nodes revoked may be of any issuer.
+        if let Some(shared) = &self.shared {
+            shared.is_younger(age, now).map_err(unknown)?;
+        }
+        // Without a source there is nothing to be cached; what is revoked here counts.
+        let cached = matches!(demand, Revocation::Cached { .. });
+        if cached && self.source.get().is_none() || self.needs_none(issuer) {
             return Ok(());
         }
-        let unknown = |why: String| VerifyError::RevocationUnknown { issuer: issuer.clone(), why };
         let state = self.read();
         let known = state.issuers.get(issuer);
         if known.is_some_and(|known| known.is_younger(age, now)) {
@@ -520,6 +541,9 @@ impl Revocations {
     /// Writes down what is known, of which there is more of `issuer` than before.
     fn save(&self, state: &mut State, issuer: Option<&ProviderId>) -> Result<(), RevocationError> {
         state.make_room(issuer, MAX_STRANGE);
+        if let Some(shared) = &self.shared {
+            shared.learned();
+        }
         let Some(disk) = &self.disk else { return Ok(()) };
         let _lock = disk.lock().map_err(store)?;
         // Another process may have written since; what it learned is not undone.

@@ -36,6 +36,7 @@
 //! [`event_store_contract`](mcp_transport::http::server::event_store_contract),
 //! [`session_store_contract`](mcp_transport::http::server::session_store_contract),
 //! [`rate_store_contract`](mcp_transport::rate_store_contract),
+//! [`revocation_store_contract`](etdi_core::revocation::revocation_store_contract),
 //! [`nonces_contract`](etdi_core::nonce::nonces_contract),
 //! [`state_sealer_contract`](mcp_server::state_sealer_contract),
 //! [`task_store_contract`](mcp_server::task::task_store_contract) and
@@ -54,6 +55,7 @@ mod metrics;
 mod oauth;
 mod rates;
 mod replay;
+mod revocations;
 mod secret;
 mod sessions;
 mod stores;
@@ -69,6 +71,7 @@ pub use metrics::{StoreMetrics, StoreName};
 pub use oauth::{RedisAuthorizationStore, RedisTokenStore};
 pub use rates::RedisRateStore;
 pub use replay::RedisReplayStore;
+pub use revocations::RedisRevocationStore;
 pub use secret::ClusterSecret;
 pub use sessions::RedisSessionStore;
 pub use stores::{RedisStores, RedisStoresBuilder};

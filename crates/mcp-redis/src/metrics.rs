@@ -26,11 +26,13 @@ pub enum StoreName {
     Authorization,
     /// Tokens of clients.
     Tokens,
+    /// What was revoked.
+    Revocations,
 }
 
 impl StoreName {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Replay,
         Self::Events,
         Self::Tasks,
@@ -40,6 +42,7 @@ impl StoreName {
         Self::Sessions,
         Self::Authorization,
         Self::Tokens,
+        Self::Revocations,
     ];
 
     /// The name, in small letters.
@@ -54,6 +57,7 @@ impl StoreName {
             Self::Sessions => "sessions",
             Self::Authorization => "authorization",
             Self::Tokens => "tokens",
+            Self::Revocations => "revocations",
         }
     }
 }

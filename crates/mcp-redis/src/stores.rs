@@ -17,6 +17,7 @@ use crate::events::{EventBounds, RedisEventStore};
 use crate::metrics::{Metrics, StoreMetrics};
 use crate::rates::RedisRateStore;
 use crate::replay::{CALL, RedisReplayStore};
+use crate::revocations::RedisRevocationStore;
 use crate::secret::ClusterSecret;
 use crate::sessions::RedisSessionStore;
 use crate::tasks::RedisTaskStore;
@@ -133,6 +134,15 @@ impl RedisStores {
     /// [`RedisError::Config`] when no key follows from the secret.
     pub fn approvals(&self) -> Result<RedisApprovalStore, RedisError> {
         Ok(RedisApprovalStore::new(self.client.clone(), self.secret.seal("approvals")?))
+    }
+
+    /// What was revoked, for `Revocations::shared`.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::Config`] when no key follows from the secret.
+    pub fn revocations(&self) -> Result<RedisRevocationStore, RedisError> {
+        Ok(RedisRevocationStore::new(self.client.clone(), self.secret.seal("revocations")?))
     }
 
     /// Rates, for [`RateLayer::shared`](mcp_transport::RateLayer::shared).

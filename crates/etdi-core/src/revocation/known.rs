@@ -101,8 +101,34 @@ impl State {
     }
 
     fn from_file(bytes: &[u8], path: &Path) -> Result<Self, RevocationError> {
-        let damaged =
-            |why: String| RevocationError::Store(format!("`{}` is damaged: {why}", path.display()));
+        Self::read_text(bytes, &format!("`{}`", path.display()))
+    }
+
+    /// What several nodes keep.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, RevocationError> {
+        if bytes.len() > MAX_FILE {
+            let why = format!("what is kept has more than {MAX_FILE} bytes");
+            return Err(RevocationError::Store(why));
+        }
+        Self::read_text(bytes, "what is kept")
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.issuers.is_empty() && self.here.is_empty()
+    }
+
+    /// Whether whatever `other` refuses is refused by this too.
+    pub(super) fn has_all_of(&self, other: &Self) -> bool {
+        let has = |(issuer, theirs): (&ProviderId, &Known)| match self.issuers.get(issuer) {
+            Some(ours) => ours.has_all_of(theirs),
+            None => theirs.list.is_none() && theirs.also.is_empty(),
+        };
+        other.revoked_here.is_subset(&self.revoked_here) && other.issuers.iter().all(has)
+    }
+
+    fn read_text(bytes: &[u8], what: &str) -> Result<Self, RevocationError> {
+        let damaged = |why: String| RevocationError::Store(format!("{what} is damaged: {why}"));
         let text = std::str::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
         let limits = Limits { bytes: MAX_FILE, values: 1 << 22, ..Limits::STATEMENT };
         Document::parse(text, limits).map_err(|error| damaged(error.to_string()))?;
@@ -160,6 +186,17 @@ impl Known {
         });
         let fork = fork.map(|list| list.revoked).unwrap_or_default();
         self.revoke_also(issuer, before.also.into_iter().chain(fork));
+    }
+
+    /// Whether this is the newer list, or the same with all that others revoke.
+    fn has_all_of(&self, other: &Self) -> bool {
+        let seq = |known: &Self| known.list.as_ref().map(|list| list.seq);
+        let also = |entry: &RevocationEntry| {
+            entry.revoked().is_none_or(|revoked| self.revoked.contains(&revoked))
+        };
+        let as_new = seq(self) > seq(other)
+            || seq(self) == seq(other) && other.revoked.is_subset(&self.revoked);
+        as_new && other.also.iter().all(also)
     }
 
     /// Revokes what other lists of the issuer revoke, for good. Says whether any of it is new.
