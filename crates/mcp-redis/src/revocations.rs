@@ -96,9 +96,9 @@ impl RevocationStore for RedisRevocationStore {
     }
 
     fn write(&self, expected: u64, text: Vec<u8>) -> BoxFuture<'_, Result<Option<u64>, String>> {
-        Box::pin(async move {
-            self.try_write(expected, &text).await.map_err(|error| error.to_string())
-        })
+        Box::pin(
+            async move { self.try_write(expected, &text).await.map_err(|error| error.to_string()) },
+        )
     }
 }
 

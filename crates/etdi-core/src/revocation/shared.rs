@@ -251,7 +251,11 @@ mod tests {
             }
         }
 
-        fn write(&self, expected: u64, text: Vec<u8>) -> BoxFuture<'_, Result<Option<u64>, String>> {
+        fn write(
+            &self,
+            expected: u64,
+            text: Vec<u8>,
+        ) -> BoxFuture<'_, Result<Option<u64>, String>> {
             self.0.write(expected, text)
         }
     }

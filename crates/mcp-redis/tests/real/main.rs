@@ -20,10 +20,10 @@ mod revocations;
 mod server;
 mod sessions;
 mod tasks;
-#[path = "../../../mcp-transport/tests/http/two_nodes.rs"]
-mod two_nodes;
 #[cfg(feature = "oauth")]
 mod tokens;
+#[path = "../../../mcp-transport/tests/http/two_nodes.rs"]
+mod two_nodes;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
