@@ -64,6 +64,14 @@ async fn what_comes_at_once_counts_on_both_nodes() {
 }
 
 #[tokio::test]
+async fn a_session_outlives_the_nodes_that_served_it() {
+    let server = RedisServer::start();
+    let (stores, nodes) = nodes(&server).await;
+    let anew = stores.each_ref().map(|one| one.share_http(HttpOptions::default()).unwrap());
+    two_nodes::a_session_outlives_its_nodes(nodes, anew).await;
+}
+
+#[tokio::test]
 async fn an_answer_finds_the_node_that_asked() {
     let server = RedisServer::start();
     two_nodes::answers_find_their_node(&nodes(&server).await.1).await;

@@ -108,6 +108,17 @@ async fn what_comes_at_once_counts_on_both_nodes() {
 }
 
 #[tokio::test]
+async fn a_session_outlives_the_nodes_that_served_it() {
+    let store = Arc::new(Watched::default());
+    let all = [options(store.clone()), options(store)];
+    let [mut old, mut anew] = all;
+    for (old, anew) in old.iter_mut().zip(&mut anew) {
+        anew.event_store = old.event_store.clone();
+    }
+    two_nodes::a_session_outlives_its_nodes(Nodes::start(old).await, anew).await;
+}
+
+#[tokio::test]
 async fn an_answer_finds_the_node_that_asked() {
     two_nodes::answers_find_their_node(&nodes().await.1).await;
 }

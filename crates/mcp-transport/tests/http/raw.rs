@@ -53,6 +53,12 @@ impl Served {
         self.stop.take().unwrap().send(()).unwrap();
     }
 
+    /// Ends the listener without a word to anybody.
+    pub async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+
     /// Waits for the end of the server.
     pub async fn ended(self) {
         timeout(PATIENCE, self.task).await.expect("an end").unwrap();

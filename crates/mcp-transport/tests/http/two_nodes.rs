@@ -335,6 +335,47 @@ pub async fn changes_reach_every_node(nodes: &Nodes) {
     }
 }
 
+/// A session outlives the node that began it, and every node that served it.
+pub async fn a_session_outlives_its_nodes(nodes: Nodes, anew: [HttpOptions; 2]) {
+    let id = nodes.begin().await;
+    let level = legacy(2, "logging/setLevel", r#""level":"error""#);
+    nodes.nodes[0].ask(&nodes.head(&id), &level).await.with_status(200);
+    let subscribe = legacy(3, "resources/subscribe", r#""uri":"shop:a""#);
+    nodes.nodes[0].ask(&nodes.head(&id), &subscribe).await.with_status(200);
+    let mut stream = nodes.open(0, &id, None).await;
+    let mut last = hears(&nodes, &mut stream, "shop:a", r#""uri":"shop:a""#).await;
+    let Nodes { nodes: old, shop, user } = nodes;
+    let [first, second] = old;
+    let [third, fourth] = anew.map(|mut options| {
+        options.gate = Some(Arc::new(ByHeader));
+        options
+    });
+    first.kill().await;
+    drop(stream);
+    let third = served(shop.clone(), third).await;
+    let mut nodes = Nodes { nodes: [second, third], shop, user };
+    for round in 0..2 {
+        for node in [0, 1] {
+            assert!(nodes.call(node, &id, "who").await.contains(r#""text":"lines""#));
+            let level = nodes.call(node, &id, "level").await.to_lowercase();
+            assert!(level.contains("some(error)"), "{level}");
+            let mut stream = nodes.open(node, &id, Some(&last)).await;
+            // Whoever reads on where it read before has missed nothing.
+            if (round, node) != (1, 0) {
+                says(&mut stream, "tools/list_changed").await;
+            }
+            last = hears(&nodes, &mut stream, "shop:a", r#""uri":"shop:a""#).await;
+        }
+        if round == 0 {
+            // The last one that was there when the session began goes too.
+            let Nodes { nodes: [second, third], shop, user } = nodes;
+            second.kill().await;
+            let fourth = served(shop.clone(), fourth.clone()).await;
+            nodes = Nodes { nodes: [third, fourth], shop, user };
+        }
+    }
+}
+
 /// Whatever comes at once: a session is made anew once on each node, and what is set on both counts.
 pub async fn many_come_at_once(nodes: &Nodes) {
     for round in 0..5 {
