@@ -200,7 +200,7 @@ async fn a_listing_without_end_ends() {
         }
     }
     assert!(pages >= 50, "what is long is not cut off: {pages}");
-    let notes = notes.lock().unwrap();
+    let notes = notes.lock().unwrap().clone();
     assert!(
         notes.iter().any(|line| line.contains("`endless`") && line.contains("pages")),
         "{notes:?}"
