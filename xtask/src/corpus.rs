@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 const LICENCES: [&str; 6] =
     ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT OR Apache-2.0"];
 
-/// The most tools of one server.
+/// The most tools of one server, and of one author here.
 const MOST_OF_ONE: usize = 60;
+const MOST_OF_OURS: usize = 200;
 
 /// What a file has to be.
 struct Part {
@@ -72,7 +73,11 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
             ));
         }
         if !part.malicious {
-            let many = sources.iter().filter(|(_, (_, tools))| *tools > MOST_OF_ONE);
+            let most = |name: &str| match name.starts_with("own:") {
+                true => MOST_OF_OURS,
+                false => MOST_OF_ONE,
+            };
+            let many = sources.iter().filter(|(name, (_, tools))| *tools > most(name));
             faults
                 .extend(many.map(|(name, (_, tools))| format!("{}: {tools} of {name}", part.file)));
         }

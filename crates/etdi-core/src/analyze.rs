@@ -39,6 +39,7 @@ mod subject;
 mod text;
 mod tree;
 mod utterance;
+mod whole;
 mod wording;
 mod words;
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use etdi_core::analyze::{Model, Said};
 
+use super::whole::Whole;
+
 /// One sentence with the next one, as a fit sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Window {
@@ -22,24 +24,41 @@ pub(crate) struct Vocabulary {
 impl Vocabulary {
     /// A sentence, with its words or without.
     pub(crate) fn window(&mut self, said: &Said, spoken: bool) -> Window {
-        let number = |text: &String| match self.numbers.get(text) {
-            Some(number) => *number,
-            None => {
-                let number = self.texts.len() as u32;
-                self.numbers.insert(text.clone(), number);
-                self.texts.push(text.clone());
-                number
-            }
-        };
-        let features =
-            said.features.iter().filter(|text| spoken && tells(text)).map(number).collect();
+        let features = if spoken && !said.name { self.words(said) } else { Vec::new() };
         Window { signals: said.signals, features, words: said.words }
+    }
+
+    /// The words and pairs of a sentence that may tell something.
+    pub(crate) fn words(&mut self, said: &Said) -> Vec<u32> {
+        said.features.iter().filter(|text| tells(text)).map(|text| self.number(text)).collect()
+    }
+
+    fn number(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let number = self.texts.len() as u32;
+        self.numbers.insert(text.to_owned(), number);
+        self.texts.push(text.to_owned());
+        number
+    }
+
+    /// How many there are, and one of them.
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    pub(crate) fn text(&self, number: u32) -> &str {
+        &self.texts[number as usize]
     }
 }
 
-/// Hosts that are reserved for examples tell our own corpus from others, not good from bad.
+/// Hosts that are reserved for examples tell our own corpus from others, not good from bad; so does how
+/// often one is named at all.
 fn tells(text: &str) -> bool {
-    !text.split(' ').any(|word| matches!(word, "example" | "test" | "invalid" | "localhost"))
+    const HOSTS: [&str; 10] =
+        ["example", "test", "invalid", "localhost", "http", "https", "www", ".", "//", "@"];
+    !text.split(' ').any(|word| HOSTS.contains(&word))
 }
 
 /// A definition to learn from.
@@ -55,6 +74,21 @@ pub(crate) struct Lesson<'a> {
 pub(crate) struct Learned {
     pub(crate) model: Model,
     pub(crate) words: Vec<(String, f64)>,
+    pub(crate) whole: Whole,
+}
+
+impl Learned {
+    /// The risk of one sentence by itself.
+    pub(crate) fn risk(&self, vocabulary: &Vocabulary, window: &Window) -> f64 {
+        let weights: HashMap<&str, f64> =
+            self.words.iter().map(|(text, weight)| (&**text, *weight)).collect();
+        let sum = window
+            .features
+            .iter()
+            .filter_map(|word| weights.get(&*vocabulary.texts[*word as usize]))
+            .sum();
+        self.model.risk(window.signals, Model::reckoned(sum, window.words))
+    }
 }
 
 const STEPS: usize = 500;
@@ -123,7 +157,7 @@ impl Flat {
 
 /// The weights that tell malicious from honest definitions best, small, and of the sign that each signal
 /// has to have.
-pub(crate) fn fit(lessons: &[Lesson<'_>], vocabulary: &Vocabulary) -> Learned {
+pub(crate) fn fit(lessons: &[Lesson<'_>], whole: Whole, vocabulary: &Vocabulary) -> Learned {
     let (kept, flat) = flat(lessons, vocabulary);
     let total: f64 = lessons.iter().map(|lesson| lesson.weight).sum();
     let priors: Vec<f64> = Model::priors().collect();
@@ -205,10 +239,10 @@ pub(crate) fn fit(lessons: &[Lesson<'_>], vocabulary: &Vocabulary) -> Learned {
     words.sort_by(|(one, a), (other, b)| b.total_cmp(a).then(one.cmp(other)));
     let model = Model::new(weights[size - 1], &weights[..count]);
     let model = model.wording(words.iter().map(|(text, weight)| (text.as_str(), *weight)));
-    Learned { model, words }
+    Learned { model: whole.with(model), words, whole }
 }
 
-fn logistic(sum: f64) -> f64 {
+pub(crate) fn logistic(sum: f64) -> f64 {
     1.0 / (1.0 + (-sum).exp())
 }
 

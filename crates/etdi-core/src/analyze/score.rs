@@ -1,5 +1,6 @@
 //! How likely a definition is malicious by what it says: signals that people understand, each with a
-//! weight, added up; and beside them the words that it uses (`wording.rs`).
+//! weight, added up; and beside them the words that it uses, in a sentence (`wording.rs`) and in all of
+//! it (`whole.rs`).
 //!
 //! Each utterance is judged together with its neighbours in the same text; the worst one is the
 //! definition's. The weights are fitted by `cargo run --release -p etdi-core --example fit` on
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use super::lexicon::{Class, Classes};
 use super::subject::{Kind, Role, Subject};
 use super::utterance::{Utterance, Utterances};
+use super::whole::{self, Whole};
 use super::wording::{self, Wording};
 
 /// What a signal speaks for: the code of a finding that it is the strongest reason of.
@@ -348,16 +350,18 @@ pub struct Model {
     weights: Vec<f64>,
     constant: f64,
     pub(super) wording: Arc<Wording>,
+    pub(super) whole: Arc<Whole>,
 }
 
 const WEIGHTS: &str = include_str!("weights.txt");
 const WORDING: &str = include_str!("wording.txt");
+const WHOLE: &str = include_str!("whole.txt");
 
 impl Default for Model {
     /// The weights of this release.
     fn default() -> Self {
         static RELEASED: std::sync::LazyLock<Model> =
-            std::sync::LazyLock::new(|| Model::read(WEIGHTS).reading(WORDING));
+            std::sync::LazyLock::new(|| Model::read(WEIGHTS).reading(WORDING, WHOLE));
         RELEASED.clone()
     }
 }
@@ -379,7 +383,7 @@ impl Model {
     pub fn new(constant: f64, weights: &[f64]) -> Self {
         let mut weights = weights.to_vec();
         weights.resize(COUNT, 0.0);
-        Self { weights, constant, wording: Arc::default() }
+        Self { weights, constant, wording: Arc::default(), whole: Arc::default() }
     }
 
     /// With weights of words and pairs of words, as [`Said::features`] has them, in place of those that it
@@ -391,10 +395,28 @@ impl Model {
         Self { wording: Arc::new(Wording::new(weights)), ..self }
     }
 
-    /// With a table of words: a weight and a word or pair a line; other lines are passed over.
+    /// With weights of words and pairs in a definition as a whole, and what is added before any.
     #[must_use]
-    pub fn reading(self, words: &str) -> Self {
-        Self { wording: Arc::new(Wording::read(words)), ..self }
+    pub fn whole<'a>(
+        self,
+        constant: f64,
+        weights: impl IntoIterator<Item = (&'a str, f64)>,
+    ) -> Self {
+        Self { whole: Arc::new(Whole::new(constant, weights)), ..self }
+    }
+
+    /// With tables of words, of a sentence and of a definition as a whole: a weight and a word or pair a
+    /// line, and in the second the constant with `=`; other lines are passed over.
+    #[must_use]
+    pub fn reading(self, words: &str, whole: &str) -> Self {
+        let (wording, whole) = (Arc::new(Wording::read(words)), Arc::new(Whole::read(whole)));
+        Self { wording, whole, ..self }
+    }
+
+    /// What so many known words add in a definition as a whole that weigh so much together: a fit has to
+    /// reckon as the score does.
+    pub fn reckoned_whole(constant: f64, sum: f64, known: usize) -> f64 {
+        whole::reckoned(constant, sum, known)
     }
 
     /// What the weights of words count for in a text of so many, and the least that they all add: a fit
@@ -464,8 +486,8 @@ impl Threshold {
     /// The risk, 0 to 1.
     pub const fn risk(self) -> f64 {
         match self {
-            Self::OnePercent => 0.54,
-            Self::HalfPercent => 0.64,
+            Self::OnePercent => 0.59,
+            Self::HalfPercent => 0.74,
         }
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::report::Report;
 use super::score::{self, Model, Signal, Topic};
 use super::subject::{Piece, Role, Subject};
-use super::utterance::{Utterance, Utterances, is_name, normalized};
+use super::utterance::{Utterance, Utterances, normalized};
 use super::{bias, directive, harvest, wording};
 
 /// From which risk on an utterance is a finding.
-const STANDS_OUT: f64 = 0.3;
+const STANDS_OUT: f64 = 0.25;
 
 /// From which sum on the words are named among the reasons.
 const WORDS_TELL: f64 = 0.7;
@@ -20,12 +20,16 @@ const WORDS_TELL: f64 = 0.7;
 pub struct Said {
     /// Where: a JSON pointer (RFC 6901).
     pub path: String,
+    /// At which byte of the string there it begins.
+    pub at: usize,
     /// The sentence as it stands there.
     pub text: String,
     /// Its signals with those of the next one, a bit for each of [`Model::names`], the first the lowest.
     pub signals: u64,
     /// Its words and pairs of neighbours with those of the next one, each once, in order.
     pub features: Vec<String>,
+    /// Whether it is a name, whose words count for the definition as a whole, and by itself for nothing.
+    pub name: bool,
     /// How many words these are, repeated ones counted.
     pub words: usize,
 }
@@ -49,19 +53,17 @@ pub(super) fn said(subject: &Subject<'_>) -> Vec<Said> {
         }
         let (path, text) = (subject.pointer(piece), (*text).to_owned());
         let features = features.into_iter().collect();
-        list.push(Said { path, text, signals, features, words });
+        let at = one.span.start;
+        list.push(Said { path, at, text, signals, features, words, name: one.name });
     }
     list
 }
 
-/// An utterance as it stands, and as its words are read; names have none.
+/// An utterance as it stands, and as its words are read.
 fn text_of<'a>(subject: &Subject<'a>, one: &Utterance) -> (&'a str, String) {
     let Some(piece) = subject.pieces.get(one.piece) else { return ("", String::new()) };
     let text = piece.text.get(one.span.clone()).unwrap_or(piece.text);
-    match piece.role {
-        role if is_name(role) => (text, String::new()),
-        _ => (text, normalized(text)),
-    }
+    (text, normalized(text, one.name))
 }
 
 pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_, '_>) {
@@ -71,18 +73,22 @@ pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_,
     let mut bias = 0.0_f64;
     // What two sentences give away together stands where the graver of them is, once.
     let mut graver: Vec<Grave> = vec![(0.0, 0, 0.0); signals.len()];
+    let whole = model.whole.sum(said.list.iter().map(|one| &one.spoken));
+    let words_of = |one: &Utterance, next: Option<&Utterance>| match one.name {
+        true => 0.0,
+        false => model.wording.sum(&one.spoken, next.map(|next| &next.spoken)),
+    };
     let risk_alone = |at: usize| {
         let one = said.list.get(at).zip(signals.get(at));
-        one.map_or(0.0, |(one, (alone, _))| {
-            model.risk(*alone, model.wording.sum(&one.spoken, None))
-        })
+        one.map_or(0.0, |(one, (alone, _))| model.risk(*alone, words_of(one, None)))
     };
     for (at, (one, (_, both))) in said.list.iter().zip(&signals).enumerate() {
         let next = said.list.get(at + 1).filter(|_| said.follows(at));
-        let words = model.wording.sum(&one.spoken, next.map(|next| &next.spoken));
-        let risk = model.risk(*both, words);
-        worst = worst.max(risk);
+        let words = words_of(one, next);
+        worst = worst.max(model.risk(*both, words + whole));
         bias = bias.max(bias::score(model, *both));
+        // A harmless rest does not make a sentence better that is shown by itself.
+        let risk = model.risk(*both, words + whole.max(0.0));
         if risk < STANDS_OUT {
             continue;
         }
@@ -97,7 +103,7 @@ pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_,
     for (one, grave) in said.list.iter().zip(graver) {
         let Some(piece) = subject.pieces.get(one.piece) else { continue };
         if grave.0 >= STANDS_OUT {
-            found(model, report, (one, piece), grave);
+            found(model, report, (one, piece), grave, whole);
         }
     }
     report.texts(worst, bias);
@@ -112,6 +118,7 @@ fn found(
     report: &mut Report<'_, '_>,
     (one, piece): (&Utterance, &Piece<'_>),
     (risk, signals, words): Grave,
+    whole: f64,
 ) {
     let mut reasons: Vec<(&Signal, f64)> = model.of(signals).collect();
     reasons.sort_by(|(_, one), (_, other)| other.total_cmp(one));
@@ -125,14 +132,19 @@ fn found(
     );
     let most = reasons.iter().filter(|(_, weight)| *weight > 0.0).take(3);
     let mut most: Vec<String> = most.map(|(one, _)| one.says.to_owned()).collect();
-    if words >= WORDS_TELL {
-        let text = piece.text.get(one.span.clone()).unwrap_or(piece.text);
-        let heavy = model.wording.reasons(&normalized(text));
+    let text = normalized(piece.text.get(one.span.clone()).unwrap_or(piece.text), one.name);
+    for (tells, says, heavy) in [
+        (words, "it is worded as attacks are", model.wording.reasons(&text)),
+        (whole, "all of the definition is worded as attacks are", model.whole.reasons(&text)),
+    ] {
+        if tells < WORDS_TELL {
+            continue;
+        }
         let heavy: Vec<String> = heavy.iter().map(|words| report.shown(words)).collect();
         match heavy.is_empty() {
-            // The words of its neighbour weigh.
-            true => most.push("it is worded as attacks are".to_owned()),
-            false => most.push(format!("it is worded as attacks are: {}", heavy.join(", "))),
+            // Those of its neighbours weigh.
+            true => most.push(says.to_owned()),
+            false => most.push(format!("{says}: {}", heavy.join(", "))),
         }
     }
     let what = match piece.parameter {

@@ -52,8 +52,10 @@ pub(super) struct Utterance {
     pub(super) opens: bool,
     /// How many words it has, about.
     pub(super) words: usize,
-    /// Its words, and pairs of them; those of a name are left to the signals.
+    /// Its words, and pairs of them.
     pub(super) spoken: Spoken,
+    /// Whether it is a name: in a sentence its words are left to the signals.
+    pub(super) name: bool,
 }
 
 /// What a definition calls its own, in order: parameters, and the values that they take.
@@ -101,15 +103,18 @@ impl Utterances {
     }
 }
 
-/// A sentence as it is judged, from how it stands in its piece.
-pub(super) fn normalized(text: &str) -> String {
+/// A sentence or a name as it is judged, from how it stands in its piece.
+pub(super) fn normalized(text: &str, name: bool) -> String {
     let mut reader = Reader::default();
-    reader.normalize(text);
+    match name {
+        true => reader.spell(text),
+        false => reader.normalize(text),
+    }
     reader.text
 }
 
 /// Whether it is read as a name, not as sentences.
-pub(super) fn is_name(role: Role) -> bool {
+fn is_name(role: Role) -> bool {
     matches!(role, Role::Name | Role::ParameterName | Role::Key)
 }
 
@@ -173,10 +178,8 @@ impl Reader {
                     denies,
                     marks,
                     words: words + wide / 2,
-                    spoken: match name {
-                        true => Spoken::default(),
-                        false => Spoken::new(sentence),
-                    },
+                    spoken: Spoken::new(sentence),
+                    name,
                 });
             }
             start = end;

@@ -14,13 +14,13 @@ const FLOOR: f64 = -4.0;
 /// From how many words on each of them counts for less.
 const SHORT: f64 = 20.0;
 
-const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+pub(super) const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
 
 /// The words and pairs of a sentence, as their hashes, each once, and how many words there were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spoken {
-    features: Vec<u64>,
+    pub(super) features: Vec<u64>,
     words: usize,
 }
 
@@ -90,7 +90,7 @@ pub(super) fn count(text: &str) -> usize {
     count
 }
 
-fn hash(state: u64, text: &str) -> u64 {
+pub(super) fn hash(state: u64, text: &str) -> u64 {
     text.bytes().fold(state, |state, byte| (state ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
