@@ -65,6 +65,10 @@ async fn holds(store: &dyn RevocationStore, version: u64, text: &[u8]) -> Result
     expect(found == wanted, "a text was not kept whole, with its version")
 }
 
+/// A write, and what became of it.
+type Running<'a> =
+    (BoxFuture<'a, Result<Option<u64>, String>>, Option<Result<Option<u64>, String>>);
+
 /// Of all who write at once one does, and its text is there.
 async fn race(clients: &[Arc<dyn RevocationStore>]) -> Result<(), String> {
     for round in 0..20 {
@@ -72,7 +76,7 @@ async fn race(clients: &[Arc<dyn RevocationStore>]) -> Result<(), String> {
         let version = first.read(0).await?.version;
         let text = |number: usize| format!("{round} {number}").into_bytes();
         let twice = clients.iter().chain(clients).enumerate();
-        let mut running: Vec<(BoxFuture<'_, _>, Option<Result<Option<u64>, String>>)> =
+        let mut running: Vec<Running<'_>> =
             twice.map(|(number, store)| (store.write(version, text(number)), None)).collect();
         poll_fn(|cx| {
             for (write, done) in running.iter_mut().filter(|(_, done)| done.is_none()) {
