@@ -1,0 +1,80 @@
+//! One server as three processes behind a balancer, on a Redis that is started along with them.
+//!
+//! ```sh
+//! cargo build -p examples --example cluster --example http_modes --example long_job
+//! target/debug/examples/cluster 127.0.0.1:8000
+//! ```
+//!
+//! It wants a `redis-server` on the `PATH` (Debian: `apt-get install redis-server`), starts it on a free
+//! port with a folder of its own, and prints where everything is. Nothing listens anywhere but on this
+//! computer, and nothing is left when it is interrupted. In another terminal:
+//!
+//! ```sh
+//! cd target/debug/examples
+//! ./http_modes call http://127.0.0.1:8000/mcp   # again and again: the nodes answer in turn
+//! ./long_job start http://127.0.0.1:8000/mcp 60 # prints a ticket
+//! ./long_job follow http://127.0.0.1:8000/mcp 'TICKET'
+//! kill -9 PID                                   # of any node; it is started again
+//! ./long_job follow http://127.0.0.1:8000/mcp 'TICKET'
+//! ./long_job cancel http://127.0.0.1:8000/mcp 'TICKET'
+//! ```
+//!
+//! What the nodes share is in `node.rs`: one secret, and the stores on Redis. A task that a dead node
+//! was at is taken over by whichever node is asked for it half a minute later, because its tool says
+//! that it may begin anew. `pay` is a tool whose calls are signed: the same call at all nodes at once
+//! counts once. The key of a caller whom the nodes know is in the folder that is printed.
+//!
+//! The balancer hands connections on, one to each node in turn, and knows nothing of MCP. Clients of
+//! 2026-07-28 need no more. `examples/tests/cluster` is this page as a test.
+
+mod balancer;
+mod node;
+mod nodes;
+mod redis;
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use etdi_core::key::{Algorithm, SigningKey};
+use examples::listen_at;
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+/// How many processes serve.
+const NODES: usize = 3;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => run("127.0.0.1:8000").await,
+        ["node", folder] => node::run(Path::new(folder)).await,
+        [address] => run(address).await,
+        _ => bail!("usage: cluster [ADDRESS]"),
+    }
+}
+
+async fn run(address: &str) -> anyhow::Result<()> {
+    let listener = listen_at(address).await?;
+    let folder = tempfile::tempdir().context("no temporary folder can be made")?;
+    let redis = redis::Redis::start(folder.path())?;
+    println!("redis {}", redis.url());
+    for key in [node::PUBLISHER, node::CALLER] {
+        let made = SigningKey::generate(Algorithm::EdDsa)?;
+        std::fs::write(folder.path().join(key), made.to_pkcs8_pem().as_bytes())?;
+    }
+    println!("keys {}", folder.path().display());
+    let mut secret = [0; 32];
+    let filled = SystemRandom::new().fill(&mut secret);
+    filled.map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
+    let nodes = nodes::Nodes::start(NODES, folder.path(), &redis.url(), &STANDARD.encode(secret))?;
+    println!("balancer http://{}/mcp", listener.local_addr()?);
+    let stop = async { drop(tokio::signal::ctrl_c().await) };
+    tokio::select! {
+        () = balancer::run(listener, nodes.table()) => {}
+        () = stop => {}
+    }
+    nodes.stop();
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! One node: a server like any other, whose stores are on Redis.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use etdi::core::identity::ServerIdentity;
+use etdi::core::key::{KeyRing, SigningKey};
+use etdi::core::layer::CallKeys;
+use etdi::{EtdiServerConfig, secure};
+use mcp_redis::{Address, ClusterSecret, RedisStores};
+use mcp_server::task::Tasks;
+use mcp_server::{Context, server, tool};
+use mcp_transport::LimitsLayer;
+use mcp_transport::http::server::{HttpOptions, HttpServer, serve_http};
+use tokio::net::TcpListener;
+use tower_layer::Layer as _;
+
+/// The files of the keys, in the folder that all nodes read.
+pub(crate) const PUBLISHER: &str = "publisher.pem";
+pub(crate) const CALLER: &str = "caller.pem";
+
+/// Gives its message back, and says which node did.
+#[tool]
+async fn echo(message: String) -> String {
+    format!("Echo: {message} (process {})", std::process::id())
+}
+
+/// Prints pages, one after the other.
+// It may begin anew on another node, which is what `idempotent` promises.
+#[tool(task, annotations(idempotent))]
+async fn print(cx: Context, pages: u32) -> String {
+    for page in 1..=pages {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let by = format!("page {page} by process {}", std::process::id());
+        cx.progress_with(page, f64::from(pages), by).await;
+    }
+    format!("printed {pages} pages")
+}
+
+/// Pays somebody, once for each signed call.
+#[tool(etdi, version = "1.0.0", permissions = ["money:send"], require_request_signing)]
+async fn pay(cents: u64, to: String) -> String {
+    format!("paid {cents} cents to {to} (process {})", std::process::id())
+}
+
+/// What the statements of the nodes are about: all are one server.
+fn identity() -> anyhow::Result<ServerIdentity> {
+    Ok(ServerIdentity::package("pkg:cargo/cluster")?)
+}
+
+fn key(path: &Path) -> anyhow::Result<SigningKey> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(SigningKey::from_pkcs8_pem(&text)?)
+}
+
+pub(crate) async fn run(folder: &Path) -> anyhow::Result<()> {
+    let secret = std::env::var("CLUSTER_SECRET").context("`CLUSTER_SECRET` is not set")?;
+    let url = std::env::var("REDIS_URL").context("`REDIS_URL` is not set")?;
+    let stores = RedisStores::builder(Address::one(url), ClusterSecret::from_base64(&secret)?)
+        .prefix("cluster")
+        .statements_per_key(1_000_000)
+        // Keys and Redis are as young as this program: nothing was signed, let alone used, before. Where
+        // Redis was there before, leave this out.
+        .dangerously_believe_empty()
+        .connect()
+        .await?;
+
+    let tasks = Tasks::new(stores.tasks()?).poll_interval(Duration::from_millis(250));
+    let server = server!()
+        .seal_state(stores.state_sealer()?)
+        .tasks(tasks)
+        .tool::<echo>()
+        .tool::<print>()
+        .tool::<pay>()
+        .build()?;
+    let _link = stores.link(&server.changes()).await?;
+
+    let mut callers = KeyRing::new();
+    callers.insert(key(&folder.join(CALLER))?.verifying_key().clone());
+    let config = EtdiServerConfig::new(identity()?)
+        .operator(Arc::new(key(&folder.join(PUBLISHER))?))
+        .call_keys(CallKeys::Known(callers))
+        .replay_store(Arc::new(stores.replay()))
+        .nonces(stores.nonces())
+        .calls_per_minute(0);
+    let service = LimitsLayer::new().layer(secure(server, config).await?);
+    let mut options = HttpOptions::default();
+    options.event_store = Some(Arc::new(stores.events()?));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    Ok(serve_http(HttpServer::with(service, options), listener, orphaned()).await?)
+}
+
+/// Ends when the process that started this one does.
+async fn orphaned() {
+    let closed =
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    drop(closed.await);
+}

@@ -1,0 +1,129 @@
+//! A node is killed while calls, payments and tasks are under way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use mcp_client::task::{Started, TaskTicket};
+use mcp_client::{Error, text_of};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::cluster::{Cluster, signal};
+use super::{Caller, Refused, client, runtime, send};
+
+/// How many clients call at once.
+const CLIENTS: usize = 6;
+
+#[tokio::test]
+async fn nothing_that_was_acknowledged_is_lost() {
+    let cluster = Cluster::start();
+    let url = cluster.balancer();
+    let nodes: Vec<_> = cluster.nodes().iter().map(|(_, url)| client(url)).collect();
+    let caller = Arc::new(Caller::new(&cluster, &nodes).await);
+    let nonce: Arc<str> = caller.nonce(&nodes[0]).await.into();
+    let over = Arc::new(AtomicBool::new(false));
+    let (calls, breaks) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+
+    let mut callers = JoinSet::new();
+    for number in 0..CLIENTS {
+        let (url, over) = (url.clone(), over.clone());
+        let (calls, breaks) = (calls.clone(), breaks.clone());
+        let (caller, nonce) = (caller.clone(), nonce.clone());
+        callers.spawn(async move {
+            let client = client(&url);
+            let mut turn = 0;
+            while !over.load(Ordering::SeqCst) {
+                turn += 1;
+                // A client goes on: what broke off, it asks for again.
+                let message = json!({ "message": format!("{number}.{turn}") });
+                let mut echoed = client.call_tool("echo", &message).await;
+                for _ in 0..20 {
+                    if echoed.is_ok() {
+                        break;
+                    }
+                    breaks.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    echoed = client.call_tool("echo", &message).await;
+                }
+                let echoed = text_of(&echoed.unwrap());
+                assert!(echoed.starts_with(&format!("Echo: {number}.{turn} (")), "{echoed}");
+                // A payment that broke off may have been made, and is never made twice.
+                let payment = json!({ "cents": turn, "to": format!("client {number}") });
+                let statement = caller.sign(&payment, Some(&nonce));
+                let mut paid = 0;
+                for _ in 0..20 {
+                    match send(&client, &payment, &statement).await {
+                        Ok(_) => paid += 1,
+                        Err(Refused::Broken(_)) => {
+                            breaks.fetch_add(1, Ordering::SeqCst);
+                            tokio::time::sleep(Duration::from_millis(50)).await;
+                            continue;
+                        }
+                        Err(refused) => assert_eq!(refused.code(), "REPLAYED"),
+                    }
+                    break;
+                }
+                let again = send(&client, &payment, &statement).await;
+                paid += usize::from(again.is_ok());
+                assert!(paid <= 1, "paid {paid} times");
+                calls.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+    }
+
+    // Tasks on all nodes, some of them still being asked for when one dies.
+    let mut starting = JoinSet::new();
+    for number in 0..12 {
+        let url = url.clone();
+        starting.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(40 * number)).await;
+            let client = client(&url);
+            let pages = json!({ "pages": 3 });
+            match client.call_tool_as_task("print", &pages, runtime()).await {
+                Ok(Started::Task(task)) => Some(task.ticket().clone()),
+                Ok(Started::Done(done)) => panic!("{done:?}"),
+                // Nobody said that there is such a task.
+                Err(_) => None,
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (process, _) = cluster.nodes()[0];
+    signal(process, "-9");
+    let killed = Instant::now();
+
+    let tickets: Vec<TaskTicket> = starting.join_all().await.into_iter().flatten().collect();
+    assert!(tickets.len() >= 8, "{} tasks were acknowledged", tickets.len());
+    let mut following = JoinSet::new();
+    for ticket in tickets {
+        let url = url.clone();
+        following.spawn(async move {
+            // What a dead node was at is taken over half a minute after it last wrote.
+            let mut task = client(&url).task(ticket, runtime());
+            loop {
+                match task.result().await {
+                    Ok(done) => break text_of(&done),
+                    Err(Error::Service(error)) => panic!("a task is lost: {error}"),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+                assert!(killed.elapsed() < Duration::from_secs(120), "a task never ends");
+            }
+        });
+    }
+    let results = tokio::time::timeout(Duration::from_secs(120), following.join_all()).await;
+    let results = results.expect("all tasks that were acknowledged end");
+    assert!(results.iter().all(|said| said == "printed 3 pages"), "{results:?}");
+
+    over.store(true, Ordering::SeqCst);
+    callers.join_all().await;
+    assert_ne!(cluster.nodes()[0].0, process, "the node was started again");
+    let (calls, breaks) = (calls.load(Ordering::SeqCst), breaks.load(Ordering::SeqCst));
+    assert!(calls >= CLIENTS, "{calls} rounds");
+    println!(
+        "{calls} rounds of a call and a payment, {breaks} broke off; {} tasks ended {:?} after the \
+         kill",
+        results.len(),
+        killed.elapsed()
+    );
+}
