@@ -25,7 +25,8 @@
 //! counts once. The key of a caller whom the nodes know is in the folder that is printed.
 //!
 //! The balancer hands connections on, one to each node in turn, and knows nothing of MCP. Clients of
-//! 2026-07-28 need no more. `examples/tests/cluster` is this page as a test.
+//! 2026-07-28 need no more; a session of an older one is served by whichever node gets its message.
+//! `examples/tests/cluster` is this page as a test.
 
 mod balancer;
 mod node;

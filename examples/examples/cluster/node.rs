@@ -86,8 +86,7 @@ pub(crate) async fn run(folder: &Path) -> anyhow::Result<()> {
         .nonces(stores.nonces())
         .calls_per_minute(0);
     let service = LimitsLayer::new().layer(secure(server, config).await?);
-    let mut options = HttpOptions::default();
-    options.event_store = Some(Arc::new(stores.events()?));
+    let options = stores.share_http(HttpOptions::default())?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
