@@ -72,7 +72,9 @@ async fn nothing_that_was_acknowledged_is_lost() {
         });
     }
 
-    // Tasks on all nodes, some of them still being asked for when one dies.
+    // A task that the node is at when it dies, and others on all nodes, some of them still being asked for.
+    let at_it = nodes[0].call_tool_as_task("print", &json!({ "pages": 3 }), runtime()).await;
+    let Ok(Started::Task(at_it)) = at_it else { panic!("it becomes a task") };
     let mut starting = JoinSet::new();
     for number in 0..12 {
         let url = url.clone();
@@ -93,7 +95,8 @@ async fn nothing_that_was_acknowledged_is_lost() {
     signal(process, "-9");
     let killed = Instant::now();
 
-    let tickets: Vec<TaskTicket> = starting.join_all().await.into_iter().flatten().collect();
+    let mut tickets: Vec<TaskTicket> = starting.join_all().await.into_iter().flatten().collect();
+    tickets.push(at_it.ticket().clone());
     assert!(tickets.len() >= 8, "{} tasks were acknowledged", tickets.len());
     let mut following = JoinSet::new();
     for ticket in tickets {
@@ -113,6 +116,7 @@ async fn nothing_that_was_acknowledged_is_lost() {
     }
     let results = tokio::time::timeout(Duration::from_secs(120), following.join_all()).await;
     let results = results.expect("all tasks that were acknowledged end");
+    assert!(killed.elapsed() > Duration::from_secs(20), "none was taken over");
     assert!(results.iter().all(|said| said == "printed 3 pages"), "{results:?}");
 
     over.store(true, Ordering::SeqCst);
