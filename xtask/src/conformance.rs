@@ -1,5 +1,6 @@
 //! `cargo xtask conformance`: the official suite against `examples/everything` and
-//! `examples/conformance_client`, both roles, both revisions that it scores; and against
+//! `examples/conformance_client`, both roles, both revisions that it scores; against
+//! `examples/everything` behind `etdi guard`, which must lose no mark ([`guard`]); and against
 //! `etdi auth serve`, as an authorization server.
 //!
 //! Judged by a stricter rule than the suite's own ([`judge`]). `tests/conformance/baseline.txt` names
@@ -19,6 +20,7 @@ use crate::process::{Listening, finish};
 use crate::tools::install_node;
 
 mod authorization;
+mod guard;
 mod judge;
 
 const ROLES: [&str; 2] = ["server", "client"];
@@ -27,10 +29,13 @@ const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 /// The limit of the suite for one scenario.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The parts in which a guard stands before the server.
+const GUARD: &str = "guard";
+
 /// The part that no revision scores, because an authorization server is nobody's end of the protocol.
 const AUTHORIZATION: &str = "authorization server";
 
-/// Runs all five parts, or those whose name, such as `server 2026-07-28`, contains `only`.
+/// Runs all seven parts, or those whose name, such as `server 2026-07-28`, contains `only`.
 ///
 /// # Errors
 ///
@@ -54,14 +59,15 @@ pub(crate) fn run(root: &Path, only: &str) -> Result<(), String> {
         examples: target.join("release/examples"),
         results: cache.join("results"),
     };
+    let etdi = target.join("release/etdi");
     println!("conformance: building the programs in release");
     let ends = ["-p", "examples", "--example", "everything", "--example", "conformance_client"];
     let of_revisions =
         |role: &str| REVISIONS.iter().any(|one| format!("{role} {one}").contains(only));
-    if ROLES.iter().any(|role| of_revisions(role)) {
+    if ROLES.iter().any(|role| of_revisions(role)) || of_revisions(GUARD) {
         build(root, &ends)?;
     }
-    if AUTHORIZATION.contains(only) {
+    if AUTHORIZATION.contains(only) || of_revisions(GUARD) {
         build(root, &["-p", "etdi-cli", "--bin", "etdi"])?;
     }
 
@@ -74,20 +80,26 @@ pub(crate) fn run(root: &Path, only: &str) -> Result<(), String> {
         for revision in REVISIONS {
             let part = format!("{role} {revision}");
             let expected = baseline.remove(&part).unwrap_or_default();
-            if !part.contains(only) {
+            let guarded = format!("{GUARD} {revision}");
+            let behind = (role == "server" && guarded.contains(only)).then_some(guarded);
+            // What the guard may not lose is what the server has in the same run.
+            if !part.contains(only) && behind.is_none() {
                 continue;
             }
-            let started = Instant::now();
-            let verdicts = suite.run(role, revision)?;
-            all.0 += verdicts.iter().filter(|verdict| verdict.passed()).count();
-            all.1 += verdicts.len();
-            report(&part, &verdicts, &expected, started.elapsed(), &mut wrong);
+            for (part, guard) in [(Some(part), None), (behind, Some(etdi.as_path()))] {
+                let Some(part) = part else { continue };
+                let started = Instant::now();
+                let verdicts = suite.run(role, revision, guard)?;
+                all.0 += verdicts.iter().filter(|verdict| verdict.passed()).count();
+                all.1 += verdicts.len();
+                report(&part, &verdicts, &expected, started.elapsed(), &mut wrong);
+            }
         }
     }
     let expected = baseline.remove(AUTHORIZATION).unwrap_or_default();
     if AUTHORIZATION.contains(only) {
         let started = Instant::now();
-        let verdicts = authorization::run(&suite, &target.join("release/etdi"))?;
+        let verdicts = authorization::run(&suite, &etdi)?;
         all.0 += verdicts.iter().filter(|verdict| verdict.passed()).count();
         all.1 += verdicts.len();
         report(AUTHORIZATION, &verdicts, &expected, started.elapsed(), &mut wrong);
@@ -160,27 +172,40 @@ struct Suite {
 }
 
 impl Suite {
-    fn run(&self, role: &str, revision: &str) -> Result<Vec<Verdict>, String> {
-        let results = self.results.join(format!("{role}-{revision}"));
+    /// Runs the scenarios of one role, a server's with the guard before it that the program `guard`
+    /// is, or without one.
+    fn run(
+        &self,
+        role: &str,
+        revision: &str,
+        guard: Option<&Path>,
+    ) -> Result<Vec<Verdict>, String> {
+        let bare = self.results.join(format!("{role}-{revision}"));
+        let results = match guard {
+            None => bare.clone(),
+            Some(_) => self.results.join(format!("{GUARD}-{revision}")),
+        };
         let _ = fs::remove_dir_all(&results);
         let exits = results.join("exit");
         fs::create_dir_all(&exits)
             .map_err(|error| format!("cannot create `{}`: {error}", exits.display()))?;
         let mut command = Command::new(&self.node);
         command.arg(self.package.join("dist/index.js")).arg(role);
-        let server = if role == "server" {
+        let mut servers = Vec::new();
+        if role == "server" {
             let program = self.examples.join("everything");
             let server = Listening::start(|port| {
                 let mut command = Command::new(program);
                 command.args(["--port", &port.to_string()]);
                 command
             })?;
-            command.arg("--url").arg(format!("http://127.0.0.1:{}/mcp", server.port));
-            Some(server)
+            let before = guard.map(|etdi| guard::start(etdi, server.port, &results)).transpose()?;
+            let port = before.as_ref().map_or(server.port, |guard| guard.port);
+            command.arg("--url").arg(format!("http://127.0.0.1:{port}/mcp"));
+            servers.extend(before.into_iter().chain([server]));
         } else {
             command.arg("--command").arg(self.client(&results, &exits)?);
-            None
-        };
+        }
         let log = fs::File::create(results.join("harness.log")).map_err(|e| e.to_string())?;
         command
             .args(["--requirements", revision, "--timeout"])
@@ -192,10 +217,14 @@ impl Suite {
             .stderr(log);
         // Its exit code follows its own, laxer rule.
         command.status().map_err(|error| format!("cannot start the suite: {error}"))?;
-        if let Some(mut server) = server {
-            server.still_there().map_err(|why| format!("the server {why} during the run"))?;
+        for server in &mut servers {
+            server.still_there().map_err(|why| format!("a server {why} during the run"))?;
         }
-        judge::all(role, revision, &self.package, &results)
+        let mut verdicts = judge::all(role, revision, &self.package, &results)?;
+        if guard.is_some() {
+            guard::compare(&mut verdicts, &bare, &results);
+        }
+        Ok(verdicts)
     }
 
     /// A script around the client: the suite drops exit codes, and would wait for a client that hangs.

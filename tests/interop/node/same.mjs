@@ -25,8 +25,14 @@ const ARGUMENTS = {
   'get-resource-reference': { resourceType: 'Text', resourceId: 1 },
   'trigger-long-running-operation': { duration: 0.2, steps: 2 },
   slow: { steps: 2, delay_ms: 1 },
-  create_entities: { entities: [{ name: 'a', entityType: 'b', observations: ['c'] }] },
+  create_entities: { entities: ['a', 'e'].map(name => ({ name, entityType: 'b', observations: ['c', 'd'] })) },
+  create_relations: { relations: [{ from: 'a', to: 'e', relationType: 'knows' }] },
+  add_observations: { observations: [{ entityName: 'a', contents: ['f'] }] },
+  delete_entities: { entityNames: ['e'] },
+  delete_observations: { deletions: [{ entityName: 'a', observations: ['c'] }] },
+  delete_relations: { relations: [{ from: 'a', to: 'e', relationType: 'knows' }] },
   search_nodes: { query: 'a' },
+  open_nodes: { names: ['a'] },
 };
 
 // It prints its environment, and in whose order nobody promises.
@@ -61,7 +67,10 @@ async function answers([command, ...args], era, home) {
       seen[name] = `${error.name}: ${error.message}`.slice(0, 2000);
     }
   };
-  const env = { ...getDefaultEnvironment(), ETDI_HOME: home };
+  // What the memory server keeps; each run begins with nothing.
+  const memory = join(home, 'memory.jsonl');
+  rmSync(memory, { force: true });
+  const env = { ...getDefaultEnvironment(), ETDI_HOME: home, MEMORY_FILE_PATH: memory };
   await client.connect(new StdioClientTransport({ command, args, env }), options);
   await ask('listTools', () => client.listTools({}, options));
   await ask('listPrompts', () => client.listPrompts({}, options));

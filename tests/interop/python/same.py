@@ -9,6 +9,7 @@ of an older one does not know. Prints what was compared, then `N passed, M faile
 import argparse
 import asyncio
 import json
+import pathlib
 import shlex
 import sys
 import tempfile
@@ -28,8 +29,14 @@ ARGUMENTS = {
     "get-resource-reference": {"resourceType": "Text", "resourceId": 1},
     "trigger-long-running-operation": {"duration": 0.2, "steps": 2},
     "slow": {"steps": 2, "delay_ms": 1},
-    "create_entities": {"entities": [{"name": "a", "entityType": "b", "observations": ["c"]}]},
+    "create_entities": {"entities": [{"name": name, "entityType": "b", "observations": ["c", "d"]} for name in "ae"]},
+    "create_relations": {"relations": [{"from": "a", "to": "e", "relationType": "knows"}]},
+    "add_observations": {"observations": [{"entityName": "a", "contents": ["f"]}]},
+    "delete_entities": {"entityNames": ["e"]},
+    "delete_observations": {"deletions": [{"entityName": "a", "observations": ["c"]}]},
+    "delete_relations": {"relations": [{"from": "a", "to": "e", "relationType": "knows"}]},
     "search_nodes": {"query": "a"},
+    "open_nodes": {"names": ["a"]},
 }
 
 
@@ -59,8 +66,12 @@ async def answers(command, era, home, bare=lambda name: name):
         seen[f"asked: {params.message}"] = True
         return types.ElicitResult(action="accept", content={"name": "Ada"})
 
+    # What the memory server keeps; each run begins with nothing.
+    memory = pathlib.Path(home, "memory.jsonl")
+    memory.unlink(missing_ok=True)
+    env = {"ETDI_HOME": home, "MEMORY_FILE_PATH": str(memory)}
     client = Client(
-        StdioServerParameters(command=command[0], args=command[1:], env={"ETDI_HOME": home}),
+        StdioServerParameters(command=command[0], args=command[1:], env=env),
         mode="legacy" if era == "legacy" else "auto",
         elicitation_callback=elicited,
         read_timeout_seconds=SECONDS,

@@ -4,6 +4,7 @@
 //! specification's SHOULDs), at least one success besides the shape of messages, and of a client that
 //! it ends in time with exit code 0, unless the scenario's right answer is an error.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -114,6 +115,20 @@ pub(super) fn judge(role: &str, scenario: &str, results: &Path) -> Vec<String> {
         }
     }
     why
+}
+
+/// How often each check of a server's scenario succeeded, the shape of messages left out: a guard sends
+/// as many as it likes.
+pub(super) fn succeeded(scenario: &str, results: &Path) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for check in checks("server", scenario, results).unwrap_or_default() {
+        let text = |name| check.get(name).and_then(Value::as_str).unwrap_or_default();
+        let id = text("id");
+        if text("status") == "SUCCESS" && id != "wire-schema-valid" {
+            *found.entry(id.to_owned()).or_default() += 1;
+        }
+    }
+    found
 }
 
 /// The checks of one scenario, from a folder whose name closes with the time of the run.

@@ -143,6 +143,7 @@ fn guarded(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf])
     let server = [release.join("examples/interop_server")];
     let everything = tools.published("server-everything", "stdio".as_ref());
     let filesystem = tools.published("server-filesystem", tools.cache.join("files").as_os_str());
+    let memory = tools.published("server-memory", "stdio".as_ref());
     for (name, program) in [
         ("the Python client", tools.python_program("client.py")),
         ("the TypeScript client", tools.node_program("client.mjs")),
@@ -160,6 +161,7 @@ fn guarded(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf])
     for (server, target, eras) in [
         ("server-everything", &everything, "legacy"),
         ("server-filesystem", &filesystem, "legacy"),
+        ("server-memory", &memory, "legacy"),
         ("the Python server", &tools.python_program("server.py"), "both"),
         ("the TypeScript server", &tools.node_program("server.mjs"), "both"),
     ] {
