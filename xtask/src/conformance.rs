@@ -16,7 +16,8 @@ use std::{env, fs};
 
 use judge::Verdict;
 
-use crate::process::{Listening, finish};
+use crate::process::Listening;
+use crate::programs::{Profile, Programs, target};
 use crate::tools::install_node;
 
 mod authorization;
@@ -40,7 +41,7 @@ const AUTHORIZATION: &str = "authorization server";
 /// # Errors
 ///
 /// What could not be installed, built or started, or the differences from the baseline.
-pub(crate) fn run(root: &Path, only: &str) -> Result<(), String> {
+pub(crate) fn run(root: &Path, profile: Profile, only: &str) -> Result<(), String> {
     match env::var("MCP_CONFORMANCE").as_deref() {
         Ok("skip") => {
             println!("conformance: skipped, because MCP_CONFORMANCE=skip");
@@ -49,27 +50,22 @@ pub(crate) fn run(root: &Path, only: &str) -> Result<(), String> {
         Ok("") | Err(_) => {}
         Ok(other) => return Err(format!("`MCP_CONFORMANCE={other}` means nothing; use `skip`")),
     }
-    let target =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-    let cache = target.join("conformance");
+    let cache = target(root).join("conformance");
     let node = install_node(&root.join("tests/conformance"), &cache)?;
+    println!("conformance: building the programs");
+    let ends = ["everything", "conformance_client"].as_slice();
+    let of_revisions =
+        |role: &str| REVISIONS.iter().any(|one| format!("{role} {one}").contains(only));
+    let guarded = of_revisions(GUARD);
+    let ends = if guarded || ROLES.iter().any(|role| of_revisions(role)) { ends } else { &[] };
+    let programs = Programs::build(root, profile, ends, guarded || AUTHORIZATION.contains(only))?;
+    let etdi = programs.etdi();
     let suite = Suite {
         node,
         package: cache.join("node_modules/@modelcontextprotocol/conformance"),
-        examples: target.join("release/examples"),
+        programs,
         results: cache.join("results"),
     };
-    let etdi = target.join("release/etdi");
-    println!("conformance: building the programs in release");
-    let ends = ["-p", "examples", "--example", "everything", "--example", "conformance_client"];
-    let of_revisions =
-        |role: &str| REVISIONS.iter().any(|one| format!("{role} {one}").contains(only));
-    if ROLES.iter().any(|role| of_revisions(role)) || of_revisions(GUARD) {
-        build(root, &ends)?;
-    }
-    if AUTHORIZATION.contains(only) || of_revisions(GUARD) {
-        build(root, &["-p", "etdi-cli", "--bin", "etdi"])?;
-    }
 
     let baseline = fs::read_to_string(root.join("tests/conformance/baseline.txt"))
         .map_err(|error| format!("cannot read tests/conformance/baseline.txt: {error}"))?;
@@ -107,12 +103,6 @@ pub(crate) fn run(root: &Path, only: &str) -> Result<(), String> {
     wrong.extend(baseline.keys().map(|part| format!("baseline.txt: there is no part `{part}`")));
     println!("conformance: {} of {} scenarios pass by the strict rule", all.0, all.1);
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
-}
-
-fn build(root: &Path, what: &[&str]) -> Result<(), String> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(&cargo);
-    finish(build.current_dir(root).args(["build", "--release", "--quiet"]).args(what))
 }
 
 /// Prints one part and adds what differs from the baseline.
@@ -167,7 +157,7 @@ fn read_baseline(text: &str) -> Result<BTreeMap<String, BTreeMap<String, String>
 struct Suite {
     node: PathBuf,
     package: PathBuf,
-    examples: PathBuf,
+    programs: Programs,
     results: PathBuf,
 }
 
@@ -193,7 +183,7 @@ impl Suite {
         command.arg(self.package.join("dist/index.js")).arg(role);
         let mut servers = Vec::new();
         if role == "server" {
-            let program = self.examples.join("everything");
+            let program = self.programs.example("everything");
             let server = Listening::start(|port| {
                 let mut command = Command::new(program);
                 command.args(["--port", &port.to_string()]);
@@ -233,7 +223,7 @@ impl Suite {
         let text = format!(
             "timeout -k 1 {} '{}' \"$@\"\ncode=$?\necho $code > '{}'/\"$(echo \"$MCP_CONFORMANCE_SCENARIO\" | tr / _)\"\nexit $code\n",
             PATIENCE.as_secs() - 2,
-            self.examples.join("conformance_client").display(),
+            self.programs.example("conformance_client").display(),
             exits.display()
         );
         fs::write(&script, text)

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use crate::interop::outsider::Outsider;
+use crate::programs::target;
 
 /// The most crates that a server of two tools may pull in.
 const CRATES: usize = 70;
@@ -21,10 +22,8 @@ const GATES: &[(&str, &[&str])] =
 ///
 /// The figures that are over their limit.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    let target =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let outsider = Outsider::write(root, &target.join("figures"))?;
+    let outsider = Outsider::write(root, &target(root).join("figures"))?;
     let crates = outsider.crates(&cargo)?;
     println!("figures: the README's server: {} crates (limit {CRATES})", crates.len());
     if crates.len() > CRATES {

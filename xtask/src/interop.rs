@@ -1,21 +1,21 @@
 //! `cargo xtask interop`: our server under others' clients, our client on others' servers.
 //!
-//! Installs what `tests/interop` pins under `target/interop`, builds both ends in release and the
-//! server of the README outside the workspace, starts the servers that listen ([`servers`]), and
+//! Installs what `tests/interop` pins under `target/interop`, builds both ends and the server of the
+//! README outside the workspace, starts the servers that listen ([`servers`]), and
 //! runs every suite of [`suites`]. A suite that cannot run fails; leaving all of it out needs
 //! `MCP_INTEROP=skip`. A suite's program exits 0 only when nothing failed and closes with
 //! `N passed, M failed`; both are held against each other.
 
 use std::env;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
 use serde_json::Value;
 
 use self::servers::Servers;
 use self::suites::{Must, Suite};
-use crate::process::{capture, clip, finish};
+use crate::process::{capture, clip};
+use crate::programs::{Profile, Programs, target};
 use crate::tools::Tools;
 
 pub(crate) mod outsider;
@@ -27,7 +27,7 @@ mod suites;
 /// # Errors
 ///
 /// What could not be installed or built, or the names of the suites that failed.
-pub(crate) fn run(root: &Path) -> Result<(), String> {
+pub(crate) fn run(root: &Path, profile: Profile) -> Result<(), String> {
     match env::var("MCP_INTEROP").as_deref() {
         Ok("skip") => {
             println!("interop: skipped, because MCP_INTEROP=skip");
@@ -36,21 +36,11 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         Ok("") | Err(_) => {}
         Ok(other) => return Err(format!("`MCP_INTEROP={other}` means nothing; use `skip`")),
     }
-    let target =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-    let tools = Tools::install(&root.join("tests/interop"), &target.join("interop"))?;
-    println!("interop: building our server, our client and `etdi` in release");
+    let tools = Tools::install(&root.join("tests/interop"), &target(root).join("interop"))?;
+    println!("interop: building our server, our client and `etdi`");
+    let ends = ["interop_server", "interop_client", "interop_login"];
+    let built = Programs::build(root, profile, &ends, true)?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut ends = vec!["-p", "examples"];
-    ends.extend(
-        ["interop_server", "interop_client", "interop_login"]
-            .map(|one| ["--example", one])
-            .as_flattened(),
-    );
-    for what in [ends.as_slice(), &["-p", "etdi-cli", "--bin", "etdi"]] {
-        let mut build = Command::new(&cargo);
-        finish(build.current_dir(root).args(["build", "--release", "--quiet"]).args(what))?;
-    }
     println!("interop: building the server of the README outside the workspace");
     let outsider = outsider::Outsider::write(root, &tools.cache)?.build(&cargo, false)?;
 
@@ -59,10 +49,9 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     if approved.exists() {
         std::fs::remove_dir_all(&approved).map_err(|error| error.to_string())?;
     }
-    let release = target.join("release");
-    let mut servers = Servers::start(&tools, &release)?;
+    let mut servers = Servers::start(&tools, &built)?;
     let (mut passed, mut failed, mut names) = (0, 0, Vec::new());
-    for suite in suites::all(&tools, &release, &outsider, &servers) {
+    for suite in suites::all(&tools, &built, &outsider, &servers) {
         let started = Instant::now();
         let verdict = suite.judge(&tools.cache.join("etdi"), &mut servers);
         let seconds = started.elapsed().as_secs_f64();

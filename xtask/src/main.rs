@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use programs::Profile::{Debug, Release};
+
 mod cases;
 mod ci;
 mod codegen;
@@ -13,6 +15,7 @@ mod figures;
 mod interop;
 mod long;
 mod process;
+mod programs;
 mod recall;
 mod tidy;
 mod tools;
@@ -31,7 +34,8 @@ cargo xtask long beside         an application with jsonwebtoken's own cryptogra
 cargo xtask long fuzz [SECONDS] each fuzz target for a minute
 cargo xtask corpus              whether the corpus is fit to measure on, and what the scanner is worth
 cargo xtask interop             others' clients and servers against ours
-cargo xtask conformance         the official suite, both roles and revisions, against the baseline
+cargo xtask conformance [PART]  the official suite, both roles and revisions, against the baseline
+                                both with `--debug` first: on programs as the tests build them
 cargo xtask figures             crates, size, allocations and instructions, as gates";
 
 fn main() -> ExitCode {
@@ -55,9 +59,12 @@ fn main() -> ExitCode {
         },
         ["long", only] => long::run(&root, only),
         ["corpus"] => corpus::run(&root).and_then(|()| recall::run(&root)),
-        ["interop"] => interop::run(&root),
-        ["conformance"] => conformance::run(&root, ""),
-        ["conformance", only] => conformance::run(&root, only),
+        ["interop"] => interop::run(&root, Release),
+        ["interop", "--debug"] => interop::run(&root, Debug),
+        ["conformance"] => conformance::run(&root, Release, ""),
+        ["conformance", "--debug"] => conformance::run(&root, Debug, ""),
+        ["conformance", "--debug", only] => conformance::run(&root, Debug, only),
+        ["conformance", only] => conformance::run(&root, Release, only),
         ["figures"] => figures::run(&root),
         _ => Err(USAGE.to_owned()),
     };

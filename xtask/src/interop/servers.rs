@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread;
 
 use crate::process::{Listening, clip};
+use crate::programs::Programs;
 use crate::tools::{Tools, write};
 
 /// Which server, and behind which of the two HTTP transports.
@@ -69,8 +70,8 @@ impl Server {
 
     /// What is started, and the option that its port follows; the published server takes its port
     /// from the environment.
-    fn command(self, tools: &Tools, release: &Path) -> (Vec<PathBuf>, Option<&'static str>) {
-        let ours = || vec![release.join("examples/interop_server")];
+    fn command(self, tools: &Tools, built: &Programs) -> (Vec<PathBuf>, Option<&'static str>) {
+        let ours = || vec![built.example("interop_server")];
         match self {
             Ours => (ours(), Some("--http")),
             OursSse => (ours(), Some("--sse")),
@@ -99,12 +100,12 @@ pub(crate) struct Servers {
 impl Servers {
     /// Starts all servers at once, each on a free port, and waits until all of them listen. What they
     /// say goes to a file each.
-    pub(crate) fn start(tools: &Tools, release: &Path) -> Result<Servers, String> {
+    pub(crate) fn start(tools: &Tools, built: &Programs) -> Result<Servers, String> {
         let logs = tools.cache.join("logs");
         let started: Vec<Result<_, String>> = thread::scope(|scope| {
             let starting = ALL.map(|server| {
                 let logs = &logs;
-                scope.spawn(move || Ok((server, start(server, tools, release, logs)?)))
+                scope.spawn(move || Ok((server, start(server, tools, built, logs)?)))
             });
             let crashed = || Err("a server could not be started".to_owned());
             starting.map(|one| one.join().unwrap_or_else(|_| crashed())).into()
@@ -138,14 +139,19 @@ fn log(logs: &Path, server: Server) -> PathBuf {
     logs.join(format!("{}.log", server.name()))
 }
 
-fn start(server: Server, tools: &Tools, release: &Path, logs: &Path) -> Result<Listening, String> {
+fn start(
+    server: Server,
+    tools: &Tools,
+    built: &Programs,
+    logs: &Path,
+) -> Result<Listening, String> {
     let path = log(logs, server);
     write(&path, b"")?;
     let open = || File::options().append(true).open(&path);
     let (out, err) = open()
         .and_then(|out| Ok((out, open()?)))
         .map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
-    let (words, option) = server.command(tools, release);
+    let (words, option) = server.command(tools, built);
     let (program, arguments) = words.split_first().ok_or("an empty command")?;
     let listening = Listening::start(|port| {
         let mut command = Command::new(program);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::servers::{Server, Servers};
+use crate::programs::Programs;
 use crate::tools::Tools;
 
 /// One program, and what it must do.
@@ -25,15 +26,20 @@ pub(crate) enum Must {
 }
 
 /// All suites, in the order in which they run.
-pub(crate) fn all(tools: &Tools, release: &Path, outsider: &Path, servers: &Servers) -> Vec<Suite> {
+pub(crate) fn all(
+    tools: &Tools,
+    built: &Programs,
+    outsider: &Path,
+    servers: &Servers,
+) -> Vec<Suite> {
     let mut list = List { suites: Vec::new(), servers };
-    let ours = [release.join("examples/interop_client")];
-    others_clients(&mut list, tools, release, &ours);
+    let ours = [built.example("interop_client")];
+    others_clients(&mut list, tools, built, &ours);
     others_servers(&mut list, tools, &ours);
-    published(&mut list, tools, release, &ours);
-    guarded(&mut list, tools, release, &ours);
-    gatewayed(&mut list, tools, release);
-    logins(&mut list, release);
+    published(&mut list, tools, built, &ours);
+    guarded(&mut list, tools, built, &ours);
+    gatewayed(&mut list, tools, built);
+    logins(&mut list, built);
     the_readme(&mut list, tools, outsider);
     list.suites
 }
@@ -41,8 +47,8 @@ pub(crate) fn all(tools: &Tools, release: &Path, outsider: &Path, servers: &Serv
 const ERAS: [&str; 2] = ["legacy", "modern"];
 
 /// Others' clients, and ours, on our server.
-fn others_clients(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf]) {
-    let server = [release.join("examples/interop_server")];
+fn others_clients(list: &mut List<'_>, tools: &Tools, built: &Programs, ours: &[PathBuf]) {
+    let server = [built.example("interop_server")];
     let wrong = tools.python_program("wrong_server.py");
     // Keeping the protocol is enough for these; the Inspector knows from the listing that a tool is
     // unknown, and of its many calls it counts the answers only. It would start a server for each of
@@ -69,7 +75,7 @@ fn others_clients(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[Pa
             list.http(name, program, &["--era", era], "--url", Server::Ours, Must::Pass);
         }
     }
-    // Ours is told nothing: it finds out by itself that this is the first transport.
+    // Programs is told nothing: it finds out by itself that this is the first transport.
     for (name, program, era, option) in [
         ("the Python client", python.as_slice(), "legacy", "--sse"),
         ("the TypeScript client", &typescript, "legacy", "--sse"),
@@ -100,7 +106,7 @@ fn others_servers(list: &mut List<'_>, tools: &Tools, ours: &[PathBuf]) {
 }
 
 /// Our client and `etdi` on published servers, taken as they are.
-fn published(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf]) {
+fn published(list: &mut List<'_>, tools: &Tools, built: &Programs, ours: &[PathBuf]) {
     let files = tools.cache.join("files");
     let everything = tools.published("server-everything", "stdio".as_ref());
     let filesystem = tools.published("server-filesystem", files.as_os_str());
@@ -124,13 +130,13 @@ fn published(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf
     ] {
         let verb = words.first().copied().unwrap_or_default();
         let name = format!("etdi {verb}, server-{server}");
-        list.stdio(name, &[release.join("etdi")], words, target, Must::Print(text));
+        list.stdio(name, &[built.etdi()], words, target, Must::Print(text));
     }
 }
 
 /// Clients on servers behind `etdi guard`: as on the servers themselves, and with the same answers.
-fn guarded(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf]) {
-    let etdi = release.join("etdi");
+fn guarded(list: &mut List<'_>, tools: &Tools, built: &Programs, ours: &[PathBuf]) {
+    let etdi = built.etdi();
     // The clients keep variables back, so that the guard is told its folder on the command line.
     let home = format!("ETDI_HOME={}", tools.cache.join("guard").display());
     let words = ["guard", "--trust-first-use", "--"];
@@ -140,7 +146,7 @@ fn guarded(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf])
         command.extend_from_slice(server);
         command
     };
-    let server = [release.join("examples/interop_server")];
+    let server = [built.example("interop_server")];
     let everything = tools.published("server-everything", "stdio".as_ref());
     let filesystem = tools.published("server-filesystem", tools.cache.join("files").as_os_str());
     let memory = tools.published("server-memory", "stdio".as_ref());
@@ -176,8 +182,8 @@ fn guarded(list: &mut List<'_>, tools: &Tools, release: &Path, ours: &[PathBuf])
 }
 
 /// The published Python client on two servers behind `etdi gateway`, whose answers are those of each alone.
-fn gatewayed(list: &mut List<'_>, tools: &Tools, release: &Path) {
-    let gateway = format!("{} gateway", release.join("etdi").display());
+fn gatewayed(list: &mut List<'_>, tools: &Tools, built: &Programs) {
+    let gateway = format!("{} gateway", built.etdi().display());
     let words = |command: &[PathBuf]| {
         command.iter().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ")
     };
@@ -196,8 +202,8 @@ fn gatewayed(list: &mut List<'_>, tools: &Tools, release: &Path) {
 }
 
 /// Our client and our protected servers at an issuer that was written on others' software.
-fn logins(list: &mut List<'_>, release: &Path) {
-    let program = [release.join("examples/interop_login")];
+fn logins(list: &mut List<'_>, built: &Programs) {
+    let program = [built.example("interop_login")];
     // Where tokens are for another server nobody is let in, and these hold by that.
     let fails = Must::FailBut(&[
         "metadata",
