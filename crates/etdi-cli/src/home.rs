@@ -1,5 +1,6 @@
 //! Where `etdi` keeps keys, approvals and trust: one directory, open to its owner only.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,20 +18,23 @@ impl Home {
     ///
     /// When no environment variable says where it could be.
     pub fn find() -> Result<Self, Failure> {
-        let set =
-            |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self::of(&|name| std::env::var_os(name)).ok_or_else(|| {
+            Failure::usage(
+                "neither `ETDI_HOME` nor `HOME` is set, so there is no place for keys and approvals",
+                "ETDI_HOME=\"$PWD/etdi\" etdi keys list",
+            )
+        })
+    }
+
+    /// The directory of a process with these variables; None where none of them says.
+    pub fn of(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         // The XDG specification has relative paths ignored.
         let data = || set("XDG_DATA_HOME").filter(|path| path.is_absolute());
         set("ETDI_HOME")
             .or_else(|| Some(data()?.join("etdi")))
             .or_else(|| Some(set("HOME")?.join(".local/share/etdi")))
             .map(Self)
-            .ok_or_else(|| {
-                Failure::usage(
-                    "neither `ETDI_HOME` nor `HOME` is set, so there is no place for keys and approvals",
-                    "ETDI_HOME=\"$PWD/etdi\" etdi keys list",
-                )
-            })
     }
 
     /// Whether it is where it is for everybody, and not set by hand.

@@ -23,7 +23,7 @@ use crate::args::DoctorArguments;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, style};
-use crate::targets;
+use crate::targets::{self, Found};
 use crate::verbs::target::{block_on, shown_target};
 
 /// Whose business a fault is.
@@ -182,14 +182,15 @@ pub fn run(arguments: &DoctorArguments, home: &Home, output: Output) -> Result<R
     let target = &arguments.target;
     let mut examination = Examination::new(output, Duration::from_secs(arguments.timeout.max(1)));
     let resolved = targets::resolve(&target.command)?;
-    let found = match resolved.url() {
-        Some(url) => {
+    let found = match (guard(&resolved, &mut examination), resolved.url()) {
+        (Err(fault), _) => Err(fault),
+        (Ok(()), Some(url)) => {
             let token = arguments.token_file.as_deref().map(login::read_token).transpose()?;
             block_on(async {
                 Ok(place::examine(url, token, &resolved, target, home, &mut examination).await)
             })?
         }
-        None => {
+        (Ok(()), None) => {
             block_on(async { Ok(program::examine(&resolved, target, &mut examination).await) })?
         }
     };
@@ -213,6 +214,21 @@ pub fn run(arguments: &DoctorArguments, home: &Home, output: Output) -> Result<R
     let exit = found.as_ref().err().map_or(Exit::Done, |fault| fault.exit);
     let text = told(&shown, &examination.steps, &found, &next);
     Ok(Report::new(data, text).ending(exit))
+}
+
+/// The guard of ours before a server, which is left out of all that follows: it shows nothing that it
+/// blocks.
+fn guard(found: &Found, examination: &mut Examination) -> Result<(), Fault> {
+    let Some(guard) = &found.guard else { return Ok(()) };
+    let shown = visible(&guard.program.command).into_owned();
+    if !guard.is_there() {
+        let what = format!("the server is behind `{shown} guard`, and there is no such program");
+        let advice = "install `etdi` there, or put the guard of this one before the server";
+        let fault = Fault::new("guard", Whose::You, what, advice).exit(Exit::Unreachable);
+        return Err(fault.next("etdi guard uninstall --help"));
+    }
+    examination.passed("guard", "a guard stands before it, and the server behind it is examined");
+    Ok(())
 }
 
 fn told(target: &str, steps: &[Step], found: &Result<(), Fault>, next: &str) -> String {

@@ -111,20 +111,18 @@ pub fn configured(places: &Places) -> (Vec<Server>, Vec<String>) {
             )));
             continue;
         }
-        let launch = match (&one.launch, one.resolved(&|name| std::env::var(name).ok())) {
-            (Ok(_), Some(Ok(launch))) => launch,
-            (_, Some(Err(error))) => {
-                faults.push(fault(error.to_string()));
+        if matches!(one.launch, Err(Unfit::BuiltIn)) {
+            continue;
+        }
+        // A guard before it shows nothing that it blocks.
+        let found = match targets::configured(one).and_then(targets::behind) {
+            Ok(found) => found,
+            Err(failure) => {
+                faults.push(fault(failure.message));
                 continue;
             }
-            (Err(Unfit::BuiltIn), _) => continue,
-            (Err(error), _) => {
-                faults.push(fault(error.to_string()));
-                continue;
-            }
-            (Ok(_), None) => continue,
         };
-        let reach = match launch {
+        let reach = match found.launch {
             Launch::Program(program) => Reach::Program {
                 argv: std::iter::once(program.command).chain(program.args).collect(),
                 env: program.env,

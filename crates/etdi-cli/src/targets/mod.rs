@@ -18,11 +18,13 @@ use crate::exit::{Exit, Failure};
 use crate::verbs::target::{quoted, url};
 
 pub mod cargo;
+pub mod guarded;
 pub mod name;
 mod program;
 mod source;
 pub mod start;
 
+pub use guarded::{Guarded, Ours};
 pub use program::find;
 pub use source::{config, configured, files_of};
 
@@ -35,6 +37,8 @@ pub struct Found {
     pub entry: Option<String>,
     /// The same as that entry has it, references to variables not resolved, and in whose spelling.
     pub written: Option<(Launch, &'static Client)>,
+    /// The guard of ours that stands before it, and that was looked through.
+    pub guard: Option<Guarded>,
 }
 
 impl std::fmt::Debug for Found {
@@ -52,7 +56,7 @@ impl Found {
             None => (String::new(), Vec::new()),
         };
         let program = Program { command, args, ..Program::default() };
-        Self { launch: Launch::Program(program), entry: None, written: None }
+        Self { launch: Launch::Program(program), entry: None, written: None, guard: None }
     }
 
     /// The command line, or the URL alone.
@@ -176,17 +180,31 @@ fn near_at_hand() -> &'static str {
     }
 }
 
-/// Finds what words name. A package of Cargo is built first.
+/// Finds the server that words name, behind a guard of ours where there is one. A package of Cargo is
+/// built first.
 ///
 /// # Errors
 ///
 /// When they name nothing, with what may have been meant; when a reference in an entry leads nowhere,
-/// or a package does not build.
+/// a package does not build, or a guard cannot be looked through.
 pub fn resolve(words: &[String]) -> Result<Found, Failure> {
-    resolve_built(words, &BuildArguments::default())
+    resolve_within(words, &BuildArguments::default(), 0)
 }
 
-/// The same, with a package of Cargo built as is said.
+fn resolve_within(words: &[String], how: &BuildArguments, depth: u8) -> Result<Found, Failure> {
+    guarded::behind(resolve_built(words, how)?, depth)
+}
+
+/// What is behind a guard of ours, or the same.
+///
+/// # Errors
+///
+/// When the guard cannot be looked through.
+pub fn behind(found: Found) -> Result<Found, Failure> {
+    guarded::behind(found, 0)
+}
+
+/// What words name as it is written, a guard where one is, with a package of Cargo built as is said.
 ///
 /// # Errors
 ///
@@ -201,7 +219,12 @@ pub fn resolve_built(words: &[String], how: &BuildArguments) -> Result<Found, Fa
     nothing_built(first, how)?;
     if let Some(url) = url(words)? {
         let remote = etdi_clients::RemoteServer { url: url.to_owned(), ..Default::default() };
-        return Ok(Found { launch: Launch::Remote(remote), entry: None, written: None });
+        return Ok(Found {
+            launch: Launch::Remote(remote),
+            entry: None,
+            written: None,
+            guard: None,
+        });
     }
     if let Some((source, name)) = source::split(first) {
         if let Some(more) = rest.first() {

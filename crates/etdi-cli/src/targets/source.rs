@@ -44,6 +44,11 @@ pub(super) fn split(word: &str) -> Option<(Source<'_>, &str)> {
     (is_word && !is_program && !word.contains('/')).then_some((Source::Unknown(source), name))
 }
 
+/// Whether a word names an entry of a file by a path from this directory.
+pub(super) fn is_file_nearby(word: &str) -> bool {
+    matches!(split(word), Some((Source::File(path), _)) if Path::new(path).is_relative())
+}
+
 /// The entry of a source.
 pub(super) fn entry(source: Source<'_>, name: &str, places: &Places) -> Result<Found, Failure> {
     let files = match source {
@@ -152,7 +157,7 @@ pub fn configured(server: &Server) -> Result<Found, Failure> {
     match server.resolved(&variable) {
         Some(Ok(launch)) => {
             let written = server.launch.clone().ok().map(|launch| (launch, server.client()));
-            Ok(Found { launch, entry: Some(server.target()), written })
+            Ok(Found { launch, entry: Some(server.target()), written, guard: None })
         }
         Some(Err(error)) => Err(unfit(error.to_string())),
         None => Err(unfit("it cannot be read".to_owned())),

@@ -41,7 +41,10 @@ pub fn run(arguments: &GatewayArguments, home: &Home, output: Output) -> Result<
         // Whoever else is served must not approve for all.
         server.guard.no_elicitation = !server.forms.unwrap_or(address.is_none());
         // A reference that leads nowhere is found before anything is started.
-        targets::resolve(&server.guard.target.command)?;
+        let found = targets::resolve(&server.guard.target.command)?;
+        if let Some(inner) = &found.guard {
+            server.behind(&inner.arguments, file.flows.is_some())?;
+        }
         if let Some(folder) = &server.guard.policy {
             crate::verbs::policy::load(folder)?;
         }

@@ -18,6 +18,8 @@ use crate::exit::Failure;
 use crate::home::Home;
 use crate::inspector::suspicious;
 use crate::output::{Output, Report};
+use crate::targets;
+use crate::targets::guarded::{filled, is_etdi};
 use crate::verbs::policy;
 use crate::verbs::target::{
     Opening, block_on, failure, next_after, quoted, shown_command, shown_target,
@@ -32,6 +34,12 @@ pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Re
     if let Some(command) = &arguments.command {
         return install::run(command, home, output);
     }
+    // A guard before a guard asks for the same twice: this one does what both are told.
+    let words = &arguments.target.command;
+    let may_be = words.first().is_some_and(|first| targets::is_entry(first) || is_etdi(first));
+    let inner = if may_be { targets::resolve(words)?.guard } else { None };
+    let filled = inner.map(|inner| filled(arguments, &inner.arguments));
+    let arguments = filled.as_ref().unwrap_or(arguments);
     let target = &arguments.target;
     let flows = arguments.flows.as_deref().map(flows).transpose()?;
     block_on(async {

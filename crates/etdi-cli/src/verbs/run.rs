@@ -33,7 +33,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Report, Failure> 
         // Over streams there is one client, to whom the server may turn outside of its calls.
         let client = (arguments.transport == Transport::Stdio).then(ClientPeer::new);
         let build = arguments.build.clone();
-        let way = Way { client: client.clone(), build, ..Way::default() };
+        let way = Way { client: client.clone(), build, guarded: true, ..Way::default() };
         let upstream = Upstream::reach(&arguments.command, way, output)?;
         let served = async {
             match client {

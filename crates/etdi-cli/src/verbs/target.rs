@@ -30,6 +30,7 @@ use crate::login;
 use crate::output::Output;
 use crate::signals::{self, unless_ended};
 use crate::targets;
+use crate::targets::guarded::asked_for;
 use crate::verbs::{ended, keys};
 
 /// How a session is opened.
@@ -92,7 +93,21 @@ impl<'a> Opening<'a> {
     /// When a file of ours cannot be used, or the target is none.
     pub async fn prepare(self) -> Result<(EtdiClientBuilder, etdi::Target), Failure> {
         let Self { target, home, output, grants, ask, although_changed, policy } = self;
+        let mut policy: Option<(CedarEngine, Option<&str>)> = policy;
         let found = targets::resolve(&target.command)?;
+        // What a guard before it asks for is asked for here, so that both speak of the same server.
+        let behind = found.guard.as_ref().map(|guard| {
+            let entry = found.entry.clone().unwrap_or_else(|| target.command.join(" "));
+            guard.same_home(home, &entry).map(|()| guard.arguments.as_ref())
+        });
+        let behind = behind.transpose()?;
+        let full = behind.map(|guard| asked_for(target, &guard.target));
+        let target = full.as_ref().unwrap_or(target);
+        if let (None, Some(guard)) = (&policy, behind)
+            && let Some(folder) = &guard.policy
+        {
+            policy = Some((crate::verbs::policy::load(folder)?, guard.user.as_deref()));
+        }
         let place = found.url();
         if let (Some(url), Some(_)) = (place, &target.server) {
             return Err(named_twice(url));

@@ -42,6 +42,8 @@ pub struct Way {
     pub client: Option<ClientPeer>,
     /// How a package is built.
     pub build: BuildArguments,
+    /// Whether a guard of ours before it is kept, as for whoever serves it on; else it is looked through.
+    pub guarded: bool,
 }
 
 impl Upstream {
@@ -66,6 +68,7 @@ impl Upstream {
             Failure::new(Exit::Unreachable, error.to_string(), next).with_code("NOT_STARTED")
         };
         let found = targets::resolve_built(words, &way.build)?;
+        let found = if way.guarded { found } else { targets::behind(found)? };
         if let Some(url) = found.url() {
             if url.parse().is_ok_and(|server: ServerIdentity| server.is_in_the_clear()) {
                 output.warn(&format!("`{}` is reached {IN_THE_CLEAR}", visible(url)));

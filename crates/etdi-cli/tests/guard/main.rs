@@ -11,6 +11,7 @@
 mod client;
 mod rules;
 mod server;
+mod through;
 mod trust;
 mod way;
 
@@ -27,7 +28,9 @@ fn main() {
     }
     let wanted = words.get(1).filter(|word| !word.starts_with('-'));
     let mut failed = Vec::new();
-    for (name, test) in way::TESTS.iter().chain(trust::TESTS).chain(rules::TESTS) {
+    for (name, test) in
+        way::TESTS.iter().chain(trust::TESTS).chain(rules::TESTS).chain(through::TESTS)
+    {
         if wanted.is_some_and(|wanted| !name.contains(wanted.as_str())) {
             continue;
         }

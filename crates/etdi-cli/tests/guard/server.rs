@@ -90,6 +90,10 @@ impl Server {
             "prompts/list" => {
                 answer(id, &format!(r#"{{{more}"prompts":[{{"name":"p","zz":2}}]}}"#));
             }
+            "resources/list" => answer(id, &format!(r#"{{{more}"resources":[]}}"#)),
+            "resources/templates/list" => {
+                answer(id, &format!(r#"{{{more}"resourceTemplates":[]}}"#));
+            }
             "resources/read" => {
                 answer(id, &format!(r#"{{{more}"contents":[{{"text":"t","uri":"a:b","zz":3}}]}}"#));
             }

@@ -281,7 +281,7 @@ impl Developed<'_> {
         let words = self.command().await?;
         let screen = self.screen.clone();
         let server_says = move |line: &str| screen.line(&format!("server: {}", visible(line)));
-        let way = Way { on_stderr: Some(Box::new(server_says)), ..Way::default() };
+        let way = Way { on_stderr: Some(Box::new(server_says)), guarded: true, ..Way::default() };
         let upstream =
             Upstream::reach(&words, way, self.output).map_err(|failure| failure.message)?;
         // As its client would, whom it will have from the first request on.

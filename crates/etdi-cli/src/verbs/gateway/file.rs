@@ -12,6 +12,8 @@ use super::reader::{Reader, Table};
 use crate::args::{GuardArguments, Target};
 use crate::exit::Failure;
 use crate::targets;
+use crate::targets::guarded::filled;
+use crate::verbs::target::shown_path;
 
 /// What a gateway serves, and how.
 #[derive(Debug)]
@@ -200,6 +202,30 @@ impl GatewayFile {
             let why = "it names no server: put what a client has for one into `mcpServers`";
             return Err(reader.fail_at(1, why));
         }
+        Ok(())
+    }
+}
+
+impl Behind {
+    /// Takes over what a guard is told that stands before the server in the file: it is left out, because
+    /// the gateway guards.
+    ///
+    /// # Errors
+    ///
+    /// When that guard has flow rules and the gateway has none, which are of all its servers.
+    pub(super) fn behind(&mut self, inner: &GuardArguments, flows: bool) -> Result<(), Failure> {
+        if let (Some(path), false) = (&inner.flows, flows) {
+            let message = format!(
+                "the guard before `{}` has the flow rules of {}, which a gateway has for all its servers: \
+                 put them into `gateway.flows`",
+                visible(&self.name),
+                shown_path(path)
+            );
+            return Err(Failure::usage(message, "etdi gateway --help").with_code("GATEWAY_FILE"));
+        }
+        let first_use = self.guard.trust_first_use || inner.trust_first_use;
+        self.guard = filled(&self.guard, inner);
+        self.guard.trust_first_use = first_use;
         Ok(())
     }
 }

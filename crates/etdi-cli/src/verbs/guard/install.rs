@@ -1,8 +1,6 @@
 //! `etdi guard install` and `uninstall`: a guard before each server of a client's configuration, and
 //! away again.
 
-use std::path::Path;
-
 use etdi::core::change::visible;
 use etdi_clients::{Client, Config, Launch, Program, RemoteServer, Server};
 use serde_json::{Value, json};
@@ -12,6 +10,8 @@ use crate::exit::Failure;
 use crate::home::Home;
 use crate::output::{Output, Report};
 use crate::targets;
+use crate::targets::Ours;
+use crate::targets::guarded::ours;
 use crate::verbs::uninstall::{broken, write};
 
 /// Changes the configurations of the clients that are named.
@@ -98,8 +98,17 @@ impl Guard {
     /// How a server is started behind the guard; nothing where it is behind one, and why not where it
     /// cannot be.
     fn before(&self, launch: &Launch) -> Result<Option<Launch>, &'static str> {
-        if unguarded(launch).is_some() {
-            return Ok(None);
+        match ours(launch) {
+            None => {}
+            Some(Ours::Guard) => return Ok(None),
+            Some(Ours::Gateway) => {
+                return Err(
+                    "is a gateway of ours, which guards each of its servers: it stays as it is",
+                );
+            }
+            Some(Ours::Wrapped) => {
+                return Err("starts a guard of ours by another command: it stays as it is");
+            }
         }
         let (tail, env, cwd) = match launch {
             Launch::Program(program) => {
@@ -120,10 +129,7 @@ impl Guard {
 /// The server behind a guard, as it was before; nothing where there is none.
 fn unguarded(launch: &Launch) -> Option<Launch> {
     let Launch::Program(program) = launch else { return None };
-    let name = program.command.rsplit(['/', '\\']).next().unwrap_or_default();
-    let this = std::env::current_exe().is_ok_and(|this| this == Path::new(&program.command));
-    let is_ours = this || name == "etdi" || name == "etdi.exe";
-    if !is_ours || program.args.first().is_none_or(|word| word != VERB) {
+    if ours(launch) != Some(Ours::Guard) {
         return None;
     }
     let dashes = program.args.iter().position(|word| word == DASHES)?;
