@@ -154,15 +154,27 @@ pub fn undisturbed<T>(question: impl FnOnce() -> T) -> T {
     answer
 }
 
-fn prompt(text: &str) -> bool {
-    undisturbed(|| question(text))
+/// Whether whoever is asked says yes to what a text says.
+pub async fn agreed(asker: Asker, text: String, ask: &'static str) -> bool {
+    match asker {
+        Asker::Yes => true,
+        Asker::Nobody => false,
+        Asker::Terminal => {
+            let asked = move || undisturbed(|| question(&text, ask));
+            tokio::task::spawn_blocking(asked).await.unwrap_or(false)
+        }
+    }
 }
 
-fn question(text: &str) -> bool {
+fn prompt(text: &str) -> bool {
+    undisturbed(|| question(text, "approve?"))
+}
+
+fn question(text: &str, ask: &str) -> bool {
     let mut stderr = anstream::stderr();
     let mut line = String::new();
     // Who cannot be asked has not said yes.
-    write!(stderr, "{text}\napprove? [y/N] ").is_ok()
+    write!(stderr, "{text}\n{ask} [y/N] ").is_ok()
         && stderr.flush().is_ok()
         && std::io::stdin().lock().read_line(&mut line).is_ok()
         && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")

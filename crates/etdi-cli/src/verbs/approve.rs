@@ -1,5 +1,7 @@
 //! `etdi approve`: accept tools as they are listed now.
 
+mod gone;
+
 use etdi::core::approval::Granted;
 use etdi::core::change::visible;
 use etdi::system_time;
@@ -13,6 +15,7 @@ use crate::home::Home;
 use crate::output::{Output, Report, table};
 use crate::verbs::target::{Opening, block_on, failure, next_after, shown_target};
 use crate::verbs::tools;
+use gone::Pinned;
 
 /// Approves tools of a server as they are listed now.
 ///
@@ -43,7 +46,20 @@ pub fn approve(
         let session = Opening::to_look(target, home, output, grants).open().await?;
         let reviews = session.discover_tools().await;
         let reviews = reviews.map_err(|error| failure(&error, "", target))?;
+        let peer = session.peer();
+        let pinned = match peer.measurement.as_ref().map(|measured| measured.pin()) {
+            Some(pin) => Some(Pinned::new(home, peer.identity.to_string(), pin)?),
+            None => None,
+        };
+        let mut gone = match &pinned {
+            Some(pinned) => pinned.of_another().await?,
+            None => Vec::new(),
+        };
+        gone.retain(|one| !reviews.iter().any(|review| review.name() == one.key.tool));
         for name in &arguments.tools {
+            if gone.iter().any(|one| one.key.tool == *name) {
+                continue;
+            }
             if !reviews.iter().any(|review| review.name() == name) {
                 let near = nearest(name, reviews.iter().map(|review| review.name()));
                 let hint = near.map_or_else(String::new, |near| {
@@ -88,10 +104,47 @@ pub fn approve(
             rows.push([visible(review.name()).into_owned(), outcome]);
         }
         session.close().await;
-        let data = json!({ "tools": data });
-        let text = table(["tool", "outcome"], rows);
+        // As for every alarm: a yes that was said beforehand is no answer to it.
+        let despite = match (arguments.despite_alarm, asker) {
+            (true, _) => Asker::Yes,
+            (false, Asker::Terminal) => Asker::Terminal,
+            (false, _) => Asker::Nobody,
+        };
+        for one in gone.iter().filter(|one| wanted(&one.key.tool)) {
+            let Some(pinned) = &pinned else { continue };
+            let name = &one.key.tool;
+            let outcome = match pinned.settle(one, despite).await? {
+                true => "no longer listed, its approval is withdrawn".to_owned(),
+                false => {
+                    refused.get_or_insert((name.clone(), CHANGED));
+                    "no longer listed, its approval stands and keeps the changed program out"
+                        .to_owned()
+                }
+            };
+            data.push(json!({ "name": name, "approved": false, "code": "NOT_LISTED", "message": outcome }));
+            rows.push([visible(name).into_owned(), outcome]);
+        }
+        let left = match &pinned {
+            Some(pinned) => pinned.of_another().await?,
+            None => Vec::new(),
+        };
+        let names: Vec<_> = left.iter().map(|one| &one.key.tool).collect();
+        let data = json!({ "tools": data, "keep_the_program_out": names });
+        let mut text = table(["tool", "outcome"], rows);
+        let unasked = arguments.yes && !output.can_ask();
+        let all = gone::all_at_once(&shown_target(target), unasked);
+        if !left.is_empty() && refused.is_none() {
+            text.push_str(&format!("\n\n{}", gone::still(&left, &all)));
+        }
         match refused {
             None => Ok(Report::new(data, text)),
+            Some((_, CHANGED)) => {
+                let message =
+                    "not every tool was approved, and the program that changed stays refused";
+                Err(Failure::new(Exit::Refused, message, all)
+                    .with_code(CHANGED)
+                    .with_details(data, text))
+            }
             Some((tool, code)) => Err(Failure::new(
                 Exit::Refused,
                 "not every tool was approved",
@@ -102,6 +155,9 @@ pub fn approve(
         }
     })
 }
+
+/// The code of a program that is not the approved one.
+const CHANGED: &str = "EXECUTABLE_CHANGED";
 
 /// What to try after a tool was not approved. A yes that was said beforehand is no answer to an alarm, so
 /// that where nobody can be asked it does not help to say it again.

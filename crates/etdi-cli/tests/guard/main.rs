@@ -9,6 +9,7 @@
 )]
 
 mod client;
+mod gone;
 mod rules;
 mod server;
 mod through;
@@ -28,9 +29,8 @@ fn main() {
     }
     let wanted = words.get(1).filter(|word| !word.starts_with('-'));
     let mut failed = Vec::new();
-    for (name, test) in
-        way::TESTS.iter().chain(trust::TESTS).chain(rules::TESTS).chain(through::TESTS)
-    {
+    let own = [way::TESTS, trust::TESTS, rules::TESTS, through::TESTS, gone::TESTS];
+    for (name, test) in own.into_iter().flatten() {
         if wanted.is_some_and(|wanted| !name.contains(wanted.as_str())) {
             continue;
         }

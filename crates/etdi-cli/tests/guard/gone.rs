@@ -1,0 +1,73 @@
+//! A program that changed and lists other tools than before, and how its user gets on with it.
+
+use serde_json::{Value, json};
+
+use crate::Test;
+use crate::client::shown;
+use crate::through::User;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a changed program that renames a tool is let in by what is printed", renamed),
+    ("one tool of a changed program says what keeps it out", one_of_several),
+];
+
+/// A user who has approved all tools of a script, which then became another one.
+fn changed() -> User {
+    let user = User::new();
+    let script = user.0.place.path().join("run.sh");
+    let words: Vec<_> = user.0.command().iter().map(|word| format!("'{word}'")).collect();
+    std::fs::write(&script, format!("exec {}\n", words.join(" "))).unwrap();
+    user.write(&json!({"command": "/bin/sh", "args": [shown(&script)]}));
+    user.0.describe("Pays once.");
+    user.run(&["guard", "install", "cursor"], 0);
+    user.run(&["approve", "--yes", "cursor:shop"], 0);
+    assert_eq!(user.client().tools(), ["pay", "slow", "sample"]);
+    let text = std::fs::read_to_string(&script).unwrap();
+    std::fs::write(&script, format!("# changed\n{text}")).unwrap();
+    std::fs::write(user.0.place.path().join("late"), "").unwrap();
+    user
+}
+
+/// The words of a command that was printed to be typed next.
+fn words(next: &Value) -> Vec<String> {
+    let words = next.as_str().unwrap().strip_prefix("etdi ").unwrap().split(' ');
+    words.map(str::to_owned).collect()
+}
+
+fn renamed() {
+    let user = changed();
+    let failed = user.run(&["call", "slow", "cursor:shop"], 6);
+    assert_eq!(failed["error"]["code"], "EXECUTABLE_CHANGED", "{failed}");
+    assert_eq!(failed["error"]["next"], "etdi approve -- cursor:shop");
+    // A yes before anybody could see the change is none.
+    let failed = user.run(&["approve", "--yes", "cursor:shop"], 6);
+    assert_eq!(failed["error"]["code"], "EXECUTABLE_CHANGED", "{failed}");
+    let tools = failed["error"]["details"]["tools"].as_array().unwrap();
+    assert!(tools.iter().any(|tool| tool["name"] == "pay" && tool["code"] == "NOT_LISTED"));
+    assert_eq!(
+        failed["error"]["details"]["keep_the_program_out"],
+        json!(["pay", "sample", "slow"])
+    );
+    // What is printed next is what works.
+    let next = words(&failed["error"]["next"]);
+    let next: Vec<&str> = next.iter().map(String::as_str).collect();
+    let done = user.run(&next, 0);
+    assert_eq!(done["data"]["keep_the_program_out"], json!([]), "{done}");
+    assert_eq!(user.client().tools(), ["late", "slow", "sample"]);
+    let kept = user.run(&["approvals", "list"], 0);
+    let kept = kept["data"]["approvals"].as_array().unwrap();
+    let pay = kept.iter().find(|one| one["key"]["tool"] == "pay").unwrap();
+    assert!(!pay["withdrawn"].is_null(), "what is gone is remembered: {pay}");
+}
+
+fn one_of_several() {
+    let user = changed();
+    let done = user.run(&["approve", "slow", "--yes", "--despite-alarm", "cursor:shop"], 0);
+    assert_eq!(done["data"]["keep_the_program_out"], json!(["pay", "sample"]), "{done}");
+    user.run(&["call", "slow", "cursor:shop"], 6);
+    // One that is gone can be named like any other.
+    let words = ["approve", "pay", "sample", "--yes", "--despite-alarm", "cursor:shop"];
+    let done = user.run(&words, 0);
+    assert_eq!(done["data"]["keep_the_program_out"], json!([]), "{done}");
+    assert_eq!(user.client().tools(), ["slow", "sample"]);
+}
