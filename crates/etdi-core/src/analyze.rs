@@ -109,6 +109,10 @@ pub struct Analysis {
     pub kind: Kind,
     /// How likely it is malicious, 0 to 1. [`Threshold`] says from where it is worth a look.
     pub risk: f64,
+    /// The same by what can be pointed at in it alone, 0 to 1: without the words of the definition as a
+    /// whole, which no sentence of it shows. Findings are as grave as this makes them, and whoever refuses
+    /// something goes by it; [`Threshold::evident`] says from where.
+    pub evident: f64,
     /// How much it wants to be preferred to other tools, 0 to 1.
     pub bias: f64,
     /// What was found, the gravest first.

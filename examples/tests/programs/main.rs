@@ -9,6 +9,7 @@ mod secure_notes;
 mod served;
 mod servers;
 mod sqlite;
+mod suspected;
 mod table;
 mod topics;
 

@@ -81,7 +81,7 @@ fn whole(analysis: Analysis) -> Looked {
 /// The analysis with the whole risk where nothing could be looked at.
 pub fn certain(mut analysis: Analysis) -> Analysis {
     if analysis.findings.iter().any(|finding| finding.code.name == "schema/unreadable") {
-        analysis.risk = 1.0;
+        (analysis.risk, analysis.evident) = (1.0, 1.0);
     }
     analysis
 }
@@ -132,6 +132,7 @@ pub fn looked(item: &Item<'_>, analysis: Analysis, lines: Option<&Lines<'_>>) ->
 
 /// Puts what was found in another definition of the same line to that of the first.
 fn add(all: &mut Looked, other: Looked) {
+    all.analysis.evident = all.analysis.evident.max(other.analysis.evident);
     if other.analysis.risk > all.analysis.risk {
         all.analysis.risk = other.analysis.risk;
         all.analysis.name = other.analysis.name;

@@ -6,21 +6,30 @@ use etdi::core::definition::ToolDefinition;
 /// The most findings that a question shows.
 const MOST_SHOWN: usize = 5;
 
-/// What the scanner finds in a definition whose risk is above that of one honest tool in two hundred.
+/// What the scanner finds in a definition whose risk, by what can be pointed at in it, is above that of one
+/// honest tool in two hundred.
 pub fn suspicious(definition: &ToolDefinition) -> Vec<String> {
     let analysis = SecurityAnalyzer::new().analyze(Kind::Tool, definition.canonical());
-    if analysis.risk <= Threshold::HalfPercent.risk() {
+    if analysis.evident <= Threshold::HalfPercent.evident() {
         return Vec::new();
     }
     let grave = analysis.findings.iter().filter(|one| one.severity >= Severity::Medium);
     let mut lines: Vec<String> = grave
         .take(MOST_SHOWN)
         .map(|one| {
-            format!("{} at `{}`: {} ({})", one.code.title, one.path, one.what, one.code.name)
+            let found = match one.evidence.is_empty() {
+                true => String::new(),
+                false => format!(", in `{}`", one.evidence),
+            };
+            let code = one.code;
+            format!("{} at `{}`: {}{found} ({})", code.title, one.path, one.what, code.name)
         })
         .collect();
+    if let Some(gravest) = analysis.findings.first() {
+        lines.push(format!("what to do: {}", gravest.code.advice));
+    }
     if lines.is_empty() {
-        lines.push(format!("the scanner holds it for malicious, risk {:.2}", analysis.risk));
+        lines.push(format!("the scanner holds it for malicious, risk {:.2}", analysis.evident));
     }
     lines
 }

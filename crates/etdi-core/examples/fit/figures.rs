@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use etdi_core::analyze::SecurityAnalyzer;
+use etdi_core::analyze::{Analysis, SecurityAnalyzer};
 
 use super::corpus::{Case, Part, is_of_texts};
 use super::learn::quantile;
@@ -14,8 +14,15 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// A case, whether all of it was caught, and whether its poison would be by itself.
-    pub(crate) fn count(&mut self, case: &Case, caught: [bool; 2], alone: [bool; 2]) {
+    /// A case, whether all of it was caught, whether by what can be pointed at, and whether its poison
+    /// would be by itself.
+    pub(crate) fn count(
+        &mut self,
+        case: &Case,
+        caught: [bool; 2],
+        evident: [bool; 2],
+        alone: [bool; 2],
+    ) {
         let mut rows = vec![format!("{:?}", case.part)];
         if case.part == Part::Malicious {
             rows.push(format!("  family {}", case.family));
@@ -29,7 +36,11 @@ impl Tally {
                 }
             }
         }
-        let rows = rows.into_iter().map(|row| (row, caught));
+        let part = match (case.part, is_of_texts(&case.family)) {
+            (Part::Malicious, false) => None,
+            (part, _) => Some((format!("evident {part:?}"), evident)),
+        };
+        let rows = rows.into_iter().map(|row| (row, caught)).chain(part);
         let poison = is_of_texts(&case.family) && case.part == Part::Malicious;
         let poison = poison.then(|| ("  poison by itself".to_owned(), alone));
         for (row, caught) in rows.chain(poison) {
@@ -54,6 +65,10 @@ impl Tally {
                 "Ordinary" => "alarms-ordinary",
                 "HardReal" => "alarms-hard-real",
                 "HardOwn" => "alarms-hard-own",
+                "evident Malicious" => "recall-evident",
+                "evident Ordinary" => "alarms-evident-ordinary",
+                "evident HardReal" => "alarms-evident-hard-real",
+                "evident HardOwn" => "alarms-evident-hard-own",
                 _ => continue,
             };
             println!("figure {name}-1 {one:.1}\nfigure {name}-0.5 {half:.1}");
@@ -61,16 +76,16 @@ impl Tally {
     }
 }
 
-/// How likely a case is malicious, beside the tools that are known.
-pub(crate) fn risk(analyzer: &SecurityAnalyzer, case: &Case) -> f64 {
-    analyzer.clone().knowing(case.known.iter().cloned()).analyze(case.kind, &case.text).risk
+/// What is found in a case, beside the tools that are known.
+pub(crate) fn look(analyzer: &SecurityAnalyzer, case: &Case) -> Analysis {
+    analyzer.clone().knowing(case.known.iter().cloned()).analyze(case.kind, &case.text)
 }
 
 /// The authors of attacks in plain words.
 const PLAIN: [&str; 6] = ["own:a13 ", "own:a14 ", "own:a15 ", "own:a16 ", "own:a17 ", "own:a18 "];
 
 /// The same with one threshold over all held-out ones.
-pub(crate) fn pooled(cases: &[Case], risks: &[f64]) {
+pub(crate) fn pooled(name: &str, cases: &[Case], risks: &[f64]) {
     let of = |parts: &[Part]| -> Vec<f64> {
         let mine = cases.iter().zip(risks).filter(|(case, _)| parts.contains(&case.part));
         mine.map(|(_, risk)| *risk).collect()
@@ -83,7 +98,7 @@ pub(crate) fn pooled(cases: &[Case], risks: &[f64]) {
             100.0 * risks.iter().filter(|risk| **risk > limit).count() as f64 / risks.len() as f64
         };
         println!(
-            "pooled, {:.1} % of real tools above {limit:.4}: malicious {:.1} %, hard real {:.1} %, hard own {:.1} %",
+            "{name}, {:.1} % of real tools above {limit:.4}: malicious {:.1} %, hard real {:.1} %, hard own {:.1} %",
             part * 100.0,
             above(&[Part::Malicious]),
             above(&[Part::HardReal]),
@@ -97,5 +112,5 @@ pub(crate) fn pooled(cases: &[Case], risks: &[f64]) {
         let same = real.iter().filter(|one| *one == risk).count() as f64;
         sum += (below + same / 2.0) / real.len() as f64;
     }
-    println!("area under the curve: {:.4}", sum / bad.len() as f64);
+    println!("{name}, area under the curve: {:.4}", sum / bad.len() as f64);
 }

@@ -28,7 +28,7 @@ use std::time::Instant;
 
 use corpus::{Case, Corpus, FOLDS, Part, is_of_texts, learn, read};
 use etdi_core::analyze::{Kind, Model, Said, SecurityAnalyzer};
-use figures::{Tally, pooled, risk};
+use figures::{Tally, look, pooled};
 use learn::{Learned, each, quantile};
 use serde_json::value::RawValue;
 
@@ -46,6 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Each is judged by a model that has not seen its fold.
     let mut risks = vec![0.0; cases.len()];
+    let mut evident = vec![0.0; cases.len()];
     let mut alone = vec![0.0; cases.len()];
     for fold in 0..FOLDS {
         let learned = learn(&corpus, |case| case.fold != fold);
@@ -56,29 +57,35 @@ fn main() -> Result<(), Box<dyn Error>> {
         let model = learned.model;
         let analyzer = SecurityAnalyzer::new().with_model(model);
         for (at, case) in cases.iter().enumerate().filter(|(_, case)| case.fold == fold) {
-            risks[at] = risk(&analyzer, case);
+            let found = look(&analyzer, case);
+            (risks[at], evident[at]) = (found.risk, found.evident);
         }
     }
     // And by a threshold that has not seen it either: of real tools of the other folds, each of which was
     // judged by a model that had not seen it. Those that a model was fitted on would lie too low.
     let mut caught = Tally::default();
     for fold in 0..FOLDS {
-        let others = cases.iter().zip(&risks).filter(|(case, _)| {
-            case.fold != fold && matches!(case.part, Part::Ordinary | Part::HardReal)
-        });
-        let others: Vec<f64> = others.map(|(_, risk)| *risk).collect();
-        let limits = [quantile(&others, 0.01), quantile(&others, 0.005)];
+        let limits = |risks: &[f64]| {
+            let others = cases.iter().zip(risks).filter(|(case, _)| {
+                case.fold != fold && matches!(case.part, Part::Ordinary | Part::HardReal)
+            });
+            let others: Vec<f64> = others.map(|(_, risk)| *risk).collect();
+            [quantile(&others, 0.01), quantile(&others, 0.005)]
+        };
+        let (limits, shown) = (limits(&risks), limits(&evident));
         for (at, case) in cases.iter().enumerate().filter(|(_, case)| case.fold == fold) {
             caught.count(
                 case,
                 limits.map(|limit| risks[at] > limit),
-                limits.map(|limit| alone[at] > limit),
+                shown.map(|limit| evident[at] > limit),
+                shown.map(|limit| alone[at] > limit),
             );
         }
     }
     println!("each author held out, threshold from the others:");
     caught.print();
-    pooled(cases, &risks);
+    pooled("risk", cases, &risks);
+    pooled("evident", cases, &evident);
     let learned = learn(&corpus, |_| true);
     if let Some(file) = std::env::args().skip_while(|argument| argument != "--judge").nth(1) {
         judge(&learned.model, Path::new(&file))?;
@@ -159,7 +166,7 @@ fn by_language(corpus: &Corpus) {
     for lang in langs {
         let model = learn(corpus, |case| case.lang != lang || case.part != Part::Malicious).model;
         let analyzer = SecurityAnalyzer::new().with_model(model);
-        let risk = |case: &Case| risk(&analyzer, case);
+        let risk = |case: &Case| look(&analyzer, case).risk;
         let real = cases.iter().filter(|case| matches!(case.part, Part::Ordinary | Part::HardReal));
         let limit = quantile(&real.map(risk).collect::<Vec<f64>>(), 0.01);
         let own = cases.iter().filter(|case| case.part == Part::Malicious && case.lang == lang);

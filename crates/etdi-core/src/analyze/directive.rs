@@ -5,7 +5,7 @@ use super::Severity;
 use super::finding::{Code, Family};
 use super::score::Topic;
 
-pub(super) static CODES: [&Code; 11] = [
+pub(super) static CODES: [&Code; 12] = [
     &SECRET,
     &CONVERSATION,
     &PERSONAL,
@@ -17,6 +17,7 @@ pub(super) static CODES: [&Code; 11] = [
     &UNTRUE,
     &ACT,
     &MARKUP,
+    &WORDING,
 ];
 
 const ADVICE: &str = "Do not approve it unless its author explains the sentence; a definition has to \
@@ -60,6 +61,19 @@ code!(ACT "directive/act" High "gives the model orders"
     "A definition that orders acts is followed by many models even when the tool is never called.");
 code!(MARKUP "directive/markup" High "markup that pretends to be more than text"
     "Tags and marks of chat templates make a model take text of a server for the words of its host.");
+
+/// What no sentence shows, so that nothing is to be refused for it.
+pub(super) static WORDING: Code = Code {
+    name: "directive/wording",
+    family: Family::Directive,
+    severity: Severity::Low,
+    title: "worded as a whole like malicious definitions",
+    why: "Its risk is above that of nearly all published tools, by all of its words together and by no \
+          sentence that could be shown. Definitions that were made up for an attack are worded so, and \
+          some of small honest servers.",
+    advice: "Read it once from its first line to its last; where nothing is asked for that the tool has no \
+             use for, there is nothing else to do.",
+};
 
 /// The code of a topic.
 pub(super) fn of(topic: Topic) -> &'static Code {

@@ -37,6 +37,8 @@ pub(super) struct Report<'s, 'a> {
     unveiled: Vec<Unveiled>,
     /// What the texts make likely, whether or not it is a finding, and how much they advertise.
     texts: f64,
+    /// The same of their sentences alone, one by one.
+    evident: f64,
     bias: f64,
     /// What the Python tool would have said, of a tool.
     pub(super) legacy: Option<LegacyScore>,
@@ -45,7 +47,8 @@ pub(super) struct Report<'s, 'a> {
 impl<'s, 'a> Report<'s, 'a> {
     pub(super) fn new(subject: &'s Subject<'a>) -> Self {
         let (findings, worst, unveiled) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { subject, findings, worst, unveiled, texts: 0.0, bias: 0.0, legacy: None }
+        let (texts, evident, bias) = (0.0, 0.0, 0.0);
+        Self { subject, findings, worst, unveiled, texts, evident, bias, legacy: None }
     }
 
     /// Something in a piece: the bytes that show it, how likely it alone makes the definition
@@ -72,7 +75,7 @@ impl<'s, 'a> Report<'s, 'a> {
         });
     }
 
-    /// The same, as grave as its risk makes it.
+    /// A sentence, as grave as its risk makes it, which is what it shows by itself.
     pub(super) fn graded(
         &mut self,
         code: &'static Code,
@@ -82,8 +85,8 @@ impl<'s, 'a> Report<'s, 'a> {
         what: String,
     ) {
         let severity = match risk {
-            risk if risk >= Threshold::HalfPercent.risk() => code.severity,
-            risk if risk >= Threshold::OnePercent.risk() => code.severity.min(Severity::Medium),
+            risk if risk >= Threshold::HalfPercent.evident() => code.severity,
+            risk if risk >= Threshold::OnePercent.evident() => code.severity.min(Severity::Medium),
             _ => Severity::Low,
         };
         let evidence = cut(piece.text.get(span.clone()).unwrap_or(piece.text).trim());
@@ -91,9 +94,11 @@ impl<'s, 'a> Report<'s, 'a> {
         self.add(Finding { code, severity, path, span: Some(span), evidence, what, risk });
     }
 
-    /// What all texts together make likely, and how much they want to be preferred.
-    pub(super) fn texts(&mut self, risk: f64, bias: f64) {
+    /// What all texts together make likely, what their gravest sentence does by itself, and how much
+    /// they want to be preferred.
+    pub(super) fn texts(&mut self, risk: f64, evident: f64, bias: f64) {
         (self.texts, self.bias) = (self.texts.max(risk), self.bias.max(bias));
+        self.evident = self.evident.max(evident);
     }
 
     /// Something of the whole, or at a place that is no text.
@@ -138,7 +143,7 @@ impl<'s, 'a> Report<'s, 'a> {
 
     /// What was found in a text that was brought to light.
     pub(super) fn found_in(&mut self, unveiled: &Unveiled, inner: Report<'_, '_>) {
-        self.texts(inner.texts, inner.bias);
+        self.texts(inner.texts, inner.evident, inner.bias);
         inner.worst.into_iter().for_each(|(family, risk)| self.worst(family, risk));
         for finding in inner.findings {
             let what = format!("{} ({})", finding.what, unveiled.how);
@@ -180,12 +185,13 @@ impl<'s, 'a> Report<'s, 'a> {
                 .then_with(|| one.path.cmp(&other.path))
         });
         let worst = self.worst.iter().filter(|(family, _)| !family.reads_texts());
-        let harmless = worst.fold(1.0 - self.texts, |harmless, (_, risk)| harmless * (1.0 - risk));
+        let others = worst.fold(1.0, |harmless, (_, risk)| harmless * (1.0 - risk));
         let grave = self.findings.iter().filter(|one| one.severity >= Severity::Medium);
         Analysis {
             name: self.subject.name.to_owned(),
             kind: self.subject.kind,
-            risk: 1.0 - harmless,
+            risk: 1.0 - (1.0 - self.texts) * others,
+            evident: 1.0 - (1.0 - self.evident) * others,
             bias: self.bias,
             security_score: self.legacy.as_ref().map(|legacy| legacy.score),
             legacy: self.legacy,

@@ -471,8 +471,12 @@ impl Model {
 
 /// From which risk on a definition is worth a look, by how many honest ones that costs.
 ///
-/// The rates were measured on tools of published servers whose authors the weights had not seen; see
+/// Of [`Analysis::risk`] and of [`Analysis::evident`] alike; where something is refused the second is to be
+/// asked. The rates were measured on tools of published servers whose authors the weights had not seen; see
 /// `docs/model-card.md`.
+///
+/// [`Analysis::risk`]: super::Analysis::risk
+/// [`Analysis::evident`]: super::Analysis::evident
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Threshold {
@@ -488,6 +492,14 @@ impl Threshold {
         match self {
             Self::OnePercent => 0.59,
             Self::HalfPercent => 0.74,
+        }
+    }
+
+    /// The risk by what can be pointed at, 0 to 1.
+    pub const fn evident(self) -> f64 {
+        match self {
+            Self::OnePercent => 0.73,
+            Self::HalfPercent => 0.84,
         }
     }
 }

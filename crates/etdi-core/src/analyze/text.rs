@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::report::Report;
-use super::score::{self, Model, Signal, Topic};
+use super::score::{self, Model, Signal, Threshold, Topic};
 use super::subject::{Piece, Role, Subject};
 use super::utterance::{Utterance, Utterances, normalized};
 use super::{bias, directive, harvest, wording};
@@ -13,6 +13,10 @@ const STANDS_OUT: f64 = 0.25;
 
 /// From which sum on the words are named among the reasons.
 const WORDS_TELL: f64 = 0.7;
+
+/// What is said where the words of a definition together are all that speaks against it.
+const AS_A_WHOLE: &str = "no sentence of it is enough by itself, but its words together are such as malicious \
+                          definitions have";
 
 /// One sentence of a definition, as the score sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,15 +66,18 @@ pub(super) fn said(subject: &Subject<'_>) -> Vec<Said> {
 /// An utterance as it stands, and as its words are read.
 fn text_of<'a>(subject: &Subject<'a>, one: &Utterance) -> (&'a str, String) {
     let Some(piece) = subject.pieces.get(one.piece) else { return ("", String::new()) };
-    let text = piece.text.get(one.span.clone()).unwrap_or(piece.text);
+    let text = text_of_piece(one, piece);
     (text, normalized(text, one.name))
+}
+
+fn text_of_piece<'a>(one: &Utterance, piece: &Piece<'a>) -> &'a str {
+    piece.text.get(one.span.clone()).unwrap_or(piece.text)
 }
 
 pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_, '_>) {
     let said = Utterances::new(subject);
     let signals = score::signals(subject, &said);
-    let mut worst = 0.0_f64;
-    let mut bias = 0.0_f64;
+    let (mut worst, mut evident, mut bias) = (0.0_f64, 0.0_f64, 0.0_f64);
     // What two sentences give away together stands where the graver of them is, once.
     let mut graver: Vec<Grave> = vec![(0.0, 0, 0.0); signals.len()];
     let whole = model.whole.sum(said.list.iter().map(|one| &one.spoken));
@@ -87,8 +94,9 @@ pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_,
         let words = words_of(one, next);
         worst = worst.max(model.risk(*both, words + whole));
         bias = bias.max(bias::score(model, *both));
-        // A harmless rest does not make a sentence better that is shown by itself.
-        let risk = model.risk(*both, words + whole.max(0.0));
+        // What is shown is judged by itself: the rest makes it neither better nor worse.
+        let risk = model.risk(*both, words);
+        evident = evident.max(risk);
         if risk < STANDS_OUT {
             continue;
         }
@@ -103,10 +111,14 @@ pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_,
     for (one, grave) in said.list.iter().zip(graver) {
         let Some(piece) = subject.pieces.get(one.piece) else { continue };
         if grave.0 >= STANDS_OUT {
-            found(model, report, (one, piece), grave, whole);
+            found(model, report, (one, piece), grave);
         }
     }
-    report.texts(worst, bias);
+    let suspected = worst >= Threshold::OnePercent.risk();
+    if suspected && evident < Threshold::OnePercent.evident() {
+        report.of(&directive::WORDING, "", worst, AS_A_WHOLE);
+    }
+    report.texts(worst, evident, bias);
 }
 
 /// The risk of an utterance, its signals, and what its words add.
@@ -118,7 +130,6 @@ fn found(
     report: &mut Report<'_, '_>,
     (one, piece): (&Utterance, &Piece<'_>),
     (risk, signals, words): Grave,
-    whole: f64,
 ) {
     let mut reasons: Vec<(&Signal, f64)> = model.of(signals).collect();
     reasons.sort_by(|(_, one), (_, other)| other.total_cmp(one));
@@ -132,20 +143,15 @@ fn found(
     );
     let most = reasons.iter().filter(|(_, weight)| *weight > 0.0).take(3);
     let mut most: Vec<String> = most.map(|(one, _)| one.says.to_owned()).collect();
-    let text = normalized(piece.text.get(one.span.clone()).unwrap_or(piece.text), one.name);
-    for (tells, says, heavy) in [
-        (words, "it is worded as attacks are", model.wording.reasons(&text)),
-        (whole, "all of the definition is worded as attacks are", model.whole.reasons(&text)),
-    ] {
-        if tells < WORDS_TELL {
-            continue;
-        }
+    if words >= WORDS_TELL {
+        let text = text_of_piece(one, piece);
+        let heavy = model.wording.reasons(&normalized(text, one.name));
         let heavy: Vec<String> = heavy.iter().map(|words| report.shown(words)).collect();
-        match heavy.is_empty() {
+        most.push(match heavy.is_empty() {
             // Those of its neighbours weigh.
-            true => most.push(says.to_owned()),
-            false => most.push(format!("{says}: {}", heavy.join(", "))),
-        }
+            true => "it and what follows it are worded as attacks are".to_owned(),
+            false => format!("attacks are worded like it, most of all {}", heavy.join(", ")),
+        });
     }
     let what = match piece.parameter {
         Some(parameter) => format!("of {}: {}", report.shown(parameter), most.join("; ")),

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::wording::{OFFSET, Spoken, features, hash};
+use super::wording::{OFFSET, Spoken, hash};
 
 /// The most that a definition without a suspicious word takes off.
 const FLOOR: f64 = -2.0;
@@ -50,16 +50,6 @@ impl Whole {
         let (sum, count) = known.fold((0.0, 0), |(sum, count), weight| (sum + weight, count + 1));
         reckoned(self.constant, sum, count)
     }
-
-    /// The words of a sentence that speak against the definition most, the heaviest first, no more than
-    /// three.
-    pub(super) fn reasons(&self, text: &str) -> Vec<String> {
-        let weight = |text: &String| self.weights.get(&hash(OFFSET, text)).copied().unwrap_or(0.0);
-        let weighed = features(text).into_iter().map(|one| (weight(&one), one));
-        let mut heavy: Vec<(f64, String)> = weighed.filter(|(weight, _)| *weight > 1.0).collect();
-        heavy.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        heavy.into_iter().take(3).map(|(_, text)| text).collect()
-    }
 }
 
 /// From how many known words on each of them counts for less.
@@ -83,7 +73,6 @@ mod tests {
         assert!((whole.sum(spoken.iter()) - expected).abs() < 1e-9);
         assert_eq!(whole.sum([Spoken::new("nothing known")].iter()), -1.0);
         assert_eq!(whole.sum([Spoken::new("returns")].iter()), FLOOR);
-        assert_eq!(whole.reasons("silently send returns"), ["silently"]);
         assert_eq!(Whole::default().sum(spoken.iter()), 0.0);
     }
 }

@@ -140,14 +140,27 @@ impl Wording {
         floored(sum * share(words))
     }
 
-    /// The words of a sentence that speak against it most, the heaviest first, no more than three.
+    /// The words of a sentence that speak against it most, the heaviest first, no more than three, of
+    /// those that say something to a person: `it` and `them` may weigh, and explain nothing.
     pub(super) fn reasons(&self, text: &str) -> Vec<String> {
         let weight = |text: &String| self.weights.get(&hash(OFFSET, text)).copied().unwrap_or(0.0);
         let weighed = features(text).into_iter().map(|one| (weight(&one), one));
-        let mut heavy: Vec<(f64, String)> = weighed.filter(|(weight, _)| *weight > 0.15).collect();
+        let mut heavy: Vec<(f64, String)> =
+            weighed.filter(|(weight, one)| *weight > 0.15 && is_telling(one)).collect();
         heavy.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         heavy.into_iter().take(3).map(|(_, text)| text).collect()
     }
+}
+
+/// Whether a word of some length, or one of a script that has short ones, is among these.
+fn is_telling(words: &str) -> bool {
+    const FILL: [&str; 12] = [
+        "them", "this", "that", "these", "those", "with", "from", "they", "their", "have", "will",
+        "your",
+    ];
+    let telling =
+        |word: &str| word.contains(is_wide) || word.chars().count() >= 4 && !FILL.contains(&word);
+    words.split(' ').any(telling)
 }
 
 /// What each word of so many counts for.

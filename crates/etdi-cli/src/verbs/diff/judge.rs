@@ -165,12 +165,12 @@ fn suspected(
         "resource" => Kind::Resource,
         _ => Kind::Template,
     };
-    let limit = Threshold::HalfPercent.risk();
+    let limit = Threshold::HalfPercent.evident();
     let look = |entry: &Map<String, Value>| {
         serde_json::to_string(entry).ok().map(|text| analyzer.analyze(kind, &text))
     };
-    let now = look(after).filter(|now| now.risk >= limit)?;
-    if before.and_then(look).is_some_and(|before| before.risk >= limit) {
+    let now = look(after).filter(|now| now.evident >= limit)?;
+    if before.and_then(look).is_some_and(|before| before.evident >= limit) {
         return None;
     }
     let worst = now.findings.first()?;
