@@ -1,9 +1,13 @@
 //! The revisions with a handshake: sessions, streams, and coming back.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mcp_transport::http::server::{AnswerStream, HttpOptions};
+use bytes::Bytes;
+use mcp_transport::http::server::{
+    AnswerStream, EventPlace, EventStore, EventStoreError, HttpOptions, MemoryEventStore,
+};
 use mcp_types::*;
 
 use crate::common::{INITIALIZE, INITIALIZED, legacy, same, text};
@@ -404,10 +408,49 @@ async fn a_client_that_comes_back_takes_over_from_a_connection_that_hangs() {
     assert!(left.iter().all(|(_, data)| !data.contains("slow")), "{left:?}");
 }
 
+/// A store that is elsewhere: to keep an event takes a while.
+struct Elsewhere(MemoryEventStore);
+
+impl EventStore for Elsewhere {
+    fn append(
+        &self,
+        place: EventPlace,
+        message: Bytes,
+    ) -> BoxFuture<'static, Result<(), EventStoreError>> {
+        let keeping = self.0.append(place, message);
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            keeping.await
+        })
+    }
+
+    fn replay(
+        &self,
+        after: EventPlace,
+    ) -> BoxFuture<'static, Result<Vec<(u64, Bytes)>, EventStoreError>> {
+        self.0.replay(after)
+    }
+
+    fn forget(&self, session: &str) -> BoxFuture<'static, ()> {
+        self.0.forget(session)
+    }
+}
+
 #[tokio::test]
 async fn a_tool_may_send_its_client_away_for_a_while() {
+    sent_away(HttpOptions::default()).await;
+}
+
+#[tokio::test]
+async fn nobody_is_sent_away_before_it_knows_where_to_come_back() {
+    let mut options = HttpOptions::default();
+    options.event_store = Some(Arc::new(Elsewhere(MemoryEventStore::default())));
+    sent_away(options).await;
+}
+
+async fn sent_away(options: HttpOptions) {
     let slow = Slow::default();
-    let served = served(slow.clone(), HttpOptions::default()).await;
+    let served = served(slow.clone(), options).await;
     let id = begin(&served).await;
     let mut raw = served.connect().await;
     raw.request(&post(&id), &call(1, "leave")).await;
@@ -417,9 +460,9 @@ async fn a_tool_may_send_its_client_away_for_a_while() {
         all += &chunk;
     }
     assert!(all.ends_with("retry: 30\n\n"), "{all}");
-    let prime = all.strip_prefix("id: ").unwrap().split('\n').next().unwrap().to_owned();
+    let prime = all.lines().find_map(|line| line.strip_prefix("id: ")).expect("a place");
     slow.go.add_permits(1);
-    let (mut back, _) = come_back(&served, &id, &prime).await;
+    let (mut back, _) = come_back(&served, &id, prime).await;
     let events = rest(&mut back).await;
     assert!(events.last().unwrap().1.contains("slow"), "{events:?}");
 }

@@ -417,7 +417,7 @@ impl Held {
         }
         post.begin_numbers();
         let primes = primes(&post.session);
-        let stream = PostStream { post: Self(self.0.take()), primes, fresh: true };
+        let stream = PostStream { post: Self(self.0.take()), primes, fresh: true, placed: false };
         Poll::Ready(body::stream(Kind::Post(Box::new(stream))))
     }
 }
@@ -438,6 +438,8 @@ pub(super) struct PostStream {
     post: Held,
     primes: bool,
     fresh: bool,
+    /// Whether the client has read where it may come back to; before, it is not to leave.
+    placed: bool,
 }
 
 impl PostStream {
@@ -446,8 +448,10 @@ impl PostStream {
         let Some(post) = &mut self.post.0 else { return Poll::Ready(None) };
         let mut out = Vec::new();
         let (stream, primes, outlet) = (post.outlet.number, self.primes, post.outlet.clone());
+        let placed = &mut self.placed;
         while out.len() < MOST {
             let written = post.poll_write(cx, |number, message| {
+                *placed |= number.is_some() && (primes || !message.is_empty());
                 if !message.is_empty() {
                     write_event(&mut out, number.map(|number| (stream, number)), &message);
                     // Somebody may have come back whom this reader does not know of yet.
@@ -469,9 +473,7 @@ impl PostStream {
                 break;
             }
         }
-        if post.numbers.is_some()
-            && let Some(why) = post.outlet.take_leave()
-        {
+        if *placed && let Some(why) = post.outlet.take_leave() {
             if let Leave::Later(time) = why {
                 out.extend_from_slice(format!("retry: {}\n\n", time.as_millis()).as_bytes());
             }
