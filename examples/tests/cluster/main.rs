@@ -1,11 +1,14 @@
 //! `examples/cluster` does what its first lines say: three processes are one server.
 //!
-//! With `ETDI_LONG=1` the same signed call is sent to all nodes at once 10,000 times, and not 200.
+//! With `ETDI_LONG=1` the same signed call is sent to all nodes at once 10,000 times, and not 200, and a
+//! node dies while it is at its part of a thousand calls, tasks and streams, and not of sixty.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cluster;
 mod dies;
+mod thousand;
+mod wire;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
