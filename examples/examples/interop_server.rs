@@ -1,13 +1,16 @@
 //! What `tests/interop/README.md` asks of every server; others' clients are run against it.
 //!
 //! On standard streams, behind `http://127.0.0.1:PORT/mcp` with `--http PORT`, or behind HTTP+SSE at
-//! `http://127.0.0.1:PORT/sse` with `--sse PORT`.
+//! `http://127.0.0.1:PORT/sse` with `--sse PORT`. `interop_server --node` is one of several that
+//! `examples/cluster` starts, with its stores on Redis.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use mcp_server::{Context, Elicited, ToolError, data, prompt, resource, server, tool};
-use mcp_transport::http::server::{HttpServer, SseServer};
+use mcp_server::{
+    Context, Elicited, ServerBuilder, ToolError, data, prompt, resource, server, tool,
+};
+use mcp_transport::http::server::{HttpOptions, HttpServer, SseServer};
 use tokio::net::TcpListener;
 
 /// Gives its message back.
@@ -74,16 +77,27 @@ async fn greet(
     format!("Please greet {name}")
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let server = server!()
+fn offers() -> ServerBuilder {
+    server!()
         .tool::<echo>()
         .tool::<slow>()
         .tool::<ask>()
         .resource::<fixed>()
         .resource::<greeting>()
         .prompt::<greet>()
-        .build()?;
+}
+
+async fn node() -> anyhow::Result<()> {
+    let stores = examples::node::stores()?.dangerously_believe_empty().connect().await?;
+    let server = offers().seal_state(stores.state_sealer()?).build()?;
+    let _link = stores.link(&server.changes()).await?;
+    let options = stores.share_http(HttpOptions::default())?;
+    examples::node::serve(HttpServer::with(server, options)).await
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let server = offers().build()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => Ok(mcp_transport::serve(server, mcp_transport::stdio()?).await?),
@@ -95,7 +109,8 @@ async fn main() -> anyhow::Result<()> {
             let router = axum::Router::new().fallback_service(SseServer::new(server));
             Ok(axum::serve(listener, router).await?)
         }
-        _ => bail!("use `interop_server`, `interop_server --http PORT` or `--sse PORT`"),
+        ["--node"] => node().await,
+        _ => bail!("use `interop_server`, `interop_server --http PORT`, `--sse PORT` or `--node`"),
     }
 }
 

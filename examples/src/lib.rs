@@ -2,6 +2,7 @@
 
 #![doc = include_str!("../README.md")]
 
+pub mod node;
 pub mod settings;
 pub mod stand_in;
 

@@ -1,7 +1,8 @@
 //! `cargo xtask conformance`: the official suite against `examples/everything` and
 //! `examples/conformance_client`, both roles, both revisions that it scores; against
-//! `examples/everything` behind `etdi guard`, which must lose no mark ([`guard`]); and against
-//! `etdi auth serve`, as an authorization server.
+//! `examples/everything` behind `etdi guard`, and as three nodes behind a balancer that hands each request
+//! to the next, which must lose no mark ([`beside`]); and against `etdi auth serve`, as an authorization
+//! server.
 //!
 //! Judged by a stricter rule than the suite's own ([`judge`]). `tests/conformance/baseline.txt` names
 //! the scenarios that may fail, each with its reason, and is exact: a scenario that fails without
@@ -16,12 +17,12 @@ use std::{env, fs};
 
 use judge::Verdict;
 
-use crate::process::Listening;
+use crate::process::{Listening, cluster};
 use crate::programs::{Profile, Programs, target};
 use crate::tools::install_node;
 
 mod authorization;
-mod guard;
+mod beside;
 mod judge;
 
 const ROLES: [&str; 2] = ["server", "client"];
@@ -30,13 +31,31 @@ const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 /// The limit of the suite for one scenario.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The parts in which a guard stands before the server.
-const GUARD: &str = "guard";
+/// How the server of the suite is reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Alone,
+    /// With `etdi guard` before it.
+    Guard,
+    /// As three nodes on one Redis, each request at the next.
+    Nodes,
+}
+
+impl Way {
+    /// What the parts are called in which something is between.
+    fn name(self, role: &str) -> &str {
+        match self {
+            Way::Alone => role,
+            Way::Guard => "guard",
+            Way::Nodes => "nodes",
+        }
+    }
+}
 
 /// The part that no revision scores, because an authorization server is nobody's end of the protocol.
 const AUTHORIZATION: &str = "authorization server";
 
-/// Runs all seven parts, or those whose name, such as `server 2026-07-28`, contains `only`.
+/// Runs all nine parts, or those whose name, such as `server 2026-07-28`, contains `only`.
 ///
 /// # Errors
 ///
@@ -53,11 +72,15 @@ pub(crate) fn run(root: &Path, profile: Profile, only: &str) -> Result<(), Strin
     let cache = target(root).join("conformance");
     let node = install_node(&root.join("tests/conformance"), &cache)?;
     println!("conformance: building the programs");
-    let ends = ["everything", "conformance_client"].as_slice();
+    let ends = ["everything", "cluster", "conformance_client"].as_slice();
     let of_revisions =
         |role: &str| REVISIONS.iter().any(|one| format!("{role} {one}").contains(only));
-    let guarded = of_revisions(GUARD);
-    let ends = if guarded || ROLES.iter().any(|role| of_revisions(role)) { ends } else { &[] };
+    let guarded = of_revisions("guard");
+    let ends = if guarded || of_revisions("nodes") || ROLES.iter().any(|role| of_revisions(role)) {
+        ends
+    } else {
+        &[]
+    };
     let programs = Programs::build(root, profile, ends, guarded || AUTHORIZATION.contains(only))?;
     let etdi = programs.etdi();
     let suite = Suite {
@@ -76,16 +99,19 @@ pub(crate) fn run(root: &Path, profile: Profile, only: &str) -> Result<(), Strin
         for revision in REVISIONS {
             let part = format!("{role} {revision}");
             let expected = baseline.remove(&part).unwrap_or_default();
-            let guarded = format!("{GUARD} {revision}");
-            let behind = (role == "server" && guarded.contains(only)).then_some(guarded);
-            // What the guard may not lose is what the server has in the same run.
-            if !part.contains(only) && behind.is_none() {
-                continue;
+            let mut ways = Vec::new();
+            if role == "server" {
+                ways.extend([Way::Guard, Way::Nodes]);
+                ways.retain(|way| format!("{} {revision}", way.name(role)).contains(only));
             }
-            for (part, guard) in [(Some(part), None), (behind, Some(etdi.as_path()))] {
-                let Some(part) = part else { continue };
+            // What may not be lost is what the server has in the same run.
+            if part.contains(only) || !ways.is_empty() {
+                ways.insert(0, Way::Alone);
+            }
+            for way in ways {
+                let part = format!("{} {revision}", way.name(role));
                 let started = Instant::now();
-                let verdicts = suite.run(role, revision, guard)?;
+                let verdicts = suite.run(role, revision, way)?;
                 all.0 += verdicts.iter().filter(|verdict| verdict.passed()).count();
                 all.1 += verdicts.len();
                 report(&part, &verdicts, &expected, started.elapsed(), &mut wrong);
@@ -162,19 +188,10 @@ struct Suite {
 }
 
 impl Suite {
-    /// Runs the scenarios of one role, a server's with the guard before it that the program `guard`
-    /// is, or without one.
-    fn run(
-        &self,
-        role: &str,
-        revision: &str,
-        guard: Option<&Path>,
-    ) -> Result<Vec<Verdict>, String> {
+    /// Runs the scenarios of one role, a server's in one of its ways.
+    fn run(&self, role: &str, revision: &str, way: Way) -> Result<Vec<Verdict>, String> {
         let bare = self.results.join(format!("{role}-{revision}"));
-        let results = match guard {
-            None => bare.clone(),
-            Some(_) => self.results.join(format!("{GUARD}-{revision}")),
-        };
+        let results = self.results.join(format!("{}-{revision}", way.name(role)));
         let _ = fs::remove_dir_all(&results);
         let exits = results.join("exit");
         fs::create_dir_all(&exits)
@@ -183,16 +200,13 @@ impl Suite {
         command.arg(self.package.join("dist/index.js")).arg(role);
         let mut servers = Vec::new();
         if role == "server" {
-            let program = self.programs.example("everything");
-            let server = Listening::start(|port| {
-                let mut command = Command::new(program);
-                command.args(["--port", &port.to_string()]);
-                command
-            })?;
-            let before = guard.map(|etdi| guard::start(etdi, server.port, &results)).transpose()?;
-            let port = before.as_ref().map_or(server.port, |guard| guard.port);
+            servers.push(self.server(way)?);
+            if way == Way::Guard {
+                let behind = servers.first().map_or(0, |server| server.port);
+                servers.insert(0, beside::guard(&self.programs.etdi(), behind, &results)?);
+            }
+            let port = servers.first().map_or(0, |server| server.port);
             command.arg("--url").arg(format!("http://127.0.0.1:{port}/mcp"));
-            servers.extend(before.into_iter().chain([server]));
         } else {
             command.arg("--command").arg(self.client(&results, &exits)?);
         }
@@ -211,10 +225,22 @@ impl Suite {
             server.still_there().map_err(|why| format!("a server {why} during the run"))?;
         }
         let mut verdicts = judge::all(role, revision, &self.package, &results)?;
-        if guard.is_some() {
-            guard::compare(&mut verdicts, &bare, &results);
+        if way != Way::Alone {
+            beside::compare(&mut verdicts, &bare, &results);
         }
         Ok(verdicts)
+    }
+
+    fn server(&self, way: Way) -> Result<Listening, String> {
+        let mut command = match way {
+            Way::Nodes => cluster(&self.programs, "everything"),
+            Way::Alone | Way::Guard => Command::new(self.programs.example("everything")),
+        };
+        let server = Listening::start(|port| {
+            command.args(["--port", &port.to_string()]).stdout(Stdio::null());
+            command
+        })?;
+        Ok(if way == Way::Nodes { server.interrupted() } else { server })
     }
 
     /// A script around the client: the suite drops exit codes, and would wait for a client that hangs.

@@ -38,7 +38,7 @@ pub(crate) fn run(root: &Path, profile: Profile) -> Result<(), String> {
     }
     let tools = Tools::install(&root.join("tests/interop"), &target(root).join("interop"))?;
     println!("interop: building our server, our client and `etdi`");
-    let ends = ["interop_server", "interop_client", "interop_login"];
+    let ends = ["interop_server", "cluster", "interop_client", "interop_login"];
     let built = Programs::build(root, profile, &ends, true)?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     println!("interop: building the server of the README outside the workspace");

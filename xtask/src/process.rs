@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::programs::Programs;
+
 /// The last part of a long text.
 pub(crate) fn clip(text: &str) -> String {
     let kept: Vec<char> = text.trim().chars().rev().take(4000).collect();
@@ -59,6 +61,8 @@ pub(crate) fn capture(command: &[PathBuf], home: &Path) -> Result<Ended, String>
 /// A server that listens on a port of this machine; it ends with this value.
 pub(crate) struct Listening {
     child: Child,
+    /// Whether it is asked to end before it is made to, because it has started others.
+    asked: bool,
     pub(crate) port: u16,
 }
 
@@ -75,7 +79,7 @@ impl Listening {
             .stdin(Stdio::null())
             .spawn()
             .map_err(|error| format!("cannot start `{program}`: {error}"))?;
-        let mut listening = Listening { child, port: address.port() };
+        let mut listening = Listening { child, asked: false, port: address.port() };
         let deadline = Instant::now() + START;
         while TcpStream::connect(address).is_err() {
             listening.still_there().map_err(|why| format!("`{program}` {why}"))?;
@@ -85,6 +89,12 @@ impl Listening {
             thread::sleep(Duration::from_millis(20));
         }
         Ok(listening)
+    }
+
+    /// Has it end by being interrupted, because it has started others.
+    pub(crate) fn interrupted(mut self) -> Listening {
+        self.asked = true;
+        self
     }
 
     /// An error when the server has ended by itself.
@@ -98,10 +108,27 @@ impl Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
+        if self.asked {
+            let id = self.child.id().to_string();
+            // Where this cannot be said, it ends as all others do.
+            let _ = Command::new("kill").args(["-INT", &id]).stderr(Stdio::null()).status();
+            let end = Instant::now() + FAREWELL;
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
         // It may have ended by itself; then there is nothing to end.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Three nodes of a program, and Redis, behind a balancer that hands each request to the next node: to be
+/// started with `--port` and a port.
+pub(crate) fn cluster(programs: &Programs, program: &str) -> Command {
+    let mut command = Command::new(programs.example("cluster"));
+    command.args(["--each-request", "--node"]).arg(programs.example(program));
+    command
 }
 
 fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
@@ -126,6 +153,9 @@ pub(crate) fn finish(command: &mut Command) -> Result<(), String> {
 
 /// Longer than the slowest suite on a busy machine, the Inspector's.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// How long a server may take to end once it is asked to.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long a server may take until it listens; interpreters are slow on a busy machine.
 const START: Duration = Duration::from_secs(60);

@@ -26,12 +26,17 @@
 //!
 //! The balancer hands connections on, one to each node in turn, and knows nothing of MCP. Clients of
 //! 2026-07-28 need no more; a session of an older one is served by whichever node gets its message.
+//! With `--each-request` it hands on requests, so that a session is at another node with each message.
+//! `--redis URL` takes a Redis that is there, `--nodes N` starts so many, and `--node PROGRAM` is started in
+//! place of this program's own node: `cluster --each-request --node ./everything 127.0.0.1:8000`.
 //! `examples/tests/cluster` is this page as a test.
 
+mod arguments;
 mod balancer;
 mod node;
 mod nodes;
 mod redis;
+mod requests;
 
 use std::path::Path;
 
@@ -42,25 +47,28 @@ use etdi_core::key::{Algorithm, SigningKey};
 use examples::listen_at;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-/// How many processes serve.
-const NODES: usize = 3;
+use arguments::{Arguments, USAGE};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => run("127.0.0.1:8000").await,
         ["node", folder] => node::run(Path::new(folder)).await,
-        [address] => run(address).await,
-        _ => bail!("usage: cluster [ADDRESS]"),
+        ["node", ..] => bail!(USAGE),
+        _ => run(Arguments::read(words)?).await,
     }
 }
 
-async fn run(address: &str) -> anyhow::Result<()> {
-    let listener = listen_at(address).await?;
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let listener = listen_at(&arguments.address).await?;
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
-    let redis = redis::Redis::start(folder.path())?;
-    println!("redis {}", redis.url());
+    let own = match arguments.redis {
+        None => Some(redis::Redis::start(folder.path())?),
+        Some(_) => None,
+    };
+    let redis = arguments.redis.or_else(|| own.as_ref().map(redis::Redis::url));
+    let redis = redis.context("there is no Redis")?;
+    println!("redis {redis}");
     for key in [node::PUBLISHER, node::CALLER] {
         let made = SigningKey::generate(Algorithm::EdDsa)?;
         std::fs::write(folder.path().join(key), made.to_pkcs8_pem().as_bytes())?;
@@ -69,13 +77,27 @@ async fn run(address: &str) -> anyhow::Result<()> {
     let mut secret = [0; 32];
     let filled = SystemRandom::new().fill(&mut secret);
     filled.map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
-    let nodes = nodes::Nodes::start(NODES, folder.path(), &redis.url(), &STANDARD.encode(secret))?;
+    let program = match arguments.program {
+        Some(program) => vec![program, "--node".into()],
+        None => {
+            let this = std::env::current_exe().context("this program cannot find itself")?;
+            vec![this.into(), "node".into(), folder.path().into()]
+        }
+    };
+    let nodes = nodes::Nodes::start(arguments.nodes, &program, &redis, &STANDARD.encode(secret))?;
     println!("balancer http://{}/mcp", listener.local_addr()?);
     let stop = async { drop(tokio::signal::ctrl_c().await) };
-    tokio::select! {
-        () = balancer::run(listener, nodes.table()) => {}
-        () = stop => {}
-    }
+    let balance = async {
+        if arguments.each_request {
+            return requests::run(listener, nodes.table()).await;
+        }
+        balancer::run(listener, nodes.table()).await;
+        Ok(())
+    };
+    let ended = tokio::select! {
+        ended = balance => ended,
+        () = stop => Ok(()),
+    };
     nodes.stop();
-    Ok(())
+    ended
 }

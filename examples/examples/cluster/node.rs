@@ -9,12 +9,10 @@ use etdi::core::identity::ServerIdentity;
 use etdi::core::key::{KeyRing, SigningKey};
 use etdi::core::layer::CallKeys;
 use etdi::{EtdiServerConfig, secure};
-use mcp_redis::{Address, ClusterSecret, RedisStores};
 use mcp_server::task::Tasks;
 use mcp_server::{Context, server, tool};
 use mcp_transport::LimitsLayer;
-use mcp_transport::http::server::{HttpOptions, HttpServer, serve_http};
-use tokio::net::TcpListener;
+use mcp_transport::http::server::{HttpOptions, HttpServer};
 use tower_layer::Layer as _;
 
 /// The files of the keys, in the folder that all nodes read.
@@ -56,10 +54,7 @@ fn key(path: &Path) -> anyhow::Result<SigningKey> {
 }
 
 pub(crate) async fn run(folder: &Path) -> anyhow::Result<()> {
-    let secret = std::env::var("CLUSTER_SECRET").context("`CLUSTER_SECRET` is not set")?;
-    let url = std::env::var("REDIS_URL").context("`REDIS_URL` is not set")?;
-    let stores = RedisStores::builder(Address::one(url), ClusterSecret::from_base64(&secret)?)
-        .prefix("cluster")
+    let stores = examples::node::stores()?
         .statements_per_key(1_000_000)
         // Keys and Redis are as young as this program: nothing was signed, let alone used, before. Where
         // Redis was there before, leave this out.
@@ -88,14 +83,5 @@ pub(crate) async fn run(folder: &Path) -> anyhow::Result<()> {
     let service = LimitsLayer::new().layer(secure(server, config).await?);
     let options = stores.share_http(HttpOptions::default())?;
 
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("{}", listener.local_addr()?);
-    Ok(serve_http(HttpServer::with(service, options), listener, orphaned()).await?)
-}
-
-/// Ends when the process that started this one does.
-async fn orphaned() {
-    let closed =
-        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
-    drop(closed.await);
+    examples::node::serve(HttpServer::with(service, options)).await
 }

@@ -1,8 +1,8 @@
 //! The processes that serve: started, and started again when they end.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,22 +36,23 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
-    /// Starts so many, each with a thread that starts it again; gives them back when all listen.
+    /// Starts so many of a program, each with a thread that starts it again; gives them back when all
+    /// listen.
     pub(crate) fn start(
         count: usize,
-        folder: &Path,
+        program: &[OsString],
         redis: &str,
         secret: &str,
     ) -> anyhow::Result<Self> {
         let table = Table(Arc::new(Mutex::new(vec![None; count])));
         let nodes = Self { table, stopping: Arc::default() };
-        let program = std::env::current_exe().context("this program cannot find itself")?;
-        let (folder, redis, secret) = (folder.to_owned(), redis.to_owned(), secret.to_owned());
+        let (program, words) = program.split_first().context("the nodes have no program")?;
+        let (program, words) = (program.clone(), words.to_vec());
+        let (redis, secret) = (redis.to_owned(), secret.to_owned());
         let start = Arc::new(move || {
             // A node ends when this process does, whose end of the pipe is closed then.
             let child = Command::new(&program)
-                .arg("node")
-                .arg(&folder)
+                .args(&words)
                 .env("REDIS_URL", &redis)
                 .env("CLUSTER_SECRET", &secret)
                 .stdin(Stdio::piped())

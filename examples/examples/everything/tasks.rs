@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_server::task::{MemoryTaskStore, Tasks};
+use mcp_server::task::{TaskStore, Tasks};
 use mcp_server::types::ErrorObject;
 use mcp_server::{Context, Elicited, ServerBuilder, ToolError, data, tool};
 
@@ -80,9 +80,9 @@ fn named(answer: Elicited<Name>) -> String {
     answer.accepted().map_or_else(|| "nobody".to_owned(), |form| form.name)
 }
 
-pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
+pub(crate) fn add(builder: ServerBuilder, store: impl TaskStore) -> ServerBuilder {
     builder
-        .tasks(Tasks::new(MemoryTaskStore::new()).poll_interval(Duration::from_millis(200)))
+        .tasks(Tasks::new(store).poll_interval(Duration::from_millis(200)))
         .tool::<greet>()
         .tool::<slow_compute>()
         .tool::<failing_job>()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use crate::process::{Listening, clip};
+use crate::process::{Listening, clip, cluster};
 use crate::programs::Programs;
 use crate::tools::{Tools, write};
 
@@ -14,6 +14,8 @@ use crate::tools::{Tools, write};
 pub(crate) enum Server {
     Ours,
     OursSse,
+    /// Three of ours behind a balancer, each request at the next.
+    OurNodes,
     Python,
     PythonSse,
     TypeScript,
@@ -26,13 +28,14 @@ pub(crate) enum Server {
 }
 
 use Server::{
-    Everything, EverythingSse, Issuer, Ours, OursSse, Python, PythonSse, TypeScript, Wrong,
-    WrongIssuer,
+    Everything, EverythingSse, Issuer, OurNodes, Ours, OursSse, Python, PythonSse, TypeScript,
+    Wrong, WrongIssuer,
 };
 
-const ALL: [Server; 10] = [
+const ALL: [Server; 11] = [
     Ours,
     OursSse,
+    OurNodes,
     Python,
     PythonSse,
     TypeScript,
@@ -48,6 +51,7 @@ impl Server {
         match self {
             Ours => "ours",
             OursSse => "ours-sse",
+            OurNodes => "our-nodes",
             Python => "python",
             PythonSse => "python-sse",
             TypeScript => "typescript",
@@ -62,7 +66,7 @@ impl Server {
     /// The path of the server's endpoint.
     fn path(self) -> &'static str {
         match self {
-            Ours | Python | TypeScript | Everything | Wrong => "/mcp",
+            Ours | OurNodes | Python | TypeScript | Everything | Wrong => "/mcp",
             OursSse | PythonSse | EverythingSse => "/sse",
             Issuer | WrongIssuer => "",
         }
@@ -75,6 +79,11 @@ impl Server {
         match self {
             Ours => (ours(), Some("--http")),
             OursSse => (ours(), Some("--sse")),
+            OurNodes => {
+                let command = cluster(built, "interop_server");
+                let words = std::iter::once(command.get_program()).chain(command.get_args());
+                (words.map(PathBuf::from).collect(), Some("--port"))
+            }
             Python => (tools.python_program("server.py"), Some("--http")),
             PythonSse => (tools.python_program("server.py"), Some("--sse")),
             TypeScript => (tools.node_program("server.mjs"), Some("--http")),
@@ -162,5 +171,6 @@ fn start(
         };
         command
     });
-    listening.map_err(|why| format!("{why}; see `{}`", path.display()))
+    let listening = listening.map_err(|why| format!("{why}; see `{}`", path.display()))?;
+    Ok(if server == OurNodes { listening.interrupted() } else { listening })
 }

@@ -71,8 +71,10 @@ fn others_clients(list: &mut List<'_>, tools: &Tools, built: &Programs, ours: &[
         }
         list.stdio(format!("{name} on our server"), program, &[], &server, Must::Pass);
         for era in ERAS {
-            let name = format!("{name} on our server, HTTP, {era}");
-            list.http(name, program, &["--era", era], "--url", Server::Ours, Must::Pass);
+            for (place, server) in [("server", Server::Ours), ("nodes", Server::OurNodes)] {
+                let name = format!("{name} on our {place}, HTTP, {era}");
+                list.http(name, program, &["--era", era], "--url", server, Must::Pass);
+            }
         }
     }
     // Programs is told nothing: it finds out by itself that this is the first transport.

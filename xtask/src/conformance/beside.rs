@@ -1,4 +1,4 @@
-//! The suite's server scenarios through `etdi guard`: a server loses no mark by a guard before it.
+//! The suite's server scenarios through `etdi guard`, and on several nodes: a server loses no mark by either.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,7 +10,7 @@ use crate::process::Listening;
 
 /// Starts a guard before the server at `port`. It has seen nothing before, and what it says stands
 /// in `results`.
-pub(super) fn start(etdi: &Path, port: u16, results: &Path) -> Result<Listening, String> {
+pub(super) fn guard(etdi: &Path, port: u16, results: &Path) -> Result<Listening, String> {
     let log = File::create(results.join("guard.log")).map_err(|error| error.to_string())?;
     Listening::start(|own| {
         let mut command = Command::new(etdi);
@@ -21,12 +21,12 @@ pub(super) fn start(etdi: &Path, port: u16, results: &Path) -> Result<Listening,
     })
 }
 
-/// Adds to each verdict which checks succeed more often without the guard, whose results are in `bare`,
-/// than with it.
-pub(super) fn compare(verdicts: &mut [Verdict], bare: &Path, guarded: &Path) {
+/// Adds to each verdict which checks succeed more often at the server alone, whose results are in `bare`,
+/// than here.
+pub(super) fn compare(verdicts: &mut [Verdict], bare: &Path, here: &Path) {
     for verdict in verdicts {
         let marks = |results| judge::succeeded(&verdict.scenario, results);
-        verdict.why.extend(lost(&marks(bare), &marks(guarded)));
+        verdict.why.extend(lost(&marks(bare), &marks(here)));
     }
 }
 
@@ -36,7 +36,7 @@ fn lost(before: &BTreeMap<String, usize>, after: &BTreeMap<String, usize>) -> Ve
     let missing = before.iter().filter(|&(check, times)| left(check) < *times);
     let said = missing.map(|(check, times)| {
         let left = left(check);
-        format!("LOST {check}: it succeeds {times} times without the guard, {left} with it")
+        format!("LOST {check}: it succeeds {times} times at the server alone, {left} here")
     });
     said.collect()
 }
@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(lost(&bare, &marks(&[("a", 3), ("b", 1), ("c", 1)])), [""; 0]);
         let said = lost(&bare, &marks(&[("a", 1)]));
         assert_eq!(said.len(), 2, "{said:?}");
-        assert!(said[0].contains("LOST a: it succeeds 2 times without the guard, 1 with it"));
+        assert!(said[0].contains("LOST a: it succeeds 2 times at the server alone, 1 here"));
         assert!(said[1].contains("LOST b"));
     }
 }

@@ -1,0 +1,39 @@
+//! What makes a server one node of several: stores on Redis, and an end with the program that started it.
+//!
+//! `examples/cluster` starts nodes with what they share in the environment, reads their addresses from
+//! their output, and keeps their input open for as long as they are to serve.
+
+use anyhow::Context as _;
+use mcp_redis::{Address, ClusterSecret, RedisStores, RedisStoresBuilder};
+use mcp_transport::http::server::{HttpServer, serve_http};
+use tokio::net::TcpListener;
+
+/// The stores that `REDIS_URL` and `CLUSTER_SECRET` name, still to be connected.
+///
+/// # Errors
+///
+/// When one of the variables is missing, or is no secret.
+pub fn stores() -> anyhow::Result<RedisStoresBuilder> {
+    let secret = std::env::var("CLUSTER_SECRET").context("`CLUSTER_SECRET` is not set")?;
+    let url = std::env::var("REDIS_URL").context("`REDIS_URL` is not set")?;
+    let secret = ClusterSecret::from_base64(&secret)?;
+    Ok(RedisStores::builder(Address::one(url), secret).prefix("cluster"))
+}
+
+/// Serves on a free port of this computer, which it prints, until the input is closed.
+///
+/// # Errors
+///
+/// When nothing can listen.
+pub async fn serve(server: HttpServer) -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    Ok(serve_http(server, listener, orphaned()).await?)
+}
+
+/// Ends when the process that started this one does.
+async fn orphaned() {
+    let closed =
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    drop(closed.await);
+}
