@@ -235,6 +235,18 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether its standard output belongs to the protocol.
+    pub fn speaks(&self) -> bool {
+        match self {
+            Self::Guard(guard) => guard.command.is_none() && guard.http.is_none(),
+            Self::Gateway(gateway) => !gateway.check && gateway.http.is_none(),
+            Self::Run(run) => run.transport == Transport::Stdio,
+            _ => false,
+        }
+    }
+}
+
 impl Target {
     /// Takes the last word for the target, if nothing else names one and it cannot be anything else.
     fn take_last(&mut self, words: &mut Vec<String>, names: bool) {
@@ -310,9 +322,12 @@ pub struct CallArguments {
     /// All arguments as one JSON object; `@FILE` reads a file, `-` standard input.
     #[arg(long, value_name = "JSON", conflicts_with = "pairs")]
     pub args: Option<String>,
-    /// Approve the tool as it is now, without asking.
+    /// Approve the tool as it is now, without asking; not what the scanner calls critical.
     #[arg(long)]
     pub yes: bool,
+    /// With `--yes`: also approve what the scanner calls critical.
+    #[arg(long, requires = "yes")]
+    pub despite_scanner: bool,
     /// Make the call only if the policies in this folder permit it (`etdi policy check` reads it).
     #[arg(long, value_name = "FOLDER")]
     pub policy: Option<PathBuf>,
@@ -478,12 +493,16 @@ pub struct ApproveArguments {
     /// For how many days the approval counts; for as long as nothing changes without it.
     #[arg(long = "for", value_name = "DAYS", conflicts_with = "despite_alarm")]
     pub days: Option<u32>,
-    /// Approve without asking, except where a change is an alarm.
+    /// Approve without asking, except where a change is an alarm or the scanner calls something
+    /// critical.
     #[arg(long)]
     pub yes: bool,
     /// With `--yes`: also approve what is an alarm, such as a text that changed without a version.
     #[arg(long, requires = "yes")]
     pub despite_alarm: bool,
+    /// With `--yes`: also approve what the scanner (`etdi analyze`) calls critical.
+    #[arg(long, requires = "yes")]
+    pub despite_scanner: bool,
     /// The server.
     #[command(flatten)]
     pub target: Target,

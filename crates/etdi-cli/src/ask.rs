@@ -14,7 +14,7 @@ use etdi::core::verify::Claimed;
 use mcp_types::BoxFuture;
 
 use crate::changes;
-use crate::inspector::suspicious;
+use crate::inspector::{critical, suspicious};
 use crate::output::style;
 
 /// What a person is told of a server that is reached by plain HTTP on another computer.
@@ -39,6 +39,8 @@ pub struct Grants {
     pub asker: Asker,
     /// What a yes grants.
     pub granted: Granted,
+    /// Whether a yes that was said before is one to what the scanner holds for malicious.
+    pub despite_scanner: bool,
     /// Until when; `None` for as long as nothing changes.
     pub expires_at: Option<UnixTime>,
 }
@@ -46,7 +48,7 @@ pub struct Grants {
 impl Grants {
     /// A yes grants whatever a tool declares.
     pub fn all(asker: Asker) -> Self {
-        Self { asker, granted: Granted::All, expires_at: None }
+        Self { asker, granted: Granted::All, despite_scanner: false, expires_at: None }
     }
 }
 
@@ -62,16 +64,23 @@ impl Approver for Grants {
             // Yes was said before anybody could know of an alarm.
             Asker::Yes if !question.alarm => {
                 let definition = question.facts.definition;
-                for line in suspicious(definition) {
+                let critical = critical(definition);
+                let is_taken = self.despite_scanner || critical.is_empty();
+                let (what, lines) = match is_taken {
+                    true => ("is", suspicious(definition)),
+                    false => ("is not", critical),
+                };
+                for line in lines {
                     let name = SafeText::of(definition.name());
                     // Nobody is harmed when a remark does not get out.
                     let _ = writeln!(
                         std::io::stderr(),
-                        "warning: `{name}` is approved unread, and the scanner says: {}",
+                        "warning: `{name}` {what} approved unread, and the scanner says: {}",
                         SafeText::of(&line)
                     );
                 }
-                Box::pin(std::future::ready(yes()))
+                let answer = if is_taken { yes() } else { Answer::Decline };
+                Box::pin(std::future::ready(answer))
             }
             Asker::Yes | Asker::Nobody => Box::pin(std::future::ready(Answer::Decline)),
             Asker::Terminal => {
@@ -225,6 +234,10 @@ fn describe(question: &Question<'_>) -> String {
     }
     if question.permissions().is_empty() {
         field("may", "it declares no permissions".to_owned());
+    }
+    if let Some(pin) = facts.pin {
+        // A bare name is what the `PATH` of whoever starts it makes of it.
+        field("program", format!("{}, pinned", SafeText::of(&pin.executable)));
     }
     field("because", question.reason.describe().to_owned());
     for risk in question.risks {

@@ -55,6 +55,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         };
     }
     let output = Output::new(arguments.json);
+    let output = output.beside_the_protocol(arguments.command.speaks());
     output.finish(arguments.command.name(), dispatch(&arguments.command, output))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! With `--json` standard output holds exactly one line, an envelope that every command shares:
 //! `{"v":1,"command":…,"ok":…,"exit":…,"data":…}` or the same with `"error":{"code","message",
-//! "next","details"}`. What is on the way goes to standard error, and only to a terminal.
+//! "next","details"}`. A command that speaks the protocol on standard output prints it on standard
+//! error. What is on the way goes to standard error, and only to a terminal.
 
 use std::io::{IsTerminal, Write};
 
@@ -50,12 +51,20 @@ impl Report {
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     json: bool,
+    beside: bool,
 }
 
 impl Output {
     /// For people, or as data.
     pub fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, beside: false }
+    }
+
+    /// The same for a command whose standard output belongs to the protocol: the envelope goes to
+    /// standard error.
+    #[must_use]
+    pub fn beside_the_protocol(self, is_so: bool) -> Self {
+        Self { beside: is_so, ..self }
     }
 
     /// Whether it prints data.
@@ -130,7 +139,10 @@ impl Output {
                 },
             }),
         };
-        writeln!(std::io::stdout(), "{value}")
+        match self.beside {
+            true => writeln!(std::io::stderr(), "{value}"),
+            false => writeln!(std::io::stdout(), "{value}"),
+        }
     }
 
     fn complain(failure: &Failure) -> std::io::Result<()> {

@@ -556,3 +556,20 @@ fn chains_of_an_audit_trail_are_judged() {
     assert_eq!((exit, &data["calls"]), (0, &json!(1)), "{data}");
     assert_eq!(data["chains"][0]["chain"], json!(["weather_today"]));
 }
+
+#[test]
+fn a_file_that_is_scanned_is_looked_into() {
+    let user = User::new();
+    user.write("tools.json", format!(r#"{{"tools":[{GOOD},{BAD}]}}"#));
+    let (exit, of_analyze) = user.json(&["analyze", "tools.json", "--fail-on", "high"]);
+    assert_eq!(exit, 6);
+    assert_eq!(user.json(&["scan", "tools.json", "--fail-on", "high"]), (6, of_analyze));
+    // A client's file is said to be one, with what to type.
+    user.write("mine.json", r#"{"mcpServers":{"notes":{"command":"true"}}}"#);
+    let output = user.run(&["scan", "mine.json"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("etdi scan mine.json:notes"), "{said}");
+    let output = user.run(&["scan", "tools.json", "https://a.example/mcp"]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("etdi analyze tools.json"));
+}

@@ -210,6 +210,24 @@ const TYPED: Dialect = Dialect {
 
 const SERVERS: &[&str] = &["mcpServers"];
 
+/// Files of no client, with servers under `mcpServers` as most clients' JSON has them.
+pub static OF_NO_CLIENT: &[Client] = &[of_no_client(Format::Toml), of_no_client(Format::Yaml)];
+
+const fn of_no_client(format: Format) -> Client {
+    Client {
+        id: "file",
+        title: "a file",
+        aliases: &[],
+        format,
+        comments: true,
+        key: SERVERS,
+        terminal: true,
+        has_projects: false,
+        places: &[],
+        dialect: Dialect { references: References::Braces, ..TYPED },
+    }
+}
+
 /// Every client that is known, in the order in which they are shown.
 pub static CLIENTS: &[Client] = &[
     Client {

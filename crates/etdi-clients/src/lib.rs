@@ -36,7 +36,7 @@ mod toml;
 mod tree;
 mod yaml;
 
-pub use client::{CLIENTS, Client, ConfigFile, Scope, known};
+pub use client::{CLIENTS, Client, ConfigFile, OF_NO_CLIENT, Scope, known};
 pub use config::{Config, ConfigError, Server, all_servers};
 pub use dialect::{Launch, Program, RemoteServer, Unfit};
 pub use expand::Unresolved;

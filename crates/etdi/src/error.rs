@@ -1,11 +1,13 @@
 //! What went wrong, sorted by what a host can do about it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use etdi_core::approval::{Pin, StoreError};
 use etdi_core::audit::AuditError;
 use etdi_core::binding::MeasureError;
 use etdi_core::change::visible;
+use etdi_core::digest::Digest;
 use etdi_core::identity::{IdentityError, ServerIdentity};
 use etdi_core::layer::StartError;
 use etdi_core::wire;
@@ -27,9 +29,7 @@ pub enum Error {
     Start(#[from] mcp_transport::Error),
     /// Another program stands behind the command line than when its tools were approved. It was
     /// not started.
-    #[error(
-        "`{}` is not the program that was approved: it was {}, it is {}", visible(.found.executable.as_str()), .approved.digest, .found.digest
-    )]
+    #[error("{}", another(.approved, .found))]
     ExecutableChanged {
         /// What was pinned.
         approved: Box<Pin>,
@@ -42,6 +42,9 @@ pub enum Error {
     /// The audit trail cannot be written, and the policy wants it first.
     #[error("nothing was done: {0}")]
     Audit(#[from] AuditError),
+    /// The server ended while its client was still there.
+    #[error("the server has ended, so nobody is served any more")]
+    Ended,
     /// The settings cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -112,6 +115,7 @@ impl Error {
             Self::Measure(_) | Self::Start(_) => "NOT_STARTED".to_owned(),
             Self::ExecutableChanged { .. } => "EXECUTABLE_CHANGED".to_owned(),
             Self::Store(_) => "STORE_FAILED".to_owned(),
+            Self::Ended => "SERVER_ENDED".to_owned(),
             Self::Audit(_) => "AUDIT_FAILED".to_owned(),
             Self::Config(_) | Self::Header { .. } => "CONFIGURATION".to_owned(),
             Self::Identity(_) | Self::SocketIdentity { .. } | Self::ProgramIdentity { .. } => {
@@ -166,6 +170,43 @@ impl Error {
                 | Self::Client(mcp_client::Error::Refused(_))
         )
     }
+}
+
+/// In what a program is not the approved one.
+fn another(approved: &Pin, found: &Pin) -> String {
+    let path = visible(&found.executable);
+    if approved.executable != found.executable {
+        let name = found.argv.first().map_or("", String::as_str);
+        let by_path = match name.contains('/') {
+            true => "",
+            false => {
+                ", and the `PATH` of whoever starts it says which: give the program by its whole path in all \
+                 places, or approve the one that is found here"
+            }
+        };
+        return format!(
+            "`{}` is `{path}` here, which is not the program that was approved: that was `{}`{by_path}",
+            visible(name),
+            visible(&approved.executable)
+        );
+    }
+    if approved.digest != found.digest {
+        let (was, is) = (&approved.digest, &found.digest);
+        return format!("`{path}` is not the program that was approved: it was {was}, it is {is}");
+    }
+    let mut names = approved.files.keys().chain(found.files.keys());
+    let Some(name) = names.find(|name| approved.files.get(*name) != found.files.get(*name)) else {
+        return format!("`{path}` is started with other arguments than were approved");
+    };
+    let shown = |files: &BTreeMap<String, Digest>| match files.get(name) {
+        Some(digest) => format!("{digest}"),
+        None => "no file".to_owned(),
+    };
+    let (was, is) = (shown(&approved.files), shown(&found.files));
+    format!(
+        "`{}`, which `{path}` is given, is not the file that was approved: it was {was}, it is {is}",
+        visible(name)
+    )
 }
 
 /// The families of errors, by names that never change.

@@ -160,7 +160,7 @@ impl Guard {
     /// # Errors
     ///
     /// Those of [`EtdiClient::connect_to`] before anything was asked of the server, and
-    /// [`Error::Start`] when the client's stream fails.
+    /// [`Error::Start`] when the client's stream fails; [`Error::Ended`] when the server ended first.
     ///
     /// # Panics
     ///
@@ -171,9 +171,16 @@ impl Guard {
         let mut options = ServeOptions::default();
         options.client = Some(client.clone());
         let serving = serve_with(guarded.clone(), io, options);
-        let served = serve::while_it_lasts(serving, guarded.ended(), || client.hang_up()).await;
+        let mut has_ended = false;
+        let hang_up = || {
+            has_ended = true;
+            client.hang_up();
+        };
+        let served = serve::while_it_lasts(serving, guarded.ended(), hang_up).await;
         guarded.close().await;
-        Ok(served?)
+        served?;
+        // Whoever waits for this must not take a server that failed for one that was not needed.
+        if has_ended { Err(Error::Ended) } else { Ok(()) }
     }
 
     /// Starts or dials the server, and gives the service that guards it, to be served in any way. What

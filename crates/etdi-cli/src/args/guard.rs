@@ -13,7 +13,8 @@ use super::Target;
 #[command(after_help = "What a client starts in place of the server:\n  \
     {\"command\": \"etdi\", \"args\": [\"guard\", \"--trust-first-use\", \"--\", \"notes-server\"]}\n\n\
     What it blocks, it says on standard error and in the result of the call, with the command that \
-    approves it.")]
+    approves it.\n\n\
+    Exit codes: 0 the client is gone, 4 the server ended first or did not start, 6 it was refused.")]
 pub struct GuardArguments {
     /// What to do with the configurations of clients.
     #[command(subcommand)]

@@ -143,7 +143,8 @@ Servers are started or asked for what they list; nothing is called.\n\nExit code
 into, 3 or 4 one could not be asked, 6 a finding as of --fail-on."
 )]
 pub struct ScanArguments {
-    /// Servers: URLs, entries of clients such as `cursor:github`, packages, or commands in quotes.
+    /// Servers: URLs, entries of clients such as `cursor:github`, packages, or commands in quotes; or
+    /// files, which are looked into as by `etdi analyze`.
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     /// All servers that the clients on this computer have, such as editors and assistants.

@@ -1,10 +1,17 @@
 //! What the scanner says where somebody decides on a tool: the guard, and the question before an approval.
 
-use etdi::core::analyze::{Kind, SecurityAnalyzer, Severity, Threshold};
+use etdi::core::analyze::{Finding, Kind, SecurityAnalyzer, Severity, Threshold};
 use etdi::core::definition::ToolDefinition;
 
 /// The most findings that a question shows.
 const MOST_SHOWN: usize = 5;
+
+/// What the scanner calls critical in a definition, which nobody approves unread.
+pub fn critical(definition: &ToolDefinition) -> Vec<String> {
+    let analysis = SecurityAnalyzer::new().analyze(Kind::Tool, definition.canonical());
+    let grave = analysis.findings.iter().filter(|one| one.severity >= Severity::Critical);
+    grave.take(MOST_SHOWN).map(line).collect()
+}
 
 /// What the scanner finds in a definition whose risk, by what can be pointed at in it, is above that of one
 /// honest tool in two hundred.
@@ -14,17 +21,7 @@ pub fn suspicious(definition: &ToolDefinition) -> Vec<String> {
         return Vec::new();
     }
     let grave = analysis.findings.iter().filter(|one| one.severity >= Severity::Medium);
-    let mut lines: Vec<String> = grave
-        .take(MOST_SHOWN)
-        .map(|one| {
-            let found = match one.evidence.is_empty() {
-                true => String::new(),
-                false => format!(", in `{}`", one.evidence),
-            };
-            let code = one.code;
-            format!("{} at `{}`: {}{found} ({})", code.title, one.path, one.what, code.name)
-        })
-        .collect();
+    let mut lines: Vec<String> = grave.take(MOST_SHOWN).map(line).collect();
     if let Some(gravest) = analysis.findings.first() {
         lines.push(format!("what to do: {}", gravest.code.advice));
     }
@@ -32,4 +29,13 @@ pub fn suspicious(definition: &ToolDefinition) -> Vec<String> {
         lines.push(format!("the scanner holds it for malicious, risk {:.2}", analysis.evident));
     }
     lines
+}
+
+fn line(one: &Finding) -> String {
+    let found = match one.evidence.is_empty() {
+        true => String::new(),
+        false => format!(", in `{}`", one.evidence),
+    };
+    let code = one.code;
+    format!("{} at `{}`: {}{found} ({})", code.title, one.path, one.what, code.name)
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use etdi::core::change::visible;
-use etdi_clients::{CLIENTS, Client, Config, ConfigFile, Places, Scope, Server, all_servers};
+use etdi_clients::{
+    CLIENTS, Client, Config, ConfigFile, OF_NO_CLIENT, Places, Scope, Server, all_servers,
+};
 
 use super::Found;
 use crate::arguments::nearest;
@@ -187,7 +189,7 @@ fn file(path: &Path) -> Result<ConfigFile, Failure> {
     };
     // Claude Code comes first, because `.mcp.json` is its file.
     let first = Client::find("claude-code").into_iter();
-    let fits = first.chain(CLIENTS).find(|client| {
+    let fits = first.chain(OF_NO_CLIENT).chain(CLIENTS).find(|client| {
         let is_its = Config::open(&file(client)).is_ok_and(|config| !config.servers().is_empty());
         ends_as(path, client) && is_its
     });

@@ -24,7 +24,7 @@ use crate::keyring;
 use crate::locked::{self, failed, unfit};
 use crate::output::{Output, Report, table};
 use crate::passphrase;
-use crate::verbs::target::{audit, block_on, shown_path};
+use crate::verbs::target::{audit, block_on, quoted, shown_path};
 
 /// Runs one of the commands on approvals.
 ///
@@ -85,7 +85,7 @@ fn list(store: &FileStore) -> Result<Report, Failure> {
         [
             visible(&one.key.tool).into_owned(),
             one.version.as_deref().map(visible).unwrap_or_default().into_owned(),
-            visible(&one.key.server).into_owned(),
+            server(one),
             issuer(one),
             state(one, now),
         ]
@@ -102,6 +102,24 @@ fn list(store: &FileStore) -> Result<Report, Failure> {
     let data = json!({ "approvals": listing.approvals, "faults": faults, "encrypted": encrypted });
     Ok(Report::new(data, text))
 }
+
+/// The server by its name, and below it the command where that is only a digest of it.
+fn server(approval: &Approval) -> String {
+    let name = visible(&approval.key.server);
+    let argv = approval.pin.as_ref().map(|pin| pin.argv.as_slice()).unwrap_or_default();
+    if !approval.key.server.starts_with("stdio:command:") || argv.is_empty() {
+        return name.into_owned();
+    }
+    let words: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
+    let mut shown: String = words.join(" ").chars().take(MOST_OF_A_COMMAND).collect();
+    if words.join(" ").chars().count() > MOST_OF_A_COMMAND {
+        shown.push('…');
+    }
+    format!("{shown}\n{name}")
+}
+
+/// So much of a command line is shown in a table.
+const MOST_OF_A_COMMAND: usize = 80;
 
 fn issuer(approval: &Approval) -> String {
     let nobody = || "nobody, pinned".to_owned();

@@ -4,6 +4,7 @@ mod gone;
 
 use etdi::core::approval::Granted;
 use etdi::core::change::visible;
+use etdi::core::layer::Review;
 use etdi::system_time;
 use serde_json::json;
 
@@ -12,6 +13,7 @@ use crate::arguments::nearest;
 use crate::ask::{Asker, Grants, user};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
+use crate::inspector::critical;
 use crate::output::{Output, Report, table};
 use crate::verbs::target::{Opening, block_on, failure, next_after, shown_target};
 use crate::verbs::tools;
@@ -41,7 +43,8 @@ pub fn approve(
     // A yes that was said before anybody could see the change is no answer to an alarm.
     let asker = if arguments.yes { Asker::Yes } else { Asker::Terminal };
     let expires_at = arguments.days.map(|days| system_time().plus(u64::from(days) * 86_400));
-    let grants = Grants { asker, granted: granted.clone(), expires_at };
+    let despite_scanner = arguments.despite_scanner;
+    let grants = Grants { asker, granted: granted.clone(), despite_scanner, expires_at };
     block_on(async {
         let session = Opening::to_look(target, home, output, grants).open().await?;
         let reviews = session.discover_tools().await;
@@ -77,6 +80,17 @@ pub fn approve(
         };
         let (mut rows, mut data, mut refused) = (Vec::new(), Vec::new(), None);
         for review in reviews.iter().filter(|review| wanted(review.name())) {
+            // As a yes that was said before anybody could read it is none to an alarm.
+            if let Some(why) = unread(review, arguments) {
+                let (name, code) = (review.name(), SUSPICIOUS);
+                data.push(json!({
+                    "name": name, "approved": false, "code": code, "message": why,
+                    "tool": tools::data(review),
+                }));
+                refused.get_or_insert((name.to_owned(), code));
+                rows.push([visible(name).into_owned(), why]);
+                continue;
+            }
             let result = match arguments.despite_alarm {
                 true => session.approve_tool(review, granted.clone(), &user()).await,
                 false => session.ask_about(review).await,
@@ -156,6 +170,21 @@ pub fn approve(
     })
 }
 
+/// The code of what the scanner calls critical, and nobody has read.
+const SUSPICIOUS: &str = "SUSPICIOUS_DEFINITION";
+
+/// Why a tool is not approved unread, where the scanner calls something in it critical.
+fn unread(review: &Review, arguments: &ApproveArguments) -> Option<String> {
+    let definition = review.definition()?;
+    let is_unread = arguments.yes && !arguments.despite_scanner && !review.is_approved();
+    let found = if is_unread { critical(definition) } else { Vec::new() };
+    if found.is_empty() {
+        return None;
+    }
+    let found = found.join("; ");
+    Some(format!("not approved unread, the scanner calls it critical: {}", visible(&found)))
+}
+
 /// The code of a program that is not the approved one.
 const CHANGED: &str = "EXECUTABLE_CHANGED";
 
@@ -163,6 +192,13 @@ const CHANGED: &str = "EXECUTABLE_CHANGED";
 /// that where nobody can be asked it does not help to say it again.
 fn next(arguments: &ApproveArguments, output: Output, code: &str, tool: &str) -> String {
     let again = shown_target(&arguments.target);
+    if code == SUSPICIOUS {
+        // Whoever has read it says so; else it is to be read first.
+        return match output.can_ask() {
+            true => next_after(code, tool, &again),
+            false => format!("etdi inspect {again}"),
+        };
+    }
     let next = next_after(code, tool, &again);
     match arguments.yes && !output.can_ask() && next.starts_with("etdi approve ") {
         true => {

@@ -45,7 +45,7 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
     let policy = arguments.policy.as_deref().map(policy::load).transpose()?;
     let policy = policy.map(|engine| (engine, arguments.user.as_deref()));
     block_on(async {
-        let grants = Grants::all(asker);
+        let grants = Grants { despite_scanner: arguments.despite_scanner, ..Grants::all(asker) };
         let opening =
             Opening { target, home, output, grants, ask, although_changed: false, policy };
         let patience = Patience::new(arguments);
@@ -185,6 +185,9 @@ fn again(arguments: &CallArguments, timeout: u64) -> String {
     }
     if arguments.yes {
         words.push("--yes".to_owned());
+    }
+    if arguments.despite_scanner {
+        words.push("--despite-scanner".to_owned());
     }
     if let Some(folder) = &arguments.policy {
         words.push(format!("--policy {}", shown_path(folder)));

@@ -1,5 +1,7 @@
 //! `etdi scan`: all that servers list, looked into together.
 
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
 use etdi_clients::Places;
@@ -17,7 +19,7 @@ use crate::inspector::region::Region;
 use crate::inspector::words::words;
 use crate::output::{Output, Report};
 use crate::verbs::analyze;
-use crate::verbs::target::block_on;
+use crate::verbs::target::{block_on, quoted};
 
 /// Asks servers and looks into what they list.
 ///
@@ -26,6 +28,9 @@ use crate::verbs::target::block_on;
 /// When no server is named, or none can be asked.
 pub fn run(arguments: &ScanArguments, home: &Home, output: Output) -> Result<Report, Failure> {
     arguments.forms.check(output)?;
+    if let Some(report) = files(arguments)? {
+        return Ok(report);
+    }
     let mut servers = named(&arguments.targets, &arguments.command)?;
     let mut faults = Vec::new();
     if arguments.all_clients {
@@ -45,6 +50,55 @@ pub fn run(arguments: &ScanArguments, home: &Home, output: Output) -> Result<Rep
         report.exit = if report.exit == Exit::Done { Exit::Unreachable } else { report.exit };
     }
     Ok(report)
+}
+
+/// What files define that are named where servers are, as `etdi analyze` looks into it; nothing where
+/// none is named.
+///
+/// # Errors
+///
+/// When one cannot be read or is a client's configuration, and when servers are named beside them.
+fn files(arguments: &ScanArguments) -> Result<Option<Report>, Failure> {
+    let mut named = Vec::new();
+    for word in arguments.targets.iter().filter(|word| holds_json(word)) {
+        let text = std::fs::read_to_string(word).unwrap_or_default();
+        let members = serde_json::from_str::<Value>(&text).unwrap_or_default();
+        let is_there = |name: &&str| members.get(name).is_some_and(Value::is_object);
+        if let Some(key) = ["mcpServers", "servers"].iter().copied().find(is_there) {
+            let first =
+                members.get(key).and_then(Value::as_object).and_then(|all| all.keys().next());
+            let first = first.map_or("NAME", String::as_str);
+            let message = format!(
+                "`{}` holds servers of a client: name those that are to be asked, as FILE:NAME",
+                visible(word)
+            );
+            let next = format!("etdi scan {}", quoted(&format!("{word}:{first}")));
+            return Err(Failure::usage(message, next));
+        }
+        named.push(word);
+    }
+    let Some(first) = named.first() else { return Ok(None) };
+    let is_all = named.len() == arguments.targets.len();
+    if !is_all || arguments.all_clients || !arguments.command.is_empty() {
+        let message = format!("`{}` is a file, which is looked into by itself", visible(first));
+        return Err(Failure::usage(message, format!("etdi analyze {}", quoted(first))));
+    }
+    let mut looked = Vec::new();
+    for file in named {
+        looked.extend(analyze::looked_at(file, &arguments.forms.analyzer())?);
+    }
+    Ok(Some(analyze::report(&looked, &[], &arguments.forms)))
+}
+
+/// Whether a word names a file that begins as JSON does, which no program does.
+fn holds_json(word: &str) -> bool {
+    let path = Path::new(word);
+    let mut start = Vec::new();
+    let read = path.is_file().then(|| std::fs::File::open(path).ok()).flatten();
+    let read = read.map(|file| file.take(64).read_to_end(&mut start));
+    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    matches!(read, Some(Ok(_))) && matches!(first, Some(b'{' | b'['))
 }
 
 /// The servers that words of a command line name.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use etdi::config::{ConfigError, EtdiClientConfig};
+use etdi::core::approval::Pin;
 use etdi::core::audit::{AuditFile, Durability};
 use etdi::core::change::visible;
 use etdi::core::identity::ServerIdentity;
@@ -343,7 +344,10 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
     let code = error.code();
     let (exit, next) = match error {
         Error::Measure(_) | Error::Start(_) => (Exit::Unreachable, which(target)),
-        Error::ExecutableChanged { .. } => (Exit::Refused, format!("etdi approve {again}")),
+        Error::ExecutableChanged { approved, found } => {
+            (Exit::Refused, format!("{}etdi approve {again}", placed(approved, found)))
+        }
+        Error::Ended => (Exit::Unreachable, format!("etdi doctor {again}")),
         Error::Store(_) => (Exit::Refused, "etdi approvals list".to_owned()),
         Error::NoSuchTool { .. } => (Exit::Usage, format!("etdi list {again}")),
         Error::Client(client) => match client {
@@ -389,6 +393,17 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
         },
         _ => failure,
     }
+}
+
+/// What stands before a command so that it finds the same program as this process, where a bare name is
+/// another one elsewhere: who types it may have another `PATH`.
+fn placed(approved: &Pin, found: &Pin) -> String {
+    let name = found.argv.first().map_or("", String::as_str);
+    if name.contains('/') || approved.executable == found.executable {
+        return String::new();
+    }
+    let folder = targets::find(name, None).and_then(|path| path.parent().map(shown_path));
+    folder.map_or_else(String::new, |folder| format!("PATH={folder}:\"$PATH\" "))
 }
 
 /// Whether the server behind a URL lets in only those who say who they are.

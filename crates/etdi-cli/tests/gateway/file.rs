@@ -9,6 +9,7 @@ use crate::yard::Yard;
 pub(crate) const TESTS: &[Test] = &[
     ("a file that is wrong says where and what to do", wrong),
     ("what would be served is shown and nothing is started", checked),
+    ("TOML and YAML have the names that JSON has", other_formats),
     ("prefixes keep apart what names alone do not", prefixes),
     ("a file from elsewhere does not drive the terminal", harmless),
 ];
@@ -101,6 +102,34 @@ fn wrong() {
             assert!(said.contains(part), "{text}\n{part}: {said}");
         }
         assert!(said.contains("try: "), "{said}");
+    }
+}
+
+fn other_formats() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Legacy);
+    let folder = yard.file().parent().unwrap().to_owned();
+    for (name, text) in [
+        (
+            "s.toml",
+            "[mcpServers.notes]\ncommand = \"true\"\n[mcpServers.notes.etdi]\nprefix = \"n\"\n",
+        ),
+        ("s.yaml", "mcpServers:\n  notes:\n    command: \"true\"\n    etdi:\n      prefix: n\n"),
+        (
+            "own.toml",
+            "[mcp_servers.notes]\ncommand = \"true\"\n[mcp_servers.notes.etdi]\nprefix = \"n\"\n",
+        ),
+    ] {
+        let file = folder.join(name);
+        std::fs::write(&file, text).unwrap();
+        let words = ["--json", "gateway", "--check", file.to_str().unwrap()];
+        let output = yard.command(&words).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(said["data"]["servers"][0]["prefix"], "n", "{name}: {said}");
+        // And under the name by which the gateway's advice has it.
+        let target = format!("{}:notes", file.display());
+        let output = yard.command(&["--json", "scan", &target]).output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "`true` is no server, but it is found");
     }
 }
 

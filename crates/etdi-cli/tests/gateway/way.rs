@@ -179,7 +179,7 @@ fn pulled() {
             client.tools(),
             ["one__slow", "one__sample", "two__pay", "two__slow", "two__sample"]
         );
-        yard.run(&["approve", "pay", "--yes", "--despite-alarm"], "one");
+        yard.run(&["approve", "pay", "--yes", "--despite-alarm", "--despite-scanner"], "one");
         if before == Speaks::Legacy {
             client.hear("notifications/tools/list_changed");
         }

@@ -1,5 +1,7 @@
 //! A program that changed and lists other tools than before, and how its user gets on with it.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -9,6 +11,7 @@ use crate::through::User;
 pub(crate) const TESTS: &[Test] = &[
     ("a changed program that renames a tool is let in by what is printed", renamed),
     ("one tool of a changed program says what keeps it out", one_of_several),
+    ("a bare name that is another program elsewhere is said to be", by_path),
 ];
 
 /// A user who has approved all tools of a script, which then became another one.
@@ -70,4 +73,41 @@ fn one_of_several() {
     let done = user.run(&words, 0);
     assert_eq!(done["data"]["keep_the_program_out"], json!([]), "{done}");
     assert_eq!(user.client().tools(), ["slow", "sample"]);
+}
+
+fn by_path() {
+    let user = User::new();
+    user.0.describe("Pays once.");
+    let place = user.0.place.path();
+    let words: Vec<_> = user.0.command().iter().map(|word| format!("'{word}'")).collect();
+    let folder = |name: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = place.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let script = format!("#!/bin/sh\n# {name}\nexec {}\n", words.join(" "));
+        std::fs::write(folder.join("shop"), script).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder.join("shop"), mode).unwrap();
+        folder
+    };
+    let (of_terminal, of_client) = (folder("terminal"), folder("client"));
+    let etdi = |words: &[&str], first: &std::path::Path| {
+        let path = format!("{}:/usr/bin:/bin", shown(first));
+        let output = user.etdi(words).env("PATH", path).stdin(Stdio::null()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let approve = ["approve", "--yes", "--", "shop"];
+    assert_eq!(etdi(&approve, &of_terminal).0, 0);
+    // The guard of a client with another `PATH`.
+    let (exit, said) = etdi(&["guard", "--", "shop"], &of_client);
+    assert_eq!(exit, 6, "{said}");
+    for folder in [&of_terminal, &of_client] {
+        assert!(said.contains(&format!("`{}`", shown(&folder.join("shop")))), "{said}");
+    }
+    let next = format!("try:   PATH={}:\"$PATH\" etdi approve -- shop", shown(&of_client));
+    assert!(said.contains(&next), "{said}");
+    // What is printed, typed with the terminal's own `PATH`.
+    let approve = ["approve", "--yes", "--despite-alarm", "--", "shop"];
+    assert_eq!(etdi(&approve, &of_client).0, 0);
+    assert_eq!(etdi(&["guard", "--", "shop"], &of_client).0, 0);
 }

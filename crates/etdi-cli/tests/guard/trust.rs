@@ -49,7 +49,7 @@ fn poisoned() {
         assert!(!world.noted("heard").iter().any(|line| line.contains("tools/call")));
 
         // Somebody approves it elsewhere, and the client hears that there is more now.
-        world.run(&["approve", "pay", "--yes"]);
+        world.run(&["approve", "pay", "--yes", "--despite-scanner"]);
         if before == Speaks::Legacy {
             client.hear("notifications/tools/list_changed");
         }
@@ -69,7 +69,7 @@ fn pulled() {
     let result = client.call("pay");
     assert!(text(&result).contains("DEFINITION_CHANGED"), "{result}");
     assert!(!world.noted("heard").iter().any(|line| line.contains("tools/call")));
-    world.run(&["approve", "pay", "--yes", "--despite-alarm"]);
+    world.run(&["approve", "pay", "--yes", "--despite-alarm", "--despite-scanner"]);
     client.hear("notifications/tools/list_changed");
     let listed = client.request("tools/list", json!({}));
     assert_eq!(listed["result"]["tools"][0]["description"], POISON);

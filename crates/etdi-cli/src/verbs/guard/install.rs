@@ -6,6 +6,7 @@ use etdi_clients::{Client, Config, Launch, Program, RemoteServer, Server};
 use serde_json::{Value, json};
 
 use crate::args::{GuardCommand, GuardInstallArguments};
+use crate::arguments::nearest;
 use crate::exit::Failure;
 use crate::home::Home;
 use crate::output::{Output, Report};
@@ -30,10 +31,12 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
         GuardCommand::Install(_) => Some(Guard::new(arguments)?),
         GuardCommand::Uninstall(_) => None,
     };
+    let mut there = Vec::new();
     let (mut configs, mut names, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for file in targets::files_of(&clients, &targets::places()) {
         let mut config = Config::open(&file).map_err(|error| broken(&error))?;
         let changed = config.rewrite_each(|server| {
+            there.push(server.name.clone());
             if arguments.name.as_ref().is_some_and(|name| *name != server.name) {
                 return None;
             }
@@ -54,6 +57,23 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
     }
     for line in &left_out {
         output.warn(line);
+    }
+    if let Some(name) = arguments.name.as_ref().filter(|name| !there.contains(name)) {
+        there.sort();
+        there.dedup();
+        let all: Vec<_> = there.iter().map(|name| format!("`{}`", visible(name))).collect();
+        let meant = match nearest(name, there.iter().map(String::as_str)) {
+            _ if there.is_empty() => "there is none at all".to_owned(),
+            Some(near) => format!("did you mean `{}`? There are {}", visible(near), all.join(", ")),
+            None => format!("there are {}", all.join(", ")),
+        };
+        let whose = arguments.clients.join(", ");
+        let message = format!(
+            "there is no server `{}` in what {} has: {meant}",
+            visible(name),
+            visible(&whose)
+        );
+        return Err(Failure::usage(message, "etdi discover").with_code("NO_SUCH_SERVER"));
     }
     if configs.is_empty() {
         let message = match &guard {
