@@ -1,5 +1,6 @@
 //! What an ordinary test run does in small: property tests with 100,000 cases, ten million canonical
-//! numbers, a million steps of the approval store beside its model, and each fuzz target for a minute.
+//! numbers, a million steps of the approval store beside its model, three nodes on Redis, and each fuzz
+//! target for a minute.
 
 use std::fs;
 use std::path::Path;
@@ -20,6 +21,20 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let test = ["test", "--release", "-p", "etdi-core", "--lib", "--"];
     let variables = [("PROPTEST_CASES", "100000"), ("ETDI_LONG", "1")];
     step(root, &[&test[..], &FILTERS].concat(), &variables)
+}
+
+/// Has three nodes on Redis take the same signed call at once 10,000 times, and one of them die during a
+/// thousand calls, tasks and streams.
+///
+/// # Errors
+///
+/// When one of the tests fails; there has to be a `redis-server`.
+pub(crate) fn nodes(root: &Path) -> Result<(), String> {
+    step(root, &["build", "--release", "-p", "examples", "--example", "cluster"], &[])?;
+    // One after the other, so that what they print is what a node takes by itself.
+    let test = ["test", "--release", "-p", "examples", "--test", "cluster", "--"];
+    let words = ["--nocapture", "--test-threads", "1"];
+    step(root, &[&test[..], &words].concat(), &[("ETDI_LONG", "1")])
 }
 
 /// Gives each fuzz target so many seconds.

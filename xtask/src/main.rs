@@ -27,10 +27,12 @@ cargo xtask tidy                keep the invariants of ARCHITECTURE.md
 cargo xtask ci                  every check that needs nothing but the compiler
 cargo xtask ci --long           the same, and what `long` does
 cargo xtask long                the demo and the tests of logins with each verification step taken out,
-                                and `long cases` and `long beside`
+                                and `long cases`, `long beside` and `long nodes`
 cargo xtask long NAME           the former alone, with the steps of that name
 cargo xtask long cases          property tests with 100,000 cases, ten million numbers
 cargo xtask long beside         an application with jsonwebtoken's own cryptography on
+cargo xtask long nodes          three nodes on Redis: 10,000 signed calls at all of them, and one that dies
+                                during a thousand calls, tasks and streams
 cargo xtask long fuzz [SECONDS] each fuzz target for a minute
 cargo xtask corpus              whether the corpus is fit to measure on, and what the scanner is worth
 cargo xtask interop             others' clients and servers against ours
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         ["long"] => long(&root),
         ["long", "cases"] => cases::run(&root),
         ["long", "beside"] => long::beside::run(&root),
+        ["long", "nodes"] => cases::nodes(&root),
         ["long", "fuzz"] => cases::fuzz(&root, 60),
         ["long", "fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => cases::fuzz(&root, seconds),
@@ -77,11 +80,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// All that takes long and needs nothing but the compiler.
+/// All that takes long and needs nothing but the compiler, and Redis for the nodes.
 fn long(root: &Path) -> Result<(), String> {
     long::run(root, "")?;
     cases::run(root)?;
-    long::beside::run(root)
+    long::beside::run(root)?;
+    cases::nodes(root)
 }
 
 /// The workspace's root folder, which holds this package's.

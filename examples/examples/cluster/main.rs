@@ -27,7 +27,7 @@
 //! The balancer hands connections on, one to each node in turn, and knows nothing of MCP. Clients of
 //! 2026-07-28 need no more; a session of an older one is served by whichever node gets its message.
 //! With `--each-request` it hands on requests, so that a session is at another node with each message.
-//! `--redis URL` takes a Redis that is there, `--nodes N` starts so many, and `--node PROGRAM` is started in
+//! `--redis URL` takes a Redis that is there, whose emptiness nobody believes for 40 seconds, `--nodes N` starts so many, and `--node PROGRAM` is started in
 //! place of this program's own node: `cluster --each-request --node ./everything 127.0.0.1:8000`.
 //! `examples/tests/cluster` is this page as a test.
 
@@ -84,7 +84,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             vec![this.into(), "node".into(), folder.path().into()]
         }
     };
-    let nodes = nodes::Nodes::start(arguments.nodes, &program, &redis, &STANDARD.encode(secret))?;
+    let mut shared = vec![("REDIS_URL", redis), ("CLUSTER_SECRET", STANDARD.encode(secret))];
+    if own.is_some() {
+        shared.push(("CLUSTER_YOUNG", "1".to_owned()));
+    }
+    let nodes = nodes::Nodes::start(arguments.nodes, &program, shared)?;
     println!("balancer http://{}/mcp", listener.local_addr()?);
     let stop = async { drop(tokio::signal::ctrl_c().await) };
     let balance = async {

@@ -36,25 +36,22 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
-    /// Starts so many of a program, each with a thread that starts it again; gives them back when all
-    /// listen.
+    /// Starts so many of a program with what they share in the environment, each with a thread that starts
+    /// it again; gives them back when all listen.
     pub(crate) fn start(
         count: usize,
         program: &[OsString],
-        redis: &str,
-        secret: &str,
+        shared: Vec<(&'static str, String)>,
     ) -> anyhow::Result<Self> {
         let table = Table(Arc::new(Mutex::new(vec![None; count])));
         let nodes = Self { table, stopping: Arc::default() };
         let (program, words) = program.split_first().context("the nodes have no program")?;
         let (program, words) = (program.clone(), words.to_vec());
-        let (redis, secret) = (redis.to_owned(), secret.to_owned());
         let start = Arc::new(move || {
             // A node ends when this process does, whose end of the pipe is closed then.
             let child = Command::new(&program)
                 .args(&words)
-                .env("REDIS_URL", &redis)
-                .env("CLUSTER_SECRET", &secret)
+                .envs(shared.iter().map(|(name, value)| (name, value)))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn();

@@ -15,11 +15,17 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts it on a free port, and waits until all of it is there.
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with more to say.
+    pub(crate) fn with(words: &[&str]) -> Self {
         let test = std::env::current_exe().unwrap();
         let folder = test.parent().and_then(Path::parent).unwrap().join("examples");
         let program = folder.join("cluster");
         assert!(program.exists(), "build it first: cargo build -p examples --example cluster");
         let mut child = Command::new(program)
+            .args(words)
             .arg("127.0.0.1:0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

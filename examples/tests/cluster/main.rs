@@ -1,5 +1,7 @@
 //! `examples/cluster` does what its first lines say: three processes are one server.
 //!
+//! Beside it, what becomes of all that when a node dies, or Redis.
+//!
 //! With `ETDI_LONG=1` the same signed call is sent to all nodes at once 10,000 times, and not 200, and a
 //! node dies while it is at its part of a thousand calls, tasks and streams, and not of sixty.
 
@@ -7,6 +9,10 @@
 
 mod cluster;
 mod dies;
+mod outages;
+#[path = "../../../crates/mcp-redis/tests/real/server.rs"]
+#[allow(dead_code, reason = "here the nodes have the stores")]
+mod redis;
 mod thousand;
 mod wire;
 
