@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::inspector::critical;
 use crate::output::{Output, Report, table};
-use crate::verbs::target::{Opening, block_on, failure, next_after, shown_target};
+use crate::verbs::target::{Opening, block_on, failure, next_after, quoted, shown_target};
 use crate::verbs::tools;
 use gone::Pinned;
 
@@ -58,6 +58,16 @@ pub fn approve(
             Some(pinned) => pinned.of_another().await?,
             None => Vec::new(),
         };
+        if let Some(pinned) = &pinned
+            && let Some(words) = pinned.spelled_otherwise().await?
+        {
+            let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+            output.warn(&format!(
+                "the same program is approved as `{}`: how a command is spelled is who the server is, so \
+                 that neither approval counts for the other",
+                words.join(" ")
+            ));
+        }
         gone.retain(|one| !reviews.iter().any(|review| review.name() == one.key.tool));
         for name in &arguments.tools {
             if gone.iter().any(|one| one.key.tool == *name) {

@@ -11,6 +11,7 @@ use crate::through::User;
 pub(crate) const TESTS: &[Test] = &[
     ("a changed program that renames a tool is let in by what is printed", renamed),
     ("one tool of a changed program says what keeps it out", one_of_several),
+    ("a program that is approved under another spelling is said to be", spelled),
     ("a bare name that is another program elsewhere is said to be", by_path),
 ];
 
@@ -110,4 +111,21 @@ fn by_path() {
     let approve = ["approve", "--yes", "--despite-alarm", "--", "shop"];
     assert_eq!(etdi(&approve, &of_client).0, 0);
     assert_eq!(etdi(&["guard", "--", "shop"], &of_client).0, 0);
+}
+
+fn spelled() {
+    let user = User::new();
+    user.0.describe("Pays once.");
+    let script = user.0.place.path().join("run.sh");
+    let words: Vec<_> = user.0.command().iter().map(|word| format!("'{word}'")).collect();
+    std::fs::write(&script, format!("exec {}\n", words.join(" "))).unwrap();
+    let approve = |script: &str| {
+        let words = ["approve", "--yes", "--", "/bin/sh", script];
+        let output = user.etdi(&words).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(!approve(shown(&script)).contains("spelled"));
+    let said = approve("./run.sh");
+    assert!(said.contains(&format!("is approved as `/bin/sh {}`", shown(&script))), "{said}");
 }

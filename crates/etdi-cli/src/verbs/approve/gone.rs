@@ -50,6 +50,23 @@ impl Pinned {
         Ok(all)
     }
 
+    /// The command under which the same program, given the same, was approved in another spelling: that
+    /// is another server, whose approvals do not count here.
+    ///
+    /// # Errors
+    ///
+    /// When the approvals cannot be read.
+    pub(super) async fn spelled_otherwise(&self) -> Result<Option<Vec<String>>, Failure> {
+        let all = self.store.list().await.map_err(failed)?.approvals;
+        let others = all.into_iter().filter(|one| {
+            let by_command = one.key.server.starts_with(BY_COMMAND);
+            by_command && one.key.server != self.server && one.withdrawn.is_none()
+        });
+        let is_named = self.server.starts_with(BY_COMMAND);
+        let mut same = others.filter_map(|one| one.pin).filter(|pin| is_same(pin, &self.pin));
+        Ok(same.next().filter(|_| is_named).map(|pin| pin.argv))
+    }
+
     /// Asks about an approval of a tool that the program lists no more, and withdraws it on a yes.
     /// Gives whether it was.
     ///
@@ -70,6 +87,21 @@ impl Pinned {
         withdrawn.note = Some("the program changed and lists it no more".to_owned());
         self.approvals.withdraw(&one.key, withdrawn).await.map_err(failed)
     }
+}
+
+/// How the identity of a server begins that is its command line.
+const BY_COMMAND: &str = "stdio:command:";
+
+/// Whether two pins are of the same files, given the same arguments but for how files are spelled.
+fn is_same(one: &Pin, other: &Pin) -> bool {
+    let words = |pin: &Pin| -> Vec<String> {
+        let words = pin.argv.iter().skip(1);
+        words.filter(|word| !pin.files.contains_key(*word)).cloned().collect()
+    };
+    one.executable == other.executable
+        && one.digest == other.digest
+        && one.files.values().eq(other.files.values())
+        && words(one) == words(other)
 }
 
 /// What to type so that the program is refused no more: all its approvals at once, because the program
