@@ -540,9 +540,16 @@ pub(super) fn broken(error: TaskStoreError) -> ErrorObject {
         TaskStoreError::Full { .. } => ErrorObject::internal(error.to_string()),
         error => {
             tracing::error!(error = &error as &dyn std::error::Error, "the store of tasks failed");
-            ErrorObject::internal("the server cannot use its store of tasks, try again later")
+            ErrorObject::internal(UNAVAILABLE)
         }
     }
+}
+
+const UNAVAILABLE: &str = "the server cannot use its store of tasks, try again later";
+
+/// Whether [`broken`] said that the store did not answer: it may the next time.
+pub(super) fn is_unavailable(error: &ErrorObject) -> bool {
+    error.message == UNAVAILABLE
 }
 
 pub(super) fn unwritable(error: serde_json::Error) -> ErrorObject {

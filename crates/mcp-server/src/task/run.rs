@@ -13,7 +13,8 @@ use tower_service::Service;
 
 use super::TaskSupport;
 use super::engine::{
-    Engine, Verdict, broken, complete, milliseconds, no_runtime, random_id, unwritable,
+    Engine, Verdict, broken, complete, is_unavailable, milliseconds, no_runtime, random_id,
+    unwritable,
 };
 use super::live::{Run, lock};
 use super::race::{Either, first_of};
@@ -30,6 +31,9 @@ const MAX_IDLE_ROUNDS: u32 = 16;
 
 /// How many times the end of a task is written before it is given up.
 const MAX_WRITES: u32 = 5;
+
+/// How often a task's end is kept for a store that does not answer: for about ten minutes.
+const MAX_WAITS: u32 = 600;
 
 /// Where a call stands between a request and a task; found in the call's extensions.
 #[derive(Debug, Clone)]
@@ -293,7 +297,8 @@ impl Work<'_> {
             Outcome::InputRequired(asked) => Ok(Settled::Asked(asked)),
             _ => Err(ErrorObject::internal("the tool ended in a form that no task can keep")),
         });
-        for attempt in 0..MAX_WRITES {
+        let (mut attempt, mut waits) = (0, 0);
+        while attempt < MAX_WRITES && waits < MAX_WAITS {
             let message = run.message();
             let settled = self.engine.change(self.id, self.owner, |record| {
                 if !self.is_mine(record) {
@@ -323,14 +328,24 @@ impl Work<'_> {
                     run.take_message();
                     return Some(record);
                 }
+                // The result waits here for the store. Whoever takes the task over meanwhile has written a
+                // newer record, which stays.
+                Err(error) if is_unavailable(&error) => {
+                    tracing::warn!(%error, waits, "a task's end could not be written");
+                    let pause = Duration::from_millis((100 << waits.min(4)).min(1_000));
+                    waits += 1;
+                    self.runtime.sleep_until(self.runtime.now() + pause).await;
+                }
                 // The first error may be that the result is too large; the second error is small.
                 Err(error) if attempt == 0 && outcome.is_ok() => {
                     tracing::warn!(%error, "a task's end could not be written");
                     outcome = Err(ErrorObject::internal("the task's result could not be kept"));
+                    attempt += 1;
                 }
                 Err(error) => {
                     tracing::warn!(%error, attempt, "a task's end could not be written");
                     let pause = Duration::from_millis(100 << attempt);
+                    attempt += 1;
                     self.runtime.sleep_until(self.runtime.now() + pause).await;
                 }
             }

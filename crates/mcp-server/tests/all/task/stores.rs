@@ -1,5 +1,10 @@
 //! How long tasks are kept, and what survives.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mcp_server::task::{KeptTask, Quota, StoredTask, TaskStore, TaskStoreError};
+use mcp_types::BoxFuture;
+
 use super::*;
 
 #[test]
@@ -224,4 +229,67 @@ fn the_file_store_keeps_the_contract_and_survives() {
     assert!(line(&after.get(&id)).contains("accept accept"));
     std::fs::write(folder.path().join("other"), "no store of tasks").unwrap();
     assert!(RedbTaskStore::open(folder.path().join("other")).is_err());
+}
+
+/// A store that may be away.
+#[derive(Default)]
+struct Away(MemoryTaskStore, AtomicBool);
+
+impl Away {
+    fn or<'a, T: Send + 'a>(
+        &'a self,
+        done: BoxFuture<'a, Result<T, TaskStoreError>>,
+    ) -> BoxFuture<'a, Result<T, TaskStoreError>> {
+        if !self.1.load(Ordering::SeqCst) {
+            return done;
+        }
+        Box::pin(std::future::ready(Err(TaskStoreError::Unavailable("it is away".into()))))
+    }
+}
+
+impl TaskStore for Away {
+    fn insert<'a>(
+        &'a self,
+        id: &'a str,
+        task: KeptTask,
+        quota: &'a Quota,
+        now: u64,
+    ) -> BoxFuture<'a, Result<(), TaskStoreError>> {
+        self.or(self.0.insert(id, task, quota, now))
+    }
+
+    fn load<'a>(
+        &'a self,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StoredTask>, TaskStoreError>> {
+        self.or(self.0.load(id))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        id: &'a str,
+        expected: u64,
+        task: KeptTask,
+        quota: &'a Quota,
+    ) -> BoxFuture<'a, Result<(), TaskStoreError>> {
+        self.or(self.0.replace(id, expected, task, quota))
+    }
+
+    fn sweep(&self, now: u64) -> BoxFuture<'_, Result<usize, TaskStoreError>> {
+        self.or(self.0.sweep(now))
+    }
+}
+
+#[test]
+fn a_result_waits_for_a_store_that_is_away() {
+    let store = Arc::new(Away::default());
+    let world = World::with(store.clone(), |tasks| tasks);
+    let task = world.begin("slow", r#"{"label":"it"}"#);
+    store.1.store(true, Ordering::SeqCst);
+    world.counters.open();
+    world.bench.advance(60_000);
+    store.1.store(false, Ordering::SeqCst);
+    assert!(line(&world.get(&task.task_id)).starts_with("working"), "nothing could be written");
+    world.bench.advance(1_000);
+    assert!(line(&world.get(&task.task_id)).starts_with("completed"));
 }
