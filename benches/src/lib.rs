@@ -9,6 +9,7 @@
 //! figure is a difference between a long and a short run of the same process, so that start-up
 //! does not count.
 
+pub mod callgrind;
 pub mod child;
 pub mod decode;
 pub mod web;

@@ -2,13 +2,12 @@
 
 use std::alloc::System;
 use std::io::Read as _;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::Context;
 use benches::child::{Form, drive, flood};
 use benches::web::{WebForm, drive_web, idle_sessions};
-use benches::{Figure, decode};
+use benches::{Figure, callgrind, decode};
 use mcp_server::{server, tool};
 use mcp_transport::LimitsLayer;
 use mcp_transport::http::server::{HttpOptions, HttpServer, serve_http};
@@ -132,35 +131,13 @@ fn flood_memory() -> anyhow::Result<f64> {
 }
 
 fn echo_instructions(form: Form, tools: u32, calls: u32) -> anyhow::Result<u64> {
-    under_callgrind(&["serve", &tools.to_string()], |command| drive(command, form, calls))
+    callgrind::instructions(&["serve", &tools.to_string()], |command| drive(command, form, calls))
 }
 
 fn web_instructions(form: WebForm, tools: u32, calls: u32) -> anyhow::Result<u64> {
-    under_callgrind(&[form.door(), &tools.to_string()], |command| drive_web(command, form, calls))
-}
-
-fn under_callgrind(
-    arguments: &[&str],
-    run: impl FnOnce(Command) -> anyhow::Result<String>,
-) -> anyhow::Result<u64> {
-    let counts = std::env::temp_dir().join(format!("gates-{}.callgrind", std::process::id()));
-    let mut command = Command::new("valgrind");
-    command
-        .arg("--tool=callgrind")
-        .arg(format!("--callgrind-out-file={}", counts.display()))
-        .arg(std::env::current_exe()?)
-        .args(arguments);
-    run(command).context("is valgrind installed?")?;
-    let total = instructions(&counts);
-    std::fs::remove_file(&counts)?;
-    total
-}
-
-fn instructions(counts: &Path) -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string(counts)?;
-    let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
-    let total = total.context("callgrind wrote no totals")?;
-    total.trim().parse().context("callgrind's totals are not a number")
+    callgrind::instructions(&[form.door(), &tools.to_string()], |command| {
+        drive_web(command, form, calls)
+    })
 }
 
 /// Says the same.

@@ -3,8 +3,13 @@
 //!
 //! ```text
 //! cargo run --release -p benches --bin thousand            # prints
-//! cargo run --release -p benches --bin thousand -- --gate  # fails above 500 ms cold, 10 ms warm
+//! cargo run --release -p benches --bin thousand -- --gate  # fails above its limits
 //! ```
+//!
+//! Limits: 500 ms cold; warm 10 ms, or six times what reading and hashing as many definitions takes on this
+//! machine where that is more; and so many instructions warm ([`INSTRUCTIONS`], counted by callgrind).
+//! The times are the best of three rounds, since another program on the same core is no fault of ours; the
+//! count is the same on any.
 //!
 //! Each tool has an attestation of its own (Ed25519), a schema with three members and a
 //! declaration; nothing of transport is measured, and only the time that the processor is at it.
@@ -15,9 +20,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use benches::callgrind;
 use etdi::core::approval::{Answer, ApprovalStore, Approver, Granted, MemoryStore, Question};
 use etdi::core::attestation::Attestation;
 use etdi::core::declaration::{Declaration, PermissionDeclaration};
+use etdi::core::digest::Digest;
 use etdi::core::identity::{ProviderId, ServerIdentity};
 use etdi::core::key::{Algorithm, SigningKey};
 use etdi::core::layer::AskWhen;
@@ -31,6 +38,23 @@ use mcp_server::Server;
 use mcp_types::{BoxFuture, JsonSchema, Meta, RawText, Tool};
 
 const TOOLS: usize = 1_000;
+
+/// The bytes of an attestation, about.
+const ATTESTATION: usize = 900;
+/// How many listings are timed together: the clock of a thread ticks every four milliseconds.
+const BATCH: u32 = 10;
+/// How often everything is measured.
+const ROUNDS: u32 = 3;
+
+/// The most for tools that the client has never seen.
+const COLD: Duration = Duration::from_millis(500);
+/// The most for tools that it has approved.
+const WARM: Duration = Duration::from_millis(10);
+/// Or so many times what reading and hashing alone takes, where that is more.
+const TIMES: u32 = 6;
+/// The most instructions for the same, with approvals in memory.
+const INSTRUCTIONS: u64 = 80_000_000;
+
 const READS: &[PermissionDeclaration] = &[PermissionDeclaration::new("notes:read")];
 
 struct Yes;
@@ -43,6 +67,14 @@ impl Approver for Yes {
 
 fn server() -> Result<Server> {
     let mut builder = Server::new("thousand", "1.0.0").page_size(TOOLS);
+    for tool in tools()? {
+        builder = builder.tool_fn(tool, async |_cx, _arguments: RawText| "found nothing");
+    }
+    Ok(builder.build()?)
+}
+
+fn tools() -> Result<Vec<Tool>> {
+    let mut tools = Vec::with_capacity(TOOLS);
     for number in 0..TOOLS {
         let schema = RawText::of(&serde_json::json!({
             "type": "object", "required": ["query"],
@@ -56,12 +88,14 @@ fn server() -> Result<Server> {
         tool.description = Some(format!("Searches the notes of shelf {number} for some words."));
         let block = Declaration::new("1.0.0").permissions(READS).block()?;
         tool.meta.get_or_insert_with(Meta::new).insert(TOOL, RawText::of(&block)?);
-        builder = builder.tool_fn(tool, async |_cx, _arguments: RawText| "found nothing");
+        tools.push(tool);
     }
-    Ok(builder.build()?)
+    Ok(tools)
 }
 
-async fn measure(name: &str, store: Arc<dyn ApprovalStore>) -> Result<(Duration, Duration)> {
+/// Lists once, [`BATCH`] times in each of so many batches, and once by a client that starts with what the
+/// first one kept.
+async fn measure(store: Arc<dyn ApprovalStore>, batches: u64) -> Result<[Duration; 3]> {
     let key = Arc::new(SigningKey::generate(Algorithm::EdDsa)?);
     let issuer: ProviderId = "https://acme.example".parse()?;
     let identity = ServerIdentity::url("https://mcp.acme.example/mcp")?;
@@ -92,14 +126,75 @@ async fn measure(name: &str, store: Arc<dyn ApprovalStore>) -> Result<(Duration,
     };
     let cold = list(&session).await?;
     let mut warm = Duration::MAX;
-    // The clock of a process ticks every few milliseconds: one tick more or less is noise.
-    for _ in 0..40 {
-        warm = warm.min(list(&session).await?);
+    for _ in 0..batches {
+        let begun = spent();
+        for _ in 0..BATCH {
+            list(&session).await?;
+        }
+        warm = warm.min(spent().saturating_sub(begun) / BATCH);
     }
     let next = client().over(server, Peer::new(identity)).await?;
-    let found = list(&next).await?;
-    println!("{name:<7} cold {cold:>10.2?}   warm {warm:>10.2?}   next process {found:>10.2?}");
-    Ok((cold, warm))
+    Ok([cold, warm, list(&next).await?])
+}
+
+/// Measures with approvals in memory, in files or in sealed files, whichever `store` is.
+async fn measure_in(store: &str, batches: u64) -> Result<[Duration; 3]> {
+    let directory =
+        std::env::temp_dir().join(format!("etdi-thousand-{store}-{}", std::process::id()));
+    let options = FileStore::options().in_the_clear();
+    let kept: Arc<dyn ApprovalStore> = match store {
+        "memory" => Arc::new(MemoryStore::new()),
+        "file" => Arc::new(options.open(&directory)?),
+        _ => {
+            let key = Protection::key(SealingKey::generate()?);
+            Arc::new(options.protection(key).open(&directory)?)
+        }
+    };
+    let measured = measure(kept, batches).await;
+    if directory.exists() {
+        std::fs::remove_dir_all(&directory)?;
+    }
+    measured
+}
+
+/// What nobody can do without: a thousand definitions are read and hashed, each with as many bytes as an
+/// attestation has.
+fn floor() -> Result<Duration> {
+    let mut texts = Vec::with_capacity(TOOLS);
+    for mut tool in tools()? {
+        let attestation = RawText::of(&"a".repeat(ATTESTATION))?;
+        tool.meta.get_or_insert_with(Meta::new).insert("example.com/attestation", attestation);
+        texts.push(serde_json::to_string(&tool)?);
+    }
+    let mut least = Duration::MAX;
+    for _ in 0..4 {
+        let begun = spent();
+        for _ in 0..BATCH {
+            for text in &texts {
+                let tool: Tool = serde_json::from_str(text)?;
+                let (whole, part) = text.as_bytes().split_at(text.len() - ATTESTATION);
+                let digests = [whole, part].map(Digest::of_bytes);
+                std::hint::black_box((tool, digests));
+            }
+        }
+        least = least.min(spent().saturating_sub(begun) / BATCH);
+    }
+    Ok(least)
+}
+
+/// What one more listing by a client that knows the tools takes, with approvals in memory.
+fn instructions() -> Result<u64> {
+    let count = |batches: &str| {
+        callgrind::instructions(&["batches", batches], |mut command| {
+            let output = command.output()?;
+            if !output.status.success() {
+                bail!("{}", String::from_utf8_lossy(&output.stderr));
+            }
+            Ok(String::new())
+        })
+    };
+    // One listing more or less costs less than two starts differ by: keys and tables are random.
+    Ok(count("6")?.saturating_sub(count("1")?) / (5 * u64::from(BATCH)))
 }
 
 /// The time that this thread has had a processor, so that a busy machine does not count; where the
@@ -113,25 +208,39 @@ fn spent() -> Duration {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let mut slowest = measure("memory", Arc::new(MemoryStore::new())).await?;
-    for (name, key) in [("file", None), ("sealed", Some(SealingKey::generate()?))] {
-        let directory =
-            std::env::temp_dir().join(format!("etdi-thousand-{name}-{}", std::process::id()));
-        let mut options = FileStore::options().in_the_clear();
-        if let Some(key) = key {
-            options = options.protection(Protection::key(key));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let gate = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => false,
+        ["--gate"] => true,
+        ["batches", batches] => return measure_in("memory", batches.parse()?).await.map(drop),
+        other => bail!("unknown arguments {other:?}; run it with `--gate` or without any"),
+    };
+    let mut best = ["memory", "file", "sealed"].map(|store| (store, [Duration::MAX; 3]));
+    for _ in 0..ROUNDS {
+        for (store, best) in &mut best {
+            for (best, now) in best.iter_mut().zip(measure_in(store, 4).await?) {
+                *best = now.min(*best);
+            }
         }
-        let measured = measure(name, Arc::new(options.open(&directory)?)).await;
-        std::fs::remove_dir_all(&directory)?;
-        let (cold, warm) = measured?;
-        slowest = (slowest.0.max(cold), slowest.1.max(warm));
     }
-    let gate = std::env::args().any(|argument| argument == "--gate");
-    if gate && slowest.0 > Duration::from_millis(500) {
-        bail!("above 500 ms cold");
+    for (store, [cold, warm, next]) in &best {
+        println!("{store:<7} cold {cold:>10.2?}   warm {warm:>10.2?}   next process {next:>10.2?}");
     }
-    if gate && slowest.1 > Duration::from_millis(10) {
-        bail!("above 10 ms warm");
+    let floor = floor()?;
+    println!("reading and hashing alone {floor:.2?}");
+    let count = instructions()?;
+    println!("memory  warm {count} instructions");
+    if !gate {
+        return Ok(());
+    }
+    let limit = WARM.max(floor * TIMES);
+    for (store, [cold, warm, _]) in best {
+        if cold > COLD || warm > limit {
+            bail!("{store}: above {COLD:?} cold or {limit:?} warm");
+        }
+    }
+    if count > INSTRUCTIONS {
+        bail!("above {INSTRUCTIONS} instructions warm");
     }
     Ok(())
 }
