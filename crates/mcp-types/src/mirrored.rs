@@ -1,6 +1,7 @@
 //! Arguments that an HTTP request repeats in its headers.
 
-use crate::ByteString;
+use crate::error::codes;
+use crate::{ByteString, ErrorObject, Members, RawText};
 
 /// The `Mcp-Param-*` headers of one HTTP request, decoded (2026-07-28, "Custom headers from tool
 /// parameters").
@@ -36,6 +37,32 @@ impl MirroredParams {
         Some(value.as_ref().map(|text| &**text).map_err(|&unreadable| unreadable))
     }
 
+    /// Holds `Mcp-Param-{header}` against the argument that `path`, names of members, leads to (2026-07-28,
+    /// "Custom headers from tool parameters", "Server Validation").
+    ///
+    /// # Errors
+    ///
+    /// `HeaderMismatch` (-32020) where one of them is there without the other, the header cannot be read,
+    /// or the two say different things. `null` is an argument that is not there.
+    pub fn check(
+        &self,
+        header: &str,
+        path: &[String],
+        arguments: Option<&RawText>,
+    ) -> Result<(), ErrorObject> {
+        let problem = match (self.get(header), value_at(arguments, path)) {
+            (None, None) => return Ok(()),
+            (Some(Ok(said)), Some(value)) if says(said, &value) => return Ok(()),
+            (None, Some(_)) => "is missing",
+            (Some(Err(_)), _) => "cannot be read",
+            (Some(Ok(_)), None) => "repeats an argument that is not there",
+            (Some(Ok(_)), Some(_)) => "differs from the argument",
+        };
+        let place = path.join(".");
+        let text = format!("the header `Mcp-Param-{header}` for `{place}` {problem}");
+        Err(ErrorObject::new(codes::HEADER_MISMATCH, text))
+    }
+
     /// How many headers there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -45,4 +72,34 @@ impl MirroredParams {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// The argument at `path`; `None` where there is none, or `null`.
+fn value_at(arguments: Option<&RawText>, path: &[String]) -> Option<RawText> {
+    let mut value = arguments?.clone();
+    for name in path {
+        value = value.parse::<Members>().ok()?.get(name)?.clone();
+    }
+    (!value.is_null()).then_some(value)
+}
+
+/// Whether a header says what the argument is.
+fn says(said: &str, value: &RawText) -> bool {
+    let text = value.get().trim();
+    match text.as_bytes().first() {
+        Some(b'"') => value.parse::<String>().is_ok_and(|text| text == said),
+        Some(b't' | b'f') => text == said,
+        Some(b'-' | b'0'..=b'9') => text == said || same_number(text, said),
+        // A list or an object is nothing that a header could repeat.
+        _ => false,
+    }
+}
+
+/// Whether two texts are the same number (2026-07-28, "Server Validation": `42.0` is `42`).
+fn same_number(left: &str, right: &str) -> bool {
+    // The reader of JSON takes neither `inf` nor `+1`, as the one of Rust does.
+    let read = |text: &str| serde_json::from_str::<f64>(text).ok();
+    // Beyond this, different integers become the same number.
+    let exact = |number: f64| number.abs() < 9_007_199_254_740_992.0;
+    matches!((read(left), read(right)), (Some(a), Some(b)) if a == b && exact(a))
 }

@@ -41,6 +41,12 @@ impl Guard {
             let upstream = ending.clone();
             downstream.on_notification(move |told| upstream.tell(&told));
         }
+        // Behind HTTP a call's headers repeat arguments, which only who knows the tools can compare.
+        #[cfg(feature = "http")]
+        let service = match downstream {
+            None => Caller::new(mcp_transport::http::MirroredLayer.layer(service)),
+            Some(_) => service,
+        };
         settings.name.get_or_insert_with(|| peer.identity.to_string());
         let first = match settings.first_use {
             true => FirstUse::of(&client, &peer, &settings).await?.map(Arc::new),

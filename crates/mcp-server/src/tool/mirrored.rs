@@ -6,8 +6,7 @@
 
 use std::fmt;
 
-use mcp_types::error::codes;
-use mcp_types::{ErrorObject, Members, MirroredParams, RawText};
+use mcp_types::{ErrorObject, MirroredParams, RawText};
 use serde_json::{Map, Value};
 
 /// The repeated arguments of one tool; none for most.
@@ -56,52 +55,8 @@ impl Mirrored {
         arguments: Option<&RawText>,
     ) -> Result<(), ErrorObject> {
         let (false, Some(headers)) = (self.0.is_empty(), headers) else { return Ok(()) };
-        for Param { path, header } in &self.0 {
-            let value = value_at(arguments, path);
-            let problem = match (headers.get(header), value) {
-                (None, None) => continue,
-                (Some(Ok(said)), Some(value)) if says(said, &value) => continue,
-                (None, Some(_)) => "is missing",
-                (Some(Err(_)), _) => "cannot be read",
-                (Some(Ok(_)), None) => "repeats an argument that is not there",
-                (Some(Ok(_)), Some(_)) => "differs from the argument",
-            };
-            let place = path.join(".");
-            let text = format!("the header `Mcp-Param-{header}` for `{place}` {problem}");
-            return Err(ErrorObject::new(codes::HEADER_MISMATCH, text));
-        }
-        Ok(())
+        self.0.iter().try_for_each(|Param { path, header }| headers.check(header, path, arguments))
     }
-}
-
-/// The argument at `path`; `None` where there is none, or `null`.
-fn value_at(arguments: Option<&RawText>, path: &[String]) -> Option<RawText> {
-    let mut value = arguments?.clone();
-    for name in path {
-        value = value.parse::<Members>().ok()?.get(name)?.clone();
-    }
-    (!value.is_null()).then_some(value)
-}
-
-/// Whether a header says what the argument is.
-fn says(said: &str, value: &RawText) -> bool {
-    let text = value.get().trim();
-    match text.as_bytes().first() {
-        Some(b'"') => value.parse::<String>().is_ok_and(|text| text == said),
-        Some(b't' | b'f') => text == said,
-        Some(b'-' | b'0'..=b'9') => text == said || same_number(text, said),
-        // A list or an object is nothing that a header could repeat.
-        _ => false,
-    }
-}
-
-/// Whether two texts are the same number (2026-07-28, "Server Validation": `42.0` is `42`).
-fn same_number(left: &str, right: &str) -> bool {
-    // The reader of JSON takes neither `inf` nor `+1`, as the one of Rust does.
-    let read = |text: &str| serde_json::from_str::<f64>(text).ok();
-    // Beyond this, different integers become the same number.
-    let exact = |number: f64| number.abs() < 9_007_199_254_740_992.0;
-    matches!((read(left), read(right)), (Some(a), Some(b)) if a == b && exact(a))
 }
 
 const ANNOTATION: &str = "x-mcp-header";

@@ -34,7 +34,8 @@ mod sse;
 pub use auth::{Authorize, Challenge, Reaction, Target};
 #[cfg(feature = "http-client")]
 pub use client::{
-    HttpConnectOptions, HttpConnection, connect_http, connect_http_with, http_status,
+    HttpConnectOptions, HttpConnection, Mirrored, MirroredLayer, connect_http, connect_http_with,
+    http_status,
 };
 #[cfg(feature = "http-server")]
 pub use gate::{

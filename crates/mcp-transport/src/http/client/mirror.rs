@@ -7,7 +7,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderName};
-use mcp_types::{CallToolRequestParams, DecodeError, ListToolsResult, Members, RawText, Tool};
+use mcp_types::{
+    CallToolRequestParams, DecodeError, ErrorObject, ListToolsResult, Members, MirroredParams,
+    RawText, Tool,
+};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -71,6 +74,20 @@ impl Mirrors {
         known.size += more;
         known.tools.insert(tool.name.clone(), found.into());
         Ok(())
+    }
+
+    /// Holds the headers of a call against its arguments, as far as the tool was listed.
+    pub(super) fn check(
+        &self,
+        headers: &MirroredParams,
+        call: &CallToolRequestParams,
+    ) -> Result<(), ErrorObject> {
+        let Some(mirrors) = self.lock().tools.get(&call.name).cloned() else { return Ok(()) };
+        mirrors.iter().try_for_each(|mirror| {
+            let header = mirror.header.as_str();
+            let name = header.strip_prefix(PARAM_PREFIX).unwrap_or(header);
+            headers.check(name, &mirror.path, call.arguments.as_ref())
+        })
     }
 
     /// Adds the headers that a call of this tool wants.

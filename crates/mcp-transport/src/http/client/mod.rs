@@ -36,12 +36,14 @@ use crate::proto::client::ClientConfig;
 use crate::{ConnectOptions, Error};
 
 pub use self::endpoint::http_status;
+pub use self::relayed::{Mirrored, MirroredLayer};
 
 mod answer;
 mod endpoint;
 mod mirror;
 mod modern;
 mod opening;
+mod relayed;
 mod session;
 mod sse_2024;
 
