@@ -18,7 +18,7 @@ const LICENCES: [&str; 6] =
 
 /// The most tools of one server, and of one author here.
 const MOST_OF_ONE: usize = 60;
-const MOST_OF_OURS: usize = 200;
+const MOST_OF_OURS: usize = 400;
 
 /// What a file has to be.
 struct Part {

@@ -17,6 +17,7 @@
 //! assert!(SecurityAnalyzer::new().analyze_tool(harmless).risk < 0.1);
 //! ```
 
+mod apart;
 mod bias;
 mod declared;
 mod directive;
@@ -166,7 +167,7 @@ impl SecurityAnalyzer {
     pub fn said(&self, kind: Option<Kind>, text: &str) -> Vec<Said> {
         let Ok(root) = Node::read(text) else { return Vec::new() };
         let subject = Subject::new(kind.unwrap_or_else(|| Kind::of(&root)), &root);
-        text::said(&subject)
+        text::said(&subject, &self.model)
     }
 
     /// Looks into the text of a definition: a tool, or whatever its members show it to be. Nothing

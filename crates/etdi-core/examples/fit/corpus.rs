@@ -1,11 +1,11 @@
 //! The corpus as a fit sees it, and what is learned from a part of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use etdi_core::analyze::{Kind, KnownTool, Said, SecurityAnalyzer};
+use etdi_core::analyze::{Kind, KnownTool, Model, Said, SecurityAnalyzer};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -62,28 +62,42 @@ pub(crate) struct Case {
     pub(crate) text: String,
     /// Tools that are known while it is looked at, of those in [`Corpus::beside`].
     pub(crate) known: Vec<KnownTool>,
-    /// What is said in all of it, in the poison, and beside the poison; all without repetition.
-    pub(crate) windows: Vec<Window>,
-    pub(crate) poison: Vec<Window>,
+    /// What is said beside the poison, or in all of it where there is none: each sentence, and each with
+    /// the next; and the sentences that are the poison. All without repetition.
     pub(crate) innocent: Vec<Window>,
+    pub(crate) poison: Vec<Window>,
+    /// Sentences of the poison that stand side by side.
+    pub(crate) pairs: Vec<Window>,
     /// All its words and pairs, each once, where it is in English.
     pub(crate) words: Option<Vec<u32>>,
     /// The number of its server or author.
     pub(crate) who: usize,
+    /// How many words its texts have.
+    pub(crate) length: usize,
+    /// The attack itself, as it stands there.
+    pub(crate) attack: String,
 }
 
 pub(crate) struct Corpus {
     pub(crate) cases: Vec<Case>,
+    /// How much words tell that published tools have, the least first.
+    pub(crate) common: Vec<(String, f64)>,
     pub(crate) vocabulary: Vocabulary,
 }
 
 pub(crate) const FOLDS: usize = 22;
 
-/// What the harmless part of a malicious definition counts for.
-const INNOCENT: f64 = 0.5;
+/// What an honest sentence counts for, by where it stands; one of an attack counts for one.
+const ORDINARY: f64 = 3.0;
+const HARD_REAL: f64 = 9.0;
+const HARD_OWN: f64 = 4.0;
+const BESIDE: f64 = 0.2;
 
 pub(crate) fn read(corpus: &Path) -> Result<Corpus, Box<dyn Error>> {
-    let mut reader = Reader::default();
+    let common = common(corpus)?;
+    let model = Model::default().common(common.iter().map(|(word, tells)| (&**word, *tells)));
+    let analyzer = SecurityAnalyzer::new().with_model(model);
+    let mut reader = Reader { analyzer, ..Reader::default() };
     let mut cases = Vec::new();
     let mut beside = Vec::new();
     // What each honest source says, to know its own tools from others'.
@@ -117,12 +131,35 @@ pub(crate) fn read(corpus: &Path) -> Result<Corpus, Box<dyn Error>> {
         case.known = others.map(|name| KnownTool::new(name.as_str(), "beside")).collect();
     }
     let cases = cases.into_iter().map(|(_, case)| case).collect();
-    Ok(Corpus { cases, vocabulary: reader.vocabulary })
+    Ok(Corpus { cases, common, vocabulary: reader.vocabulary })
 }
+
+/// How much each beginning of a word tells, by how many published tools have it: of all tools, since it is
+/// known of them without anybody saying which are good.
+fn common(corpus: &Path) -> Result<Vec<(String, f64)>, Box<dyn Error>> {
+    let analyzer = SecurityAnalyzer::new();
+    let (mut tools, mut having) = (0_usize, BTreeMap::<String, usize>::new());
+    for line in fs::read_to_string(corpus.join("ordinary.jsonl"))?.lines() {
+        let line: Line = serde_json::from_str(line)?;
+        let said = analyzer.said(None, line.definition.get());
+        let topics: BTreeSet<String> = said.into_iter().flat_map(|said| said.topics).collect();
+        topics.into_iter().for_each(|topic| *having.entry(topic).or_default() += 1);
+        tools += 1;
+    }
+    let tells = |having: usize| (10.0 * ((tools + 1) as f64 / having as f64).ln()).round() / 10.0;
+    let told = having.into_iter().map(|(word, having)| (word, tells(having)));
+    let mut common: Vec<(String, f64)> = told.filter(|(_, tells)| *tells < RARE).collect();
+    common.sort_by(|(one, a), (other, b)| a.total_cmp(b).then(one.cmp(other)));
+    Ok(common)
+}
+
+/// What is told by a word that is in no list, as the score has it.
+const RARE: f64 = 6.2;
 
 /// Reads lines, and gives numbers to words and sources.
 #[derive(Default)]
 struct Reader {
+    analyzer: SecurityAnalyzer,
     vocabulary: Vocabulary,
     sources: BTreeMap<String, usize>,
 }
@@ -145,38 +182,41 @@ impl Reader {
             _ => Kind::Tool,
         };
         let text = line.definition.get().to_owned();
-        let all = SecurityAnalyzer::new().said(Some(kind), &text);
+        let all = self.analyzer.said(Some(kind), &text);
         let places: Vec<&str> = line.place.iter().chain(&line.also).map(String::as_str).collect();
         // Honest servers are in English nearly all: the words of another language would tell nothing else.
         let spoken = matches!(line.lang.as_deref(), None | Some("en"));
-        let mut parts = [Vec::new(), Vec::new(), Vec::new()];
+        let malicious = part == Part::Malicious;
         let is_poison = |said: &Said| {
             let inside = |(path, from, to): &(String, usize, usize)| {
                 said.path == *path && said.at < *to && said.at + said.text.len() > *from
             };
-            match line.poison.is_empty() {
-                true => places.iter().any(|one| said.path.starts_with(one)),
-                false => line.poison.iter().any(inside),
-            }
+            malicious
+                && match line.poison.is_empty() {
+                    true => places.iter().any(|one| said.path.starts_with(one)),
+                    false => line.poison.iter().any(inside),
+                }
         };
+        let alone: Vec<Window> =
+            all.iter().map(|said| self.vocabulary.window(said, spoken)).collect();
+        let (mut innocent, mut poison, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
         for (at, said) in all.iter().enumerate() {
-            let window = self.vocabulary.window(said, spoken);
-            let next = all.get(at + 1).filter(|next| next.path == said.path);
-            if is_poison(said) {
-                parts[1].push(window.clone());
-            } else if !next.is_some_and(is_poison) {
-                parts[2].push(window.clone());
+            let bad = is_poison(said);
+            if bad { &mut poison } else { &mut innocent }.push(alone[at].clone());
+            let next = all.get(at + 1).filter(|_| said.followed);
+            match next.map(is_poison) {
+                Some(false) if !bad => innocent.push(alone[at].with(&alone[at + 1])),
+                Some(true) if bad => pairs.push(alone[at].with(&alone[at + 1])),
+                _ => {}
             }
-            parts[0].push(window);
         }
-        for list in &mut parts {
+        for list in [&mut innocent, &mut poison, &mut pairs] {
             list.sort_unstable();
             list.dedup();
         }
-        let [windows, poison, innocent] = parts;
         let words = spoken.then(|| {
             let mut words: Vec<u32> =
-                all.iter().flat_map(|said| self.vocabulary.words(said)).collect();
+                all.iter().flat_map(|said| self.vocabulary.words(&said.features)).collect();
             words.sort_unstable();
             words.dedup();
             words
@@ -189,6 +229,11 @@ impl Reader {
         let lang = line.lang.unwrap_or_default();
         let label = format!("{} {} {lang} {}", line.source, family, line.note);
         let known = Vec::new();
+        let sentences = all.iter().filter(|said| !said.name);
+        let length = sentences.clone().map(|said| said.words).sum();
+        let attack: Vec<&str> =
+            sentences.filter(|said| is_poison(said)).map(|said| said.text.trim()).collect();
+        let attack = attack.join(" ");
         Case {
             part,
             fold,
@@ -198,11 +243,13 @@ impl Reader {
             kind,
             text,
             known,
-            windows,
-            poison,
             innocent,
+            poison,
+            pairs,
             words,
             who,
+            length,
+            attack,
         }
     }
 }
@@ -215,22 +262,28 @@ pub(crate) fn is_of_texts(family: &str) -> bool {
 /// What one learns from these of the cases.
 pub(crate) fn learn(corpus: &Corpus, of: impl Fn(&Case) -> bool) -> Learned {
     let mut lessons = Vec::new();
-    for case in corpus.cases.iter().filter(|case| of(case)) {
+    // A server that says the same in each of its tools says it once.
+    let mut known = HashSet::new();
+    for (number, case) in corpus.cases.iter().enumerate().filter(|(_, case)| of(case)) {
+        let who = case.who;
         let malicious = case.part == Part::Malicious;
         if malicious && !is_of_texts(&case.family) {
             continue;
         }
-        let (windows, weight) = match case.part {
-            Part::Malicious if case.poison.is_empty() => (&case.windows, 1.0),
-            Part::Malicious => (&case.poison, 1.0),
-            Part::HardOwn | Part::HardReal => (&case.windows, 2.0),
-            Part::Ordinary => (&case.windows, 1.0),
+        let length = Model::length(case.length);
+        let published = (!malicious && case.part != Part::HardOwn).then_some(number);
+        let weight = match case.part {
+            Part::Malicious => BESIDE,
+            Part::Ordinary => ORDINARY,
+            Part::HardReal => HARD_REAL,
+            Part::HardOwn => HARD_OWN,
         };
-        lessons.push(Lesson { windows, malicious, weight, who: case.who });
-        if malicious && !case.poison.is_empty() && !case.innocent.is_empty() {
-            // What stands beside the poison is worded by the same hand.
-            let (windows, weight) = (&case.innocent, INNOCENT);
-            lessons.push(Lesson { windows, malicious: false, weight, who: case.who });
+        for window in case.innocent.iter().filter(|window| known.insert((who, false, *window))) {
+            lessons.push(Lesson { window, malicious: false, weight, who, published, length });
+        }
+        let weight = 1.0 / (case.poison.len().max(1) as f64).sqrt();
+        for window in case.poison.iter().filter(|window| known.insert((who, true, *window))) {
+            lessons.push(Lesson { window, malicious: true, weight, who, published, length });
         }
     }
     let texts: Vec<Text<'_>> = (corpus.cases.iter())
@@ -241,5 +294,9 @@ pub(crate) fn learn(corpus: &Corpus, of: impl Fn(&Case) -> bool) -> Learned {
             Some(Text { words, malicious: case.part == Part::Malicious, who: case.who })
         })
         .collect();
-    learn::fit(&lessons, whole::fit(&texts, &corpus.vocabulary), &corpus.vocabulary)
+    let mut learned =
+        learn::fit(&lessons, whole::fit(&texts, &corpus.vocabulary), &corpus.vocabulary);
+    let common = corpus.common.iter().map(|(word, tells)| (&**word, *tells));
+    learned.model = learned.model.common(common);
+    learned
 }

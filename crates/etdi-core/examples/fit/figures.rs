@@ -24,6 +24,10 @@ impl Tally {
         alone: [bool; 2],
     ) {
         let mut rows = vec![format!("{:?}", case.part)];
+        if case.part == Part::HardOwn {
+            let english = matches!(&*case.lang, "" | "en");
+            rows.push(format!("HardOwn, in English: {english}"));
+        }
         if case.part == Part::Malicious {
             rows.push(format!("  family {}", case.family));
             rows.push(format!("  author {}", case.label.split(' ').next().unwrap_or("")));
@@ -52,6 +56,17 @@ impl Tally {
         }
     }
 
+    /// An attack in somebody else's tool, by all and by what can be pointed at.
+    pub(crate) fn inserted(&mut self, caught: [bool; 2], evident: [bool; 2]) {
+        for (row, caught) in [("inserted", caught), ("evident inserted", evident)] {
+            let (all, counts) = self.rows.entry(row.to_owned()).or_default();
+            *all += 1;
+            for (count, caught) in counts.iter_mut().zip(caught) {
+                *count += usize::from(caught);
+            }
+        }
+    }
+
     pub(crate) fn print(&self) {
         for (row, (all, [one, half])) in &self.rows {
             let part = |count: &usize| 100.0 * *count as f64 / *all as f64;
@@ -65,6 +80,8 @@ impl Tally {
                 "Ordinary" => "alarms-ordinary",
                 "HardReal" => "alarms-hard-real",
                 "HardOwn" => "alarms-hard-own",
+                "inserted" => "recall-inserted",
+                "evident inserted" => "recall-evident-inserted",
                 "evident Malicious" => "recall-evident",
                 "evident Ordinary" => "alarms-evident-ordinary",
                 "evident HardReal" => "alarms-evident-hard-real",

@@ -18,6 +18,7 @@
 mod corpus;
 mod figures;
 mod learn;
+mod minimum;
 mod whole;
 
 use std::collections::BTreeMap;
@@ -48,10 +49,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut risks = vec![0.0; cases.len()];
     let mut evident = vec![0.0; cases.len()];
     let mut alone = vec![0.0; cases.len()];
+    let mut inserted = vec![[0.0; 2]; cases.len()];
     for fold in 0..FOLDS {
         let learned = learn(&corpus, |case| case.fold != fold);
+        let weights = learned.weights();
         for (at, case) in cases.iter().enumerate().filter(|(_, case)| case.fold == fold) {
-            let risks = case.poison.iter().map(|window| learned.risk(&corpus.vocabulary, window));
+            let poison = case.poison.iter().chain(&case.pairs);
+            let length = Model::length(case.length);
+            let risk = |window| learned.risk(&weights, &corpus.vocabulary, window, length);
+            let risks = poison.map(risk);
             alone[at] = risks.fold(0.0, f64::max);
         }
         let model = learned.model;
@@ -59,6 +65,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         for (at, case) in cases.iter().enumerate().filter(|(_, case)| case.fold == fold) {
             let found = look(&analyzer, case);
             (risks[at], evident[at]) = (found.risk, found.evident);
+            if let Some(text) = inserted_into(cases, at) {
+                let found = analyzer.analyze(Kind::Tool, &text);
+                inserted[at] = [found.risk, found.evident];
+            }
         }
     }
     // And by a threshold that has not seen it either: of real tools of the other folds, each of which was
@@ -80,6 +90,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 shown.map(|limit| evident[at] > limit),
                 shown.map(|limit| alone[at] > limit),
             );
+            if case.part == Part::Malicious && is_of_texts(&case.family) {
+                let [risk, evident] = inserted[at];
+                caught
+                    .inserted(limits.map(|limit| risk > limit), shown.map(|limit| evident > limit));
+            }
         }
     }
     println!("each author held out, threshold from the others:");
@@ -93,12 +108,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     if verbose {
         errors(cases, &risks, &learned);
     }
-    by_language(&corpus);
 
     let table = table(&learned.model);
     match write {
         true => {
             fs::write(root.join("src/analyze/weights.txt"), table)?;
+            fs::write(root.join("src/analyze/common.txt"), common(&corpus.common))?;
             fs::write(root.join("src/analyze/wording.txt"), list(&learned.words))?;
             let mut words = learned.whole.words;
             words.insert(0, ("=".to_owned(), learned.whole.constant));
@@ -107,6 +122,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         false if verbose => println!("{table}"),
         false => {}
     }
+    by_language(&corpus);
     Ok(())
 }
 
@@ -120,6 +136,31 @@ fn judge(model: &Model, file: &Path) -> Result<(), Box<dyn Error>> {
         risks.push_str(&format!("{}\n", analyzer.analyze(Kind::Tool, definition.get()).risk));
     }
     Ok(fs::write(file.with_extension("risks"), risks)?)
+}
+
+/// A published tool of the same fold with the attack in its description: at its end, but for two in five
+/// at its beginning or behind its first sentence. `None` where nothing can be put there.
+fn inserted_into(cases: &[Case], at: usize) -> Option<String> {
+    let case = &cases[at];
+    let hosts: Vec<&Case> = (cases.iter())
+        .filter(|host| {
+            host.fold == case.fold && host.part == Part::Ordinary && host.kind == Kind::Tool
+        })
+        .collect();
+    if case.attack.is_empty() || hosts.is_empty() {
+        return None;
+    }
+    let host = hosts[at * 7_919 % hosts.len()];
+    let mut tool: BTreeMap<String, serde_json::Value> = serde_json::from_str(&host.text).ok()?;
+    let text = tool.get("description").and_then(|text| text.as_str()).unwrap_or("").to_owned();
+    let attack = &case.attack;
+    let text = match (at % 5, text.split_once(". ")) {
+        (0, _) => format!("{attack} {text}"),
+        (1, Some((first, rest))) => format!("{first}. {attack} {rest}"),
+        _ => format!("{text} {attack}"),
+    };
+    tool.insert("description".to_owned(), text.into());
+    serde_json::to_string(&tool).ok()
 }
 
 fn errors(cases: &[Case], risks: &[f64], Learned { model, words, .. }: &Learned) {
@@ -156,13 +197,16 @@ fn errors(cases: &[Case], risks: &[f64], Learned { model, words, .. }: &Learned)
     }
 }
 
-/// A look at languages: each one's malicious definitions judged by weights fitted without them.
+/// A look at languages that have enough of them: each one's malicious definitions judged by weights fitted
+/// without them.
 fn by_language(corpus: &Corpus) {
     let cases = &corpus.cases;
     let mut langs: Vec<&str> =
         cases.iter().map(|case| &*case.lang).filter(|one| !one.is_empty()).collect();
     langs.sort_unstable();
     langs.dedup();
+    let many = |lang: &str| cases.iter().filter(|case| case.lang == lang).count() >= ENOUGH;
+    langs.retain(|lang| many(lang));
     for lang in langs {
         let model = learn(corpus, |case| case.lang != lang || case.part != Part::Malicious).model;
         let analyzer = SecurityAnalyzer::new().with_model(model);
@@ -178,6 +222,8 @@ fn by_language(corpus: &Corpus) {
         println!("language {lang} held out: {caught} of {} at 1 %", own.len());
     }
 }
+
+const ENOUGH: usize = 40;
 
 /// Time for one definition, the median of all.
 fn speed(cases: &[Case]) {
@@ -209,6 +255,13 @@ fn table(model: &Model) -> String {
         table.push_str(&format!("{name} {weight:.3}\n"));
     }
     table
+}
+
+fn common(words: &[(String, f64)]) -> String {
+    let mut list =
+        String::from("# written by `cargo run --release -p etdi-core --example fit -- --write`\n");
+    words.iter().for_each(|(text, tells)| list.push_str(&format!("{tells:.1} {text}\n")));
+    list
 }
 
 fn list(words: &[(String, f64)]) -> String {

@@ -1,13 +1,14 @@
 //! How likely a definition is malicious by what it says: signals that people understand, each with a
 //! weight, added up; and beside them the words that it uses, in a sentence (`wording.rs`) and in all of
-//! it (`whole.rs`).
+//! it (`whole.rs`), and how much of a sentence stands apart from the rest (`apart.rs`).
 //!
-//! Each utterance is judged together with its neighbours in the same text; the worst one is the
+//! Each utterance is judged by itself and together with the next in the same text; the worst is the
 //! definition's. The weights are fitted by `cargo run --release -p etdi-core --example fit` on
 //! `tests/corpus` and stand in `weights.txt`.
 
 use std::sync::Arc;
 
+use super::apart::Common;
 use super::lexicon::{Class, Classes};
 use super::subject::{Kind, Role, Subject};
 use super::utterance::{Utterance, Utterances};
@@ -351,7 +352,13 @@ pub struct Model {
     constant: f64,
     pub(super) wording: Arc<Wording>,
     pub(super) whole: Arc<Whole>,
+    pub(super) common: Arc<Common>,
 }
+
+/// What a length takes off, between the shortest that counts and the longest, in words.
+const LENGTH: f64 = -0.5;
+const SHORT: usize = 80;
+const LONG: usize = 600;
 
 const WEIGHTS: &str = include_str!("weights.txt");
 const WORDING: &str = include_str!("wording.txt");
@@ -383,7 +390,8 @@ impl Model {
     pub fn new(constant: f64, weights: &[f64]) -> Self {
         let mut weights = weights.to_vec();
         weights.resize(COUNT, 0.0);
-        Self { weights, constant, wording: Arc::default(), whole: Arc::default() }
+        let (wording, whole) = (Arc::default(), Arc::default());
+        Self { weights, constant, wording, whole, common: Common::released() }
     }
 
     /// With weights of words and pairs of words, as [`Said::features`] has them, in place of those that it
@@ -403,6 +411,21 @@ impl Model {
         weights: impl IntoIterator<Item = (&'a str, f64)>,
     ) -> Self {
         Self { whole: Arc::new(Whole::new(constant, weights)), ..self }
+    }
+
+    /// With how much words tell that published tools have, by the beginning of each
+    /// ([`Said::topics`]): the natural logarithm of one in how many tools has it.
+    ///
+    /// [`Said::topics`]: super::Said::topics
+    #[must_use]
+    pub fn common<'a>(self, words: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
+        Self { common: Arc::new(Common::new(words)), ..self }
+    }
+
+    /// What a text of so many words takes off each of its sentences: the more there are the likelier the
+    /// worst of them looks bad by chance.
+    pub fn length(words: usize) -> f64 {
+        LENGTH * (words.clamp(SHORT, LONG) as f64 / SHORT as f64).ln()
     }
 
     /// With tables of words, of a sentence and of a definition as a whole: a weight and a word or pair a
@@ -490,16 +513,16 @@ impl Threshold {
     /// The risk, 0 to 1.
     pub const fn risk(self) -> f64 {
         match self {
-            Self::OnePercent => 0.59,
-            Self::HalfPercent => 0.74,
+            Self::OnePercent => 0.69,
+            Self::HalfPercent => 0.84,
         }
     }
 
     /// The risk by what can be pointed at, 0 to 1.
     pub const fn evident(self) -> f64 {
         match self {
-            Self::OnePercent => 0.73,
-            Self::HalfPercent => 0.84,
+            Self::OnePercent => 0.87,
+            Self::HalfPercent => 0.91,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What texts say, put together: the score of all utterances, and a finding for each that stands out.
 
-use std::collections::BTreeSet;
-
+use super::apart::beginning;
 use super::report::Report;
 use super::score::{self, Model, Signal, Threshold, Topic};
 use super::subject::{Piece, Role, Subject};
@@ -28,49 +27,55 @@ pub struct Said {
     pub at: usize,
     /// The sentence as it stands there.
     pub text: String,
-    /// Its signals with those of the next one, a bit for each of [`Model::names`], the first the lowest.
+    /// Its signals, a bit for each of [`Model::names`], the first the lowest.
     pub signals: u64,
-    /// Its words and pairs of neighbours with those of the next one, each once, in order.
+    /// Its words and pairs of neighbours, each once, in order.
     pub features: Vec<String>,
+    /// How much it is about, and how much of that is said nowhere else in the definition: marks that have
+    /// weights as words have, each with `=` before it.
+    pub marks: Vec<String>,
+    /// What it is about: the beginnings of its longer words, in order.
+    pub topics: Vec<String>,
     /// Whether it is a name, whose words count for the definition as a whole, and by itself for nothing.
     pub name: bool,
     /// How many words these are, repeated ones counted.
     pub words: usize,
+    /// Whether the next one stands in the same text: the two are judged together as well.
+    pub followed: bool,
 }
 
 /// Everything that is said, in the order in which it stands.
-pub(super) fn said(subject: &Subject<'_>) -> Vec<Said> {
+pub(super) fn said(subject: &Subject<'_>, model: &Model) -> Vec<Said> {
     let said = Utterances::new(subject);
     let signals = score::signals(subject, &said);
-    let texts: Vec<(&str, String)> = said.list.iter().map(|one| text_of(subject, one)).collect();
-    let mut list = Vec::with_capacity(texts.len());
-    for (at, ((one, (text, spoken)), (_, signals))) in
-        said.list.iter().zip(&texts).zip(signals).enumerate()
+    let mut list = Vec::with_capacity(said.list.len());
+    let marks = said.marks(&model.common);
+    for (at, (one, ((signals, _), marks))) in
+        said.list.iter().zip(signals.into_iter().zip(marks)).enumerate()
     {
         let Some(piece) = subject.pieces.get(one.piece) else { continue };
-        let mut features = BTreeSet::new();
-        let mut words = 0;
-        let next = texts.get(at + 1).filter(|_| said.follows(at));
-        for spoken in [Some(spoken), next.map(|(_, spoken)| spoken)].into_iter().flatten() {
-            features.append(&mut wording::features(spoken));
-            words += wording::count(spoken);
-        }
-        let (path, text) = (subject.pointer(piece), (*text).to_owned());
-        let features = features.into_iter().collect();
-        let at = one.span.start;
-        list.push(Said { path, at, text, signals, features, words, name: one.name });
+        let text = text_of(one, piece);
+        let spoken = normalized(text, one.name);
+        let features = wording::features(&spoken);
+        let single = features.iter().filter(|one| !one.contains(' '));
+        list.push(Said {
+            path: subject.pointer(piece),
+            at: one.span.start,
+            text: text.to_owned(),
+            signals,
+            marks: marks.into_iter().map(str::to_owned).collect(),
+            topics: single.filter_map(|one| beginning(one)).map(str::to_owned).collect(),
+            features: features.into_iter().collect(),
+            name: one.name,
+            words: wording::count(&spoken),
+            followed: said.follows(at),
+        });
     }
     list
 }
 
-/// An utterance as it stands, and as its words are read.
-fn text_of<'a>(subject: &Subject<'a>, one: &Utterance) -> (&'a str, String) {
-    let Some(piece) = subject.pieces.get(one.piece) else { return ("", String::new()) };
-    let text = text_of_piece(one, piece);
-    (text, normalized(text, one.name))
-}
-
-fn text_of_piece<'a>(one: &Utterance, piece: &Piece<'a>) -> &'a str {
+/// An utterance as it stands.
+fn text_of<'a>(one: &Utterance, piece: &Piece<'a>) -> &'a str {
     piece.text.get(one.span.clone()).unwrap_or(piece.text)
 }
 
@@ -81,31 +86,50 @@ pub(super) fn look(subject: &Subject<'_>, model: &Model, report: &mut Report<'_,
     // What two sentences give away together stands where the graver of them is, once.
     let mut graver: Vec<Grave> = vec![(0.0, 0, 0.0); signals.len()];
     let whole = model.whole.sum(said.list.iter().map(|one| &one.spoken));
-    let words_of = |one: &Utterance, next: Option<&Utterance>| match one.name {
-        true => 0.0,
-        false => model.wording.sum(&one.spoken, next.map(|next| &next.spoken)),
-    };
-    let risk_alone = |at: usize| {
-        let one = said.list.get(at).zip(signals.get(at));
-        one.map_or(0.0, |(one, (alone, _))| model.risk(*alone, words_of(one, None)))
-    };
-    for (at, (one, (_, both))) in said.list.iter().zip(&signals).enumerate() {
-        let next = said.list.get(at + 1).filter(|_| said.follows(at));
-        let words = words_of(one, next);
-        worst = worst.max(model.risk(*both, words + whole));
-        bias = bias.max(bias::score(model, *both));
-        // What is shown is judged by itself: the rest makes it neither better nor worse.
-        let risk = model.risk(*both, words);
-        evident = evident.max(risk);
-        if risk < STANDS_OUT {
-            continue;
+    let marks = said.marks(&model.common);
+    let length = Model::length(said.words());
+    let words_of = |at: usize, one: &Utterance, next: Option<&Utterance>| {
+        if one.name {
+            return 0.0;
         }
-        let later = next.is_some() && risk_alone(at + 1) > risk_alone(at);
-        let place = graver.get_mut(at + usize::from(later));
-        if let Some(place) = place
-            && place.0 < risk
-        {
-            *place = (risk, *both, words);
+        // Of two sentences the greater count is that of both.
+        let mut marked = marks.get(at).cloned().unwrap_or_default();
+        let others = next.and_then(|_| marks.get(at + 1)).map_or(&[][..], Vec::as_slice);
+        for mark in others {
+            if !marked.contains(mark) {
+                marked.push(mark);
+            }
+        }
+        model.wording.sum(&one.spoken, next.map(|next| &next.spoken), &marked)
+    };
+    let alone: Vec<Grave> = (said.list.iter().zip(&signals).enumerate())
+        .map(|(at, (one, (alone, _)))| {
+            let words = words_of(at, one, None);
+            (model.risk(*alone, words + length), *alone, words)
+        })
+        .collect();
+    for (at, (one, (own, (_, both)))) in
+        said.list.iter().zip(alone.iter().zip(&signals)).enumerate()
+    {
+        bias = bias.max(bias::score(model, *both));
+        let next = said.list.get(at + 1).filter(|_| said.follows(at));
+        let pair = next.map(|next| {
+            let words = words_of(at, one, Some(next));
+            (model.risk(*both, words + length), *both, words)
+        });
+        // What two say together stands at the graver of them.
+        let later = alone.get(at + 1).is_some_and(|next| next.0 > own.0);
+        let pair = pair.map(|pair| (pair, at + usize::from(later)));
+        for ((risk, mask, words), at) in [Some((*own, at)), pair].into_iter().flatten() {
+            worst = worst.max(model.risk(mask, words + length + whole));
+            // What is shown is judged by itself: the rest makes it neither better nor worse.
+            evident = evident.max(risk);
+            if risk >= STANDS_OUT
+                && let Some(place) = graver.get_mut(at)
+                && place.0 < risk
+            {
+                *place = (risk, mask, words);
+            }
         }
     }
     for (one, grave) in said.list.iter().zip(graver) {
@@ -144,7 +168,7 @@ fn found(
     let most = reasons.iter().filter(|(_, weight)| *weight > 0.0).take(3);
     let mut most: Vec<String> = most.map(|(one, _)| one.says.to_owned()).collect();
     if words >= WORDS_TELL {
-        let text = text_of_piece(one, piece);
+        let text = text_of(one, piece);
         let heavy = model.wording.reasons(&normalized(text, one.name));
         let heavy: Vec<String> = heavy.iter().map(|words| report.shown(words)).collect();
         most.push(match heavy.is_empty() {
@@ -152,6 +176,13 @@ fn found(
             true => "it and what follows it are worded as attacks are".to_owned(),
             false => format!("attacks are worded like it, most of all {}", heavy.join(", ")),
         });
+    }
+    if most.is_empty() {
+        // A name is never free of suspicion, which is no reason.
+        if risk < Threshold::OnePercent.evident() {
+            return;
+        }
+        most.push("it is about something else than the rest, and much is said in it".to_owned());
     }
     let what = match piece.parameter {
         Some(parameter) => format!("of {}: {}", report.shown(parameter), most.join("; ")),

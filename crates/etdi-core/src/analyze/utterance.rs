@@ -6,6 +6,7 @@
 
 use core::ops::Range;
 
+use super::apart::{self, Common};
 use super::lexicon::{self, Class, Classes, Hit};
 use super::subject::{Piece, Role, Subject};
 use super::wording::Spoken;
@@ -96,6 +97,17 @@ impl Utterances {
 }
 
 impl Utterances {
+    /// How much each sentence is about, and how much of it stands apart, as marks; names have none.
+    pub(super) fn marks(&self, common: &Common) -> Vec<Vec<&'static str>> {
+        let spoken: Vec<&Spoken> = self.list.iter().map(|one| &one.spoken).collect();
+        apart::marks(common, &spoken, |at| self.follows(at))
+    }
+
+    /// How many words there are in sentences.
+    pub(super) fn words(&self) -> usize {
+        self.list.iter().filter(|one| !one.name).map(|one| one.spoken.words).sum()
+    }
+
     /// Whether the next utterance stands in the same text.
     pub(super) fn follows(&self, at: usize) -> bool {
         let pair = self.list.get(at + 1).zip(self.list.get(at));

@@ -8,8 +8,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::apart::beginning;
+
 /// The most that harmless words take off.
-const FLOOR: f64 = -4.0;
+const FLOOR: f64 = -2.5;
 
 /// From how many words on each of them counts for less.
 const SHORT: f64 = 20.0;
@@ -21,7 +23,10 @@ const PRIME: u64 = 0x0100_0000_01b3;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spoken {
     pub(super) features: Vec<u64>,
-    words: usize,
+    /// How many there were, repeated ones counted.
+    pub(super) words: usize,
+    /// What it is about: the beginnings of its longer words, each once.
+    pub(super) topics: Vec<u64>,
 }
 
 /// The weights of words and of pairs.
@@ -61,7 +66,7 @@ fn tokens(text: &str, mut with: impl FnMut(&str)) {
     }
 }
 
-fn is_wide(c: char) -> bool {
+pub(super) fn is_wide(c: char) -> bool {
     ('\u{2e80}'..'\u{fb00}').contains(&c) && c.is_alphanumeric()
 }
 
@@ -104,9 +109,12 @@ impl Spoken {
             spoken.features.extend(last.map(|last| hash(hash(last, " "), token)));
             last = Some(alone);
             spoken.words += 1;
+            spoken.topics.extend(beginning(token).map(|one| hash(OFFSET, one)));
         });
-        spoken.features.sort_unstable();
-        spoken.features.dedup();
+        for list in [&mut spoken.features, &mut spoken.topics] {
+            list.sort_unstable();
+            list.dedup();
+        }
         spoken
     }
 }
@@ -124,8 +132,8 @@ impl Wording {
         Self::new(lines.filter_map(|(weight, text)| Some((text, weight.parse().ok()?))))
     }
 
-    /// What the words of one sentence, or of it and the next, add.
-    pub(super) fn sum(&self, one: &Spoken, next: Option<&Spoken>) -> f64 {
+    /// What the words of one sentence, or of it and the next, add, and the marks of either.
+    pub(super) fn sum(&self, one: &Spoken, next: Option<&Spoken>, marks: &[&str]) -> f64 {
         if self.weights.is_empty() {
             return 0.0;
         }
@@ -137,6 +145,7 @@ impl Wording {
             sum += next.features.iter().filter(fresh).map(of).sum::<f64>();
             words += next.words;
         }
+        sum += marks.iter().map(|mark| of(&hash(OFFSET, mark))).sum::<f64>();
         floored(sum * share(words))
     }
 
@@ -205,14 +214,14 @@ mod tests {
     fn a_word_counts_once_and_harmless_ones_have_a_floor() {
         let wording = Wording::read("# none\n1.5 secretly send\n-0.5 returns\n");
         let spoken = |text: &str| Spoken::new(text);
-        let sum = |text: &str| wording.sum(&spoken(text), None);
+        let sum = |text: &str| wording.sum(&spoken(text), None, &[]);
         assert_eq!(sum("secretly send it, secretly send it"), 1.5);
-        assert_eq!(wording.sum(&spoken("secretly send"), Some(&spoken("secretly send"))), 1.5);
-        assert_eq!(wording.sum(&spoken("returns"), Some(&spoken("secretly send"))), 1.0);
+        assert_eq!(wording.sum(&spoken("secretly send"), Some(&spoken("secretly send")), &[]), 1.5);
+        assert_eq!(wording.sum(&spoken("returns"), Some(&spoken("secretly send")), &[]), 1.0);
         assert_eq!(sum("send secretly"), 0.0);
         assert!(sum(&format!("secretly send {}", "a ".repeat(78))) == 0.75);
         let harmless = Wording::new([("a", -9.0)]);
-        assert_eq!(harmless.sum(&spoken("a"), None), FLOOR);
+        assert_eq!(harmless.sum(&spoken("a"), None, &["=b"]), FLOOR);
         assert_eq!(wording.reasons("it will secretly send returns"), ["secretly send"]);
     }
 }
