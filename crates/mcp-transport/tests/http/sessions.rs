@@ -448,6 +448,44 @@ async fn nobody_is_sent_away_before_it_knows_where_to_come_back() {
     sent_away(options).await;
 }
 
+/// A store that cannot be reached.
+struct Away;
+
+impl EventStore for Away {
+    fn append(&self, _: EventPlace, _: Bytes) -> BoxFuture<'static, Result<(), EventStoreError>> {
+        Box::pin(async { Err(EventStoreError::Failed("away".into())) })
+    }
+
+    fn replay(
+        &self,
+        _: EventPlace,
+    ) -> BoxFuture<'static, Result<Vec<(u64, Bytes)>, EventStoreError>> {
+        Box::pin(async { Err(EventStoreError::Failed("away".into())) })
+    }
+
+    fn forget(&self, _: &str) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_sent_away_where_nothing_is_kept() {
+    let mut options = HttpOptions::default();
+    options.event_store = Some(Arc::new(Away));
+    let slow = Slow::default();
+    let served = served(slow.clone(), options).await;
+    let id = begin(&served).await;
+    let mut raw = served.connect().await;
+    raw.request(&post(&id), &call(1, "leave")).await;
+    raw.head().await;
+    let go = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        slow.go.add_permits(1);
+    };
+    let (events, ()) = tokio::join!(rest(&mut raw), go);
+    assert!(events.last().is_some_and(|(_, data)| data.contains("slow")), "{events:?}");
+}
+
 async fn sent_away(options: HttpOptions) {
     let slow = Slow::default();
     let served = served(slow.clone(), options).await;

@@ -90,6 +90,8 @@ struct Numbers {
     store: Arc<dyn EventStore>,
     next: EventPlace,
     storing: Option<Storing>,
+    /// Whether the last event was kept.
+    kept: bool,
 }
 
 type Finished = (ExchangeId, Result<Outcome, ErrorObject>);
@@ -264,7 +266,7 @@ impl Post {
             };
             if let Some((storing, ..)) = &mut numbers.storing {
                 // An event that could not be kept is sent all the same.
-                let _ = ready!(storing.as_mut().poll(cx));
+                numbers.kept = ready!(storing.as_mut().poll(cx)).is_ok();
             }
             if let Some((_, number, message)) = numbers.storing.take() {
                 write(Some(number), message);
@@ -281,7 +283,7 @@ impl Post {
             return;
         }
         let next = EventPlace::new(self.session.id.clone(), self.outlet.number, 0);
-        let mut numbers = Numbers { store, next, storing: None };
+        let mut numbers = Numbers { store, next, storing: None, kept: true };
         // An event that says nothing, so that a client can come back before there is another one.
         numbers.keep(Bytes::new());
         self.numbers = Some(numbers);
@@ -473,7 +475,12 @@ impl PostStream {
                 break;
             }
         }
-        if *placed && let Some(why) = post.outlet.take_leave() {
+        // Nor where nothing is kept to come back for.
+        let kept = post.numbers.as_ref().is_none_or(|numbers| numbers.kept);
+        if *placed
+            && kept
+            && let Some(why) = post.outlet.take_leave()
+        {
             if let Leave::Later(time) = why {
                 out.extend_from_slice(format!("retry: {}\n\n", time.as_millis()).as_bytes());
             }
