@@ -118,7 +118,7 @@ impl Server {
             Some("initialize") => answer(
                 id,
                 &format!(
-                    r#"{{"protocolVersion":{},"serverInfo":{{"name":"raw","version":"1"}},"capabilities":{{"tools":{{"listChanged":true}},"prompts":{{}},"resources":{{"subscribe":true,"listChanged":true}},"logging":{{}},"completions":{{}}}}}}"#,
+                    r#"{{"protocolVersion":{},"serverInfo":{{"name":"raw","version":"1"}},"capabilities":{{"tools":{{}},"prompts":{{}},"resources":{{"subscribe":true,"listChanged":true}},"logging":{{}},"completions":{{}}}}}}"#,
                     params["protocolVersion"]
                 ),
             ),
@@ -183,7 +183,7 @@ impl Server {
         match message["method"].as_str() {
             Some("server/discover") => answer(
                 id,
-                r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"ttlMs":0,"cacheScope":"private","capabilities":{"tools":{"listChanged":true},"prompts":{},"resources":{},"completions":{},"extensions":{"io.modelcontextprotocol/tasks":{}}},"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"raw","version":"1"}}}"#,
+                r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"ttlMs":0,"cacheScope":"private","capabilities":{"tools":{},"prompts":{},"resources":{},"completions":{},"extensions":{"io.modelcontextprotocol/tasks":{}}},"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"raw","version":"1"}}}"#,
             ),
             Some("tools/call") if params["name"] != "slow" => {
                 if fs::remove_file(self.place.join("forge")).is_ok() {

@@ -35,6 +35,11 @@ fn poisoned() {
         let world = World::new(Speaks::Legacy);
         world.describe(POISON);
         let mut client = plain(&world, before);
+        if before == Speaks::Modern {
+            let server = client.request("server/discover", json!({}));
+            let tools = &server["result"]["capabilities"]["tools"];
+            assert_eq!(tools["listChanged"], true, "the guard changes the list: {server}");
+        }
         assert!(client.tools().is_empty());
         let result = client.call("pay");
         assert_eq!(result["result"]["isError"], true, "{result}");

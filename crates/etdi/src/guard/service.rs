@@ -349,7 +349,17 @@ impl Service<Exchange> for Guarded {
         let (shared, method) = (self.shared.clone(), exchange.request.method().to_owned());
         let answer = self.inner.call(exchange);
         // No other request is answered by a question, but not every client knows that.
-        Box::pin(async move { shared.unless_ours(&method, answer.await?) })
+        Box::pin(async move {
+            let mut outcome = shared.unless_ours(&method, answer.await?)?;
+            if let Outcome::Complete(ServerResult::Discover(server)) = &mut outcome
+                && let Some(tools) = &mut server.capabilities.tools
+            {
+                // What is approved or held back changes the list, whatever the server does; clients
+                // pass over what nobody announced.
+                tools.list_changed = Some(true);
+            }
+            Ok(outcome)
+        })
     }
 }
 
