@@ -6,7 +6,7 @@
 //! same text.
 //!
 //! ```
-//! use etdi_core::analyze::SecurityAnalyzer;
+//! use etdi_core::analyze::{SecurityAnalyzer, Threshold};
 //!
 //! let twice = r#"{"name":"add","name":"pay","inputSchema":{"type":"object"}}"#;
 //! let analysis = SecurityAnalyzer::new().analyze_tool(twice);
@@ -14,7 +14,8 @@
 //! assert!(analysis.risk > 0.5);
 //!
 //! let harmless = r#"{"name":"add","description":"Adds two numbers.","inputSchema":{"type":"object"}}"#;
-//! assert!(SecurityAnalyzer::new().analyze_tool(harmless).risk < 0.1);
+//! let analysis = SecurityAnalyzer::new().analyze_tool(harmless);
+//! assert!(analysis.findings.is_empty() && analysis.risk < Threshold::OnePercent.risk() / 2.0);
 //! ```
 
 mod apart;
