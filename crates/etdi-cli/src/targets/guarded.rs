@@ -7,14 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use etdi::config::EtdiClientConfig;
 use etdi::core::change::visible;
+use etdi::core::level::SecurityLevel;
 use etdi_clients::{Launch, Program};
 
-use super::{Found, cargo, find, resolve_within, source};
+use super::{Found, cargo, resolve_within, source};
 use crate::args::{Arguments, BuildArguments, Command, GuardArguments, Target};
 use crate::exit::Failure;
 use crate::home::Home;
 use crate::verbs::target::quoted;
+
+pub mod this;
 
 /// So many guards may stand before each other.
 const DEPTH: u8 = 4;
@@ -46,29 +50,27 @@ pub enum Ours {
 /// What of ours a launch starts, if it does.
 pub fn ours(launch: &Launch) -> Option<Ours> {
     let Launch::Program(program) = launch else { return None };
-    let verb = program.args.iter().find(|word| *word != "--json").map(String::as_str);
-    if is_etdi(&program.command) {
-        return match verb {
-            Some("guard") => Some(Ours::Guard),
-            Some("gateway") => Some(Ours::Gateway),
-            _ => None,
-        };
+    let is_etdi = is_etdi(program);
+    let verb = program.args.iter().find(|word| !word.starts_with('-')).map(String::as_str);
+    match verb {
+        Some("guard") if is_etdi => return Some(Ours::Guard),
+        Some("gateway") if is_etdi => return Some(Ours::Gateway),
+        _ => {}
     }
-    let words: Vec<&str> = program.args.iter().flat_map(|word| word.split_whitespace()).collect();
-    let is_one = words.windows(2).any(|two| match two {
-        [command, verb] => {
-            is_etdi(command.trim_start_matches(['\'', '"'])) && matches!(*verb, "guard" | "gateway")
-        }
-        _ => false,
-    });
+    // A shell takes away quotes, and what stands between its commands.
+    let ends = |c: char| c.is_whitespace() || ";&|()<>$`".contains(c);
+    let command = (!is_etdi).then_some(&program.command);
+    let words = command.into_iter().chain(&program.args).flat_map(|word| word.split(ends));
+    let mut words = words.map(|word| word.trim_matches(['\'', '"']));
+    let is_one =
+        words.any(this::is_called_so) && words.any(|word| matches!(word, "guard" | "gateway"));
     is_one.then_some(Ours::Wrapped)
 }
 
-/// Whether a command is this program, wherever it lies.
-pub fn is_etdi(command: &str) -> bool {
-    let name = command.rsplit(['/', '\\']).next().unwrap_or_default();
-    let this = || std::env::current_exe().is_ok_and(|this| this == Path::new(command));
-    name == "etdi" || name == "etdi.exe" || this()
+/// Whether a program is this one, or is called so.
+pub fn is_etdi(program: &Program) -> bool {
+    this::is_called_so(&program.command)
+        || this::file(program).is_some_and(|file| this::is_this(&file))
 }
 
 /// What is behind a guard of ours; the same where there is none.
@@ -121,19 +123,38 @@ pub(super) fn behind(found: Found, depth: u8) -> Result<Found, Failure> {
             env!("CARGO_PKG_VERSION")
         ))
     })?;
+    // What is only called as this program is may start anything, whatever it is told.
+    let file = this::file(program);
+    if !file.as_deref().is_some_and(this::is_this) {
+        let what = match &file {
+            Some(_) => "is called as this program is, and is another",
+            None => "is not there",
+        };
+        let path = file.unwrap_or_else(|| program.command.clone().into()).display().to_string();
+        let own = std::env::current_exe().unwrap_or_else(|_| "etdi".into()).display().to_string();
+        let message = format!(
+            "{}: what stands there for a guard, `{}`, {what}, so nobody knows what it starts: put `{}` \
+             there, or name the server itself, `-- COMMAND`",
+            shown(),
+            visible(&path),
+            visible(&own)
+        );
+        let next = format!("ls -l {}", quoted(&path));
+        return Err(Failure::usage(message, next).with_code("GUARD_UNREADABLE"));
+    }
     let words = &arguments.target.command;
     let is_elsewhere = program
         .cwd
         .as_deref()
         .is_some_and(|cwd| std::env::current_dir().ok().is_none_or(|here| here != Path::new(cwd)));
     let first = words.first().map_or("", String::as_str);
-    let is_relative = cargo::Wanted::read(first)?.is_some() || source::is_file_nearby(first);
+    let is_relative = cargo::Wanted::read(first)?.is_some() || source::is_nearby(first);
     if let (true, true, Some(cwd)) = (is_elsewhere, is_relative, &program.cwd) {
         let message = format!("{}: `{}` is meant in another directory", shown(), visible(first));
         let next = format!("cd {}", quoted(cwd));
         return Err(Failure::usage(message, next).with_code("GUARD_UNREADABLE"));
     }
-    let inner = resolve_within(words, &BuildArguments::default(), depth + 1)?;
+    let inner = resolve_within(words, &BuildArguments::default(), depth + 1, this::path(program))?;
     let launch = match inner.launch {
         Launch::Remote(remote) => Launch::Remote(remote),
         Launch::Program(inner) => {
@@ -144,7 +165,7 @@ pub(super) fn behind(found: Found, depth: u8) -> Result<Found, Failure> {
         }
     };
     let arguments = match &inner.guard {
-        Some(other) => filled(&arguments, &other.arguments),
+        Some(other) => filled(&arguments, &other.arguments)?,
         None => arguments,
     };
     let guard = Guarded { arguments: Arc::new(arguments), program: program.clone() };
@@ -185,32 +206,71 @@ fn placed(mut arguments: GuardArguments, cwd: Option<&str>) -> GuardArguments {
     arguments
 }
 
-/// What one guard is told, and where that says nothing, another behind it.
-pub fn filled(one: &GuardArguments, other: &GuardArguments) -> GuardArguments {
-    let with_policy = if one.policy.is_some() { one } else { other };
+/// What two guards before each other are told, so that one enforces no less than both.
+///
+/// # Errors
+///
+/// When both have a policy, or both have flow rules: one guard asks one.
+pub fn filled(one: &GuardArguments, other: &GuardArguments) -> Result<GuardArguments, Failure> {
+    let twice = |what: &str| {
+        let message = format!(
+            "two guards stand before each other, and each has {what} of its own, where one guard has \
+             one: leave it out of one of them"
+        );
+        Failure::usage(message, "etdi guard --help").with_code("GUARD_TWICE")
+    };
+    if one.policy.is_some() && other.policy.is_some() {
+        return Err(twice("a `--policy`"));
+    }
+    if one.flows.is_some() && other.flows.is_some() {
+        return Err(twice("`--flows`"));
+    }
     let limits = [one.calls_per_minute, other.calls_per_minute];
-    GuardArguments {
+    let mut target = asked_for(&one.target, &other.target, true);
+    target.level = stricter(one.target.level, other.target.level);
+    // What a guard that is told nothing does.
+    let usual = (target.level == Some(SecurityLevel::Strict)).then_some(0).unwrap_or(RECHECK_AFTER);
+    let recheck_after = match (one.recheck_after, other.recheck_after) {
+        (None, None) => None,
+        (one, other) => Some(one.unwrap_or(usual).min(other.unwrap_or(usual))),
+    };
+    Ok(GuardArguments {
         command: None,
-        trust_first_use: one.trust_first_use,
-        no_elicitation: one.no_elicitation,
-        policy: with_policy.policy.clone(),
+        trust_first_use: one.trust_first_use && other.trust_first_use,
+        no_elicitation: one.no_elicitation || other.no_elicitation,
+        policy: one.policy.clone().or_else(|| other.policy.clone()),
         user: one.user.clone().or_else(|| other.user.clone()),
         flows: one.flows.clone().or_else(|| other.flows.clone()),
         calls_per_minute: limits.into_iter().filter(|limit| *limit > 0).min().unwrap_or(0),
-        recheck_after: one.recheck_after.or(other.recheck_after),
+        recheck_after,
         http: one.http,
-        target: asked_for(&one.target, &other.target),
+        target,
+    })
+}
+
+/// After how many seconds a guard looks again that is told nothing, as [`etdi::Guard::recheck_after`]
+/// has it.
+const RECHECK_AFTER: u64 = 5;
+
+/// The stricter of two levels. Who says none has the one of the settings.
+fn stricter(one: Option<SecurityLevel>, other: Option<SecurityLevel>) -> Option<SecurityLevel> {
+    let usual = || EtdiClientConfig::load().ok().map(|settings| settings.policy().level);
+    match (one, other) {
+        (None, None) => None,
+        (one, other) => one.or_else(usual).max(other.or_else(usual)),
     }
 }
 
-/// A target as it was typed, and where that says nothing, what the guard before it is told.
-pub fn asked_for(typed: &Target, guard: &Target) -> Target {
-    let trust = if typed.trust.is_empty() { &guard.trust } else { &typed.trust };
+/// A target as it was typed, with what the guard before it is told: what it is called, and whom to trust
+/// where that is taken from it and was not typed. Its level is for [`crate::verbs::target`] to hold
+/// against that of the settings.
+pub fn asked_for(typed: &Target, guard: &Target, trusting: bool) -> Target {
+    let trust = if typed.trust.is_empty() && trusting { &guard.trust } else { &typed.trust };
     Target {
-        level: typed.level.or(guard.level),
+        level: typed.level,
         server: typed.server.clone().or_else(|| guard.server.clone()),
         trust: trust.clone(),
-        online: typed.online || guard.online,
+        online: typed.online || (guard.online && trusting),
         command: typed.command.clone(),
     }
 }
@@ -252,12 +312,6 @@ impl Guarded {
         let next = format!("{} etdi list -- {}", set.join(" "), quoted(entry));
         Err(Failure::usage(message, next).with_code("GUARD_ELSEWHERE"))
     }
-
-    /// Whether the program that guards is there.
-    pub fn is_there(&self) -> bool {
-        let path = self.program.env.iter().find(|(name, _)| name == "PATH");
-        find(&self.program.command, path.map(|(_, path)| path.as_ref())).is_some()
-    }
 }
 
 #[cfg(test)]
@@ -269,10 +323,14 @@ mod tests {
         Found::command(&words)
     }
 
+    /// What a guard is called that can be looked through: this program.
+    fn me() -> String {
+        std::env::current_exe().unwrap().display().to_string()
+    }
+
     #[test]
     fn what_is_behind_a_guard_is_found_with_what_the_guard_is_told() {
-        let guarded =
-            found(&["/opt/bin/etdi", "guard", "--level", "strict", "--server", "pkg:cargo/notes"]);
+        let guarded = found(&[&me(), "guard", "--level", "strict", "--server", "pkg:cargo/notes"]);
         let mut guarded = guarded;
         let Launch::Program(program) = &mut guarded.launch else { panic!("a program") };
         program.args.extend(["--", "/bin/notes", "--", "-x"].map(str::to_owned));
@@ -290,16 +348,100 @@ mod tests {
 
     #[test]
     fn urls_and_guards_before_guards_are_looked_through() {
-        let url = behind(found(&["etdi", "guard", "--", "https://a.example/mcp"]), 0).unwrap();
+        let url = behind(found(&[&me(), "guard", "--", "https://a.example/mcp"]), 0).unwrap();
         assert_eq!(url.url(), Some("https://a.example/mcp"));
-        let words = ["etdi", "guard", "--calls-per-minute", "9", "--", "etdi.exe", "guard"];
-        let words =
-            [&words[..], &["--calls-per-minute", "3", "--level", "strict", "--", "/x"]].concat();
+        let me = me();
+        let words = [&me, "guard", "--calls-per-minute", "9", "--", &me, "guard"];
+        let told = ["--calls-per-minute", "3", "--level", "strict", "--no-elicitation", "--", "/x"];
+        let words = [&words[..], &told].concat();
         let two = behind(found(&words), 0).unwrap();
         assert_eq!(two.words(), ["/x"]);
         let arguments = two.guard.unwrap().arguments;
         assert_eq!(arguments.calls_per_minute, 3, "the tighter of the two holds");
         assert!(arguments.target.level.is_some(), "what only the inner one is told holds");
+        assert!(arguments.no_elicitation);
+    }
+
+    #[test]
+    fn one_guard_enforces_what_two_did() {
+        let told = |words: &[&str]| {
+            let words = [&["guard"], words, &["--", "/x"]].concat();
+            let args = words.into_iter().map(str::to_owned).collect();
+            read(&Program { command: me(), args, ..Program::default() }).unwrap()
+        };
+        let both = |one: &[&str], other: &[&str]| filled(&told(one), &told(other));
+        for (one, other) in [
+            (&["--level", "basic"][..], &["--level", "strict"][..]),
+            (&["--level", "strict"], &["--level", "basic"]),
+        ] {
+            assert_eq!(both(one, other).unwrap().target.level, Some(SecurityLevel::Strict));
+        }
+        for (one, other, after) in [
+            (&["--recheck-after", "60"][..], &["--recheck-after", "0"][..], Some(0)),
+            (&["--recheck-after", "60"], &[], Some(5)),
+            (&[], &["--recheck-after", "2"], Some(2)),
+            (&["--recheck-after", "60"], &["--level", "strict"], Some(0)),
+            (&[], &[], None),
+        ] {
+            assert_eq!(both(one, other).unwrap().recheck_after, after, "{one:?} {other:?}");
+        }
+        let first = &["--trust-first-use"][..];
+        assert!(!both(first, &[]).unwrap().trust_first_use);
+        assert!(!both(&[], first).unwrap().trust_first_use);
+        assert!(both(first, first).unwrap().trust_first_use);
+        for option in ["--policy", "--flows"] {
+            let (one, other) = ([option, "one"], [option, "other"]);
+            assert_eq!(both(&one, &other).unwrap_err().code, "GUARD_TWICE");
+            assert!(both(&one, &[]).is_ok() && both(&[], &other).is_ok());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_only_called_as_this_program_is_not_looked_through() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().display().to_string();
+        let other = folder.path().join("etdi");
+        std::fs::write(&other, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let guard = |command: &str, env: &[(&str, &str)], cwd: Option<&str>| {
+            let mut found = found(&[command, "guard", "--", "/x"]);
+            let Launch::Program(program) = &mut found.launch else { panic!("a program") };
+            program.env = env.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            program.cwd = cwd.map(str::to_owned);
+            behind(found, 0)
+        };
+        for (command, env, cwd) in [
+            (&*other.display().to_string(), &[][..], None),
+            ("./etdi", &[], Some(&*place)),
+            ("etdi", &[("PATH", &*place)], None),
+            ("etdi", &[("PATH", ".")], Some(&*place)),
+            ("/nowhere/etdi", &[], None),
+        ] {
+            let failure = guard(command, env, cwd).unwrap_err();
+            assert_eq!(failure.code, "GUARD_UNREADABLE", "{command}");
+            let place = if command.starts_with("/nowhere") { "/nowhere/etdi" } else { &*place };
+            assert!(failure.message.contains(place), "{}", failure.message);
+        }
+        // One that is called otherwise and is this program is looked through, by a link or a copy.
+        let (link, copy) = (folder.path().join("mine"), folder.path().join("copy"));
+        std::os::unix::fs::symlink(me(), &link).unwrap();
+        std::fs::copy(me(), &copy).unwrap();
+        for name in ["./mine", "./copy"] {
+            let found = guard(name, &[], Some(&place)).unwrap();
+            assert_eq!(found.words(), ["/x"], "{name}");
+        }
+    }
+
+    #[test]
+    fn the_program_behind_a_guard_is_looked_for_where_the_guard_does() {
+        // Neither is there, and only the folder of the guard's own settings is looked into.
+        let mut guarded = found(&[&me(), "guard", "--", "claude-code:x"]);
+        let Launch::Program(program) = &mut guarded.launch else { panic!("a program") };
+        program.cwd = Some("/".to_owned());
+        let failure = behind(guarded, 0).unwrap_err();
+        assert_eq!((&*failure.code, &*failure.next), ("GUARD_UNREADABLE", "cd /"));
     }
 
     #[test]
@@ -310,11 +452,23 @@ mod tests {
             (&["etdi", "guard", "install", "cursor"], "GUARD_UNREADABLE"),
             (&["sh", "-c", "exec /opt/etdi guard -- notes"], "GUARD_UNREADABLE"),
             (&["env", "A=1", "etdi", "guard", "--", "/x"], "GUARD_UNREADABLE"),
+            (&["sh", "-c", "exec \"/opt/etdi\" guard -- x"], "GUARD_UNREADABLE"),
+            (&["sh", "-c", "cd /;(/opt/etdi guard)&"], "GUARD_UNREADABLE"),
+            (&["env", "etdi", "--json", "guard", "--", "/x"], "GUARD_UNREADABLE"),
+            (&["env", "/opt/etdi-1.2", "gateway", "x.json"], "GUARD_UNREADABLE"),
+            (&["/opt/etdi-1.2", "guard", "--", "/x"], "GUARD_UNREADABLE"),
+            (&["etdi", "run", "--", "etdi", "guard", "--", "/x"], "GUARD_UNREADABLE"),
             (&["etdi", "gateway", "servers.json"], "GATEWAY"),
         ] {
             assert_eq!(behind(found(words), 0).unwrap_err().code, code, "{words:?}");
         }
-        for words in [&["etdi", "run", "--", "notes"][..], &["/x", "guard"], &["notes"]] {
+        for words in [
+            &["etdi", "run", "--", "notes"][..],
+            &["etdi", "run", "--", "notes", "guard"],
+            &["/x", "guard"],
+            &["/x", "guard", "etdi"],
+            &["notes"],
+        ] {
             assert!(behind(found(words), 0).unwrap().guard.is_none(), "{words:?}");
         }
     }

@@ -5,6 +5,7 @@
 //! where no program has it; after `--` it is a command and nothing else, so that the folder of somebody
 //! else's repository cannot change what a command means.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use etdi::core::change::visible;
@@ -188,11 +189,17 @@ fn near_at_hand() -> &'static str {
 /// When they name nothing, with what may have been meant; when a reference in an entry leads nowhere,
 /// a package does not build, or a guard cannot be looked through.
 pub fn resolve(words: &[String]) -> Result<Found, Failure> {
-    resolve_within(words, &BuildArguments::default(), 0)
+    resolve_within(words, &BuildArguments::default(), 0, None)
 }
 
-fn resolve_within(words: &[String], how: &BuildArguments, depth: u8) -> Result<Found, Failure> {
-    guarded::behind(resolve_built(words, how)?, depth)
+/// The same, for words that a program is told which has another `PATH`.
+fn resolve_within(
+    words: &[String],
+    how: &BuildArguments,
+    depth: u8,
+    path: Option<&OsStr>,
+) -> Result<Found, Failure> {
+    guarded::behind(resolve_as_written(words, how, path)?, depth)
 }
 
 /// What is behind a guard of ours, or the same.
@@ -210,6 +217,14 @@ pub fn behind(found: Found) -> Result<Found, Failure> {
 ///
 /// As of [`resolve`], and when something is said of a build and nothing is built.
 pub fn resolve_built(words: &[String], how: &BuildArguments) -> Result<Found, Failure> {
+    resolve_as_written(words, how, None)
+}
+
+fn resolve_as_written(
+    words: &[String],
+    how: &BuildArguments,
+    path: Option<&OsStr>,
+) -> Result<Found, Failure> {
     let Some((first, rest)) = words.split_first() else {
         return Err(Failure::usage(NO_TARGET, near_at_hand()));
     };
@@ -238,7 +253,7 @@ pub fn resolve_built(words: &[String], how: &BuildArguments) -> Result<Found, Fa
         return source::entry(source, name, &places());
     }
     let is_bare = rest.is_empty() && !first.contains('/');
-    if is_bare && find(first, None).is_none() {
+    if is_bare && find(first, path).is_none() {
         source::bare(first, &places())?;
     }
     Ok(Found::command(words))

@@ -46,9 +46,14 @@ pub(super) fn split(word: &str) -> Option<(Source<'_>, &str)> {
     (is_word && !is_program && !word.contains('/')).then_some((Source::Unknown(source), name))
 }
 
-/// Whether a word names an entry of a file by a path from this directory.
-pub(super) fn is_file_nearby(word: &str) -> bool {
-    matches!(split(word), Some((Source::File(path), _)) if Path::new(path).is_relative())
+/// Whether a word names an entry that is another one in another directory: of a file by a path from
+/// this one, or of a client, which has files for each folder.
+pub(super) fn is_nearby(word: &str) -> bool {
+    match split(word) {
+        Some((Source::File(path), _)) => Path::new(path).is_relative(),
+        Some((Source::Client(_), _)) => true,
+        _ => false,
+    }
 }
 
 /// The entry of a source.

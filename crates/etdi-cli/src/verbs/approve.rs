@@ -46,7 +46,7 @@ pub fn approve(
     let despite_scanner = arguments.despite_scanner;
     let grants = Grants { asker, granted: granted.clone(), despite_scanner, expires_at };
     block_on(async {
-        let session = Opening::to_look(target, home, output, grants).open().await?;
+        let session = Opening::to_judge(target, home, output, grants).open().await?;
         let reviews = session.discover_tools().await;
         let reviews = reviews.map_err(|error| failure(&error, "", target))?;
         let peer = session.peer();
@@ -68,7 +68,15 @@ pub fn approve(
                 words.join(" ")
             ));
         }
-        gone.retain(|one| !reviews.iter().any(|review| review.name() == one.key.tool));
+        // A tool that is now vouched for by another, or by nobody, is approved under another key.
+        let issuer = |review: &Review| {
+            review.verification().ok().map(|verified| verified.issuer().as_str().to_owned())
+        };
+        gone.retain(|one| {
+            let is_same =
+                |review: &Review| review.name() == one.key.tool && issuer(review) == one.key.issuer;
+            !reviews.iter().any(|review| is_same(review))
+        });
         for name in &arguments.tools {
             if gone.iter().any(|one| one.key.tool == *name) {
                 continue;

@@ -36,9 +36,18 @@ pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Re
     }
     // A guard before a guard asks for the same twice: this one does what both are told.
     let words = &arguments.target.command;
-    let may_be = words.first().is_some_and(|first| targets::is_entry(first) || is_etdi(first));
+    let is_ours = |first: &str| {
+        is_etdi(&etdi_clients::Program { command: first.to_owned(), ..Default::default() })
+    };
+    let may_be = words.first().is_some_and(|first| targets::is_entry(first) || is_ours(first));
     let inner = if may_be { targets::resolve(words)?.guard } else { None };
-    let filled = inner.map(|inner| filled(arguments, &inner.arguments));
+    let filled = inner.map(|inner| filled(arguments, &inner.arguments)).transpose()?;
+    // Whom that one trusts is not for it to say to this one, which says so in `Opening::prepare`.
+    let filled = filled.map(|mut filled| {
+        filled.target.trust = arguments.target.trust.clone();
+        filled.target.online = arguments.target.online;
+        filled
+    });
     let arguments = filled.as_ref().unwrap_or(arguments);
     let target = &arguments.target;
     let flows = arguments.flows.as_deref().map(flows).transpose()?;
@@ -93,7 +102,16 @@ pub(super) async fn prepare(
     // Nobody sits at a guard: its client is asked, or whoever runs `etdi approve`.
     let (grants, ask) = (Grants::all(Asker::Nobody), AskWhen::Never);
     let target = &arguments.target;
-    let opening = Opening { target, home, output, grants, ask, although_changed: false, policy };
+    let opening = Opening {
+        target,
+        home,
+        output,
+        grants,
+        ask,
+        although_changed: false,
+        policy,
+        trusting: false,
+    };
     let (mut builder, reached) = opening.prepare().await?;
     if arguments.user.is_none() {
         builder = builder.user(user());

@@ -20,7 +20,8 @@ use crate::verbs::tools;
 ///
 /// When the server cannot be used.
 pub fn list(target: &Target, home: &Home, output: Output) -> Result<Report, Failure> {
-    let (reviews, server) = reviews(target, home, output)?;
+    let opening = Opening::to_look(target, home, output, Grants::all(Asker::Nobody));
+    let (reviews, server) = reviews(opening)?;
     Ok(report(&reviews, &server, target))
 }
 
@@ -49,7 +50,8 @@ pub fn report(reviews: &[Arc<Review>], server: &str, target: &Target) -> Report 
 ///
 /// When the server cannot be used, lists no tools, or a signature does not hold.
 pub fn verify(target: &Target, home: &Home, output: Output) -> Result<Report, Failure> {
-    let (reviews, server) = reviews(target, home, output)?;
+    let opening = Opening::to_judge(target, home, output, Grants::all(Asker::Nobody));
+    let (reviews, server) = reviews(opening)?;
     let holds = |review: &Arc<Review>| found(review).0 == "VERIFIED";
     let verified = reviews.iter().filter(|review| holds(review)).count();
     let data = json!({
@@ -79,14 +81,10 @@ pub fn verify(target: &Target, home: &Home, output: Output) -> Result<Report, Fa
 }
 
 /// All tools with what became of them, and the server's name.
-fn reviews(
-    target: &Target,
-    home: &Home,
-    output: Output,
-) -> Result<(Vec<Arc<Review>>, String), Failure> {
+fn reviews(opening: Opening<'_>) -> Result<(Vec<Arc<Review>>, String), Failure> {
+    let target = opening.target;
     block_on(async {
-        let grants = Grants::all(Asker::Nobody);
-        let session = Opening::to_look(target, home, output, grants).open().await?;
+        let session = opening.open().await?;
         let reviews = session.discover_tools().await;
         let server = session.peer().identity.to_string();
         session.close().await;

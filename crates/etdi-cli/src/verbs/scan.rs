@@ -18,6 +18,7 @@ use crate::inspector::listing::{self, Asked, Server, ask};
 use crate::inspector::region::Region;
 use crate::inspector::words::words;
 use crate::output::{Output, Report};
+use crate::targets;
 use crate::verbs::analyze;
 use crate::verbs::target::{block_on, quoted};
 
@@ -90,8 +91,11 @@ fn files(arguments: &ScanArguments) -> Result<Option<Report>, Failure> {
     Ok(Some(analyze::report(&looked, &[], &arguments.forms)))
 }
 
-/// Whether a word names a file that begins as JSON does, which no program does.
+/// Whether a word names a file that begins as JSON does.
 fn holds_json(word: &str) -> bool {
+    if !is_file_name(word) {
+        return false;
+    }
     let path = Path::new(word);
     let mut start = Vec::new();
     let read = path.is_file().then(|| std::fs::File::open(path).ok()).flatten();
@@ -99,6 +103,19 @@ fn holds_json(word: &str) -> bool {
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
     let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
     matches!(read, Some(Ok(_))) && matches!(first, Some(b'{' | b'['))
+}
+
+/// Whether a word can name a file: it is written as one, by its end or as a path, and names nothing
+/// else. Whoever puts a file into a folder must not put it into the place of a server.
+fn is_file_name(word: &str) -> bool {
+    let by_end = [".json", ".jsonl", ".jsonc"].iter().any(|end| word.ends_with(end));
+    let is_path = ["./", "../", "/"].iter().any(|begin| word.starts_with(begin));
+    let is_found = |word: &str| targets::find(word, None).is_some();
+    let is_program = (!word.contains('/') || !by_end) && is_found(word);
+    let argv = words(word).unwrap_or_default();
+    let is_command = matches!(argv.as_slice(), [first, _, ..] if is_found(first));
+    let is_server = word.contains(":/") || targets::is_entry(word) || is_program || is_command;
+    (by_end || is_path) && !is_server
 }
 
 /// The servers that words of a command line name.
@@ -257,4 +274,32 @@ fn told(asked: &[Asked]) -> Vec<Value> {
         }),
     };
     asked.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_takes_the_place_of_no_server() {
+        for word in
+            ["tools.json", "a/tools.jsonl", "./tools", "../t.jsonc", "/srv/t", "my tools.json"]
+        {
+            assert!(is_file_name(word), "{word}");
+        }
+        for word in [
+            "cursor:github",
+            "cursor:github.json",
+            "notes-server",
+            "https:/a.example/mcp",
+            "https://a.example/tools.json",
+            "./.mcp.json:notes",
+            "sh",
+            "/bin/sh",
+            "sh server.json",
+            "/bin/sh ./server.json",
+        ] {
+            assert!(!is_file_name(word), "{word}");
+        }
+    }
 }

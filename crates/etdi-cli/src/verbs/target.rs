@@ -22,7 +22,7 @@ use mcp_transport::http::http_status;
 use mcp_types::{Implementation, ServerNotification};
 use serde_json::json;
 
-use crate::args::Target;
+use crate::args::{GuardArguments, Target};
 use crate::ask::{Grants, IN_THE_CLEAR, server_says, while_opening};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
@@ -48,6 +48,8 @@ pub struct Opening<'a> {
     pub ask: AskWhen,
     /// Whether a program is started that is not the pinned one.
     pub although_changed: bool,
+    /// Whether the guard before an entry may say whom to trust, which is told: for whoever only looks.
+    pub trusting: bool,
     /// Which policies are asked before a call is sent, and on whose behalf.
     pub policy: Option<(CedarEngine, Option<&'a str>)>,
 }
@@ -57,7 +59,12 @@ impl<'a> Opening<'a> {
     /// program that is not the pinned one is started all the same.
     pub fn to_look(target: &'a Target, home: &'a Home, output: Output, grants: Grants) -> Self {
         let (ask, although_changed, policy) = (AskWhen::Never, true, None);
-        Self { target, home, output, grants, ask, although_changed, policy }
+        Self { target, home, output, grants, ask, although_changed, policy, trusting: true }
+    }
+
+    /// The same for whoever judges: that somebody is trusted is said by nobody but the user.
+    pub fn to_judge(target: &'a Target, home: &'a Home, output: Output, grants: Grants) -> Self {
+        Self { trusting: false, ..Self::to_look(target, home, output, grants) }
     }
 
     /// Starts the server and opens a session with it.
@@ -93,7 +100,7 @@ impl<'a> Opening<'a> {
     ///
     /// When a file of ours cannot be used, or the target is none.
     pub async fn prepare(self) -> Result<(EtdiClientBuilder, etdi::Target), Failure> {
-        let Self { target, home, output, grants, ask, although_changed, policy } = self;
+        let Self { target, home, output, grants, ask, although_changed, policy, trusting } = self;
         let mut policy: Option<(CedarEngine, Option<&str>)> = policy;
         let found = targets::resolve(&target.command)?;
         // What a guard before it asks for is asked for here, so that both speak of the same server.
@@ -102,7 +109,10 @@ impl<'a> Opening<'a> {
             guard.same_home(home, &entry).map(|()| guard.arguments.as_ref())
         });
         let behind = behind.transpose()?;
-        let full = behind.map(|guard| asked_for(target, &guard.target));
+        if let Some(guard) = behind {
+            said_of_trust(target, &guard.target, found.entry.as_deref(), trusting, output);
+        }
+        let full = behind.map(|guard| asked_for(target, &guard.target, trusting));
         let target = full.as_ref().unwrap_or(target);
         if let (None, Some(guard)) = (&policy, behind)
             && let Some(folder) = &guard.policy
@@ -113,7 +123,7 @@ impl<'a> Opening<'a> {
         if let (Some(url), Some(_)) = (place, &target.server) {
             return Err(named_twice(url));
         }
-        let (settings, anchors) = (settings(target)?, anchors(target, home)?);
+        let (settings, anchors) = (settings(target, behind)?, anchors(target, home)?);
         let level = settings.policy().level;
         let mut builder = settings
             .apply(EtdiClient::builder(), anchors)
@@ -188,11 +198,47 @@ async fn with_login(found: &targets::Found, url: &str, home: &Home) -> Result<Ht
     Ok(headers.iter().fold(target, |target, (name, value)| target.header(name, value)))
 }
 
+/// Warns of whom the guard before an entry trusts, whether or not that is taken from it: the entry is
+/// what is looked at.
+fn said_of_trust(
+    typed: &Target,
+    guard: &Target,
+    entry: Option<&str>,
+    trusting: bool,
+    output: Output,
+) {
+    let place =
+        entry.map_or("the guard before it".to_owned(), |entry| format!("`{}`", visible(entry)));
+    let mut said: Vec<(String, String)> = Vec::new();
+    if typed.trust.is_empty() {
+        let of = |source: &String| match source.split_once('=') {
+            Some((origin, file)) => format!("trusts `{}` for `{}`", visible(file), visible(origin)),
+            None => format!("trusts `{}`", visible(source)),
+        };
+        let option = |source: &String| format!("--trust {}", quoted(source));
+        said.extend(guard.trust.iter().map(|source| (of(source), option(source))));
+    }
+    if guard.online && !typed.online {
+        said.push(("trusts what is published online".to_owned(), "--online".to_owned()));
+    }
+    for (what, option) in said {
+        output.warn(&match trusting {
+            true => format!("{what} because {place} says so"),
+            false => format!("{place} {what}, which does not count here: give `{option}` yourself"),
+        });
+    }
+}
+
 /// The settings that the environment names, under what the options say. Of a file's settings those
 /// about checks and timing hold here; approvals, keys and the audit trail are the command's own.
-fn settings(target: &Target) -> Result<EtdiClientConfig, Failure> {
+/// A guard before the server makes them stricter, and never less so.
+fn settings(target: &Target, guard: Option<&GuardArguments>) -> Result<EtdiClientConfig, Failure> {
     let mut settings = EtdiClientConfig::load().map_err(|error| unfit(&error))?;
     if let Some(level) = target.level {
+        (settings.security_level, settings.policy) = (level, None);
+    }
+    let asked = guard.and_then(|guard| guard.target.level);
+    if let Some(level) = asked.filter(|level| *level > settings.policy().level) {
         (settings.security_level, settings.policy) = (level, None);
     }
     Ok(settings)
@@ -345,7 +391,7 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
     let (exit, next) = match error {
         Error::Measure(_) | Error::Start(_) => (Exit::Unreachable, which(target)),
         Error::ExecutableChanged { approved, found } => {
-            (Exit::Refused, format!("{}etdi approve {again}", placed(approved, found)))
+            (Exit::Refused, format!("{} approve {again}", placed(approved, found)))
         }
         Error::Ended => (Exit::Unreachable, format!("etdi doctor {again}")),
         Error::Store(_) => (Exit::Refused, "etdi approvals list".to_owned()),
@@ -395,15 +441,20 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
     }
 }
 
-/// What stands before a command so that it finds the same program as this process, where a bare name is
-/// another one elsewhere: who types it may have another `PATH`.
+/// This program as it is typed so that it finds the same server as this process, where a bare name is
+/// another one elsewhere: who types it may have another `PATH`. In the folder of that server there may
+/// be an `etdi` as well, so this one is named by its path then.
 fn placed(approved: &Pin, found: &Pin) -> String {
     let name = found.argv.first().map_or("", String::as_str);
     if name.contains('/') || approved.executable == found.executable {
-        return String::new();
+        return "etdi".to_owned();
     }
     let folder = targets::find(name, None).and_then(|path| path.parent().map(shown_path));
-    folder.map_or_else(String::new, |folder| format!("PATH={folder}:\"$PATH\" "))
+    let this = std::env::current_exe().map(|this| shown_path(&this));
+    match (folder, this) {
+        (Some(folder), Ok(this)) => format!("PATH={folder}:\"$PATH\" {this}"),
+        _ => "etdi".to_owned(),
+    }
 }
 
 /// Whether the server behind a URL lets in only those who say who they are.
@@ -529,8 +580,39 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
 
 #[cfg(test)]
 mod tests {
-    use super::{next_after, shown_target};
-    use crate::args::Target;
+    use clap::Parser as _;
+    use etdi::core::level::SecurityLevel;
+
+    use super::{asked_for, next_after, settings, shown_target};
+    use crate::args::{Arguments, Command, Target};
+
+    #[test]
+    fn the_guard_of_an_entry_makes_nothing_less_strict() {
+        let told = |level: &str| {
+            let words = ["etdi", "guard", "--level", level, "--online", "--", "/x"];
+            match Arguments::try_parse_from(words).unwrap().command {
+                Command::Guard(arguments) => arguments,
+                _ => panic!("a guard"),
+            }
+        };
+        for (typed, entry, level) in [
+            ("strict", "basic", SecurityLevel::Strict),
+            ("basic", "strict", SecurityLevel::Strict),
+            ("basic", "basic", SecurityLevel::Basic),
+        ] {
+            let (typed, entry) = (told(typed).target, told(entry));
+            let full = asked_for(&typed, &entry.target, false);
+            let settings = settings(&full, Some(&entry)).unwrap();
+            assert_eq!(settings.policy().level, level);
+        }
+        let (entry, nothing) = (told("basic"), told("basic").target);
+        let nothing = Target { level: None, online: false, ..nothing };
+        let usual = settings(&nothing, None).unwrap().policy().level;
+        let full = asked_for(&nothing, &entry.target, false);
+        assert_eq!(settings(&full, Some(&entry)).unwrap().policy().level, usual);
+        assert!(usual > SecurityLevel::Basic, "else nothing is shown");
+        assert!(!full.online && asked_for(&nothing, &entry.target, true).online);
+    }
 
     /// What is printed to be typed again must not run what a server put into a tool's name.
     #[test]

@@ -105,7 +105,9 @@ fn by_path() {
     for folder in [&of_terminal, &of_client] {
         assert!(said.contains(&format!("`{}`", shown(&folder.join("shop")))), "{said}");
     }
-    let next = format!("try:   PATH={}:\"$PATH\" etdi approve -- shop", shown(&of_client));
+    // An `etdi` in that folder is not what is started then.
+    let this = shown(std::path::Path::new(env!("CARGO_BIN_EXE_etdi")));
+    let next = format!("try:   PATH={}:\"$PATH\" {this} approve -- shop", shown(&of_client));
     assert!(said.contains(&next), "{said}");
     // What is printed, typed with the terminal's own `PATH`.
     let approve = ["approve", "--yes", "--despite-alarm", "--", "shop"];

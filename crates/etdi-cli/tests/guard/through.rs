@@ -11,6 +11,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("what judges a server looks through the guard before it", judged),
     ("what is approved by the name of an entry is what its guard asks for", approved),
     ("a guard that cannot be looked through is not asked", unreadable),
+    ("whom the guard of an entry trusts is told, and is not trusted by who judges", brings_trust),
     ("a guard that keeps its approvals elsewhere is told apart", elsewhere),
     ("a gateway puts no guard before a guard", gateway),
     ("a name that no entry has is said to be none", no_such_name),
@@ -75,6 +76,9 @@ impl User {
 
 fn judged() {
     let user = User::new();
+    // A file of the name of a target is none.
+    let planted = r#"{"tools":[{"name":"a","inputSchema":{"type":"object"}}]}"#;
+    std::fs::write(user.0.place.path().join("cursor:shop"), planted).unwrap();
     assert!(user.client().tools().is_empty(), "the guard shows nothing of it");
     for words in [
         &["scan", "cursor:shop", "--fail-on", "high"][..],
@@ -155,6 +159,25 @@ fn unreadable() {
     let scanned = user.run(&["scan", "--all-clients"], 4);
     assert!(scanned["data"]["not_read"][0].as_str().unwrap().contains("--of-tomorrow"));
     assert!(user.0.noted("started").is_empty(), "nothing was started");
+}
+
+fn brings_trust() {
+    let user = User::new();
+    let mut entry = user.entry();
+    entry["args"].as_array_mut().unwrap().insert(1, json!("--online"));
+    user.write(&entry);
+    let said = |words: &[&str]| {
+        let output = user.etdi(words).stdin(Stdio::null()).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let listed = said(&["list", "cursor:shop"]);
+    assert!(listed.contains("online because `cursor:shop` says so"), "{listed}");
+    for words in [&["verify", "cursor:shop"][..], &["approve", "--yes", "cursor:shop"]] {
+        let judged = said(words);
+        assert!(judged.contains("does not count here: give `--online`"), "{judged}");
+    }
+    let typed = said(&["verify", "--online", "cursor:shop"]);
+    assert!(!typed.contains("does not count here"), "{typed}");
 }
 
 fn elsewhere() {

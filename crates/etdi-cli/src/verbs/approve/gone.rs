@@ -75,8 +75,8 @@ impl Pinned {
     /// When it cannot be written.
     pub(super) async fn settle(&self, one: &Approval, asker: Asker) -> Result<bool, Failure> {
         let text = format!(
-            "\n{} of {}\n  the program is another one than when it was approved, and lists it no more\n  \
-             a yes withdraws its approval: should it come back, it asks again",
+            "\n{} of {}\n  the program is another one than when it was approved, and lists it no more, \
+             or as of another publisher\n  a yes withdraws its approval: should it come back, it asks again",
             visible(&one.key.tool),
             visible(&one.key.server)
         );

@@ -212,8 +212,18 @@ impl Behind {
     ///
     /// # Errors
     ///
-    /// When that guard has flow rules and the gateway has none, which are of all its servers.
+    /// When that guard has flow rules and the gateway has none, which are of all its servers; and when
+    /// both have rules of the same kind.
     pub(super) fn behind(&mut self, inner: &GuardArguments, flows: bool) -> Result<(), Failure> {
+        if let (Some(path), true) = (&inner.flows, flows) {
+            let message = format!(
+                "the guard before `{}` has the flow rules of {}, and the gateway has its own for all: leave \
+                 out one of them",
+                visible(&self.name),
+                shown_path(path)
+            );
+            return Err(Failure::usage(message, "etdi gateway --help").with_code("GATEWAY_FILE"));
+        }
         if let (Some(path), false) = (&inner.flows, flows) {
             let message = format!(
                 "the guard before `{}` has the flow rules of {}, which a gateway has for all its servers: \
@@ -223,9 +233,7 @@ impl Behind {
             );
             return Err(Failure::usage(message, "etdi gateway --help").with_code("GATEWAY_FILE"));
         }
-        let first_use = self.guard.trust_first_use || inner.trust_first_use;
-        self.guard = filled(&self.guard, inner);
-        self.guard.trust_first_use = first_use;
+        self.guard = filled(&self.guard, inner)?;
         Ok(())
     }
 }

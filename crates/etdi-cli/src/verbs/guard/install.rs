@@ -12,7 +12,7 @@ use crate::home::Home;
 use crate::output::{Output, Report};
 use crate::targets;
 use crate::targets::Ours;
-use crate::targets::guarded::ours;
+use crate::targets::guarded::{ours, this};
 use crate::verbs::uninstall::{broken, write};
 
 /// Changes the configurations of the clients that are named.
@@ -120,7 +120,12 @@ impl Guard {
     fn before(&self, launch: &Launch) -> Result<Option<Launch>, &'static str> {
         match ours(launch) {
             None => {}
-            Some(Ours::Guard) => return Ok(None),
+            Some(Ours::Guard) if is_this(launch) => return Ok(None),
+            Some(Ours::Guard) => {
+                return Err(
+                    "starts what is called as this program is, and is another: it stays as it is",
+                );
+            }
             Some(Ours::Gateway) => {
                 return Err(
                     "is a gateway of ours, which guards each of its servers: it stays as it is",
@@ -144,6 +149,12 @@ impl Guard {
         let args = self.words.iter().cloned().chain(tail).collect();
         Ok(Some(Launch::Program(Program { command: self.program.clone(), args, env, cwd })))
     }
+}
+
+/// Whether a launch starts this very program.
+fn is_this(launch: &Launch) -> bool {
+    let Launch::Program(program) = launch else { return false };
+    this::file(program).is_some_and(|file| this::is_this(&file))
 }
 
 /// The server behind a guard, as it was before; nothing where there is none.
@@ -174,7 +185,7 @@ mod tests {
 
     fn guard() -> Guard {
         let words = [VERB, "--trust-first-use", DASHES].map(str::to_owned).to_vec();
-        Guard { program: "/opt/bin/etdi".to_owned(), words }
+        Guard { program: std::env::current_exe().unwrap().display().to_string(), words }
     }
 
     fn program(words: &[&str]) -> Launch {

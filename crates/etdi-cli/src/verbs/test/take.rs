@@ -69,7 +69,8 @@ async fn one(
     era: Option<Era>,
     output: Output,
 ) -> Result<(Run, Option<ProtocolVersion>), Failure> {
-    let upstream = Upstream::reach(words, Way { era, ..Way::default() }, output)?;
+    // Steps call tools, so a guard before the server is asked as a client asks it.
+    let upstream = Upstream::reach(words, Way { era, guarded: true, ..Way::default() }, output)?;
     let client = Client::new(upstream.caller());
     let opened = tokio::time::timeout(file.patience(), client.discover()).await;
     let opened = match opened {
