@@ -229,7 +229,10 @@ pub fn filled(one: &GuardArguments, other: &GuardArguments) -> Result<GuardArgum
     let mut target = asked_for(&one.target, &other.target, true);
     target.level = stricter(one.target.level, other.target.level);
     // What a guard that is told nothing does.
-    let usual = (target.level == Some(SecurityLevel::Strict)).then_some(0).unwrap_or(RECHECK_AFTER);
+    let usual = match target.level {
+        Some(SecurityLevel::Strict) => 0,
+        _ => RECHECK_AFTER,
+    };
     let recheck_after = match (one.recheck_after, other.recheck_after) {
         (None, None) => None,
         (one, other) => Some(one.unwrap_or(usual).min(other.unwrap_or(usual))),

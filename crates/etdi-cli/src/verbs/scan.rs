@@ -106,16 +106,24 @@ fn holds_json(word: &str) -> bool {
 }
 
 /// Whether a word can name a file: it is written as one, by its end or as a path, and names nothing
-/// else. Whoever puts a file into a folder must not put it into the place of a server.
+/// else.
 fn is_file_name(word: &str) -> bool {
-    let by_end = [".json", ".jsonl", ".jsonc"].iter().any(|end| word.ends_with(end));
     let is_path = ["./", "../", "/"].iter().any(|begin| word.starts_with(begin));
+    (ends_as_file(word) || is_path) && !is_server(word)
+}
+
+fn ends_as_file(word: &str) -> bool {
+    [".json", ".jsonl", ".jsonc"].iter().any(|end| word.ends_with(end))
+}
+
+/// Whether a word names a server or a command, so that no file is meant by it. Whoever puts a file into
+/// a folder must not put it into the place of a server.
+pub fn is_server(word: &str) -> bool {
     let is_found = |word: &str| targets::find(word, None).is_some();
-    let is_program = (!word.contains('/') || !by_end) && is_found(word);
+    let is_program = (!word.contains('/') || !ends_as_file(word)) && is_found(word);
     let argv = words(word).unwrap_or_default();
     let is_command = matches!(argv.as_slice(), [first, _, ..] if is_found(first));
-    let is_server = word.contains(":/") || targets::is_entry(word) || is_program || is_command;
-    (by_end || is_path) && !is_server
+    word.contains(":/") || targets::is_entry(word) || is_program || is_command
 }
 
 /// The servers that words of a command line name.

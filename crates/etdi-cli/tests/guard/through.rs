@@ -12,6 +12,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("what is approved by the name of an entry is what its guard asks for", approved),
     ("a guard that cannot be looked through is not asked", unreadable),
     ("whom the guard of an entry trusts is told, and is not trusted by who judges", brings_trust),
+    ("the program behind a guard is looked for in the guard's own path", own_path),
+    ("a test of a server asks the guard before it", tested),
     ("a guard that keeps its approvals elsewhere is told apart", elsewhere),
     ("a gateway puts no guard before a guard", gateway),
     ("a name that no entry has is said to be none", no_such_name),
@@ -178,6 +180,38 @@ fn brings_trust() {
     }
     let typed = said(&["verify", "--online", "cursor:shop"]);
     assert!(!typed.contains("does not count here"), "{typed}");
+}
+
+#[cfg(unix)]
+fn own_path() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let user = User::new();
+    let bin = user.0.place.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let words: Vec<_> = user.0.command().iter().map(|word| format!("'{word}'")).collect();
+    let text = format!("#!/bin/sh\nexec {}\n", words.join(" "));
+    std::fs::write(bin.join("shop"), text).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(bin.join("shop"), mode).unwrap();
+    let path = format!("{}:/usr/bin:/bin", shown(&bin));
+    user.write(&json!({
+        "command": env!("CARGO_BIN_EXE_etdi"), "args": ["guard", "--", "shop"], "env": {"PATH": path},
+    }));
+    user.run(&["scan", "cursor:shop", "--fail-on", "high"], 6);
+}
+
+#[cfg(not(unix))]
+fn own_path() {}
+
+fn tested() {
+    let user = User::new();
+    let steps = user.0.place.path().join("steps.json");
+    std::fs::write(&steps, json!({"steps": [{"tool": "pay"}]}).to_string()).unwrap();
+    let output = user.etdi(&["--json", "test", "steps.json", "--", "cursor:shop"]);
+    let output = { output }.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("NOT_APPROVED") || said.contains("not approved"), "{said}");
+    assert_ne!(output.status.code(), Some(0), "{said}");
 }
 
 fn elsewhere() {

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::targets::find;
+use crate::verbs::scan::is_server;
 use crate::verbs::target::{quoted, shown_path};
 use crate::verbs::upstream::{Upstream, Way, failure};
 
@@ -54,7 +55,7 @@ impl Offer {
     /// When the file holds no listing, or the server cannot be asked.
     pub async fn of_word(word: &str, output: Output) -> Result<Self, Failure> {
         let path = Path::new(word);
-        if word == "-" || (path.is_file() && begins_as_json(path)) {
+        if word == "-" || (path.is_file() && !is_server(word) && begins_as_json(path)) {
             return Self::of_file(word);
         }
         let is_file_name = !word.contains([' ', ':']) && word.ends_with(".json");
