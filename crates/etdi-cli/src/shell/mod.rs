@@ -72,16 +72,7 @@ pub fn run(arguments: &ShellArguments, home: &Home, output: Output) -> Result<Re
     let history = history(home)?;
     block_on(async {
         let (grants, policy) = (Grants::all(asker), None);
-        let opening = Opening {
-            target,
-            home,
-            output,
-            grants,
-            ask,
-            although_changed: false,
-            policy,
-            trusting: false,
-        };
+        let opening = Opening::to_use((target, home, output), grants, ask, policy);
         let heard = Heard::default();
         let known = Known::default();
         let (notes, stale) = (heard.clone(), known.clone());

@@ -46,16 +46,7 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
     let policy = policy.map(|engine| (engine, arguments.user.as_deref()));
     block_on(async {
         let grants = Grants { despite_scanner: arguments.despite_scanner, ..Grants::all(asker) };
-        let opening = Opening {
-            target,
-            home,
-            output,
-            grants,
-            ask,
-            although_changed: false,
-            policy,
-            trusting: false,
-        };
+        let opening = Opening::to_use((target, home, output), grants, ask, policy);
         let patience = Patience::new(arguments);
         let answers = Answers::at_terminal(output);
         let opened = Talk::open(opening, answers, None, arguments.save.clone());

@@ -102,16 +102,7 @@ pub(super) async fn prepare(
     // Nobody sits at a guard: its client is asked, or whoever runs `etdi approve`.
     let (grants, ask) = (Grants::all(Asker::Nobody), AskWhen::Never);
     let target = &arguments.target;
-    let opening = Opening {
-        target,
-        home,
-        output,
-        grants,
-        ask,
-        although_changed: false,
-        policy,
-        trusting: false,
-    };
+    let opening = Opening::to_use((target, home, output), grants, ask, policy);
     let (mut builder, reached) = opening.prepare().await?;
     if arguments.user.is_none() {
         builder = builder.user(user());

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use etdi::config::{ConfigError, EtdiClientConfig};
+use etdi::config::ConfigError;
 use etdi::core::approval::Pin;
 use etdi::core::audit::{AuditFile, Durability};
 use etdi::core::change::visible;
@@ -12,7 +12,6 @@ use etdi::core::key::KeyRing;
 use etdi::core::layer::AskWhen;
 use etdi::core::level::SecurityLevel;
 use etdi::core::policy::LocalRules;
-use etdi::core::trust::TrustAnchors;
 use etdi::http::HttpTarget;
 use etdi::{Error, EtdiClient, EtdiClientBuilder, Reached, Session};
 use etdi_oauth::{Discovery, GuardedFetch, Rules};
@@ -22,7 +21,7 @@ use mcp_transport::http::http_status;
 use mcp_types::{Implementation, ServerNotification};
 use serde_json::json;
 
-use crate::args::{GuardArguments, Target};
+use crate::args::Target;
 use crate::ask::{Grants, IN_THE_CLEAR, server_says, while_opening};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
@@ -33,6 +32,10 @@ use crate::signals::{self, unless_ended};
 use crate::targets;
 use crate::targets::guarded::asked_for;
 use crate::verbs::{ended, keys};
+
+mod trust;
+
+use trust::{anchors, said_of_trust, settings};
 
 /// How a session is opened.
 pub struct Opening<'a> {
@@ -65,6 +68,18 @@ impl<'a> Opening<'a> {
     /// The same for whoever judges: that somebody is trusted is said by nobody but the user.
     pub fn to_judge(target: &'a Target, home: &'a Home, output: Output, grants: Grants) -> Self {
         Self { trusting: false, ..Self::to_look(target, home, output, grants) }
+    }
+
+    /// A session in which tools are called: only the pinned program is started, policies are asked, and
+    /// somebody is trusted only where the user says so.
+    pub fn to_use(
+        (target, home, output): (&'a Target, &'a Home, Output),
+        grants: Grants,
+        ask: AskWhen,
+        policy: Option<(CedarEngine, Option<&'a str>)>,
+    ) -> Self {
+        let (although_changed, trusting) = (false, false);
+        Self { target, home, output, grants, ask, although_changed, trusting, policy }
     }
 
     /// Starts the server and opens a session with it.
@@ -198,52 +213,6 @@ async fn with_login(found: &targets::Found, url: &str, home: &Home) -> Result<Ht
     Ok(headers.iter().fold(target, |target, (name, value)| target.header(name, value)))
 }
 
-/// Warns of whom the guard before an entry trusts, whether or not that is taken from it: the entry is
-/// what is looked at.
-fn said_of_trust(
-    typed: &Target,
-    guard: &Target,
-    entry: Option<&str>,
-    trusting: bool,
-    output: Output,
-) {
-    let place =
-        entry.map_or("the guard before it".to_owned(), |entry| format!("`{}`", visible(entry)));
-    let mut said: Vec<(String, String)> = Vec::new();
-    if typed.trust.is_empty() {
-        let of = |source: &String| match source.split_once('=') {
-            Some((origin, file)) => format!("trusts `{}` for `{}`", visible(file), visible(origin)),
-            None => format!("trusts `{}`", visible(source)),
-        };
-        let option = |source: &String| format!("--trust {}", quoted(source));
-        said.extend(guard.trust.iter().map(|source| (of(source), option(source))));
-    }
-    if guard.online && !typed.online {
-        said.push(("trusts what is published online".to_owned(), "--online".to_owned()));
-    }
-    for (what, option) in said {
-        output.warn(&match trusting {
-            true => format!("{what} because {place} says so"),
-            false => format!("{place} {what}, which does not count here: give `{option}` yourself"),
-        });
-    }
-}
-
-/// The settings that the environment names, under what the options say. Of a file's settings those
-/// about checks and timing hold here; approvals, keys and the audit trail are the command's own.
-/// A guard before the server makes them stricter, and never less so.
-fn settings(target: &Target, guard: Option<&GuardArguments>) -> Result<EtdiClientConfig, Failure> {
-    let mut settings = EtdiClientConfig::load().map_err(|error| unfit(&error))?;
-    if let Some(level) = target.level {
-        (settings.security_level, settings.policy) = (level, None);
-    }
-    let asked = guard.and_then(|guard| guard.target.level);
-    if let Some(level) = asked.filter(|level| *level > settings.policy().level) {
-        (settings.security_level, settings.policy) = (level, None);
-    }
-    Ok(settings)
-}
-
 /// Settings that cannot be used.
 fn unfit(error: &ConfigError) -> Failure {
     Failure::usage(error.to_string(), "env | grep ^ETDI_").with_code("CONFIGURATION")
@@ -334,33 +303,6 @@ pub fn program_name(name: &str, command: &[String]) -> Result<ServerIdentity, Fa
     );
     let next = format!("etdi list -- {}", quoted(&identity.to_string()));
     Err(Failure::usage(message, next).with_code("NOT_A_SERVER"))
-}
-
-/// Whom the user trusts: `trust.json`, the user's own keys, and what `--trust` names.
-fn anchors(target: &Target, home: &Home) -> Result<TrustAnchors, Failure> {
-    let mut anchors = keys::anchors(home)?;
-    for key in keys::own(home)? {
-        anchors.trust_key(key);
-    }
-    for source in &target.trust {
-        let (origin, file) = match source.split_once('=') {
-            Some((origin, file)) => (Some(origin), file),
-            None => (None, source.as_str()),
-        };
-        for key in read_keys(Path::new(file))?.iter() {
-            match origin {
-                None => anchors.trust_key(key.clone()),
-                Some(origin) => {
-                    let provider = origin.parse().map_err(|error| {
-                        let message = format!("`{}`: {error}", origin.escape_debug());
-                        Failure::usage(message, "etdi verify --help")
-                    })?;
-                    anchors.trust(provider, key.clone())
-                }
-            };
-        }
-    }
-    Ok(anchors)
 }
 
 /// The keys of a file, at least one.
@@ -580,39 +522,8 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-    use etdi::core::level::SecurityLevel;
-
-    use super::{asked_for, next_after, settings, shown_target};
-    use crate::args::{Arguments, Command, Target};
-
-    #[test]
-    fn the_guard_of_an_entry_makes_nothing_less_strict() {
-        let told = |level: &str| {
-            let words = ["etdi", "guard", "--level", level, "--online", "--", "/x"];
-            match Arguments::try_parse_from(words).unwrap().command {
-                Command::Guard(arguments) => arguments,
-                _ => panic!("a guard"),
-            }
-        };
-        for (typed, entry, level) in [
-            ("strict", "basic", SecurityLevel::Strict),
-            ("basic", "strict", SecurityLevel::Strict),
-            ("basic", "basic", SecurityLevel::Basic),
-        ] {
-            let (typed, entry) = (told(typed).target, told(entry));
-            let full = asked_for(&typed, &entry.target, false);
-            let settings = settings(&full, Some(&entry)).unwrap();
-            assert_eq!(settings.policy().level, level);
-        }
-        let (entry, nothing) = (told("basic"), told("basic").target);
-        let nothing = Target { level: None, online: false, ..nothing };
-        let usual = settings(&nothing, None).unwrap().policy().level;
-        let full = asked_for(&nothing, &entry.target, false);
-        assert_eq!(settings(&full, Some(&entry)).unwrap().policy().level, usual);
-        assert!(usual > SecurityLevel::Basic, "else nothing is shown");
-        assert!(!full.online && asked_for(&nothing, &entry.target, true).online);
-    }
+    use super::{next_after, shown_target};
+    use crate::args::Target;
 
     /// What is printed to be typed again must not run what a server put into a tool's name.
     #[test]
