@@ -137,6 +137,12 @@ impl Guard {
         self
     }
 
+    /// What is to be done about a server that is refused as a whole.
+    pub(crate) fn way_on(&self, error: &Error) -> Option<String> {
+        let is_refused = matches!(error, Error::ExecutableChanged { .. });
+        is_refused.then(|| (self.settings.advice)(&error.code(), ""))
+    }
+
     /// Takes what the guard has to say, line by line and free of the server's invisible characters; by
     /// default that is a warning in the log.
     pub fn on_note(mut self, note: impl Fn(&str) + Send + Sync + 'static) -> Self {

@@ -12,8 +12,8 @@ use etdi::core::change::visible;
 use etdi::core::level::SecurityLevel;
 use etdi_clients::{Launch, Program};
 
-use super::{Found, cargo, resolve_within, source};
-use crate::args::{Arguments, BuildArguments, Command, GuardArguments, Target};
+use super::{Found, Packages, cargo, resolve_within, source};
+use crate::args::{Arguments, Command, GuardArguments, Target};
 use crate::exit::Failure;
 use crate::home::Home;
 use crate::verbs::target::quoted;
@@ -79,7 +79,7 @@ pub fn is_etdi(program: &Program) -> bool {
 ///
 /// When the guard's command line is none that this version reads, or its server cannot be found: asked
 /// instead of the server, a guard would pass for one with nothing to hide.
-pub(super) fn behind(found: Found, depth: u8) -> Result<Found, Failure> {
+pub(super) fn behind(found: Found, packages: Packages<'_>, depth: u8) -> Result<Found, Failure> {
     let shown = || match &found.entry {
         Some(entry) => format!("`{}`", visible(entry)),
         None => format!("`{}`", visible(&found.words().join(" "))),
@@ -154,7 +154,7 @@ pub(super) fn behind(found: Found, depth: u8) -> Result<Found, Failure> {
         let next = format!("cd {}", quoted(cwd));
         return Err(Failure::usage(message, next).with_code("GUARD_UNREADABLE"));
     }
-    let inner = resolve_within(words, &BuildArguments::default(), depth + 1, this::path(program))?;
+    let inner = resolve_within(words, packages, depth + 1, this::path(program))?;
     let launch = match inner.launch {
         Launch::Remote(remote) => Launch::Remote(remote),
         Launch::Program(inner) => {
@@ -339,7 +339,7 @@ mod tests {
         program.args.extend(["--", "/bin/notes", "--", "-x"].map(str::to_owned));
         program.env = vec![("KEY".to_owned(), "1".to_owned())];
         program.cwd = Some("/work".to_owned());
-        let found = behind(guarded, 0).unwrap();
+        let found = behind(guarded, Packages::Leave, 0).unwrap();
         assert_eq!(found.words(), ["/bin/notes", "--", "-x"]);
         let Launch::Program(program) = &found.launch else { panic!("a program") };
         assert_eq!(program.env, [("KEY".to_owned(), "1".to_owned())]);
@@ -351,13 +351,15 @@ mod tests {
 
     #[test]
     fn urls_and_guards_before_guards_are_looked_through() {
-        let url = behind(found(&[&me(), "guard", "--", "https://a.example/mcp"]), 0).unwrap();
+        let url =
+            behind(found(&[&me(), "guard", "--", "https://a.example/mcp"]), Packages::Leave, 0)
+                .unwrap();
         assert_eq!(url.url(), Some("https://a.example/mcp"));
         let me = me();
         let words = [&me, "guard", "--calls-per-minute", "9", "--", &me, "guard"];
         let told = ["--calls-per-minute", "3", "--level", "strict", "--no-elicitation", "--", "/x"];
         let words = [&words[..], &told].concat();
-        let two = behind(found(&words), 0).unwrap();
+        let two = behind(found(&words), Packages::Leave, 0).unwrap();
         assert_eq!(two.words(), ["/x"]);
         let arguments = two.guard.unwrap().arguments;
         assert_eq!(arguments.calls_per_minute, 3, "the tighter of the two holds");
@@ -413,7 +415,7 @@ mod tests {
             let Launch::Program(program) = &mut found.launch else { panic!("a program") };
             program.env = env.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
             program.cwd = cwd.map(str::to_owned);
-            behind(found, 0)
+            behind(found, Packages::Leave, 0)
         };
         for (command, env, cwd) in [
             (&*other.display().to_string(), &[][..], None),
@@ -443,7 +445,7 @@ mod tests {
         let mut guarded = found(&[&me(), "guard", "--", "claude-code:x"]);
         let Launch::Program(program) = &mut guarded.launch else { panic!("a program") };
         program.cwd = Some("/".to_owned());
-        let failure = behind(guarded, 0).unwrap_err();
+        let failure = behind(guarded, Packages::Leave, 0).unwrap_err();
         assert_eq!((&*failure.code, &*failure.next), ("GUARD_UNREADABLE", "cd /"));
     }
 
@@ -463,7 +465,11 @@ mod tests {
             (&["etdi", "run", "--", "etdi", "guard", "--", "/x"], "GUARD_UNREADABLE"),
             (&["etdi", "gateway", "servers.json"], "GATEWAY"),
         ] {
-            assert_eq!(behind(found(words), 0).unwrap_err().code, code, "{words:?}");
+            assert_eq!(
+                behind(found(words), Packages::Leave, 0).unwrap_err().code,
+                code,
+                "{words:?}"
+            );
         }
         for words in [
             &["etdi", "run", "--", "notes"][..],
@@ -472,7 +478,7 @@ mod tests {
             &["/x", "guard", "etdi"],
             &["notes"],
         ] {
-            assert!(behind(found(words), 0).unwrap().guard.is_none(), "{words:?}");
+            assert!(behind(found(words), Packages::Leave, 0).unwrap().guard.is_none(), "{words:?}");
         }
     }
 }

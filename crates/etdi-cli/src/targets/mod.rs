@@ -181,6 +181,15 @@ fn near_at_hand() -> &'static str {
     }
 }
 
+/// What becomes of a package of Cargo that words name.
+#[derive(Clone, Copy)]
+enum Packages<'a> {
+    /// It is built, in this way.
+    Build(&'a BuildArguments),
+    /// It is left alone, and stands there as it is written.
+    Leave,
+}
+
 /// Finds the server that words name, behind a guard of ours where there is one. A package of Cargo is
 /// built first.
 ///
@@ -189,17 +198,26 @@ fn near_at_hand() -> &'static str {
 /// When they name nothing, with what may have been meant; when a reference in an entry leads nowhere,
 /// a package does not build, or a guard cannot be looked through.
 pub fn resolve(words: &[String]) -> Result<Found, Failure> {
-    resolve_within(words, &BuildArguments::default(), 0, None)
+    resolve_within(words, Packages::Build(&BuildArguments::default()), 0, None)
+}
+
+/// The same where nothing is to be started: no package is built, and its name stands for its program.
+///
+/// # Errors
+///
+/// As of [`resolve`], but for builds.
+pub fn resolve_unbuilt(words: &[String]) -> Result<Found, Failure> {
+    resolve_within(words, Packages::Leave, 0, None)
 }
 
 /// The same, for words that a program is told which has another `PATH`.
 fn resolve_within(
     words: &[String],
-    how: &BuildArguments,
+    packages: Packages<'_>,
     depth: u8,
     path: Option<&OsStr>,
 ) -> Result<Found, Failure> {
-    guarded::behind(resolve_as_written(words, how, path)?, depth)
+    guarded::behind(resolve_as_written(words, packages, path)?, packages, depth)
 }
 
 /// What is behind a guard of ours, or the same.
@@ -208,7 +226,17 @@ fn resolve_within(
 ///
 /// When the guard cannot be looked through.
 pub fn behind(found: Found) -> Result<Found, Failure> {
-    guarded::behind(found, 0)
+    guarded::behind(found, Packages::Build(&BuildArguments::default()), 0)
+}
+
+/// The same for the entry of a configuration, where nothing is to be started.
+///
+/// # Errors
+///
+/// When the guard cannot be looked through.
+pub fn behind_unbuilt(launch: Launch, entry: String) -> Result<Found, Failure> {
+    let found = Found { launch, entry: Some(entry), written: None, guard: None };
+    guarded::behind(found, Packages::Leave, 0)
 }
 
 /// What words name as it is written, a guard where one is, with a package of Cargo built as is said.
@@ -217,21 +245,28 @@ pub fn behind(found: Found) -> Result<Found, Failure> {
 ///
 /// As of [`resolve`], and when something is said of a build and nothing is built.
 pub fn resolve_built(words: &[String], how: &BuildArguments) -> Result<Found, Failure> {
-    resolve_as_written(words, how, None)
+    resolve_as_written(words, Packages::Build(how), None)
 }
 
 fn resolve_as_written(
     words: &[String],
-    how: &BuildArguments,
+    packages: Packages<'_>,
     path: Option<&OsStr>,
 ) -> Result<Found, Failure> {
     let Some((first, rest)) = words.split_first() else {
         return Err(Failure::usage(NO_TARGET, near_at_hand()));
     };
     if let Some(wanted) = cargo::Wanted::read(first)? {
-        return Ok(Found::command(&[vec![wanted.build(how)?], rest.to_vec()].concat()));
+        return Ok(match packages {
+            Packages::Build(how) => {
+                Found::command(&[vec![wanted.build(how)?], rest.to_vec()].concat())
+            }
+            Packages::Leave => Found::command(words),
+        });
     }
-    nothing_built(first, how)?;
+    if let Packages::Build(how) = packages {
+        nothing_built(first, how)?;
+    }
     if let Some(url) = url(words)? {
         let remote = etdi_clients::RemoteServer { url: url.to_owned(), ..Default::default() };
         return Ok(Found {

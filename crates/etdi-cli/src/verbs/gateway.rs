@@ -36,12 +36,23 @@ pub fn run(arguments: &GatewayArguments, home: &Home, output: Output) -> Result<
         true => None,
         false => arguments.http.or(file.http),
     };
+    let resolve = match arguments.check {
+        true => targets::resolve_unbuilt,
+        false => targets::resolve,
+    };
+    let mut unfit = Vec::new();
     for server in &mut file.servers {
         server.guard.trust_first_use |= arguments.trust_first_use;
         // Whoever else is served must not approve for all.
         server.guard.no_elicitation = !server.forms.unwrap_or(address.is_none());
         // A reference that leads nowhere is found before anything is started.
-        let found = targets::resolve(&server.guard.target.command)?;
+        let found = match resolve(&server.guard.target.command) {
+            Ok(found) => found,
+            Err(failure) => {
+                unfit.push((server.prefix.clone(), failure));
+                continue;
+            }
+        };
         if let Some(inner) = &found.guard {
             server.behind(&inner.arguments, file.flows.is_some())?;
         }
@@ -49,6 +60,7 @@ pub fn run(arguments: &GatewayArguments, home: &Home, output: Output) -> Result<
             crate::verbs::policy::load(folder)?;
         }
     }
+    file.leave_out(unfit, arguments.check)?;
     // Rules that cannot be read would let everything through.
     let flows = file.flows.clone();
     if let Some(path) = &flows {
@@ -93,7 +105,10 @@ async fn reach(
 ) -> Result<(Guard, etdi::Target), Unreached> {
     let server = server.ok_or("there is no such server")?;
     let prepared = guard::prepare(&server.guard, home, output, flows).await;
-    let (guard, target) = prepared.map_err(|failure| failure.message)?;
+    let (guard, target) = prepared.map_err(|failure| match failure.next.is_empty() {
+        true => failure.message,
+        false => format!("{}. To go on: {}", failure.message, failure.next),
+    })?;
     let (again, place) = (shown_target(&server.guard.target), place(server));
     let prefix = server.prefix.clone();
     let guard = guard
@@ -130,10 +145,13 @@ fn shown(file: &GatewayFile, door: &serve::Door, output: Output) -> Report {
     let mut text = vec![door.shown()];
     let mut servers = Vec::new();
     for server in &file.servers {
-        let found = targets::resolve(&server.guard.target.command).ok();
+        let found = targets::resolve_unbuilt(&server.guard.target.command).ok();
         let command = found.as_ref().filter(|found| found.url().is_none());
         let words = command.map(targets::Found::words).unwrap_or_default();
-        let is_missing = words.first().is_some_and(|first| targets::find(first, None).is_none());
+        let is_package = |word: &str| matches!(targets::cargo::Wanted::read(word), Ok(Some(_)));
+        let is_missing = words
+            .first()
+            .is_some_and(|first| !is_package(first) && targets::find(first, None).is_none());
         if is_missing {
             let first = words.first().map_or("", String::as_str);
             let line = format!(

@@ -10,6 +10,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a file that is wrong says where and what to do", wrong),
     ("what would be served is shown and nothing is started", checked),
     ("TOML and YAML have the names that JSON has", other_formats),
+    ("what is only looked at is not built", unbuilt),
     ("prefixes keep apart what names alone do not", prefixes),
     ("a file from elsewhere does not drive the terminal", harmless),
 ];
@@ -162,6 +163,28 @@ fn checked() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("on standard streams") && said.contains("uno__"), "{said}");
     assert!(said.contains("switched off: `off`") && !said.contains("s3cret"), "{said}");
+}
+
+/// Behind a guard an entry may name a package by its folder; to build it is to run its build script.
+fn unbuilt() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Legacy);
+    let folder = yard.file().with_file_name("package");
+    std::fs::create_dir_all(folder.join("src")).unwrap();
+    let manifest =
+        "[package]\nname = \"p\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(folder.join("src/main.rs"), "fn main() {}\n").unwrap();
+    let build = "fn main() { std::fs::write(\"built\", \"\").unwrap() }\n";
+    std::fs::write(folder.join("build.rs"), build).unwrap();
+    let etdi = yard.command(&[]).get_program().to_owned();
+    let entry = json!({"command": etdi.to_str(), "args": ["guard", "--", folder.to_str()]});
+    yard.write_text(&json!({"mcpServers": {"p": entry}}).to_string());
+    let output = yard.output(&["--check", "--json"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["data"]["servers"][0]["found"], true, "{said}");
+    assert!(!folder.join("built").exists() && !folder.join("target").exists(), "it was built");
 }
 
 fn prefixes() {

@@ -7,6 +7,8 @@ use crate::client::{BOTH, Client, Speaks, everything};
 use crate::yard::Yard;
 
 pub(crate) const TESTS: &[Test] = &[
+    ("a server whose program is another is refused once, with what approves it", other_program),
+    ("an entry that leads nowhere is left out", odd_one_out),
     ("an effect with a question happens once in all eras", once),
     ("calls reach the server that they name", names),
     ("features pass under the names of their servers", features),
@@ -260,6 +262,62 @@ fn never_starts() {
         let log = client.end();
         assert!(log.contains("`gone` cannot be started"), "{log}");
     }
+}
+
+fn other_program() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Legacy);
+    let copy = yard.file().with_file_name("copied");
+    let mut entry = yard.entry("one", &json!({}));
+    std::fs::copy(entry["command"].as_str().unwrap(), &copy).unwrap();
+    entry["command"] = json!(copy);
+    let servers = json!({ "one": entry, "two": yard.entry("two", &json!({})) });
+    yard.write_text(&json!({ "mcpServers": servers }).to_string());
+    let mut client = yard.client(Speaks::Legacy, everything());
+    assert_eq!(client.tools(), ALL);
+
+    // What is behind the end of a program is not run, but these are other bytes.
+    let other = copy.with_extension("new");
+    std::fs::write(&other, [std::fs::read(&copy).unwrap(), b"other".to_vec()].concat()).unwrap();
+    std::fs::set_permissions(&other, std::fs::metadata(&copy).unwrap().permissions()).unwrap();
+    std::fs::rename(&other, &copy).unwrap();
+    kill(&yard, "one");
+    client.hear("notifications/tools/list_changed");
+    crate::client::until("the tools to be gone", || (client.tools().len() == 3).then_some(()));
+    let command = format!("approve -- {}:one", yard.file().display());
+    crate::client::until("it to be refused", || {
+        let result = client.call("one__pay").to_string();
+        (result.contains("is refused") && result.contains(&command)).then_some(())
+    });
+    // It is looked at again and again, of which clients hear nothing.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(client.tools().len(), 3);
+    let changes = |heard: &Value| heard["method"] == "notifications/tools/list_changed";
+    assert!(!client.heard.iter().any(changes), "{:?}", client.heard);
+    yard.run(&["approve", "--yes", "--despite-alarm"], "one");
+    client.hear("notifications/tools/list_changed");
+    crate::client::until("the tools to be back", || (client.tools() == ALL).then_some(()));
+    let log = client.end();
+    let said = log.lines().filter(|line| line.contains("`one` is refused")).collect::<Vec<_>>();
+    assert!(said.len() == 1 && said[0].contains(&command), "{log}");
+}
+
+fn odd_one_out() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Legacy);
+    let servers = json!({
+        "odd": {"command": "${NOT_SET_AT_ALL}"},
+        "two": yard.entry("two", &json!({})),
+    });
+    yard.write_text(&json!({ "mcpServers": servers }).to_string());
+    let mut client = yard.client(Speaks::Legacy, everything());
+    assert_eq!(client.tools(), ["two__pay", "two__slow", "two__sample"]);
+    let log = client.end();
+    assert!(
+        log.contains("`odd` is left out") && log.contains("`NOT_SET_AT_ALL` is not set"),
+        "{log}"
+    );
+    // Whoever only looks is told by how it ends.
+    let output = yard.output(&["--check"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn silent() {

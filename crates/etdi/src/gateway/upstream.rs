@@ -61,10 +61,18 @@ struct State {
 pub(super) enum Now {
     Starting,
     Up(Guarded),
-    Down,
+    /// It ended or could not be started; where it is refused, why, and what is to be done.
+    Down(Option<Arc<str>>),
     /// It is wanted no more.
     Closing,
     Closed,
+}
+
+/// Why a server was not started.
+enum Failed {
+    /// It is not what was approved; with what is to be done.
+    Refused(Arc<str>),
+    Otherwise(Unreached),
 }
 
 impl Upstream {
@@ -172,33 +180,45 @@ impl Upstream {
     pub(super) async fn keep(self: Arc<Self>) {
         let closing = |now: &Now, _| matches!(now, Now::Closing).then_some(());
         let mut pause = FIRST_PAUSE;
+        // Whether what it has was listed to clients.
+        let mut is_listed = false;
         let mut is_first = true;
         loop {
             let begun = self.runtime.now();
             let starting = self.open();
             let Some(started) = either(starting, self.until(closing)).await else { break };
-            let why = match started {
+            let (why, refused) = match started {
                 Ok(guarded) => {
                     self.set(Now::Up(guarded.clone()));
                     if !is_first {
                         self.changed();
                     }
+                    is_listed = true;
                     let ended = either(guarded.ended(), self.until(closing)).await;
                     guarded.close().await;
                     if ended.is_none() {
                         break;
                     }
-                    "has ended".to_owned()
+                    ("has ended".to_owned(), None)
                 }
-                Err(error) => format!("cannot be started: {}", visible(&error.to_string())),
+                Err(Failed::Refused(why)) => (String::new(), Some(why)),
+                Err(Failed::Otherwise(error)) => {
+                    (format!("cannot be started: {}", visible(&error.to_string())), None)
+                }
             };
             if self.runtime.now().saturating_duration_since(begun) >= STEADY {
                 pause = FIRST_PAUSE;
             }
-            self.say_anew(&format!("{why}; it is started again in {pause:?}"));
-            self.set(Now::Down);
-            self.changed();
-            is_first = false;
+            match &refused {
+                // The same each time, until somebody has done something about it.
+                Some(why) => self.say(&format!("is refused: {why}")),
+                None => self.say_anew(&format!("{why}; it is started again in {pause:?}")),
+            }
+            self.set(Now::Down(refused));
+            if is_listed {
+                self.changed();
+            }
+            (is_first, is_listed) = (false, false);
             let wait = self.runtime.sleep_until(self.runtime.now() + pause);
             if either(wait, self.until(closing)).await.is_none() {
                 break;
@@ -208,9 +228,15 @@ impl Upstream {
         self.set(Now::Closed);
     }
 
-    async fn open(&self) -> Result<Guarded, Unreached> {
-        let (guard, target) = (self.reach)().await?;
-        Ok(guard.open_for(target, self.downstream.clone()).await?)
+    async fn open(&self) -> Result<Guarded, Failed> {
+        let (guard, target) = (self.reach)().await.map_err(Failed::Otherwise)?;
+        let opened = guard.clone().open_for(target, self.downstream.clone()).await;
+        opened.map_err(|error| match guard.way_on(&error) {
+            Some(way_on) => {
+                Failed::Refused(format!("{}. {way_on}", visible(&error.to_string())).into())
+            }
+            None => Failed::Otherwise(error.into()),
+        })
     }
 
     pub(super) fn begin_to_close(&self) {
@@ -228,11 +254,15 @@ impl Upstream {
         self.until(|now, _| match now {
             Now::Starting => None,
             Now::Up(guarded) => Some(Ok(guarded.clone())),
-            Now::Down | Now::Closing | Now::Closed => Some(Err(())),
+            Now::Down(refused) => Some(Err(refused.clone())),
+            Now::Closing | Now::Closed => Some(Err(None)),
         })
         .await
-        .map_err(|()| {
-            let text = "the server does not run, and is started again in a while";
+        .map_err(|refused| {
+            let text = match refused {
+                Some(why) => format!("the server is refused: {why}"),
+                None => "the server does not run, and is started again in a while".to_owned(),
+            };
             ErrorObject::local(Origin::Connection, text)
         })
     }

@@ -206,6 +206,33 @@ impl GatewayFile {
     }
 }
 
+impl GatewayFile {
+    /// Serves without those that cannot be found, and says so; of a file that is only looked at they
+    /// are errors.
+    ///
+    /// # Errors
+    ///
+    /// The first of them then, and when no other is left.
+    pub(super) fn leave_out(
+        &mut self,
+        unfit: Vec<(String, Failure)>,
+        is_check: bool,
+    ) -> Result<(), Failure> {
+        self.servers.retain(|server| unfit.iter().all(|(prefix, _)| *prefix != server.prefix));
+        let is_empty = self.servers.is_empty();
+        for (prefix, failure) in unfit {
+            if is_check || is_empty {
+                return Err(failure);
+            }
+            super::say(&format!(
+                "`{prefix}` is left out until the gateway is started again: {}. To go on: {}",
+                failure.message, failure.next
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Behind {
     /// Takes over what a guard is told that stands before the server in the file: it is left out, because
     /// the gateway guards.
