@@ -520,6 +520,7 @@ fn a_file_that_is_missing_or_no_program() {
     assert_eq!(found.next(), format!("chmod +x {plain}"));
     let found = patient.doctor(&["--", "/bin/sh", "server.sh"]);
     found.is(("program", "you", 4), "the file `server.sh` is not there");
+    assert_eq!(found.next(), "ls .");
     let orphan = patient.file("orphan", "#!/no/such/interpreter\n", 0o755);
     patient.doctor(&["--", &orphan]).is(("start", "you", 4), "`/no/such/interpreter`");
     let data = patient.file("data", "\u{0}\u{1}\u{2}", 0o755);
@@ -529,8 +530,12 @@ fn a_file_that_is_missing_or_no_program() {
 #[test]
 fn a_program_that_ends_at_once() {
     let found = Patient::new().shell("echo 'NOTES_KEY is not set' >&2; exit 3");
-    found.is(("start", "server_operator", 4), "exit status: 3");
+    found.is(("start", "you", 4), "exit status: 3");
     assert!(found.what().contains("its last words: NOTES_KEY is not set"), "{}", found.what());
+    let advice = &found.report["steps"].as_array().unwrap().last().unwrap()["advice"];
+    assert!(advice.as_str().unwrap().contains("`NOTES_KEY`"), "{advice}");
+    let found = Patient::new().shell("echo 'panicked at DB_POOL' >&2; exit 3");
+    found.is(("start", "server_operator", 4), "exit status: 3");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! the login and then the protocol; of a program they are the file, the start, its standard output
 //! and then the protocol. Nothing is called and nothing is registered.
 
+mod guarded;
 mod login;
 mod offered;
 mod place;
@@ -194,6 +195,10 @@ pub fn run(arguments: &DoctorArguments, home: &Home, output: Output) -> Result<R
             block_on(async { Ok(program::examine(&resolved, target, &mut examination).await) })?
         }
     };
+    let found = found.and_then(|()| match &resolved.guard {
+        Some(before) => guarded::examine(before, target, home, &mut examination),
+        None => Ok(()),
+    });
     if let Err(fault) = &found {
         examination.failed(fault);
     }

@@ -107,8 +107,13 @@ fn find(found: &Program, examination: &mut Examination) -> Result<PathBuf, Fault
     let script = arguments.iter().find(|word| !word.starts_with('-'));
     if let Some(script) = script.filter(|word| is_script(word) && !directory.join(word).exists()) {
         let what = format!("the file `{}` is not there", visible(script));
-        let advice = "is this the directory that is meant? Write the whole path".to_owned();
-        return Err(yours(what, advice));
+        let advice = "is this the directory that is meant? Write the whole path";
+        let place = directory.join(script);
+        let folder = place.parent().unwrap_or(directory).to_string_lossy();
+        let next = format!("ls {}", quoted(if folder.is_empty() { "." } else { &folder }));
+        return Err(Fault::new("program", Whose::You, what, advice)
+            .exit(Exit::Unreachable)
+            .next(next));
     }
     examination.passed("program", format!("`{place}` is there and can be executed"));
     Ok(path)
@@ -338,10 +343,44 @@ fn judge(
         let status =
             ended.map_or_else(|| "its output ended".to_owned(), |status| status.to_string());
         let what = format!("it ended before it answered: {status}{said}");
+        if let Some(name) = missing_variable(words) {
+            let advice = format!(
+                "it wants the variable `{name}`: a client gives it those of `env` in its entry (`etdi install \
+                 CLIENT -v {name}=…`), a terminal its own"
+            );
+            let fault = Fault::new("start", Whose::You, what, advice);
+            return Err(fault.exit(Exit::Unreachable).next(again));
+        }
         let advice = "run it by hand: does it lack a file, a variable, an argument?";
         return operator("start", what, advice, Exit::Unreachable);
     }
     Ok("it answers in JSON-RPC, and writes nothing else to standard output".to_owned())
+}
+
+/// The variable that a program missed, by its last words: a name in capitals with a `_`, beside a word
+/// that says that something is not there.
+fn missing_variable(words: &str) -> Option<&str> {
+    const NOT_THERE: [&str; 9] = [
+        "not set",
+        "unset",
+        "missing",
+        "required",
+        "undefined",
+        "not defined",
+        "not found",
+        "must be set",
+        "KeyError",
+    ];
+    let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    words.lines().rev().find_map(|line| {
+        let says = NOT_THERE.iter().any(|sign| line.contains(sign));
+        let name = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').find(|word| {
+            word.contains('_')
+                && word.starts_with(|c: char| c.is_ascii_uppercase())
+                && word.chars().all(plain)
+        });
+        name.filter(|_| says)
+    })
 }
 
 /// Starts it once more, for a client.

@@ -81,7 +81,11 @@ pub fn verify(target: &Target, home: &Home, output: Output) -> Result<Report, Fa
 }
 
 /// All tools with what became of them, and the server's name.
-fn reviews(opening: Opening<'_>) -> Result<(Vec<Arc<Review>>, String), Failure> {
+///
+/// # Errors
+///
+/// When the server cannot be used.
+pub(crate) fn reviews(opening: Opening<'_>) -> Result<(Vec<Arc<Review>>, String), Failure> {
     let target = opening.target;
     block_on(async {
         let session = opening.open().await?;

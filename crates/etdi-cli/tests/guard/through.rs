@@ -99,9 +99,11 @@ fn judged() {
     assert_eq!(user.run(&["call", "pay", "cursor:shop"], 6)["error"]["code"], "NOT_APPROVED");
     let page = user.run(&["inspect", "--", "cursor:shop"], 0);
     assert!(page.to_string().contains("IMPORTANT"), "{page}");
-    let doctor = user.run(&["doctor", "cursor:shop"], 0);
+    let doctor = user.run(&["doctor", "cursor:shop"], 6);
     assert_eq!(doctor["data"]["steps"][0]["step"], "guard", "{doctor}");
-    assert!(doctor.to_string().contains("3 tools"), "{doctor}");
+    assert_eq!(doctor["data"]["failed"], "approvals", "its client sees nothing: {doctor}");
+    assert!(doctor.to_string().contains("none of its 3 tools"), "{doctor}");
+    assert_eq!(doctor["data"]["next"], "etdi approve cursor:shop", "{doctor}");
     // One side through the guard, the other the server itself: they list the same.
     let server = user.0.command().join(" ");
     let same = user.run(&["diff", "cursor:shop", &server], 0);
@@ -123,6 +125,8 @@ fn approved() {
         "NOT_APPROVED"
     );
     assert_eq!(user.client().tools(), ["slow", "sample"]);
+    let doctor = user.run(&["doctor", "cursor:shop"], 0);
+    assert!(doctor.to_string().contains("2 of its 3 tools"), "{doctor}");
     user.run(&["approvals", "remove", "slow"], 0);
     user.run(&["approvals", "remove", "sample"], 0);
     user.run(&["approve", "pay", "--yes", "--despite-scanner", "cursor:shop"], 0);
