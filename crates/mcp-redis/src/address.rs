@@ -8,6 +8,7 @@ use redis::aio::{
 };
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
+use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisResult, TlsMode,
@@ -15,6 +16,7 @@ use redis::{
 };
 
 use crate::error::RedisError;
+use crate::patience::Patience;
 
 /// Where Redis or Valkey is. Addresses are URLs: `redis://name:password@host:port/database`, or
 /// `rediss://` over TLS, whose certificate one of the system's authorities has to have signed.
@@ -66,19 +68,21 @@ impl Address {
         let sorted = |error| RedisError::of(error, timeout);
         match &self.0 {
             Kind::One(url) => {
-                let client = Client::open(url.as_str()).map_err(sorted)?;
+                let server = url.as_str().into_connection_info().map_err(sorted)?;
+                let client = Client::open(server.set_tcp_settings(tcp(timeout))).map_err(sorted)?;
                 let config = ConnectionManagerConfig::new()
                     .set_number_of_retries(1)
                     .set_max_delay(timeout / 4)
                     .set_connection_timeout(Some(timeout))
-                    .set_response_timeout(Some(timeout));
+                    .set_response_timeout(Some(Patience::most(timeout)));
                 let manager = ConnectionManager::new_with_config(client, config).await;
                 Ok(Connection::One(manager.map_err(sorted)?))
             }
             Kind::Cluster(urls) => {
                 let client = ClusterClientBuilder::new(urls.iter().map(String::as_str))
                     .connection_timeout(timeout)
-                    .response_timeout(timeout)
+                    .response_timeout(Patience::most(timeout))
+                    .tcp_settings(tcp(timeout))
                     // Following a key to where it moved counts as one.
                     .retries(3)
                     .build()
@@ -94,6 +98,7 @@ impl Address {
                     _ => None,
                 };
                 let mut node = SentinelNodeConnectionInfo::default()
+                    .set_tcp_settings(tcp(timeout))
                     .set_redis_connection_info(first.redis_settings().clone());
                 if let Some(tls) = tls {
                     node = node.set_tls_mode(tls);
@@ -104,13 +109,22 @@ impl Address {
                 let client = tokio::sync::Mutex::new(client.map_err(sorted)?);
                 let config = AsyncConnectionConfig::new()
                     .set_connection_timeout(Some(timeout))
-                    .set_response_timeout(Some(timeout));
+                    .set_response_timeout(Some(Patience::most(timeout)));
                 let known = Master { client, config, current: Mutex::default() };
                 known.current().await.map_err(sorted)?;
                 Ok(Connection::Sentinel(Arc::new(known)))
             }
         }
     }
+}
+
+/// A command leaves at once, whatever is still on its way; a connection whose other end vanished without a
+/// word is given up, and made anew, where the system can tell.
+fn tcp(timeout: Duration) -> TcpSettings {
+    let settings = TcpSettings::default().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(Patience::most(timeout));
+    settings
 }
 
 impl std::fmt::Debug for Address {

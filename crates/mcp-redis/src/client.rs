@@ -11,6 +11,7 @@ use ring::digest::{SHA256, digest};
 use crate::address::Connection;
 use crate::error::RedisError;
 use crate::metrics::{Metrics, StoreName};
+use crate::patience::Patience;
 
 /// What all stores share.
 #[derive(Clone)]
@@ -19,7 +20,7 @@ pub(crate) struct Client(Arc<Inner>);
 struct Inner {
     connection: Connection,
     prefix: String,
-    timeout: Duration,
+    patience: Patience,
     metrics: Arc<Metrics>,
 }
 
@@ -42,10 +43,11 @@ impl Client {
     pub(crate) fn new(
         connection: Connection,
         prefix: String,
-        timeout: Duration,
+        silence: Duration,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self(Arc::new(Inner { connection, prefix, timeout, metrics }))
+        let patience = Patience::new(silence);
+        Self(Arc::new(Inner { connection, prefix, patience, metrics }))
     }
 
     /// The name of a key: prefix, version of the format, what keeps related keys together, the rest.
@@ -63,7 +65,7 @@ impl Client {
         cmd: &Cmd,
     ) -> Result<T, RedisError> {
         let done = self.ask(store, cmd).await;
-        self.count(store, done.map_err(|error| RedisError::of(error, self.0.timeout)))
+        self.count(store, done.map_err(|error| RedisError::of(error, self.0.patience.silence())))
     }
 
     /// Runs a script that does several steps as one.
@@ -84,7 +86,7 @@ impl Client {
         if done.as_ref().is_err_and(|error: &redis::RedisError| error.kind() == unknown) {
             done = self.ask(store, &command("EVAL", &script.text, "1")).await;
         }
-        self.count(store, done.map_err(|error| RedisError::of(error, self.0.timeout)))
+        self.count(store, done.map_err(|error| RedisError::of(error, self.0.patience.silence())))
     }
 
     /// Counts what became of an operation that a script or the store itself judged.
@@ -102,9 +104,8 @@ impl Client {
 
     async fn ask<T: FromRedisValue>(&self, store: StoreName, cmd: &Cmd) -> redis::RedisResult<T> {
         self.0.metrics.round_trip(store);
-        // The connection has a bound for each answer; this one is for all that comes before.
-        let asked = tokio::time::timeout(self.0.timeout, self.0.connection.query(cmd)).await;
-        let value = asked.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        let asked = self.0.patience.wait(self.0.connection.query(cmd)).await;
+        let value = asked.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         Ok(T::from_redis_value(value.extract_error()?)?)
     }
 }

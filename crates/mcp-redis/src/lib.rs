@@ -53,6 +53,7 @@ mod events;
 mod metrics;
 #[cfg(feature = "oauth")]
 mod oauth;
+mod patience;
 mod rates;
 mod replay;
 mod revocations;

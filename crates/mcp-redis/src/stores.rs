@@ -188,7 +188,8 @@ impl RedisStoresBuilder {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// How long one operation may take until it counts as failed; half a second by default.
+    /// How long Redis may be silent until an operation counts as failed; half a second by default. One
+    /// that waits while others are answered, on a busy node, may take ten times as long.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }

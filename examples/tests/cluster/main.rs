@@ -168,9 +168,9 @@ async fn a_signed_call_at_all_nodes_at_once_counts_once() {
             let refused: Vec<_> = refused.into_iter().map(|it| it.unwrap_err().code()).collect();
             assert!(paid.len() <= 1, "paid {} times", paid.len());
             let Some(Ok(said)) = paid.into_iter().next() else {
-                // Where the check cannot be made in time, it refuses: on a busy computer now and then. It
-                // must not say that a call was used which no node let in.
-                assert!(refused.iter().any(|code| code != "REPLAYED"), "{refused:?}");
+                // Where the check cannot be made in time it refuses. It must not say that a call was used
+                // which no node let in.
+                assert!(refused.iter().any(|code| code == "REPLAY_STORE_FULL"), "{refused:?}");
                 unchecked.extend(refused);
                 continue;
             };
@@ -178,7 +178,8 @@ async fn a_signed_call_at_all_nodes_at_once_counts_once() {
             admitted += 1;
         }
     }
-    assert!(admitted * 20 >= tries * 19, "{admitted} of {tries}: {unchecked:?}");
+    // Nowhere only where a store answered too late, which it does on cores that are starved alone.
+    assert!(admitted * 1_000 >= tries * 999, "{admitted} of {tries}: {unchecked:?}");
     assert!(by.len() > 1, "not always the same node is first");
     println!(
         "{tries} calls at three nodes at once, {admitted} admitted, each once, in {:?}",
