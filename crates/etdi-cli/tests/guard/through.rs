@@ -103,7 +103,7 @@ fn judged() {
     assert_eq!(doctor["data"]["steps"][0]["step"], "guard", "{doctor}");
     assert_eq!(doctor["data"]["failed"], "approvals", "its client sees nothing: {doctor}");
     assert!(doctor.to_string().contains("none of its 3 tools"), "{doctor}");
-    assert_eq!(doctor["data"]["next"], "etdi approve cursor:shop", "{doctor}");
+    assert_eq!(doctor["data"]["next"], "etdi approve -- cursor:shop", "{doctor}");
     // One side through the guard, the other the server itself: they list the same.
     let server = user.0.command().join(" ");
     let same = user.run(&["diff", "cursor:shop", &server], 0);
