@@ -217,7 +217,7 @@ impl Command {
 }
 
 impl Command {
-    /// Takes a target that stands before the two dashes to where the others are.
+    /// Takes a target that stands before the two dashes, or in an option, to where the others are.
     pub fn settle(&mut self) {
         match self {
             Self::List(ListArguments { place, target })
@@ -228,6 +228,7 @@ impl Command {
             Self::Run(RunArguments { place, command, .. }) => {
                 command.extend(place.take().map(targets::placed));
             }
+            Self::Guard(guard) => guard.target.command.extend(guard.url.take()),
             Self::Call(call) => call.target.take_last(&mut call.pairs, false),
             Self::Approve(approve) => approve.target.take_last(&mut approve.tools, true),
             _ => {}

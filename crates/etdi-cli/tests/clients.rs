@@ -210,6 +210,45 @@ fn a_server_is_started_with_the_environment_of_its_client() {
 }
 
 #[test]
+fn what_is_wrong_behind_a_guard_is_found() {
+    let user = User::new();
+    let guarded = |words: &[&str]| {
+        let words = [&["guard", "--level", "basic"], words].concat();
+        json!({"command": env!("CARGO_BIN_EXE_etdi"), "args": words})
+    };
+    user.write(
+        ".cursor/mcp.json",
+        &json!({"mcpServers": {
+            "one": {"command": "/bin/sh", "args": ["-c", "one"]},
+            "again": guarded(&["--", "/bin/sh", "-c", "one"]),
+            "gone": guarded(&["--", "/nowhere/server"]),
+            "script": guarded(&["--", "sh", "/nowhere/server.sh"]),
+            "plain": guarded(&["--url", "http://mcp.acme.example/mcp"]),
+            "odd": guarded(&["--no-such-option", "--", "sh"]),
+            "well": guarded(&["--", "/bin/sh", "-c", "other"]),
+        }})
+        .to_string(),
+    );
+    let (_, found) = user.json(&["discover"]);
+    let server = |name: &str| {
+        let servers = found["data"]["servers"].as_array().unwrap();
+        servers.iter().find(|one| one["target"] == format!("cursor:{name}")).unwrap()
+    };
+    for (name, code) in [
+        ("again", "DUPLICATE"),
+        ("gone", "NO_PROGRAM"),
+        ("script", "NO_SCRIPT"),
+        ("plain", "IN_THE_CLEAR"),
+        ("odd", "GUARD_UNREADABLE"),
+    ] {
+        assert_eq!(server(name)["problems"][0]["code"], code, "{name}: {}", server(name));
+        assert_eq!(server(name)["guarded"], true);
+    }
+    assert_eq!(server("well")["problems"], json!([]), "{}", server("well"));
+    assert_eq!(server("one")["guarded"], false);
+}
+
+#[test]
 fn what_is_wrong_is_found_and_no_secret_is_shown() {
     let user = User::new();
     let secret = "ghp_0123456789abcdef0123";

@@ -45,6 +45,9 @@ pub struct GuardArguments {
     /// Serve many clients at this address instead of one on standard streams.
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<std::net::SocketAddr>,
+    /// The server's URL; the same as `-- URL`.
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    pub url: Option<String>,
     /// The server.
     #[command(flatten)]
     pub target: Target,

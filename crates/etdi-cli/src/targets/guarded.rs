@@ -175,11 +175,12 @@ pub(super) fn behind(found: Found, packages: Packages<'_>, depth: u8) -> Result<
 /// What a guard's command line says.
 fn read(program: &Program) -> Result<GuardArguments, String> {
     let words = std::iter::once("etdi").chain(program.args.iter().map(String::as_str));
-    let read = Arguments::try_parse_from(words).map_err(|error| {
+    let mut read = Arguments::try_parse_from(words).map_err(|error| {
         let text = error.render().to_string();
         let line = text.lines().next().unwrap_or_default();
         line.strip_prefix("error: ").unwrap_or(line).to_owned()
     })?;
+    read.command.settle();
     match read.command {
         Command::Guard(arguments) if arguments.command.is_none() => {
             match arguments.target.command.is_empty() {
@@ -247,6 +248,7 @@ pub fn filled(one: &GuardArguments, other: &GuardArguments) -> Result<GuardArgum
         calls_per_minute: limits.into_iter().filter(|limit| *limit > 0).min().unwrap_or(0),
         recheck_after,
         http: one.http,
+        url: None,
         target,
     })
 }

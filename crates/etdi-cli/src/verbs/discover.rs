@@ -13,7 +13,7 @@ use crate::args::DiscoverArguments;
 use crate::exit::{Exit, Failure};
 use crate::home::is_exposed;
 use crate::output::{Report, style};
-use crate::targets::{self, find, start::desktop_path};
+use crate::targets::{self, Ours, find, start::desktop_path};
 use crate::verbs::configs::State;
 use crate::verbs::target::quoted;
 
@@ -96,7 +96,7 @@ fn data(server: &Server, problems: &[Problem]) -> serde_json::Value {
         "client": server.client().id, "scope": server.file.scope.word(),
         "project": server.project.as_deref().map(shown_path),
         "file": shown_path(&server.file.path), "line": server.line, "enabled": server.enabled,
-        "transport": kind, "command": words, "secrets": server.secrets(),
+        "transport": kind, "command": words, "guarded": is_guarded(server), "secrets": server.secrets(),
         "problems": problems.iter().map(|one| json!({"code": one.code, "message": one.message}))
             .collect::<Vec<_>>(),
     })
@@ -132,6 +132,13 @@ fn problems(server: &Server) -> Vec<Problem> {
         Some(Err(_)) => return problems,
         Some(Ok(launch)) => launch,
     };
+    let launch = match behind(launch, server) {
+        Ok(launch) => launch,
+        Err(failure) => {
+            problems.push(problem("GUARD_UNREADABLE", failure.message));
+            return problems;
+        }
+    };
     match &launch {
         Launch::Program(program) => problems.extend(program_problems(server, program)),
         Launch::Remote(remote) => {
@@ -146,6 +153,23 @@ fn problems(server: &Server) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// What is behind a guard of ours, where one stands before it; a gateway is a server like others.
+fn behind(launch: Launch, server: &Server) -> Result<Launch, Failure> {
+    match is_guard(&launch) {
+        true => targets::behind_unbuilt(launch, server.target()).map(|found| found.launch),
+        false => Ok(launch),
+    }
+}
+
+fn is_guard(launch: &Launch) -> bool {
+    targets::guarded::ours(launch) == Some(Ours::Guard)
+}
+
+/// Whether a guard of ours stands before a server.
+fn is_guarded(server: &Server) -> bool {
+    server.launch.as_ref().is_ok_and(is_guard)
 }
 
 fn program_problems(server: &Server, program: &Program) -> Option<Problem> {
@@ -199,16 +223,20 @@ fn duplicates(servers: &[Server]) -> BTreeMap<usize, String> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut same = BTreeMap::new();
     for (at, server) in servers.iter().enumerate() {
-        let key = match &server.launch {
-            Ok(Launch::Program(program)) => {
+        let launch = server.launch.as_ref().ok().cloned().map(|launch| {
+            // One that cannot be looked through is still the same as itself.
+            behind(launch.clone(), server).unwrap_or(launch)
+        });
+        let key = match &launch {
+            Some(Launch::Program(program)) => {
                 let command = find(&program.command, None).map_or_else(
                     || program.command.clone(),
                     |path| path.to_string_lossy().into_owned(),
                 );
                 format!("{command:?}{:?}{:?}{:?}", program.args, program.env, program.cwd)
             }
-            Ok(Launch::Remote(remote)) => format!("{:?}{:?}", remote.url, remote.headers),
-            Err(_) => continue,
+            Some(Launch::Remote(remote)) => format!("{:?}{:?}", remote.url, remote.headers),
+            None => continue,
         };
         // The same server in two clients is what users want; twice in one is loaded twice.
         let key = format!("{}:{key}", server.client().id);

@@ -313,6 +313,7 @@ fn told(
             .or(usual.number("recheck_after")?)
             .map(u64::from),
         http: None,
+        url: None,
         target,
     })
 }
