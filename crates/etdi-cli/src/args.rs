@@ -20,7 +20,7 @@ mod talk;
 
 pub use approvals::{ApprovalsCommand, Source, Which};
 pub use audit::{AuditCommand, AuditFilter, ChainsArguments, ExportFormat};
-pub use auth::{AuthCommand, LoginArguments, ServeArguments};
+pub use auth::{ApiKeyCommand, AuthCommand, LoginArguments, ServeArguments};
 pub use authors::{
     BuildArguments, DevArguments, DiffArguments, FailOn, InitArguments, ListenArguments,
     NewArguments, Provider, Revisions, RunArguments, Template, TestArguments, Transport,

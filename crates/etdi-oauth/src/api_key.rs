@@ -219,6 +219,7 @@ impl ApiKeys {
         if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
             return refuse("a name is 1 to 128 characters that can be shown");
         }
+        let _alone = self.alone()?;
         let mut state = self.refreshed(now, true)?;
         let digest = *Digest::of_bytes(text.as_bytes()).as_bytes();
         if state.keys.values().any(|key| key.name == name) || state.keys.contains_key(&digest) {
@@ -237,6 +238,7 @@ impl ApiKeys {
     ///
     /// When the file cannot be written.
     pub fn revoke(&self, name: &str, now: UnixTime) -> Result<bool, ApiKeyError> {
+        let _alone = self.alone()?;
         let mut state = self.refreshed(now, true)?;
         let mut found = false;
         self.change(&mut state, |keys| {
@@ -287,6 +289,16 @@ impl ApiKeys {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps other programs from changing the file, until it is dropped.
+    fn alone(&self) -> Result<Option<std::fs::File>, ApiKeyError> {
+        let Some(path) = &self.0.path else { return Ok(None) };
+        let locked = private().open(beside(path, "lock")).and_then(|file| {
+            file.lock()?;
+            Ok(file)
+        });
+        locked.map(Some).map_err(|source| ApiKeyError::File { path: path.clone(), source })
     }
 
     /// The keys as the file has them now; looked at once a second at most, unless `must`.
@@ -373,16 +385,26 @@ fn write(path: &Path, keys: &BTreeMap<[u8; 32], ApiKey>) -> io::Result<()> {
         Line { sha256, key: key.clone() }
     });
     let text = serde_json::to_vec_pretty(&File { v: 1, keys: lines.collect() })?;
+    let fresh = beside(path, &std::process::id().to_string());
+    let mut file = private().open(&fresh)?;
+    file.write_all(&text)?;
+    file.sync_all()?;
+    std::fs::rename(fresh, path)
+}
+
+/// A hidden file beside another one.
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let fresh = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    path.with_file_name(format!(".{name}.{ending}"))
+}
+
+/// How a file is opened that its owner alone reads.
+fn private() -> std::fs::OpenOptions {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    std::fs::rename(fresh, path)
+    options
 }
 
 /// Whether two digests are the same, in a time that does not depend on where they differ.
@@ -414,6 +436,25 @@ mod tests {
         assert!(keys.revoke("two", NOW).unwrap() && !keys.revoke("two", NOW).unwrap());
         assert!(matches!(keys.verify(two.expose(), NOW), Err(ApiKeyError::Revoked { .. })));
         assert!(keys.verify(one.expose(), NOW).is_ok(), "the other one still counts");
+    }
+
+    #[test]
+    fn two_programs_that_change_one_file_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        std::thread::scope(|scope| {
+            for program in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    // Each has opened it by itself, as programs do.
+                    let keys = ApiKeys::open(path).unwrap();
+                    for key in 0..10 {
+                        keys.create(&format!("{program}-{key}"), ["a"], None, NOW).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(ApiKeys::open(&path).unwrap().list().len(), 40);
     }
 
     #[test]

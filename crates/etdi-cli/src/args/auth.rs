@@ -24,6 +24,44 @@ pub enum AuthCommand {
         /// The name.
         name: String,
     },
+    /// Make, list and revoke API keys, for programs where nobody logs in.
+    #[command(subcommand, name = "api-key")]
+    ApiKey(ApiKeyCommand),
+}
+
+/// What to do with the API keys of a file.
+#[derive(Debug, Subcommand)]
+pub enum ApiKeyCommand {
+    /// Make a key and print it: the file keeps a digest of it alone, so this is the only time.
+    #[command(
+        after_help = "  etdi auth api-key new keys.json build-server --scope notes:read --days 90\n\n\
+The file is `gateway.auth.api_keys` of a gateway, or `ApiKeys::open` of a server; callers send the key\n\
+in `X-API-Key`."
+    )]
+    New {
+        /// The file; it is made with the first key.
+        file: PathBuf,
+        /// Who has it: a name that no key of the file has or had.
+        name: String,
+        /// What its holder may do.
+        #[arg(long, value_name = "SCOPE")]
+        scope: Vec<String>,
+        /// For how many days it counts; until it is revoked without it.
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+        days: Option<u32>,
+    },
+    /// List the keys by their names.
+    List {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Take a key back; whoever serves with the file refuses it a second later.
+    Revoke {
+        /// The file.
+        file: PathBuf,
+        /// Whose it is.
+        name: String,
+    },
 }
 
 /// Options of `etdi auth login`.
@@ -122,6 +160,9 @@ impl AuthCommand {
             Self::Status => "auth status",
             Self::Serve(_) => "auth serve",
             Self::User { .. } => "auth user",
+            Self::ApiKey(ApiKeyCommand::New { .. }) => "auth api-key new",
+            Self::ApiKey(ApiKeyCommand::List { .. }) => "auth api-key list",
+            Self::ApiKey(ApiKeyCommand::Revoke { .. }) => "auth api-key revoke",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `etdi auth serve`: an authorization server on this computer.
 
+mod api_key;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub fn run(command: &AuthCommand, home: &Home, output: Output) -> Result<Report,
         AuthCommand::Status => login::status(home),
         AuthCommand::Serve(arguments) => block_on(serve(arguments, output)),
         AuthCommand::User { name } => user(name),
+        AuthCommand::ApiKey(command) => api_key::run(command, system_time()),
     }
 }
 

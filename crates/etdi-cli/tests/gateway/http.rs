@@ -116,12 +116,16 @@ fn unknown() {
 fn users() {
     let yard = Yard::of(Speaks::Legacy, Speaks::Modern);
     yard.write(&json!({}), &json!({"http": "127.0.0.1:0", "auth": {"api_keys": "keys.json"}}));
-    let keys = etdi_oauth::ApiKeys::open(yard.file().with_file_name("keys.json")).unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let file = yard.file().with_file_name("keys.json");
+    let file = file.to_str().unwrap();
+    let keys = |words: &[&str], name: &str| {
+        let words = [&["auth", "api-key"], words, &[file, name]].concat();
+        yard.command(&words[..words.len() - usize::from(name.is_empty())]).output().unwrap()
+    };
     let key = |name: &str| {
-        let key =
-            keys.create(name, ["mcp"], None, etdi_core::time::UnixTime(now.as_secs())).unwrap();
-        format!("X-API-Key: {}\r\n", key.expose())
+        let made = keys(&["new", "--scope", "mcp", "--days", "2"], name);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        format!("X-API-Key: {}\r\n", String::from_utf8(made.stdout).unwrap().trim())
     };
     let (ada, bob) = (key("ada"), key("bob"));
     let served = Served::open(yard.gateway(&["--trust-first-use"]));
@@ -154,6 +158,21 @@ fn users() {
     let (paid, _) = served.ask(Speaks::Modern, &ada, "tools/call", call(state));
     assert!(paid["result"]["content"].is_array(), "{paid}");
     assert_eq!(yard.world("one").noted("effect"), ["paid"]);
+
+    // Whose key is taken back is out; the file and its listing hold no key.
+    assert!(!keys(&["new"], "ada").status.success(), "the name is taken");
+    assert!(keys(&["revoke"], "ada").status.success());
+    let again = keys(&["revoke"], "ada");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("no key `ada` that counts"));
+    let listed = String::from_utf8(keys(&["list"], "").stdout).unwrap();
+    assert!(listed.contains("revoked") && listed.contains("until "), "{listed}");
+    let secret = ada.trim().rsplit(' ').next().unwrap();
+    assert!(!listed.contains(secret) && !std::fs::read_to_string(file).unwrap().contains(secret));
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}"#;
+    assert!(served.send("POST", "/mcp", &ada, list).starts_with("HTTP/1.1 401"));
+    let (found, _) = served.ask(Speaks::Modern, &bob, "tools/list", json!({}));
+    assert!(found["result"]["tools"].is_array(), "{found}");
 }
 
 fn served() {
