@@ -1,6 +1,6 @@
 //! What an ordinary test run does in small: property tests with 100,000 cases, ten million canonical
-//! numbers, a million steps of the approval store beside its model, three nodes on Redis, and each fuzz
-//! target for a minute.
+//! numbers, a million steps of the approval store beside its model, 5,000 damaged definitions, three nodes
+//! on Redis, and each fuzz target for a minute.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,8 @@ use crate::ci::{step, timed};
 const FILTERS: [&str; 5] =
     ["canonical::", "permission::", "change::tests::properties", "chain::", "store::tests::model"];
 
-/// Runs the property tests and the numbers of `etdi-core` at their full length.
+/// Runs the property tests and the numbers of `etdi-core` at their full length, and what damaged definitions
+/// cost.
 ///
 /// # Errors
 ///
@@ -20,7 +21,9 @@ const FILTERS: [&str; 5] =
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let test = ["test", "--release", "-p", "etdi-core", "--lib", "--"];
     let variables = [("PROPTEST_CASES", "100000"), ("ETDI_LONG", "1")];
-    step(root, &[&test[..], &FILTERS].concat(), &variables)
+    step(root, &[&test[..], &FILTERS].concat(), &variables)?;
+    let cost = ["test", "--release", "-p", "etdi-core", "--test", "cost", "--", "--nocapture"];
+    step(root, &cost, &variables)
 }
 
 /// Has three nodes on Redis take the same signed call at once 10,000 times, and one of them die during a
