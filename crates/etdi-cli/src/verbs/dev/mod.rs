@@ -32,7 +32,7 @@ use self::inspector::Inspector;
 use self::screen::Screen;
 use self::status::{State, Status};
 use self::swap::{Asked, Swapping};
-use self::watch::Look;
+use self::watch::{Look, Restless};
 use crate::args::{DevArguments, ListenArguments, Transport};
 use crate::exit::Failure;
 use crate::output::{Output, Report};
@@ -230,7 +230,7 @@ impl Developed<'_> {
     /// Starts one server after the other, for ever.
     async fn develop(&self) {
         let places: Arc<[PathBuf]> = self.places().into();
-        let mut seen = look(&places).await;
+        let mut seen = (look(&places).await, Restless::default());
         let mut current = self.next(None).await;
         loop {
             let asked = self.reload.notified();
@@ -317,7 +317,7 @@ impl Developed<'_> {
     async fn cause(
         &self,
         places: &Arc<[PathBuf]>,
-        seen: &mut Look,
+        (seen, restless): &mut (Look, Restless),
         current: Option<&Current>,
     ) -> Cause {
         loop {
@@ -330,17 +330,24 @@ impl Developed<'_> {
             } else if may_end.is_none() {
                 sleep(LOOK).await;
             }
-            let mut now = look(places).await;
+            let mut now = restless.out_of(look(places).await);
             let Some(path) = now.changed(seen).map(Path::to_owned) else { continue };
             // Whoever writes several files is let finish.
             loop {
                 sleep(LOOK).await;
-                let later = look(places).await;
+                let later = restless.out_of(look(places).await);
                 let settled = later == now;
                 now = later;
                 if settled {
                     break;
                 }
+            }
+            if restless.note(&path, Instant::now().into_std()) {
+                self.say(&format!(
+                    "{} changes with each start, so it is not watched any more; `--watch` says what is",
+                    shown_path(&path)
+                ));
+                now = restless.out_of(now);
             }
             *seen = now;
             return Cause::Changed(path);

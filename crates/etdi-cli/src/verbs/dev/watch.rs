@@ -3,10 +3,10 @@
 //! Looking costs a few milliseconds for the files of a package and needs nothing of the system, so that
 //! it works in containers and on network drives too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// The most files that are looked at.
 const MOST: usize = 20_000;
@@ -53,6 +53,38 @@ impl Look {
     }
 }
 
+/// Files that a server writes itself: what its start changes must not be a reason for the next one.
+#[derive(Debug, Default)]
+pub struct Restless {
+    last: Option<(PathBuf, Instant)>,
+    times: u32,
+    found: BTreeSet<PathBuf>,
+}
+
+/// Whoever changes a file so often, each time so soon after the last, is no person who saves it.
+const OFTEN: u32 = 5;
+const SOON: Duration = Duration::from_secs(3);
+
+impl Restless {
+    /// Takes note of a file that changed; whether it is passed over from now on.
+    pub fn note(&mut self, path: &Path, now: Instant) -> bool {
+        let again = self
+            .last
+            .as_ref()
+            .is_some_and(|(last, at)| last == path && now.saturating_duration_since(*at) < SOON);
+        self.times = if again { self.times + 1 } else { 1 };
+        self.last = Some((path.to_owned(), now));
+        self.times >= OFTEN && self.found.insert(path.to_owned())
+    }
+
+    /// The same look without those files.
+    #[must_use]
+    pub fn out_of(&self, mut look: Look) -> Look {
+        look.0.retain(|path, _| !self.found.contains(path));
+        look
+    }
+}
+
 /// Folders that tools fill, and files that editors hide.
 fn is_passed_over(name: &str) -> bool {
     name.starts_with('.')
@@ -63,6 +95,27 @@ fn is_passed_over(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_a_server_writes_at_each_start_is_no_reason_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = [folder.path().to_owned()];
+        let (log, source) = (folder.path().join("server.log"), folder.path().join("main.rs"));
+        let (mut restless, begun) = (Restless::default(), Instant::now());
+        let starts = |restless: &mut Restless, path: &Path, gap: u64| {
+            (0..10).filter(|at| restless.note(path, begun + Duration::from_secs(at * gap))).count()
+        };
+        assert_eq!(starts(&mut restless, &source, 4), 0, "somebody saves it now and then");
+        assert_eq!(starts(&mut restless, &log, 1), 1, "said once");
+        for path in [&log, &source] {
+            fs::write(path, "one").unwrap();
+        }
+        let first = restless.out_of(Look::at(&places));
+        fs::write(&log, "another").unwrap();
+        assert_eq!(restless.out_of(Look::at(&places)).changed(&first), None);
+        fs::write(&source, "another").unwrap();
+        assert!(restless.out_of(Look::at(&places)).changed(&first).is_some());
+    }
 
     #[test]
     fn what_changed_is_found_and_what_is_built_is_not() {
