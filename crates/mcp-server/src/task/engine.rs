@@ -1,5 +1,7 @@
 //! Answers the methods of the extension, and changes records one at a time.
 
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use tokio::sync::Semaphore;
 use super::live::LiveTable;
 use super::record::{Phase, Record};
 use super::store::{Quota, StoredTask, TaskStore, TaskStoreError};
+use super::suspects::Suspects;
 use super::watch::TaskWatch;
 use super::{Clock, Tasks};
 use crate::Server;
@@ -31,10 +34,14 @@ pub(crate) struct Engine {
     pub(super) ttl: Duration,
     pub(super) keep: Duration,
     pub(super) poll_interval: Duration,
+    /// How long a worker is believed to be alive after it was last heard of.
+    pub(super) lease: Duration,
     pub(super) quota: Quota,
     pub(super) clock: Clock,
     pub(super) runtime: Option<Arc<dyn Runtime>>,
     pub(super) live: Arc<LiveTable>,
+    /// The tasks whose workers may be gone.
+    suspects: Suspects,
     /// The tasks that may work at once.
     pub(super) turns: Semaphore,
     /// When what is over was last swept out.
@@ -42,9 +49,6 @@ pub(crate) struct Engine {
     /// Names this process to others that share the store.
     pub(super) instance: String,
 }
-
-/// How long a worker is believed to be alive after it was last heard of.
-pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 /// How often what is over is swept out, where tasks come in.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -59,6 +63,51 @@ const MAX_WATCHED: usize = 256;
 /// How many writes may be lost one after the other before we give up.
 const MAX_LOST: usize = 64;
 
+/// Why a task could not be read or changed.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The store did not answer: it may the next time.
+    Away,
+    /// All else, as the client is told it.
+    Refused(ErrorObject),
+}
+
+impl Trouble {
+    fn of(error: TaskStoreError) -> Self {
+        match error {
+            TaskStoreError::Unavailable(_) => {
+                tracing::error!(error = &error as &dyn Error, "the store of tasks failed");
+                Self::Away
+            }
+            error => Self::Refused(broken(error)),
+        }
+    }
+}
+
+impl From<ErrorObject> for Trouble {
+    fn from(error: ErrorObject) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Trouble> for ErrorObject {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Away => Self::internal(UNAVAILABLE),
+            Trouble::Refused(error) => error,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away => f.write_str(UNAVAILABLE),
+            Self::Refused(error) => error.fmt(f),
+        }
+    }
+}
+
 /// What to do with a record after it was looked at.
 pub(super) enum Verdict<T> {
     /// It stays as it is.
@@ -69,7 +118,8 @@ pub(super) enum Verdict<T> {
 
 impl Engine {
     pub(crate) fn new(tasks: Tasks) -> Result<Arc<Self>, getrandom::Error> {
-        let Tasks { store, ttl, keep, poll_interval, at_once, quota, clock, runtime } = tasks;
+        let Tasks { store, ttl, keep, poll_interval, lease, at_once, quota, clock, runtime } =
+            tasks;
         let (live, instance) = (Arc::default(), random_id()?);
         let turns = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
         Ok(Arc::new(Self {
@@ -77,10 +127,12 @@ impl Engine {
             ttl,
             keep,
             poll_interval,
+            lease,
             quota,
             clock,
             runtime,
             live,
+            suspects: Suspects::default(),
             turns,
             swept: AtomicU64::new(0),
             instance,
@@ -127,10 +179,10 @@ impl Engine {
         request: &RequestContext,
     ) -> Result<Outcome, ErrorObject> {
         let owner = owner(request);
-        let (_, mut record) = self.load(id, &owner).await?;
+        let (stored, mut record) = self.load(id, &owner).await?;
         if record.is_overdue((self.clock)()) {
             record = self.end_overdue(id, &owner).await?;
-        } else if self.is_orphan(id, &record) {
+        } else if self.is_orphan(id, &record) && self.is_silent(id, stored.version, &record) {
             record = self.adopt(server, id, &owner, record.end(), request).await?;
         }
         // The envelope of a result stands among the members of the task.
@@ -178,6 +230,23 @@ impl Engine {
     fn has_no_worker(&self, record: &Record) -> bool {
         let Phase::Working { runner, lease } = &record.phase else { return false };
         !self.store.is_shared() || *runner == self.instance || *lease < (self.clock)()
+    }
+
+    /// Whether the worker of an orphan was given the time to say that it lives. One whose lease ran out while
+    /// the store was away for both of us says so, or writes what it came to, as soon as the store is back: so
+    /// whoever finds such a lease looks once more, a tenth of it later.
+    fn is_silent(&self, id: &str, version: u64, record: &Record) -> bool {
+        let Phase::Working { runner, lease } = &record.phase else { return false };
+        // Nobody else works here, we know that it is ours, or it was put down.
+        if !self.store.is_shared() || *runner == self.instance || *lease == 0 {
+            return true;
+        }
+        self.suspects.stays(id, version, (self.clock)(), milliseconds(self.grace()))
+    }
+
+    /// How long a worker has to say that it lives once its lease was found to be over.
+    pub(super) fn grace(&self) -> Duration {
+        self.lease / 10
     }
 
     /// Takes a task over whose worker is gone, if its tool may run twice; ends it if not.
@@ -231,7 +300,8 @@ impl Engine {
         let owner = owner(&request);
         let (_, record) = self.load(id, &owner).await?;
         if record.is_overdue((self.clock)()) {
-            return self.end_overdue(id, &owner).await.map(drop);
+            self.end_overdue(id, &owner).await?;
+            return Ok(());
         }
         let Phase::InputRequired { open } = &record.phase else { return Ok(()) };
         for (key, response) in responses.iter() {
@@ -353,21 +423,20 @@ impl Engine {
         &self,
         id: &str,
         owner: &str,
-    ) -> Result<(StoredTask, Record), ErrorObject> {
+    ) -> Result<(StoredTask, Record), Trouble> {
         // What we never made need not be looked for.
         if id.len() != ID_LENGTH || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(unknown());
+            return Err(unknown().into());
         }
-        let stored = self.store.load(id).await.map_err(broken)?.ok_or_else(unknown)?;
+        let stored = self.store.load(id).await.map_err(Trouble::of)?.ok_or_else(unknown)?;
         // Whoever asks for another's task learns no more than whoever guesses.
         if stored.task.owner != owner {
-            return Err(unknown());
+            return Err(unknown().into());
         }
         if stored.task.is_expired((self.clock)()) {
             self.forget(id).await;
-            return Err(ErrorObject::invalid_params(
-                "the task's time is over, call the tool again",
-            ));
+            let text = "the task's time is over, call the tool again";
+            return Err(ErrorObject::invalid_params(text).into());
         }
         let record = Record::read(&stored.task).map_err(unwritable)?;
         Ok((stored, record))
@@ -379,7 +448,7 @@ impl Engine {
         id: &str,
         owner: &str,
         mut decide: impl FnMut(&mut Record) -> Verdict<T>,
-    ) -> Result<(Record, T), ErrorObject> {
+    ) -> Result<(Record, T), Trouble> {
         for _ in 0..MAX_LOST {
             let (stored, mut record) = self.load(id, owner).await?;
             let verdict = match decide(&mut record) {
@@ -397,10 +466,11 @@ impl Engine {
                     return Ok((record, verdict));
                 }
                 Err(TaskStoreError::Lost) => {}
-                Err(error) => return Err(broken(error)),
+                Err(error) => return Err(Trouble::of(error)),
             }
         }
-        Err(ErrorObject::internal("the task changes faster than it can be read, try again"))
+        let text = "the task changes faster than it can be read, try again";
+        Err(ErrorObject::internal(text).into())
     }
 
     async fn forget(&self, id: &str) {
@@ -430,7 +500,7 @@ impl Engine {
 
     /// The state of a task on which this process works.
     pub(super) fn working(&self) -> Phase {
-        let lease = (self.clock)().saturating_add(milliseconds(LEASE));
+        let lease = (self.clock)().saturating_add(milliseconds(self.lease));
         Phase::Working { runner: self.instance.clone(), lease }
     }
 
@@ -452,8 +522,8 @@ impl Engine {
     }
 }
 
-impl std::fmt::Debug for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("ttl", &self.ttl).finish_non_exhaustive()
     }
 }
@@ -539,18 +609,13 @@ pub(super) fn broken(error: TaskStoreError) -> ErrorObject {
     match error {
         TaskStoreError::Full { .. } => ErrorObject::internal(error.to_string()),
         error => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the store of tasks failed");
+            tracing::error!(error = &error as &dyn Error, "the store of tasks failed");
             ErrorObject::internal(UNAVAILABLE)
         }
     }
 }
 
 const UNAVAILABLE: &str = "the server cannot use its store of tasks, try again later";
-
-/// Whether [`broken`] said that the store did not answer: it may the next time.
-pub(super) fn is_unavailable(error: &ErrorObject) -> bool {
-    error.message == UNAVAILABLE
-}
 
 pub(super) fn unwritable(error: serde_json::Error) -> ErrorObject {
     tracing::error!(%error, "a task could not be read or written");

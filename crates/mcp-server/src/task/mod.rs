@@ -71,6 +71,7 @@ mod race;
 mod record;
 mod run;
 mod store;
+mod suspects;
 mod watch;
 
 use std::sync::Arc;
@@ -110,6 +111,7 @@ pub struct Tasks {
     ttl: Duration,
     keep: Duration,
     poll_interval: Duration,
+    lease: Duration,
     at_once: usize,
     quota: Quota,
     clock: Clock,
@@ -121,7 +123,7 @@ type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 impl Tasks {
     /// Tasks in `store`, with an hour for each, results for at least a quarter of an hour, a poll
-    /// each second, 256 at work at once, and the [`Quota`] that is usual.
+    /// each second, a lease of half a minute, 256 at work at once, and the [`Quota`] that is usual.
     pub fn new(store: impl TaskStore) -> Self {
         Self::shared(Arc::new(store))
     }
@@ -133,6 +135,7 @@ impl Tasks {
             ttl: Duration::from_secs(3_600),
             keep: Duration::from_secs(900),
             poll_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(30),
             at_once: 256,
             quota: Quota::default(),
             clock: Arc::new(system_clock),
@@ -159,6 +162,17 @@ impl Tasks {
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
+        self
+    }
+
+    /// Sets for how long a worker is believed to be alive that was not heard of, where other processes share
+    /// the store: 30 seconds; at least one. A worker says three times as often that it lives. One that was
+    /// silent for so long, and for a tenth of it after a client asked another process for the task, has
+    /// lost it: the task is begun anew there if its tool may run twice, and fails if not. Processes of one
+    /// server have the same.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease.max(Duration::from_secs(1));
         self
     }
 
@@ -199,6 +213,7 @@ impl std::fmt::Debug for Tasks {
             .field("ttl", &self.ttl)
             .field("keep", &self.keep)
             .field("poll_interval", &self.poll_interval)
+            .field("lease", &self.lease)
             .field("quota", &self.quota)
             .finish_non_exhaustive()
     }

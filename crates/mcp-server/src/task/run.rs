@@ -13,8 +13,7 @@ use tower_service::Service;
 
 use super::TaskSupport;
 use super::engine::{
-    Engine, Verdict, broken, complete, is_unavailable, milliseconds, no_runtime, random_id,
-    unwritable,
+    Engine, Trouble, Verdict, broken, complete, milliseconds, no_runtime, random_id, unwritable,
 };
 use super::live::{Run, lock};
 use super::race::{Either, first_of};
@@ -23,8 +22,8 @@ use super::store::TaskStoreError;
 use crate::Server;
 use crate::service::{Incoming, ServerFuture};
 
-/// How often a worker says that it is alive, to others that share its store.
-const BEAT: Duration = Duration::from_secs(10);
+/// How many times within its lease a worker says that it is alive, to others that share its store.
+const BEATS: u32 = 3;
 
 /// How many times in a row a tool may leave without a question, only to be entered again.
 const MAX_IDLE_ROUNDS: u32 = 16;
@@ -32,8 +31,11 @@ const MAX_IDLE_ROUNDS: u32 = 16;
 /// How many times the end of a task is written before it is given up.
 const MAX_WRITES: u32 = 5;
 
-/// How often a task's end is kept for a store that does not answer: for about ten minutes.
-const MAX_WAITS: u32 = 600;
+/// For how long a task, or its end, waits for a store that does not answer.
+const MAX_WAIT: Duration = Duration::from_secs(600);
+
+/// How often it is tried at most within the time that a worker has to say that it lives.
+const TRIES: u32 = 3;
 
 /// Where a call stands between a request and a task; found in the call's extensions.
 #[derive(Debug, Clone)]
@@ -196,7 +198,7 @@ impl Work<'_> {
     async fn run(&self, run: &Run) -> bool {
         for _ in 0..MAX_IDLE_ROUNDS {
             // Whoever ends a task removes or changes it first, so what we load is what to do.
-            let Ok((_, record)) = self.engine.load(self.id, self.owner).await else { return true };
+            let Some(record) = self.loaded().await else { return true };
             if !self.is_mine(&record) {
                 return record.is_over();
             }
@@ -215,6 +217,18 @@ impl Work<'_> {
         let error = ErrorObject::internal("the tool asks to be run again and asks for nothing");
         self.settle(run, Err(error)).await;
         true
+    }
+
+    /// The record, once the store gives it; `None` when there is none, or the store is away for too long.
+    async fn loaded(&self) -> Option<Record> {
+        let mut wait = self.wait();
+        loop {
+            match self.engine.load(self.id, self.owner).await {
+                Ok((_, record)) => return Some(record),
+                Err(Trouble::Away) if wait.goes_on(self).await => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     fn is_mine(&self, record: &Record) -> bool {
@@ -268,7 +282,7 @@ impl Work<'_> {
             return std::future::pending().await;
         }
         loop {
-            self.runtime.sleep_until(self.runtime.now() + BEAT).await;
+            self.runtime.sleep_until(self.runtime.now() + self.engine.lease / BEATS).await;
             let beat = self.engine.change(self.id, self.owner, |record| {
                 if !self.is_mine(record) {
                     return Verdict::Leave(false);
@@ -297,8 +311,8 @@ impl Work<'_> {
             Outcome::InputRequired(asked) => Ok(Settled::Asked(asked)),
             _ => Err(ErrorObject::internal("the tool ended in a form that no task can keep")),
         });
-        let (mut attempt, mut waits) = (0, 0);
-        while attempt < MAX_WRITES && waits < MAX_WAITS {
+        let (mut attempt, mut wait) = (0, self.wait());
+        while attempt < MAX_WRITES {
             let message = run.message();
             let settled = self.engine.change(self.id, self.owner, |record| {
                 if !self.is_mine(record) {
@@ -330,11 +344,11 @@ impl Work<'_> {
                 }
                 // The result waits here for the store. Whoever takes the task over meanwhile has written a
                 // newer record, which stays.
-                Err(error) if is_unavailable(&error) => {
-                    tracing::warn!(%error, waits, "a task's end could not be written");
-                    let pause = Duration::from_millis((100 << waits.min(4)).min(1_000));
-                    waits += 1;
-                    self.runtime.sleep_until(self.runtime.now() + pause).await;
+                Err(Trouble::Away) => {
+                    tracing::warn!("a task's end waits for the store");
+                    if !wait.goes_on(self).await {
+                        return None;
+                    }
                 }
                 // The first error may be that the result is too large; the second error is small.
                 Err(error) if attempt == 0 && outcome.is_ok() => {
@@ -351,6 +365,31 @@ impl Work<'_> {
             }
         }
         None
+    }
+}
+
+/// How long a store that is away was waited for.
+struct Wait {
+    waited: Duration,
+    pause: Duration,
+    longest: Duration,
+}
+
+impl Work<'_> {
+    /// Tries more often than whoever finds our lease over looks, so that what waits here is there first.
+    fn wait(&self) -> Wait {
+        let longest = (self.engine.grace() / TRIES).min(Duration::from_secs(1));
+        Wait { waited: Duration::ZERO, pause: longest / 8, longest }
+    }
+}
+
+impl Wait {
+    /// Waits; `false` when it was long enough.
+    async fn goes_on(&mut self, work: &Work<'_>) -> bool {
+        work.runtime.sleep_until(work.runtime.now() + self.pause).await;
+        self.waited += self.pause;
+        self.pause = (self.pause * 2).min(self.longest);
+        self.waited < MAX_WAIT
     }
 }
 

@@ -147,6 +147,32 @@ fn nodes_that_share_a_store_leave_each_others_tasks_alone() {
     assert_eq!(two.counters.get(), (0, 0));
     bench.advance(20_000);
     two.get(&again);
+    bench.advance(2_999);
+    two.get(&again);
+    assert_eq!(two.counters.get(), (0, 0), "it may say once more that it lives");
+    bench.advance(1);
+    two.get(&again);
+    assert_eq!(two.counters.get(), (1, 0));
+}
+
+#[test]
+fn a_lease_is_as_long_as_it_is_set() {
+    let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
+    let bench = Bench::new();
+    let lease = |tasks: Tasks| tasks.lease(Duration::from_secs(3));
+    let one = World::on(bench.clone(), store.clone(), lease);
+    let two = World::on(bench.clone(), store, lease);
+    let again = one.begin("again", "{}").task_id;
+    for _ in 0..9 {
+        bench.advance(1_000);
+        two.get(&again);
+    }
+    assert_eq!(two.counters.get(), (0, 0), "it says so each second that it lives");
+    bench.tasks.lock().unwrap().clear();
+    bench.advance(3_001);
+    two.get(&again);
+    bench.advance(300);
+    two.get(&again);
     assert_eq!(two.counters.get(), (1, 0));
 }
 
@@ -292,4 +318,41 @@ fn a_result_waits_for_a_store_that_is_away() {
     assert!(line(&world.get(&task.task_id)).starts_with("working"), "nothing could be written");
     world.bench.advance(1_000);
     assert!(line(&world.get(&task.task_id)).starts_with("completed"));
+}
+
+#[test]
+fn nobody_takes_a_result_over_that_waits() {
+    let store = Arc::new(Away::default());
+    let bench = Bench::new();
+    let one = World::on(bench.clone(), store.clone(), |tasks| tasks);
+    let two = World::on(bench.clone(), store.clone(), |tasks| tasks);
+    let slow = one.begin("slow", r#"{"label":"it"}"#).task_id;
+    let again = one.begin("again", "{}").task_id;
+    store.1.store(true, Ordering::SeqCst);
+    one.counters.open();
+    // Longer than the lease: whoever asks first when the store is back finds it over.
+    bench.advance(60_000);
+    store.1.store(false, Ordering::SeqCst);
+    assert!(line(&two.get(&slow)).starts_with("working"));
+    assert!(line(&two.get(&again)).starts_with("working"));
+    bench.advance(1_000);
+    assert!(line(&two.get(&slow)).starts_with("completed"));
+    assert!(line(&two.get(&again)).starts_with("completed"));
+    assert_eq!((one.counters.get().0, two.counters.get()), (2, (0, 0)), "each ran once");
+}
+
+#[test]
+fn a_task_that_was_acknowledged_waits_for_the_store_before_it_begins() {
+    let store = Arc::new(Away::default());
+    let world = World::with(store.clone(), |tasks| tasks);
+    let outcome = world.send(request("slow", r#"{"label":"it"}"#), &caller()).unwrap();
+    let task: CreateTaskResult = extension(outcome).parse().unwrap();
+    store.1.store(true, Ordering::SeqCst);
+    world.counters.open();
+    world.bench.run();
+    world.bench.advance(20_000);
+    store.1.store(false, Ordering::SeqCst);
+    world.bench.advance(1_000);
+    assert!(line(&world.get(&task.task_id)).starts_with("completed"));
+    assert_eq!(world.counters.get().0, 1);
 }
