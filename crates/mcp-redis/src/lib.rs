@@ -33,6 +33,7 @@
 //! `docs/deploy.md`. Implementations of one's own are held to the same contracts as ours:
 //! [`replay_store_contract`](etdi_core::request::replay_store_contract),
 //! [`approval_store_contract`](etdi_core::approval::approval_store_contract),
+//! [`approval_store_of_nodes_contract`](etdi_core::approval::approval_store_of_nodes_contract),
 //! [`event_store_contract`](mcp_transport::http::server::event_store_contract),
 //! [`session_store_contract`](mcp_transport::http::server::session_store_contract),
 //! [`rate_store_contract`](mcp_transport::rate_store_contract),

@@ -75,10 +75,10 @@ struct Contract<'a> {
     store: &'a dyn ApprovalStore,
 }
 
-const NOW: UnixTime = UnixTime(1_767_323_045);
+pub(super) const NOW: UnixTime = UnixTime(1_767_323_045);
 
 /// An approval as stored records look; no check ever sees it.
-fn sample(key: &ApprovalKey) -> Approval {
+pub(super) fn sample(key: &ApprovalKey) -> Approval {
     let definition = json!({"name": key.tool, "inputSchema": {"type": "object"}}).to_string();
     let attestations = vec![Digest::of_bytes(b"attestation")];
     Approval {
@@ -103,7 +103,7 @@ fn sample(key: &ApprovalKey) -> Approval {
     }
 }
 
-fn kid() -> KeyId {
+pub(super) fn kid() -> KeyId {
     KeyId::from_bytes([7; 32])
 }
 
@@ -111,11 +111,14 @@ fn key(tool: &str) -> ApprovalKey {
     ApprovalKey::new("contract:a", Some("https://acme.example".to_owned()), tool)
 }
 
-fn broken<T>(clause: &'static str, found: &impl core::fmt::Debug) -> Result<T, ContractFailure> {
+pub(super) fn broken<T>(
+    clause: &'static str,
+    found: &impl core::fmt::Debug,
+) -> Result<T, ContractFailure> {
     Err(ContractFailure::Broken { clause, found: format!("{found:?}") })
 }
 
-fn check<T: PartialEq + core::fmt::Debug>(
+pub(super) fn check<T: PartialEq + core::fmt::Debug>(
     clause: &'static str,
     found: &T,
     wanted: &T,
@@ -123,7 +126,7 @@ fn check<T: PartialEq + core::fmt::Debug>(
     if found == wanted { Ok(()) } else { broken(clause, found) }
 }
 
-fn conflict<T: core::fmt::Debug>(
+pub(super) fn conflict<T: core::fmt::Debug>(
     clause: &'static str,
     result: Result<T, StoreError>,
     wanted: Option<u64>,
@@ -134,7 +137,7 @@ fn conflict<T: core::fmt::Debug>(
     }
 }
 
-trait Must<T> {
+pub(super) trait Must<T> {
     fn must(self, clause: &'static str) -> Result<T, ContractFailure>;
 }
 
@@ -413,7 +416,7 @@ impl Contract<'_> {
 }
 
 /// Polls all futures until each is done; they share the task's waker.
-async fn all<T>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+pub(super) async fn all<T>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     let mut running: Vec<_> = futures.into_iter().map(|future| (Some(future), None)).collect();
     poll_fn(|cx| {
         for (slot, done) in &mut running {

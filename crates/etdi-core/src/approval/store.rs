@@ -15,7 +15,9 @@ use crate::time::UnixTime;
 /// Whatever a store cannot read for certain is an error, never an absence; the caller treats any
 /// error as "not approved".
 ///
-/// [`approval_store_contract`](super::approval_store_contract) holds an implementation to this.
+/// [`approval_store_contract`](super::approval_store_contract) holds an implementation to this, and
+/// [`approval_store_of_nodes_contract`](super::approval_store_of_nodes_contract) one that several nodes
+/// share.
 pub trait ApprovalStore: Send + Sync {
     /// The approval under a key, `None` when there is none.
     fn get<'a>(

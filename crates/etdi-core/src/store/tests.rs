@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::head::{Head, Line};
 use super::vault::MAX_RECORD_BYTES;
 use super::*;
-use crate::approval::{Facts, Given, Granted, Reason, SignedBy, Standing, approval_store_contract};
+use crate::approval::{Facts, Given, Granted, Reason, SignedBy, Standing};
+use crate::approval::{approval_store_contract, approval_store_of_nodes_contract};
 use crate::definition::RawTool;
 use crate::digest::Digest;
 use crate::key::KeyId;
@@ -112,6 +113,15 @@ fn overwrite(path: &Path, bytes: &[u8]) {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// As two programs of one user have it open.
+#[test]
+fn two_handles_keep_the_contract_of_nodes() {
+    let scratch = Scratch::new();
+    let (one, other) = (scratch.open(), scratch.open());
+    now(approval_store_of_nodes_contract(&[&one, &other])).unwrap();
+    assert_eq!(scratch.files(), [scratch.0.join("head"), scratch.0.join("lock")]);
 }
 
 #[test]

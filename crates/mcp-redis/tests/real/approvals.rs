@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use etdi_core::approval::{ApprovalKey, ApprovalStore, Seen, StoreError, approval_store_contract};
+use etdi_core::approval::{
+    ApprovalKey, ApprovalStore, Seen, StoreError, approval_store_contract,
+    approval_store_of_nodes_contract,
+};
 use etdi_core::key::KeyId;
 use mcp_redis::{Failure, RedisApprovalStore, StoreName};
 
@@ -40,6 +43,15 @@ async fn a_node_keeps_the_contract_and_another_sees_it() {
     for known in ["ada", "acme", "pay"] {
         assert!(!all.contains(known), "{known} is in Redis");
     }
+}
+
+#[tokio::test]
+async fn three_nodes_keep_the_contract_of_nodes() {
+    let server = RedisServer::start();
+    let nodes = [server.node().await, server.node().await, server.node().await];
+    let [one, two, three] = nodes.each_ref().map(|node| node.approvals().unwrap());
+    approval_store_of_nodes_contract(&[&one, &two, &three]).await.unwrap();
+    assert!(one.list().await.unwrap().approvals.is_empty());
 }
 
 /// Forty writers on two nodes at once: each adds something, and nothing is lost.

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use etdi_core::approval::approval_store_contract;
+use etdi_core::approval::{approval_store_contract, approval_store_of_nodes_contract};
 use etdi_core::request::replay_store_contract;
 use mcp_redis::{Address, ClusterSecret, RedisStores};
 use mcp_server::task::{task_store_contract, task_store_of_nodes_contract};
@@ -13,13 +13,15 @@ use mcp_transport::rate_store_contract;
 use crate::now;
 use crate::server::{RedisServer, SECRET};
 
-async fn keeps_all_contracts(one: &RedisStores, other: &RedisStores) {
+pub(crate) async fn keeps_all_contracts(one: &RedisStores, other: &RedisStores) {
     replay_store_contract(&[&one.replay(), &other.replay()], now()).await.unwrap();
     event_store_contract(&[&one.events().unwrap(), &other.events().unwrap()]).await.unwrap();
     let (sessions, others) = (one.sessions().unwrap(), other.sessions().unwrap());
     session_store_contract(&[&sessions, &others]).await.unwrap();
     rate_store_contract(&[&one.rates(), &other.rates()]).await.unwrap();
-    approval_store_contract(&one.approvals().unwrap()).await.unwrap();
+    let (approvals, others) = (one.approvals().unwrap(), other.approvals().unwrap());
+    approval_store_contract(&approvals).await.unwrap();
+    approval_store_of_nodes_contract(&[&approvals, &others]).await.unwrap();
     let (tasks, others) = (one.tasks().unwrap(), other.tasks().unwrap());
     task_store_contract(&tasks).await.unwrap();
     task_store_of_nodes_contract(&[&tasks, &others]).await.unwrap();
@@ -83,7 +85,7 @@ async fn a_master_that_sentinels_know_keeps_all_contracts() {
 }
 
 /// Ended with the test, however that ends.
-struct Killed(std::process::Child);
+pub(crate) struct Killed(pub(crate) std::process::Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
