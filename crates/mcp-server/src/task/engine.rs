@@ -1,6 +1,5 @@
 //! Answers the methods of the extension, and changes records one at a time.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +21,7 @@ use super::live::LiveTable;
 use super::record::{Phase, Record};
 use super::store::{Quota, StoredTask, TaskStore, TaskStoreError};
 use super::suspects::Suspects;
+use super::trouble::Trouble;
 use super::watch::TaskWatch;
 use super::{Clock, Tasks};
 use crate::Server;
@@ -62,51 +62,6 @@ const MAX_WATCHED: usize = 256;
 
 /// How many writes may be lost one after the other before we give up.
 const MAX_LOST: usize = 64;
-
-/// Why a task could not be read or changed.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// The store did not answer: it may the next time.
-    Away,
-    /// All else, as the client is told it.
-    Refused(ErrorObject),
-}
-
-impl Trouble {
-    fn of(error: TaskStoreError) -> Self {
-        match error {
-            TaskStoreError::Unavailable(_) => {
-                tracing::error!(error = &error as &dyn Error, "the store of tasks failed");
-                Self::Away
-            }
-            error => Self::Refused(broken(error)),
-        }
-    }
-}
-
-impl From<ErrorObject> for Trouble {
-    fn from(error: ErrorObject) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<Trouble> for ErrorObject {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Away => Self::internal(UNAVAILABLE),
-            Trouble::Refused(error) => error,
-        }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Away => f.write_str(UNAVAILABLE),
-            Self::Refused(error) => error.fmt(f),
-        }
-    }
-}
 
 /// What to do with a record after it was looked at.
 pub(super) enum Verdict<T> {
@@ -604,18 +559,6 @@ fn interrupted() -> ErrorObject {
 pub(super) fn no_runtime() -> ErrorObject {
     ErrorObject::internal("the server has no runtime on which a task could run")
 }
-
-pub(super) fn broken(error: TaskStoreError) -> ErrorObject {
-    match error {
-        TaskStoreError::Full { .. } => ErrorObject::internal(error.to_string()),
-        error => {
-            tracing::error!(error = &error as &dyn Error, "the store of tasks failed");
-            ErrorObject::internal(UNAVAILABLE)
-        }
-    }
-}
-
-const UNAVAILABLE: &str = "the server cannot use its store of tasks, try again later";
 
 pub(super) fn unwritable(error: serde_json::Error) -> ErrorObject {
     tracing::error!(%error, "a task could not be read or written");

@@ -12,13 +12,12 @@ use mcp_types::{
 use tower_service::Service;
 
 use super::TaskSupport;
-use super::engine::{
-    Engine, Trouble, Verdict, broken, complete, milliseconds, no_runtime, random_id, unwritable,
-};
+use super::engine::{Engine, Verdict, complete, milliseconds, no_runtime, random_id, unwritable};
 use super::live::{Run, lock};
 use super::race::{Either, first_of};
 use super::record::{Phase, Record};
 use super::store::TaskStoreError;
+use super::trouble::{Trouble, broken};
 use crate::Server;
 use crate::service::{Incoming, ServerFuture};
 
