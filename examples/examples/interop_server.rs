@@ -88,7 +88,7 @@ fn offers() -> ServerBuilder {
 }
 
 async fn node() -> anyhow::Result<()> {
-    let stores = examples::node::stores()?.dangerously_believe_empty().connect().await?;
+    let stores = examples::node::stores()?.connect().await?;
     let server = offers().seal_state(stores.state_sealer()?).build()?;
     let _link = stores.link(&server.changes()).await?;
     let options = stores.share_http(HttpOptions::default())?;

@@ -54,12 +54,7 @@ fn key(path: &Path) -> anyhow::Result<SigningKey> {
 }
 
 pub(crate) async fn run(folder: &Path) -> anyhow::Result<()> {
-    let mut stores = examples::node::stores()?;
-    if std::env::var_os("CLUSTER_YOUNG").is_some() {
-        // Keys and Redis are as young as this program: nothing was signed, let alone used, before.
-        stores = stores.dangerously_believe_empty();
-    }
-    let stores = stores.statements_per_key(1_000_000).connect().await?;
+    let stores = examples::node::stores()?.statements_per_key(1_000_000).connect().await?;
 
     let tasks = Tasks::new(stores.tasks()?).poll_interval(Duration::from_millis(250));
     let server = server!()

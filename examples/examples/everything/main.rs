@@ -22,7 +22,7 @@ fn everything(tasks: impl TaskStore) -> ServerBuilder {
 }
 
 async fn node() -> anyhow::Result<()> {
-    let stores = examples::node::stores()?.dangerously_believe_empty().connect().await?;
+    let stores = examples::node::stores()?.connect().await?;
     let server = everything(stores.tasks()?).seal_state(stores.state_sealer()?).build()?;
     let _link = stores.link(&server.changes()).await?;
     let options = stores.share_http(HttpOptions::default())?;

@@ -367,7 +367,11 @@ pub enum LegacyError {
     #[error("`etdi_signature` was used before, sign each call anew")]
     Replayed,
     /// Nobody can tell whether it was used before.
-    #[error("too many signed calls are remembered for this caller, try again in 5 minutes")]
+    #[error(
+        "nobody can tell now whether the call was used before: where that is kept does not answer, or has \
+         no more room for this caller; sign it anew and try again, after at most 5 minutes if there is \
+         no room"
+    )]
     Full,
     /// The call cannot be signed.
     #[error("the call cannot be signed: {0}")]

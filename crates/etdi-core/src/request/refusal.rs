@@ -32,7 +32,12 @@ pub enum CallRefusal {
     #[error("the statement of the call was used before, sign each call anew")]
     Replayed,
     /// Nobody can tell whether the statement was used before.
-    #[error("too many signed calls are remembered for this caller, try again in {} seconds", .seconds)]
+    #[error(
+        "nobody can tell now whether the statement of the call was used before: where that is kept does \
+         not answer, or has no more room for this caller; sign the call anew and try again, after at \
+         most {} seconds if there is no room",
+        .seconds
+    )]
     ReplayStoreFull {
         /// How long statements count at most.
         seconds: u64,
