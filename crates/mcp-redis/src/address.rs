@@ -9,19 +9,25 @@ use redis::aio::{
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
-use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::sentinel::{
+    SentinelClient, SentinelClientBuilder, SentinelNodeConnectionInfo, SentinelServerType,
+};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisResult, TlsMode,
-    Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    RedisResult, TlsCertificates, TlsMode, Value,
 };
 
 use crate::error::RedisError;
 use crate::patience::Patience;
 
 /// Where Redis or Valkey is. Addresses are URLs: `redis://name:password@host:port/database`, or
-/// `rediss://` over TLS, whose certificate one of the system's authorities has to have signed.
+/// `rediss://` over TLS, whose certificate has to name the host of the URL, and to be signed by one of the
+/// system's authorities, or of those that [`Address::authorities`] names.
 #[derive(Clone)]
-pub struct Address(Kind);
+pub struct Address {
+    kind: Kind,
+    authorities: Option<Vec<u8>>,
+}
 
 #[derive(Clone)]
 enum Kind {
@@ -33,12 +39,12 @@ enum Kind {
 impl Address {
     /// One server, such as `redis://127.0.0.1:6379`.
     pub fn one(url: impl Into<String>) -> Self {
-        Self(Kind::One(url.into()))
+        Self::of(Kind::One(url.into()))
     }
 
     /// A cluster, by some of its nodes; the others are found.
     pub fn cluster(urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self(Kind::Cluster(urls.into_iter().map(Into::into).collect()))
+        Self::of(Kind::Cluster(urls.into_iter().map(Into::into).collect()))
     }
 
     /// The master of `service`, as the sentinels at these URLs say. User, password, database and TLS
@@ -48,11 +54,28 @@ impl Address {
         service: impl Into<String>,
     ) -> Self {
         let sentinels = sentinels.into_iter().map(Into::into).collect();
-        Self(Kind::Sentinel { sentinels, service: service.into() })
+        Self::of(Kind::Sentinel { sentinels, service: service.into() })
+    }
+
+    /// Trusts these authorities, certificates in PEM, in place of the system's: for a Redis whose
+    /// certificate an authority of one's own has signed. For `rediss://` alone.
+    #[must_use]
+    pub fn authorities(self, pem: impl Into<Vec<u8>>) -> Self {
+        Self { authorities: Some(pem.into()), ..self }
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, authorities: None }
+    }
+
+    /// What the client of Redis is to trust, `None` for what the system does.
+    fn certificates(&self) -> Option<TlsCertificates> {
+        let root_cert = Some(self.authorities.clone()?);
+        Some(TlsCertificates { client_tls: None, root_cert })
     }
 
     fn urls(&self) -> &[String] {
-        match &self.0 {
+        match &self.kind {
             Kind::One(url) => std::slice::from_ref(url),
             Kind::Cluster(urls) | Kind::Sentinel { sentinels: urls, .. } => urls,
         }
@@ -66,10 +89,15 @@ impl Address {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let sorted = |error| RedisError::of(error, timeout);
-        match &self.0 {
+        match &self.kind {
             Kind::One(url) => {
                 let server = url.as_str().into_connection_info().map_err(sorted)?;
-                let client = Client::open(server.set_tcp_settings(tcp(timeout))).map_err(sorted)?;
+                let server = server.set_tcp_settings(tcp(timeout));
+                let client = match self.certificates() {
+                    Some(trusted) => Client::build_with_tls(server, trusted),
+                    None => Client::open(server),
+                };
+                let client = client.map_err(sorted)?;
                 let config = ConnectionManagerConfig::new()
                     .set_number_of_retries(1)
                     .set_max_delay(timeout / 4)
@@ -79,7 +107,11 @@ impl Address {
                 Ok(Connection::One(manager.map_err(sorted)?))
             }
             Kind::Cluster(urls) => {
-                let client = ClusterClientBuilder::new(urls.iter().map(String::as_str))
+                let mut client = ClusterClientBuilder::new(urls.iter().map(String::as_str));
+                if let Some(trusted) = self.certificates() {
+                    client = client.certs(trusted);
+                }
+                let client = client
                     .connection_timeout(timeout)
                     .response_timeout(Patience::most(timeout))
                     .tcp_settings(tcp(timeout))
@@ -103,9 +135,14 @@ impl Address {
                 if let Some(tls) = tls {
                     node = node.set_tls_mode(tls);
                 }
-                let sentinels = sentinels.iter().map(String::as_str).collect();
-                let master = SentinelServerType::Master;
-                let client = SentinelClient::build(sentinels, service.clone(), Some(node), master);
+                let client = match self.certificates() {
+                    Some(trusted) => trusting(sentinels, service, &first, trusted, timeout),
+                    None => {
+                        let sentinels = sentinels.iter().map(String::as_str).collect();
+                        let master = SentinelServerType::Master;
+                        SentinelClient::build(sentinels, service, Some(node), master)
+                    }
+                };
                 let client = tokio::sync::Mutex::new(client.map_err(sorted)?);
                 let config = AsyncConnectionConfig::new()
                     .set_connection_timeout(Some(timeout))
@@ -116,6 +153,34 @@ impl Address {
             }
         }
     }
+}
+
+/// A client of sentinels which trusts these certificates, theirs and the master's.
+fn trusting(
+    sentinels: &[String],
+    service: &str,
+    first: &ConnectionInfo,
+    trusted: TlsCertificates,
+    timeout: Duration,
+) -> RedisResult<SentinelClient> {
+    let addresses = sentinels
+        .iter()
+        .map(|url| Ok(url.as_str().into_connection_info()?.addr().clone()))
+        .collect::<RedisResult<Vec<_>>>()?;
+    let settings = first.redis_settings();
+    let mut client = SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?
+        .set_client_to_sentinel_certificates(trusted.clone())
+        .set_client_to_redis_certificates(trusted)
+        .set_client_to_redis_tls_mode(TlsMode::Secure)
+        .set_client_to_redis_tcp_settings(tcp(timeout))
+        .set_client_to_redis_db(settings.db());
+    if let Some(name) = settings.username() {
+        client = client.set_client_to_sentinel_username(name).set_client_to_redis_username(name);
+    }
+    if let Some(word) = settings.password() {
+        client = client.set_client_to_sentinel_password(word).set_client_to_redis_password(word);
+    }
+    client.build()
 }
 
 /// A command leaves at once, whatever is still on its way; a connection whose other end vanished without a
@@ -130,7 +195,7 @@ fn tcp(timeout: Duration) -> TcpSettings {
 impl std::fmt::Debug for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // URLs have passwords in them.
-        f.write_str(match &self.0 {
+        f.write_str(match &self.kind {
             Kind::One(_) => "one server",
             Kind::Cluster(_) => "a cluster",
             Kind::Sentinel { .. } => "a server that sentinels know",

@@ -20,6 +20,7 @@ mod revocations;
 mod server;
 mod sessions;
 mod tasks;
+mod tls;
 #[cfg(feature = "oauth")]
 mod tokens;
 #[path = "../../../mcp-transport/tests/http/two_nodes.rs"]

@@ -1,0 +1,197 @@
+//! The same stores over TLS, with a certificate that an authority of one's own has signed.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mcp_redis::{Address, ClusterSecret, RedisError, RedisStores};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use crate::cluster::{Killed, keeps_all_contracts};
+use crate::server::SECRET;
+
+/// An authority, and the files of what it has signed.
+struct Authority {
+    folder: tempfile::TempDir,
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+fn pem(what: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", lines.join("\n"))
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // OpenSSL tells the two apart by their names.
+        params.distinguished_name.push(DnType::CommonName, "the authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        let pem = pem("CERTIFICATE", certificate.der());
+        Self { folder: tempfile::tempdir().unwrap(), issuer: Issuer::new(params, key), pem }
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        path
+    }
+
+    /// What a Redis whose certificate is for `name` is started with.
+    fn settings(&self, name: &str) -> Vec<String> {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let files = [
+            ("--tls-cert-file", self.file("cert.pem", &pem("CERTIFICATE", certificate.der()))),
+            ("--tls-key-file", self.file("key.pem", &pem("PRIVATE KEY", &key.serialize_der()))),
+            ("--tls-ca-cert-file", self.file("ca.pem", &self.pem)),
+        ];
+        let named = files.map(|(name, path)| [name.to_owned(), path.to_str().unwrap().to_owned()]);
+        let mut settings = named.concat();
+        settings.extend(["--tls-auth-clients", "no", "--port", "0"].map(str::to_owned));
+        settings
+    }
+
+    /// `redis-cli` with what it needs to trust this authority.
+    fn cli(&self) -> Command {
+        let mut command = Command::new("redis-cli");
+        command.args(["--tls", "--cacert"]).arg(self.file("ca.pem", &self.pem));
+        command
+    }
+}
+
+/// A Redis that is reached over TLS alone.
+struct Sealed {
+    _process: Killed,
+    _folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Sealed {
+    fn start(settings: &[String], more: &[&str]) -> Self {
+        // Another process may take the port before Redis does; then another one will do.
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let process = Command::new("redis-server")
+                .args(more)
+                .args(settings)
+                .args(["--tls-port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
+                .arg(folder.path())
+                .stdout(Stdio::null())
+                .spawn();
+            let mut process = Killed(process.unwrap());
+            let end = Instant::now() + Duration::from_secs(20);
+            while process.0.try_wait().unwrap().is_none() && Instant::now() < end {
+                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                    return Self { _process: process, _folder: folder, port };
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        panic!("no redis-server with TLS could be started on a free port");
+    }
+
+    fn url(&self) -> String {
+        format!("rediss://127.0.0.1:{}", self.port)
+    }
+}
+
+const KEEPS_NOTHING: [&str; 4] = ["--save", "", "--appendonly", "no"];
+
+async fn node(address: Address) -> Result<RedisStores, RedisError> {
+    let builder = RedisStores::builder(address, ClusterSecret::new(SECRET));
+    builder.dangerously_believe_empty().timeout(Duration::from_secs(5)).connect().await
+}
+
+#[tokio::test]
+async fn a_redis_behind_tls_keeps_all_contracts() {
+    let authority = Authority::new();
+    let server = Sealed::start(&authority.settings("127.0.0.1"), &KEEPS_NOTHING);
+    let trusting = || Address::one(server.url()).authorities(authority.pem.as_str());
+    let (one, other) = (node(trusting()).await.unwrap(), node(trusting()).await.unwrap());
+    keeps_all_contracts(&one, &other).await;
+}
+
+#[tokio::test]
+async fn a_certificate_has_to_be_trusted_and_to_name_the_host() {
+    let authority = Authority::new();
+    let server = Sealed::start(&authority.settings("127.0.0.1"), &KEEPS_NOTHING);
+    let (elsewhere, stranger) = (Authority::new(), Authority::new());
+    let foreign = Sealed::start(&elsewhere.settings("redis.example.com"), &KEEPS_NOTHING);
+    let one = Address::one;
+    for (address, why) in [
+        (one(server.url()), "the system's authorities have not signed it"),
+        (one(server.url()).authorities(stranger.pem.as_str()), "another authority has signed it"),
+        (one(foreign.url()).authorities(elsewhere.pem.as_str()), "it names another host"),
+        (one(server.url().replace("rediss", "redis")), "nothing is served in the clear"),
+        (one(server.url()).authorities("nothing"), "there is no authority in it"),
+    ] {
+        let refused = node(address).await;
+        let wanted = matches!(
+            refused,
+            Err(RedisError::Unreachable(_) | RedisError::Config(_) | RedisError::TooSlow(_))
+        );
+        assert!(wanted, "{why}: {refused:?}");
+    }
+    assert!(node(one(server.url()).authorities(authority.pem.as_str())).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_cluster_behind_tls_keeps_all_contracts() {
+    let authority = Authority::new();
+    let settings = authority.settings("127.0.0.1");
+    let more = [&KEEPS_NOTHING[..], &["--cluster-enabled", "yes", "--tls-cluster", "yes"]].concat();
+    let members = [(); 3].map(|()| Sealed::start(&settings, &more));
+    let hosts = members.each_ref().map(|one| format!("127.0.0.1:{}", one.port));
+    let made = authority
+        .cli()
+        .args(["--cluster", "create"])
+        .args(&hosts)
+        .args(["--cluster-replicas", "0", "--cluster-yes"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let up = |one: &Sealed| {
+        let port = one.port.to_string();
+        let said = authority.cli().args(["-p", &port, "CLUSTER", "INFO"]).output().unwrap();
+        String::from_utf8_lossy(&said.stdout).contains("cluster_state:ok")
+    };
+    let end = Instant::now() + Duration::from_secs(30);
+    while !members.iter().all(up) {
+        assert!(Instant::now() < end, "the cluster does not come up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let by = |member: usize| {
+        Address::cluster([members[member].url()]).authorities(authority.pem.as_str())
+    };
+    let (one, other) = (node(by(0)).await.unwrap(), node(by(1)).await.unwrap());
+    keeps_all_contracts(&one, &other).await;
+    assert!(node(Address::cluster([members[0].url()])).await.is_err(), "it is not trusted");
+}
+
+#[tokio::test]
+async fn a_master_and_sentinels_behind_tls_keep_all_contracts() {
+    let authority = Authority::new();
+    let settings = authority.settings("127.0.0.1");
+    let master = Sealed::start(&settings, &KEEPS_NOTHING);
+    let text = format!("sentinel monitor shop 127.0.0.1 {} 1\n", master.port);
+    let file = authority.file("sentinel.conf", &text);
+    let more = [file.to_str().unwrap(), "--sentinel", "--tls-replication", "yes"];
+    let sentinel = Sealed::start(&settings, &more);
+    let address = || Address::sentinel([sentinel.url()], "shop");
+    let trusting = || address().authorities(authority.pem.as_str());
+    let (one, other) = (node(trusting()).await.unwrap(), node(trusting()).await.unwrap());
+    keeps_all_contracts(&one, &other).await;
+    assert!(node(address()).await.is_err(), "it is not trusted");
+}
