@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use anyhow::{Context as _, bail};
 
 pub(crate) const USAGE: &str = "usage: cluster [--each-request] [--nodes N] [--node PROGRAM] \
-                                [--redis URL] [--port N | ADDRESS]";
+                                [--redis URL] [--port N | ADDRESS]\n       \
+                                cluster measure [ROUNDS]";
 
 pub(crate) struct Arguments {
     pub(crate) address: String,

@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 async fn hand_on(mut client: TcpStream, nodes: &Table, turn: usize) {
     for address in nodes.from(turn) {
         if let Ok(Ok(mut node)) = timeout(PATIENCE, TcpStream::connect(address)).await {
+            // What is handed on leaves at once.
+            drop((client.set_nodelay(true), node.set_nodelay(true)));
             // How a connection ends is for its two ends to see.
             drop(copy_bidirectional(&mut client, &mut node).await);
             return;

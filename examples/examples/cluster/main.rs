@@ -27,12 +27,16 @@
 //! The balancer hands connections on, one to each node in turn, and knows nothing of MCP. Clients of
 //! 2026-07-28 need no more; a session of an older one is served by whichever node gets its message.
 //! With `--each-request` it hands on requests, so that a session is at another node with each message.
-//! `--redis URL` takes a Redis that is there, whose emptiness nobody believes for 40 seconds, `--nodes N` starts so many, and `--node PROGRAM` is started in
-//! place of this program's own node: `cluster --each-request --node ./everything 127.0.0.1:8000`.
+//! `--redis URL` takes a Redis that is there, whose emptiness nobody believes for 40 seconds, `--nodes N`
+//! starts so many, and `--node PROGRAM` is started in place of this program's own node:
+//! `cluster --each-request --node ./everything 127.0.0.1:8000`. `cluster measure` says how many calls a
+//! second three nodes answer here, beside one.
 //! `examples/tests/cluster` is this page as a test.
 
 mod arguments;
 mod balancer;
+mod calls;
+mod measure;
 mod node;
 mod nodes;
 mod redis;
@@ -54,7 +58,9 @@ async fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["node", folder] => node::run(Path::new(folder)).await,
-        ["node", ..] => bail!(USAGE),
+        ["measure"] => measure::run(5).await,
+        ["measure", rounds] => measure::run(rounds.parse().context(USAGE)?).await,
+        ["node" | "measure", ..] => bail!(USAGE),
         _ => run(Arguments::read(words)?).await,
     }
 }

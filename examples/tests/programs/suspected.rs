@@ -33,7 +33,7 @@ async fn the_scanner_suspects_none_of_our_servers() {
         let tools = client.all_tools().await.unwrap();
         assert!(tools.len() >= least, "{program} lists {}", tools.len());
         for tool in tools {
-            suspected.extend(look(program, &serde_json::to_value(&tool).unwrap()));
+            suspected.extend(look(program, &serde_json::to_value(&*tool).unwrap()));
         }
         client.service().close().await;
     }
