@@ -38,6 +38,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use etdi_core::change::visible;
 use etdi_core::flow::FlowTracker;
@@ -83,13 +84,14 @@ pub struct Gateway {
     members: Vec<(String, Reach)>,
     flows: Option<Flows>,
     note: Note,
+    idle: Option<Duration>,
 }
 
 impl Gateway {
     /// A gateway that gives itself this name, to show.
     pub fn new(info: Implementation) -> Self {
         let note: Note = Arc::new(|line| tracing::warn!("{line}"));
-        Self { info, instructions: None, members: Vec::new(), flows: None, note }
+        Self { info, instructions: None, members: Vec::new(), flows: None, note, idle: None }
     }
 
     /// Adds a server under an alias of up to 32 letters, digits, `-` and single `_` between them.
@@ -127,6 +129,14 @@ impl Gateway {
     /// in the log. Guards say theirs by [`Guard::on_note`].
     pub fn on_note(mut self, note: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.note = Arc::new(note);
+        self
+    }
+
+    /// Ends the servers of a caller who has asked nothing for so long, a subscription being a question
+    /// that lasts; they are started again with the next request. By default they end only when another
+    /// caller needs the room. Nothing of this holds where one client is [served](Self::serve) on a stream.
+    pub fn idle(mut self, after: Duration) -> Self {
+        self.idle = Some(after);
         self
     }
 

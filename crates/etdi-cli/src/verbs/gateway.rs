@@ -7,6 +7,7 @@ mod serve;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use etdi::core::change::visible;
 use etdi::core::flow::FlowTracker;
@@ -77,6 +78,9 @@ pub fn run(arguments: &GatewayArguments, home: &Home, output: Output) -> Result<
         gateway = gateway.on_note(say);
         if let Some(text) = &file.instructions {
             gateway = gateway.instructions(text.clone());
+        }
+        if file.idle_after > 0 {
+            gateway = gateway.idle(Duration::from_secs(file.idle_after.into()));
         }
         if let Some(path) = flows {
             let first = guard::flows(&path)?;

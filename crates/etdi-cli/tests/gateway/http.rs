@@ -13,6 +13,7 @@ use crate::yard::Yard;
 pub(crate) const TESTS: &[Test] = &[
     ("whoever shows no token is told where to get one", unknown),
     ("clients of both eras are served over HTTP", served),
+    ("the servers of whoever asks nothing any more end", idle),
     ("users have servers of their own", users),
 ];
 
@@ -173,6 +174,25 @@ fn users() {
     assert!(served.send("POST", "/mcp", &ada, list).starts_with("HTTP/1.1 401"));
     let (found, _) = served.ask(Speaks::Modern, &bob, "tools/list", json!({}));
     assert!(found["result"]["tools"].is_array(), "{found}");
+}
+
+fn idle() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Modern);
+    yard.write(&json!({}), &json!({"http": "127.0.0.1:0", "idle_after": 1}));
+    let served = Served::open(yard.gateway(&["--trust-first-use"]));
+    let list = || served.ask(Speaks::Modern, "", "tools/list", json!({})).0;
+    assert_eq!(list()["result"]["tools"].as_array().unwrap().len(), 6);
+    // Whoever goes on asking keeps them.
+    for _ in 0..4 {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        list();
+    }
+    assert_eq!(yard.world("one").noted("started").len(), 1);
+    for name in ["one", "two"] {
+        yard.world(name).wait("ended", |line| line == "yes");
+    }
+    assert_eq!(list()["result"]["tools"].as_array().unwrap().len(), 6);
+    assert_eq!(yard.world("one").noted("started").len(), 2);
 }
 
 fn served() {

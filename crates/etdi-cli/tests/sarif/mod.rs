@@ -123,7 +123,7 @@ objects! {
 }
 
 /// Every place where a document is not as the standard demands.
-pub fn faults(document: &Value) -> Vec<String> {
+pub(crate) fn faults(document: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     object(document, &LOG, "", &mut faults);
     for run in document["runs"].as_array().into_iter().flatten() {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use mcp_client::Group;
 use mcp_transport::{ClientPeer, TokioRuntime};
@@ -37,6 +38,9 @@ struct Lane {
     upstreams: Vec<Arc<Upstream>>,
     /// How many exchanges are under way.
     busy: AtomicUsize,
+    /// When the last one was over.
+    left: Mutex<Instant>,
+    runtime: Arc<dyn Runtime>,
 }
 
 impl Gatewayed {
@@ -71,7 +75,7 @@ impl Shared {
     }
 
     /// The way of a caller, which is busy until the exchange is over.
-    fn lane(&self, who: Option<(&str, &str)>) -> Result<Busy, ErrorObject> {
+    fn lane(self: &Arc<Self>, who: Option<(&str, &str)>) -> Result<Busy, ErrorObject> {
         let mut lanes = self.lock();
         let is_of = |lane: &Arc<Lane>| {
             lane.who.as_ref().map(|(issuer, subject)| (issuer.as_str(), subject.as_str())) == who
@@ -85,7 +89,7 @@ impl Shared {
             return lanes.last().map(Busy::of).ok_or_else(|| ErrorObject::internal("no way"));
         }
         if lanes.len() >= MOST {
-            let idle = lanes.iter().position(|lane| lane.busy.load(Ordering::Relaxed) == 0);
+            let idle = lanes.iter().position(|lane| !lane.is_busy());
             let idle = idle.ok_or_else(|| {
                 ErrorObject::internal("too many users are served at once, try again later")
             })?;
@@ -95,6 +99,11 @@ impl Shared {
         let who = who.map(|(issuer, subject)| (issuer.to_owned(), subject.to_owned()));
         let lane = Arc::new(self.open(who)?);
         let busy = Busy::of(&lane);
+        // A client on a stream of its own ends all servers when it goes.
+        if let (Some(idle), None) = (self.gateway.idle, &self.downstream) {
+            let lane = Arc::downgrade(&lane);
+            self.runtime.spawn(Box::pin(until_idle(Arc::downgrade(self), lane, idle)));
+        }
         lanes.push(lane);
         Ok(busy)
     }
@@ -117,11 +126,57 @@ impl Shared {
         for upstream in &upstreams {
             self.runtime.spawn(Box::pin(upstream.clone().keep()));
         }
-        Ok(Lane { who, group, upstreams, busy: AtomicUsize::new(0) })
+        let (busy, left) = (AtomicUsize::new(0), Mutex::new(self.runtime.now()));
+        Ok(Lane { who, group, upstreams, busy, left, runtime: self.runtime.clone() })
+    }
+
+    /// Takes out a lane that nobody has used for so long; else until when it is not idle.
+    fn take_idle(&self, lane: &Arc<Lane>, idle: Duration) -> Result<(), Option<Instant>> {
+        // Nobody can come to be busy in it meanwhile.
+        let mut lanes = self.lock();
+        let at = lanes.iter().position(|one| Arc::ptr_eq(one, lane)).ok_or(None)?;
+        let now = self.runtime.now();
+        let until = match lane.is_busy() {
+            true => now + idle,
+            false => lane.left() + idle,
+        };
+        match until <= now {
+            true => {
+                lanes.remove(at);
+                Ok(())
+            }
+            false => Err(Some(until)),
+        }
+    }
+}
+
+/// Ends a lane that nobody has used for so long.
+async fn until_idle(shared: Weak<Shared>, lane: Weak<Lane>, idle: Duration) {
+    let Some(runtime) = shared.upgrade().map(|shared| shared.runtime.clone()) else { return };
+    let mut until = runtime.now() + idle;
+    loop {
+        runtime.sleep_until(until).await;
+        // Held only for as long as it takes to look: what is dropped ends by itself.
+        let (Some(all), Some(lane)) = (shared.upgrade(), lane.upgrade()) else { return };
+        let taken = all.take_idle(&lane, idle);
+        drop(all);
+        match taken {
+            Ok(()) => return lane.close().await,
+            Err(Some(next)) => until = next,
+            Err(None) => return,
+        }
     }
 }
 
 impl Lane {
+    fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire) > 0
+    }
+
+    fn left(&self) -> Instant {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn close(&self) {
         // All at once: each may take its time to end.
         self.upstreams.iter().for_each(|upstream| upstream.begin_to_close());
@@ -152,7 +207,9 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+        // First, so that nobody finds it free and left long ago.
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = self.0.runtime.now();
+        self.0.busy.fetch_sub(1, Ordering::Release);
     }
 }
 

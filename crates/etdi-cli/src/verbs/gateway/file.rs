@@ -34,6 +34,8 @@ pub(super) struct GatewayFile {
     pub instructions: Option<String>,
     /// Rules about text that goes from one server to another.
     pub flows: Option<PathBuf>,
+    /// After how many seconds the servers of a user end who asks nothing; never if 0.
+    pub idle_after: u32,
     /// The servers, in order.
     pub servers: Vec<Behind>,
     /// The names of those that are switched off.
@@ -88,8 +90,20 @@ const OF_GUARD: [&str; 11] = [
 ];
 
 /// The members of `gateway`.
-const OF_GATEWAY: [&str; 8] =
-    ["http", "url", "auth", "allow_host", "allow_origin", "instructions", "flows", "etdi"];
+const OF_GATEWAY: [&str; 9] = [
+    "http",
+    "url",
+    "auth",
+    "allow_host",
+    "allow_origin",
+    "instructions",
+    "flows",
+    "idle_after",
+    "etdi",
+];
+
+/// An hour: whoever comes back from lunch finds the servers as they were.
+const IDLE_AFTER: u32 = 3_600;
 
 /// The members of `gateway.auth`.
 const OF_AUTH: [&str; 4] = ["issuer", "audience", "scopes", "api_keys"];
@@ -126,6 +140,7 @@ impl GatewayFile {
             allow_host: gateway.texts("allow_host")?,
             allow_origin: gateway.texts("allow_origin")?,
             instructions: gateway.text("instructions")?,
+            idle_after: gateway.number("idle_after")?.unwrap_or(IDLE_AFTER),
             flows: gateway.text("flows")?.map(|flows| reader.beside(&flows)),
             servers: Vec::new(),
             off: Vec::new(),
