@@ -41,30 +41,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use mcp_types::BoxFuture;
 
 use crate::approval::StoreError;
-use crate::digest::Digest;
 use crate::identity::ProviderId;
-use crate::key::KeyId;
 use crate::level::Revocation;
 use crate::proof::ProofVerifier;
 use crate::store::disk::{Disk, Files};
 use crate::time::UnixTime;
-use crate::together::each;
 use crate::verify::VerifyError;
 use crate::wire::{RevocationEntry, RevocationsClaims, StatementType};
 
+mod check;
 mod contract;
 mod file;
+mod fresh;
 mod heard;
 mod known;
 mod list;
 mod shared;
 
+pub(crate) use check::Statement;
 pub use contract::revocation_store_contract;
 pub use file::{AllOf, FileLists};
 use known::{FILE, MAX_FILE, MAX_STRANGE, State, too_long};
@@ -82,15 +82,6 @@ pub const MAX_ENTRIES: usize = 4_096;
 
 /// The most issuers whose lists are kept, beside those that the host names.
 const MAX_ISSUERS: usize = 1_024;
-
-/// The most lists that are fetched for one listing.
-const MAX_FETCHES: usize = 16;
-
-/// How many of them are under way at a time.
-const AT_ONCE: usize = 8;
-
-/// For how many seconds a failed attempt is not repeated where freshness is not demanded.
-const RETRY: u64 = 60;
 
 /// Fetches the list of an issuer. Object safe.
 pub trait RevocationSource: Send + Sync {
@@ -179,15 +170,6 @@ pub struct Revocations {
     heard: Mutex<BTreeMap<ProviderId, u64>>,
     /// The file as it was read last: when it was written, and how long it is.
     version: Mutex<Option<(SystemTime, u64)>>,
-}
-
-/// A statement that is about to be believed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Statement<'a> {
-    pub(crate) issuer: &'a ProviderId,
-    pub(crate) key: KeyId,
-    pub(crate) id: &'a str,
-    pub(crate) definition: Option<Digest>,
 }
 
 impl Default for Revocations {
@@ -321,217 +303,6 @@ impl Revocations {
 
     fn is_named(&self, issuer: &ProviderId) -> bool {
         self.read().issuers.get(issuer).is_some_and(|known| known.named)
-    }
-
-    /// Fetches the lists that `demand` wants and that are not at hand, as far as they can be had.
-    pub(crate) async fn refresh(
-        &self,
-        issuers: BTreeSet<ProviderId>,
-        demand: &Revocation,
-        proofs: &[Arc<dyn ProofVerifier>],
-        now: UnixTime,
-    ) {
-        self.read_again();
-        self.share_if_due(now).await;
-        let Some(source) = self.source.get() else { return };
-        self.name(self.authorities.clone());
-        let wanted: BTreeSet<ProviderId> =
-            issuers.into_iter().chain(self.authorities.iter().cloned()).collect();
-        let mut wanted: Vec<(ProviderId, Option<u64>)> = wanted
-            .into_iter()
-            .filter_map(|issuer| {
-                let version = source.version(&issuer);
-                let changed = self.has_changed(&issuer, version);
-                if changed {
-                    self.hear_at_hand(source.at_hand(&issuer), &issuer, proofs, now);
-                }
-                (changed || self.is_due(&issuer, demand, now)).then_some((issuer, version))
-            })
-            .collect();
-        // A server chooses who else is asked, and must not crowd out those whom the host names.
-        wanted.sort_by_key(|(issuer, _)| !self.is_named(issuer));
-        wanted.truncate(MAX_FETCHES);
-        let ask = |(issuer, version): (ProviderId, Option<u64>)| -> BoxFuture<'_, ()> {
-            Box::pin(async move {
-                let answers = source.lists(&issuer, now).await;
-                if let Err(why) = self.hear(answers, &issuer, proofs, now).await {
-                    self.note_failure(&issuer, why, now);
-                }
-                // Whoever is not waited for any longer has not been heard.
-                if let Some(version) = version {
-                    self.heard().insert(issuer, version);
-                }
-            })
-        };
-        each(wanted.into_iter().map(ask), AT_ONCE).await;
-        self.share_if_due(now).await;
-    }
-
-    /// Hears what other nodes know and tells what is new here. Where that fails, [`Self::check`] says so
-    /// as soon as what was read is too old.
-    async fn share_if_due(&self, now: UnixTime) {
-        if self.shared.as_ref().is_some_and(|shared| !shared.is_settled(now)) {
-            _ = self.share(now).await;
-        }
-    }
-
-    /// Learns what another process has written, such as an operator's command. What cannot be read
-    /// teaches nothing; what was known stays known.
-    fn read_again(&self) {
-        let Some(disk) = &self.disk else { return };
-        let path = disk.path(FILE);
-        let version = path.metadata().and_then(|about| Ok((about.modified()?, about.len()))).ok();
-        let mut known = self.version.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known == version {
-            return;
-        }
-        if let Some(written) = State::read(disk).ok().flatten() {
-            let mut state = self.write();
-            *state = written.with(&state);
-            state.make_room(None, MAX_STRANGE);
-            *known = version;
-        }
-    }
-
-    /// The issuer says that it publishes none. One that did before cannot.
-    fn has_none(&self, issuer: &ProviderId, now: UnixTime) -> Result<(), RevocationError> {
-        let mut state = self.write();
-        let known = state.issuers.entry(issuer.clone()).or_default();
-        if let Some(seen) = &known.list {
-            return Err(RevocationError::Rollback { found: 0, seen: seen.seq });
-        }
-        (known.answered, known.failed) = (Some(now), None);
-        self.save(&mut state, Some(issuer))
-    }
-
-    fn note_failure(&self, issuer: &ProviderId, why: String, now: UnixTime) {
-        let mut state = self.write();
-        state.issuers.entry(issuer.clone()).or_default().failed = Some((now, why));
-        if state.issuers.len() > MAX_ISSUERS {
-            state.make_room(Some(issuer), MAX_STRANGE);
-        }
-    }
-
-    fn heard(&self) -> MutexGuard<'_, BTreeMap<ProviderId, u64>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether there is something at hand that was not asked for since.
-    fn has_changed(&self, issuer: &ProviderId, version: Option<u64>) -> bool {
-        version.is_some()
-            && !self.needs_none(issuer)
-            && self.heard().get(issuer).copied() != version
-    }
-
-    fn is_due(&self, issuer: &ProviderId, demand: &Revocation, now: UnixTime) -> bool {
-        if self.needs_none(issuer) {
-            return false;
-        }
-        let state = self.read();
-        let Some(known) = state.issuers.get(issuer) else { return true };
-        let age = match demand {
-            Revocation::Fresh => FRESH,
-            // In good time, so that a list is at hand when the old one is too old.
-            Revocation::Cached { max_age_seconds } => max_age_seconds / 2,
-            Revocation::BestEffort => LIFETIME,
-        };
-        let retry = known.failed.as_ref().is_none_or(|(at, _)| *at > now || at.plus(RETRY) <= now);
-        !known.is_younger(age, now) && (retry || *demand == Revocation::Fresh)
-    }
-
-    /// Whether a statement counts.
-    ///
-    /// # Errors
-    ///
-    /// [`VerifyError::Revoked`], [`VerifyError::StatementRevoked`], and
-    /// [`VerifyError::RevocationUnknown`] where `demand` wants to know more than is known.
-    pub(crate) fn check(
-        &self,
-        statement: Statement<'_>,
-        demand: &Revocation,
-        now: UnixTime,
-    ) -> Result<(), VerifyError> {
-        self.find(statement)?;
-        let issuers = std::iter::once(statement.issuer).chain(&self.authorities);
-        for issuer in issuers {
-            self.is_known(issuer, demand, now)?;
-        }
-        Ok(())
-    }
-
-    /// Refuses what was signed by a key that a revoked one introduced.
-    ///
-    /// # Errors
-    ///
-    /// [`VerifyError::Revoked`] with the key that was revoked.
-    pub(crate) fn check_introduced(
-        &self,
-        issuer: &ProviderId,
-        by: &[KeyId],
-    ) -> Result<(), VerifyError> {
-        by.iter().try_for_each(|key| {
-            self.find(Statement { issuer, key: *key, id: "", definition: None })
-        })
-    }
-
-    fn find(&self, statement: Statement<'_>) -> Result<(), VerifyError> {
-        let state = self.read();
-        let lists = std::iter::once(statement.issuer).chain(&self.authorities);
-        let lists = lists.filter_map(|issuer| Some(&state.issuers.get(issuer)?.revoked));
-        for revoked in std::iter::once(&state.revoked_here).chain(lists) {
-            if revoked.is_empty() {
-                continue;
-            }
-            if revoked.contains(&Revoked::Key(statement.key)) {
-                return Err(VerifyError::Revoked { key: statement.key });
-            }
-            let has = |one: Revoked| revoked.contains(&one);
-            let what = if has(Revoked::Provider(statement.issuer.clone())) {
-                "all that it ever said"
-            } else if has(Revoked::Statement(statement.id.to_owned())) {
-                "this attestation"
-            } else if statement.definition.is_some_and(|digest| has(Revoked::Definition(digest))) {
-                "this definition"
-            } else {
-                continue;
-            };
-            return Err(VerifyError::StatementRevoked { issuer: statement.issuer.clone(), what });
-        }
-        Ok(())
-    }
-
-    fn is_known(
-        &self,
-        issuer: &ProviderId,
-        demand: &Revocation,
-        now: UnixTime,
-    ) -> Result<(), VerifyError> {
-        let unknown = |why: String| VerifyError::RevocationUnknown { issuer: issuer.clone(), why };
-        let age = match demand {
-            Revocation::BestEffort => return Ok(()),
-            Revocation::Cached { max_age_seconds } => *max_age_seconds,
-            Revocation::Fresh => FRESH,
-        };
-        // What other nodes revoked may be of any issuer.
-        if let Some(shared) = &self.shared {
-            shared.is_younger(age, now).map_err(unknown)?;
-        }
-        // Without a source there is nothing to be cached; what is revoked here counts.
-        let cached = matches!(demand, Revocation::Cached { .. });
-        if cached && self.source.get().is_none() || self.needs_none(issuer) {
-            return Ok(());
-        }
-        let state = self.read();
-        let known = state.issuers.get(issuer);
-        if known.is_some_and(|known| known.is_younger(age, now)) {
-            return Ok(());
-        }
-        let why = match (self.source.get(), known.and_then(|known| known.failed.as_ref())) {
-            (None, _) => NO_SOURCE.to_owned(),
-            (_, Some((_, why))) => why.clone(),
-            _ => "its list is too old".to_owned(),
-        };
-        Err(unknown(why))
     }
 
     fn needs_none(&self, issuer: &ProviderId) -> bool {

@@ -4,12 +4,13 @@ use std::sync::Mutex;
 
 use futures_executor::block_on;
 
+use super::fresh::{MAX_FETCHES, RETRY};
 use super::*;
 use crate::attestation::Attestation;
 use crate::definition::RawTool;
 use crate::identity::ServerIdentity;
 use crate::jws;
-use crate::key::{Algorithm, SigningKey};
+use crate::key::{Algorithm, KeyId, SigningKey};
 use crate::level::Policy;
 use crate::manifest;
 use crate::proof::Evidence;
