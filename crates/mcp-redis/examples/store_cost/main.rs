@@ -1,12 +1,19 @@
 //! What each store costs: bytes in Redis and round trips for one of a kind, and how many a second.
 //!
-//! `cargo run --release -p mcp-redis --example store_cost -- redis://127.0.0.1:6379 100000` wants a Redis
-//! of its own and leaves keys with the prefix `cost` in it.
+//! `cargo run --release -p mcp-redis --all-features --example store_cost -- redis://127.0.0.1:6379 100000`
+//! wants a Redis of its own and leaves keys with the prefix `cost` in it. Of a store that keeps no more than
+//! so many, as many are measured. A third word is the store that is to be measured alone.
+
+#![recursion_limit = "256"]
+
+mod bounded;
+#[cfg(feature = "oauth")]
+mod logins;
+mod meter;
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use etdi_core::digest::Digest;
@@ -18,6 +25,8 @@ use mcp_server::task::{KeptTask, Quota, TaskStore as _};
 use mcp_transport::http::server::{EventPlace, EventStore as _, SessionStore as _};
 use mcp_transport::{Allowance, RateStore as _};
 
+use meter::Meter;
+
 type Done = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// How many are under way at once.
@@ -28,6 +37,7 @@ async fn main() -> Done {
     let mut args = std::env::args().skip(1);
     let url = args.next().ok_or("name the URL of a Redis of its own")?;
     let count: usize = args.next().map_or(Ok(100_000), |text| text.parse())?;
+    let only = args.next();
     let secret = ClusterSecret::new([1; 32]);
     let stores = RedisStores::builder(Address::one(url.clone()), secret)
         .prefix("cost")
@@ -40,7 +50,7 @@ async fn main() -> Done {
     println!("{count} of each, {AT_ONCE} at once");
     println!("| Store | One | Bytes of one | Round trips of one | A second |");
     println!("|---|---|---|---|---|");
-    let meter = Meter { stores: stores.clone(), redis, count };
+    let meter = Meter { stores: stores.clone(), redis, count, at_once: AT_ONCE, only };
 
     let replay = stores.replay();
     let statement = move |number: usize| {
@@ -115,7 +125,11 @@ async fn main() -> Done {
             Ok(())
         }
     };
-    meter.measure("rates", "caller that is not idle", StoreName::Rates, rate).await
+    meter.measure("rates", "caller that is not idle", StoreName::Rates, rate).await?;
+    bounded::measure(&meter).await?;
+    #[cfg(feature = "oauth")]
+    logins::measure(&meter).await?;
+    Ok(())
 }
 
 /// What is kept of a client that says of itself what most do.
@@ -123,56 +137,4 @@ const SESSION: &str = r#"{"owner":["https://login.example.com/","auth0|65f2c0d1e
 
 fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
-}
-
-struct Meter {
-    stores: RedisStores,
-    redis: redis::aio::MultiplexedConnection,
-    count: usize,
-}
-
-impl Meter {
-    async fn used(&self) -> Result<u64, Box<dyn Error + Send + Sync>> {
-        let mut redis = self.redis.clone();
-        let info: String = redis::cmd("INFO").arg("memory").query_async(&mut redis).await?;
-        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
-        Ok(line.ok_or("Redis does not say how much it uses")?.parse()?)
-    }
-
-    fn round_trips(&self, store: StoreName) -> u64 {
-        let all = self.stores.metrics();
-        all.iter().find(|known| known.store == store).map_or(0, |known| known.round_trips)
-    }
-
-    async fn measure<F: Future<Output = Done> + Send>(
-        &self,
-        name: &str,
-        one: &str,
-        store: StoreName,
-        act: impl Fn(usize) -> F + Send + Sync + 'static,
-    ) -> Done {
-        let (act, next) = (Arc::new(act), Arc::new(AtomicUsize::new(0)));
-        let (used, trips, began) = (self.used().await?, self.round_trips(store), Instant::now());
-        let mut workers = tokio::task::JoinSet::new();
-        for _ in 0..AT_ONCE {
-            let (act, next, count) = (act.clone(), next.clone(), self.count);
-            workers.spawn(async move {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= count {
-                        return Done::Ok(());
-                    }
-                    act(number).await?;
-                }
-            });
-        }
-        while let Some(done) = workers.join_next().await {
-            done??;
-        }
-        let (took, count) = (began.elapsed().as_secs_f64(), self.count as f64);
-        let bytes = self.used().await?.saturating_sub(used) as f64 / count;
-        let trips = (self.round_trips(store) - trips) as f64 / count;
-        println!("| {name} | {one} | {bytes:.0} | {trips:.2} | {:.0} |", count / took);
-        Ok(())
-    }
 }
