@@ -323,10 +323,12 @@ pub struct CallArguments {
     /// All arguments as one JSON object; `@FILE` reads a file, `-` standard input.
     #[arg(long, value_name = "JSON", conflicts_with = "pairs")]
     pub args: Option<String>,
-    /// Approve the tool as it is now, without asking; not what the scanner calls critical.
+    /// Approve the tool as it is now, without asking; without a terminal only on its first use. Not
+    /// what the scanner calls critical.
     #[arg(long)]
     pub yes: bool,
-    /// With `--yes`: also approve what the scanner calls critical.
+    /// With `--yes`: ask also about what the scanner calls critical. Without a terminal it is refused,
+    /// unless `etdi approvals unattended` says otherwise.
     #[arg(long, requires = "yes")]
     pub despite_scanner: bool,
     /// Make the call only if the policies in this folder permit it (`etdi policy check` reads it).
@@ -495,13 +497,14 @@ pub struct ApproveArguments {
     #[arg(long = "for", value_name = "DAYS", conflicts_with = "despite_alarm")]
     pub days: Option<u32>,
     /// Approve without asking, except where a change is an alarm or the scanner calls something
-    /// critical.
+    /// critical; without a terminal only what is seen for the first time and is not suspicious.
     #[arg(long)]
     pub yes: bool,
-    /// With `--yes`: also approve what is an alarm, such as a text that changed without a version.
+    /// With `--yes`: ask also about what is an alarm, such as a text that changed without a version.
+    /// Without a terminal it is refused, unless `etdi approvals unattended` says otherwise.
     #[arg(long, requires = "yes")]
     pub despite_alarm: bool,
-    /// With `--yes`: also approve what the scanner (`etdi analyze`) calls critical.
+    /// The same for what the scanner (`etdi analyze`) calls critical.
     #[arg(long, requires = "yes")]
     pub despite_scanner: bool,
     /// The server.

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::io::{BufRead, Write};
 use std::sync::{Mutex, PoisonError};
 
-use etdi::core::approval::{Answer, Approver, Granted, Question, Standing};
+use etdi::core::approval::{Answer, Approver, Granted, Question, Reason, Standing};
+use etdi::core::definition::ToolDefinition;
 use etdi::core::identity::ServerIdentity;
 use etdi::core::permission::Permission;
 use etdi::core::proof::Trust;
@@ -16,6 +17,7 @@ use mcp_types::BoxFuture;
 use crate::changes;
 use crate::inspector::{critical, suspicious};
 use crate::output::style;
+use crate::unattended::Unattended;
 
 /// What a person is told of a server that is reached by plain HTTP on another computer.
 pub const IN_THE_CLEAR: &str =
@@ -39,16 +41,61 @@ pub struct Grants {
     pub asker: Asker,
     /// What a yes grants.
     pub granted: Granted,
-    /// Whether a yes that was said before is one to what the scanner holds for malicious.
-    pub despite_scanner: bool,
+    /// What of it a yes that was said before is one to, or is asked about where somebody sits.
+    pub despite: Despite,
+    /// What counts where nobody sits at a terminal; `None` where somebody does.
+    pub unattended: Option<Unattended>,
     /// Until when; `None` for as long as nothing changes.
     pub expires_at: Option<UnixTime>,
 }
 
+/// Which warnings a yes overrides that was said before anybody could read them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Despite {
+    /// A change that no honest publisher makes.
+    pub alarm: bool,
+    /// What the scanner calls critical.
+    pub scanner: bool,
+}
+
+/// What becomes of a question that was answered with yes before it was asked.
+enum Beforehand {
+    Yes,
+    No,
+    /// It is asked all the same: what overrides a warning is typed by whoever reads it.
+    Asks,
+}
+
 impl Grants {
-    /// A yes grants whatever a tool declares.
+    /// A yes grants whatever a tool declares, and overrides nothing.
     pub fn all(asker: Asker) -> Self {
-        Self { asker, granted: Granted::All, despite_scanner: false, expires_at: None }
+        let (granted, despite) = (Granted::All, Despite::default());
+        Self { asker, granted, despite, unattended: None, expires_at: None }
+    }
+
+    /// Why a definition is not approved unread: lines of the scanner, none where it is.
+    pub fn unread(&self, definition: &ToolDefinition) -> Vec<String> {
+        match self.unattended {
+            Some(Unattended::Nothing | Unattended::FirstUse) => suspicious(definition),
+            None | Some(Unattended::Everything) if self.despite.scanner => Vec::new(),
+            None | Some(Unattended::Everything) => critical(definition),
+        }
+    }
+
+    fn beforehand(&self, question: &Question<'_>) -> Beforehand {
+        let is_first = question.reason == Reason::NotApproved && question.previous.is_none();
+        let is_unread = self.unread(question.facts.definition).is_empty();
+        match self.unattended {
+            // Yes was said before anybody could know of an alarm.
+            _ if (question.alarm && !self.despite.alarm) || !is_unread => Beforehand::No,
+            Some(Unattended::Nothing) => Beforehand::No,
+            Some(Unattended::FirstUse) if !is_first || question.alarm => Beforehand::No,
+            Some(_) => Beforehand::Yes,
+            None if question.alarm || !critical(question.facts.definition).is_empty() => {
+                Beforehand::Asks
+            }
+            None => Beforehand::Yes,
+        }
     }
 }
 
@@ -60,30 +107,23 @@ impl Approver for Grants {
             expires_at: self.expires_at,
             note: None,
         };
-        match self.asker {
-            // Yes was said before anybody could know of an alarm.
-            Asker::Yes if !question.alarm => {
-                let definition = question.facts.definition;
-                let critical = critical(definition);
-                let is_taken = self.despite_scanner || critical.is_empty();
-                let (what, lines) = match is_taken {
-                    true => ("is", suspicious(definition)),
-                    false => ("is not", critical),
-                };
-                for line in lines {
-                    let name = SafeText::of(definition.name());
-                    // Nobody is harmed when a remark does not get out.
-                    let _ = writeln!(
-                        std::io::stderr(),
-                        "warning: `{name}` {what} approved unread, and the scanner says: {}",
-                        SafeText::of(&line)
-                    );
-                }
-                let answer = if is_taken { yes() } else { Answer::Decline };
-                Box::pin(std::future::ready(answer))
+        let beforehand = match self.asker {
+            Asker::Yes => self.beforehand(&question),
+            Asker::Nobody => Beforehand::No,
+            Asker::Terminal => Beforehand::Asks,
+        };
+        match beforehand {
+            Beforehand::Yes => {
+                warn_unread(&question, "is", suspicious(question.facts.definition));
+                Box::pin(std::future::ready(yes()))
             }
-            Asker::Yes | Asker::Nobody => Box::pin(std::future::ready(Answer::Decline)),
-            Asker::Terminal => {
+            Beforehand::No => {
+                if self.asker == Asker::Yes && !question.alarm {
+                    warn_unread(&question, "is not", self.unread(question.facts.definition));
+                }
+                Box::pin(std::future::ready(Answer::Decline))
+            }
+            Beforehand::Asks => {
                 let text = describe(&question);
                 Box::pin(async move {
                     // Whoever reads the keyboard must not hold up the connection.
@@ -92,6 +132,19 @@ impl Approver for Grants {
                 })
             }
         }
+    }
+}
+
+/// Says what the scanner has to say of a tool that nobody reads, and whether it is approved.
+fn warn_unread(question: &Question<'_>, what: &str, lines: Vec<String>) {
+    let name = SafeText::of(question.facts.definition.name());
+    for line in lines {
+        // Nobody is harmed when a remark does not get out.
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: `{name}` {what} approved unread, and the scanner says: {}",
+            SafeText::of(&line)
+        );
     }
 }
 

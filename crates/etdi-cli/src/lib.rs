@@ -23,6 +23,7 @@ pub mod shell;
 pub mod signals;
 pub mod talk;
 pub mod targets;
+pub mod unattended;
 pub mod verbs;
 
 use std::ffi::OsString;

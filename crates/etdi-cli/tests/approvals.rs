@@ -61,6 +61,12 @@ impl User {
         (exit, envelope["error"]["code"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Lets a yes without a terminal approve again, and forget, as a person would beforehand.
+    fn allow(&self) {
+        let allowed = r#"{"approve":"everything"}"#;
+        std::fs::write(self.path("etdi/unattended.json"), allowed).unwrap();
+    }
+
     /// Approves the tool of the demo's weather server.
     fn approve(&self) {
         assert_eq!(self.json(&with_weather(&["approve", "--yes"])).0, 0);
@@ -210,6 +216,7 @@ fn a_revoked_tool_stays_away_until_it_is_approved_again() {
     assert_eq!(shown["data"]["approvals"][0]["withdrawn"]["note"], "it phones home");
     let text = String::from_utf8(user.run(&["approvals", "show", "weather_today"]).stdout).unwrap();
     assert!(text.contains("it phones home") && text.contains("\"inputSchema\""), "{text}");
+    user.allow();
     assert_eq!(user.json(&with_weather(&["approve", "--yes", "--for", "2"])).0, 0);
     let (_, listed) = user.json(&["approvals", "list"]);
     let approval = &listed["data"]["approvals"][0];
@@ -467,6 +474,7 @@ fn the_command_and_programs_share_the_approvals() {
     let backups = std::fs::read_dir(user.home.path().join("etdi/approvals.backup")).unwrap();
     let mut backups = backups.map(|file| file.unwrap().path().display().to_string());
     let backup = backups.find(|path| path.ends_with(".etdi")).unwrap();
+    user.allow();
     assert_eq!(user.json(&["approvals", "remove", "weather_today"]).0, 0);
     assert_eq!(user.json(&["approvals", "import", &backup]).1["data"]["added"], 1);
     assert_eq!(user.call().0, 0);
@@ -498,6 +506,7 @@ fn the_command_and_programs_share_the_approvals() {
     user.passphrase = Some("p");
     assert!(program(&user).unwrap_err().contains("has not been approved"));
     user.approve();
+    user.allow();
     program(&user).unwrap();
     assert_eq!(user.json(&["approvals", "revoke", "weather_today"]).0, 0);
     assert!(program(&user).unwrap_err().contains("withdrawn"));

@@ -28,6 +28,13 @@ impl User {
         self.0.path()
     }
 
+    /// Lets an option override an alarm without a terminal, as a person would beforehand.
+    fn allow(&self) {
+        let folder = self.home().join("etdi");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("unattended.json"), r#"{"approve":"everything"}"#).unwrap();
+    }
+
     fn run(&self, words: &[&str]) -> Output {
         let home = self.home().join("etdi");
         Command::new(ETDI)
@@ -114,6 +121,8 @@ fn a_plain_server_is_approved_pinned_and_called() {
     let (_, approvals) = user.json(&["approvals", "list"]);
     let approval = &approvals["data"]["approvals"][0];
     assert!(approval["pin"]["digest"].as_str().unwrap().starts_with("sha-256:"));
+    assert_eq!(user.json(&["approvals", "remove", "weather_today"]).0, 6);
+    user.allow();
     assert_eq!(user.json(&["approvals", "remove", "weather_today"]).0, 0);
     assert_eq!(user.json(&call).0, 6);
     assert_eq!(user.json(&["approvals", "remove", "weather_today"]).0, 1);
@@ -217,9 +226,14 @@ fn a_yes_said_beforehand_is_no_answer_to_an_alarm() {
     assert_eq!(exit, 6, "{answer}");
     assert_eq!(answer["error"]["code"], "DEFINITION_CHANGED", "{answer}");
     assert_eq!(answer["error"]["details"]["tools"][0]["approved"], false, "{answer}");
-    // What it says to try is what helps.
+    // What it says to try is for a person: an option that nobody has to read anything for is not named.
     let next = answer["error"]["next"].as_str().unwrap();
-    assert!(next.starts_with("etdi approve t --yes --despite-alarm --"), "{next}");
+    assert!(next.starts_with("etdi approve t -- /bin/sh"), "{next}");
+    assert!(!answer.to_string().contains("--despite"), "{answer}");
+    let (exit, answer) = approve(&["--yes", "--despite-alarm"]);
+    assert_eq!((exit, answer["error"]["code"].as_str()), (6, Some("NOBODY_TO_ASK")), "{answer}");
+    user.allow();
+    assert_eq!(approve(&["--yes"]).0, 6, "an alarm is named by whoever overrides it");
     assert_eq!(approve(&["--yes", "--despite-alarm"]).0, 0);
 }
 

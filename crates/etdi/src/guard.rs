@@ -80,7 +80,7 @@ impl EtdiClient {
             elicit: true,
             recheck_after: if strict { 0 } else { RECHECK_AFTER },
             calls_per_minute: 0,
-            advice: Arc::new(|_, _| "approve it with `etdi approve`".to_owned()),
+            advice: Arc::new(|_, _| "a person approves it with `etdi approve`".to_owned()),
             note: Arc::new(|line| tracing::warn!("{line}")),
             screen: None,
             name: None,

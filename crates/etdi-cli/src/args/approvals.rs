@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::unattended::Unattended;
+
 /// Commands on approvals.
 #[derive(Debug, Subcommand)]
 pub enum ApprovalsCommand {
@@ -60,6 +62,13 @@ pub enum ApprovalsCommand {
     },
     /// Make a new key for the encrypted store and encrypt everything anew.
     RotateKey,
+    /// Say what `--yes` approves where nobody sits at a terminal; to allow more than before takes a
+    /// person at one.
+    Unattended {
+        /// What; without it, say what counts now.
+        #[arg(value_enum)]
+        approve: Option<Unattended>,
+    },
     /// Take the store as it is after a backup was put back on purpose.
     AcceptRestored,
     /// Take the present time for right after the clock was wrong.
@@ -99,6 +108,7 @@ impl ApprovalsCommand {
             Self::Import { .. } => "approvals import",
             Self::Encrypt { .. } => "approvals encrypt",
             Self::RotateKey => "approvals rotate-key",
+            Self::Unattended { .. } => "approvals unattended",
             Self::AcceptRestored => "approvals accept-restored",
             Self::SetClock => "approvals set-clock",
         }

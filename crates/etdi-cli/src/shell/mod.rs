@@ -27,6 +27,7 @@ use crate::output::{Output, Report, style};
 use crate::signals::interruptible;
 use crate::talk::Talk;
 use crate::talk::answers::Answers;
+use crate::unattended;
 use crate::verbs::call::Given;
 use crate::verbs::target::{Opening, block_on, failure};
 use crate::verbs::{call, complete as completed, get, inspect, list, read};
@@ -70,9 +71,9 @@ pub fn run(arguments: &ShellArguments, home: &Home, output: Output) -> Result<Re
     };
     let ask = if asker == Asker::Nobody { AskWhen::Never } else { AskWhen::Called };
     let history = history(home)?;
+    let grants = Grants { unattended: unattended::here(home, output)?, ..Grants::all(asker) };
     block_on(async {
-        let (grants, policy) = (Grants::all(asker), None);
-        let opening = Opening::to_use((target, home, output), grants, ask, policy);
+        let opening = Opening::to_use((target, home, output), grants, ask, None);
         let heard = Heard::default();
         let known = Known::default();
         let (notes, stale) = (heard.clone(), known.clone());

@@ -24,6 +24,7 @@ use crate::keyring;
 use crate::locked::{self, failed, unfit};
 use crate::output::{Output, Report, table};
 use crate::passphrase;
+use crate::unattended::{self, needs_a_person};
 use crate::verbs::target::{audit, block_on, quoted, shown_path};
 
 /// Runs one of the commands on approvals.
@@ -40,7 +41,13 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
             withdrawn.note.clone_from(note);
             change(which, home, Change::Withdraw(withdrawn))
         }
-        ApprovalsCommand::Remove(which) => change(which, home, Change::Remove),
+        ApprovalsCommand::Remove(which) => {
+            // What is forgotten is seen for the first time again, whatever became of it since.
+            if listed(&locked::approvals(home)?)?.iter().any(|one| chosen(which, one)) {
+                needs_a_person(home, output, "to forget an approval", list_them())?;
+            }
+            change(which, home, Change::Remove)
+        }
         ApprovalsCommand::Undo(which) => change(which, home, Change::Undo),
         ApprovalsCommand::Export { file, plain } => export(file, *plain, home, output),
         ApprovalsCommand::Import { path, from, server, plain } => match (from, server) {
@@ -56,6 +63,7 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
             locked::approvals(home)?.rotate_key().map_err(failed)?;
             Ok(Report::new(json!({ "rotated": true }), "everything is encrypted with a new key"))
         }
+        ApprovalsCommand::Unattended { approve } => unattended::run(*approve, home, output),
         ApprovalsCommand::AcceptRestored => {
             // What nobody sealed may be another's: to seal it is an act of its own.
             locked::place(home)?.refuse_clear().map_err(unfit)?;
@@ -144,9 +152,13 @@ fn chosen(which: &Which, approval: &Approval) -> bool {
         && which.server.as_ref().is_none_or(|server| approval.key.server == *server)
 }
 
+fn list_them() -> String {
+    "etdi approvals list".to_owned()
+}
+
 fn none(what: &str, which: &Which) -> Failure {
     let message = format!("there is no {what} of a tool `{}`", visible(&which.tool));
-    Failure::usage(message, "etdi approvals list")
+    Failure::usage(message, list_them())
 }
 
 fn show(which: &Which, store: &FileStore) -> Result<Report, Failure> {

@@ -10,11 +10,12 @@ use serde_json::json;
 
 use crate::args::ApproveArguments;
 use crate::arguments::nearest;
-use crate::ask::{Asker, Grants, user};
+use crate::ask::{Asker, Despite, Grants};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::inspector::critical;
 use crate::output::{Output, Report, table};
+use crate::unattended::{self, Unattended, needs_a_person, nobody};
 use crate::verbs::target::{Opening, block_on, failure, next_after, quoted, shown_target};
 use crate::verbs::tools;
 use gone::Pinned;
@@ -31,11 +32,15 @@ pub fn approve(
 ) -> Result<Report, Failure> {
     let target = &arguments.target;
     if !arguments.yes && !output.can_ask() {
-        return Err(Failure::usage(
-            "there is no terminal to ask on",
-            format!("etdi approve --yes {}", shown_target(target)),
-        ));
+        let next = format!("etdi approve {}", shown_target(target));
+        return Err(Failure { exit: Exit::Usage, ..nobody("an approval", next) });
     }
+    let despite = Despite { alarm: arguments.despite_alarm, scanner: arguments.despite_scanner };
+    if despite != Despite::default() {
+        let next = format!("etdi approve {}", shown_target(target));
+        needs_a_person(home, output, "what overrides a warning", next)?;
+    }
+    let unattended = unattended::here(home, output)?;
     let granted = match &arguments.permissions {
         None => Granted::All,
         Some(scopes) => Granted::Only(scopes.iter().cloned().collect()),
@@ -43,10 +48,9 @@ pub fn approve(
     // A yes that was said before anybody could see the change is no answer to an alarm.
     let asker = if arguments.yes { Asker::Yes } else { Asker::Terminal };
     let expires_at = arguments.days.map(|days| system_time().plus(u64::from(days) * 86_400));
-    let despite_scanner = arguments.despite_scanner;
-    let grants = Grants { asker, granted: granted.clone(), despite_scanner, expires_at };
+    let grants = Grants { asker, granted: granted.clone(), despite, unattended, expires_at };
     block_on(async {
-        let session = Opening::to_judge(target, home, output, grants).open().await?;
+        let session = Opening::to_judge(target, home, output, grants.clone()).open().await?;
         let reviews = session.discover_tools().await;
         let reviews = reviews.map_err(|error| failure(&error, "", target))?;
         let peer = session.peer();
@@ -99,7 +103,7 @@ pub fn approve(
         let (mut rows, mut data, mut refused) = (Vec::new(), Vec::new(), None);
         for review in reviews.iter().filter(|review| wanted(review.name())) {
             // As a yes that was said before anybody could read it is none to an alarm.
-            if let Some(why) = unread(review, arguments) {
+            if let Some(why) = unread(review, arguments, &grants) {
                 let (name, code) = (review.name(), SUSPICIOUS);
                 data.push(json!({
                     "name": name, "approved": false, "code": code, "message": why,
@@ -109,11 +113,7 @@ pub fn approve(
                 rows.push([visible(name).into_owned(), why]);
                 continue;
             }
-            let result = match arguments.despite_alarm {
-                true => session.approve_tool(review, granted.clone(), &user()).await,
-                false => session.ask_about(review).await,
-            };
-            let outcome = match result {
+            let outcome = match session.ask_about(review).await {
                 Ok(approved) => {
                     data.push(json!({ "name": review.name(), "approved": true, "digest": approved.digest() }));
                     format!("approved as {}", approved.digest())
@@ -137,10 +137,10 @@ pub fn approve(
         }
         session.close().await;
         // As for every alarm: a yes that was said beforehand is no answer to it.
-        let despite = match (arguments.despite_alarm, asker) {
-            (true, _) => Asker::Yes,
-            (false, Asker::Terminal) => Asker::Terminal,
-            (false, _) => Asker::Nobody,
+        let despite = match (arguments.despite_alarm, asker, unattended) {
+            (true, _, Some(_)) => Asker::Yes,
+            (true, _, None) | (false, Asker::Terminal, _) => Asker::Terminal,
+            (false, _, _) => Asker::Nobody,
         };
         for one in gone.iter().filter(|one| wanted(&one.key.tool)) {
             let Some(pinned) = &pinned else { continue };
@@ -163,8 +163,7 @@ pub fn approve(
         let names: Vec<_> = left.iter().map(|one| &one.key.tool).collect();
         let data = json!({ "tools": data, "keep_the_program_out": names });
         let mut text = table(["tool", "outcome"], rows);
-        let unasked = arguments.yes && !output.can_ask();
-        let all = gone::all_at_once(&shown_target(target), unasked);
+        let all = format!("etdi approve {}", shown_target(target));
         if !left.is_empty() && refused.is_none() {
             text.push_str(&format!("\n\n{}", gone::still(&left, &all)));
         }
@@ -173,13 +172,13 @@ pub fn approve(
             Some((_, CHANGED)) => {
                 let message =
                     "not every tool was approved, and the program that changed stays refused";
-                Err(Failure::new(Exit::Refused, message, all)
+                Err(Failure::new(Exit::Refused, personal(message, unattended), all)
                     .with_code(CHANGED)
                     .with_details(data, text))
             }
             Some((tool, code)) => Err(Failure::new(
                 Exit::Refused,
-                "not every tool was approved",
+                personal("not every tool was approved", unattended),
                 next(arguments, output, code, &tool),
             )
             .with_code(code)
@@ -191,37 +190,40 @@ pub fn approve(
 /// The code of what the scanner calls critical, and nobody has read.
 const SUSPICIOUS: &str = "SUSPICIOUS_DEFINITION";
 
-/// Why a tool is not approved unread, where the scanner calls something in it critical.
-fn unread(review: &Review, arguments: &ApproveArguments) -> Option<String> {
+/// Why a tool is not approved unread, where the scanner says something grave of it.
+fn unread(review: &Review, arguments: &ApproveArguments, grants: &Grants) -> Option<String> {
     let definition = review.definition()?;
-    let is_unread = arguments.yes && !arguments.despite_scanner && !review.is_approved();
-    let found = if is_unread { critical(definition) } else { Vec::new() };
+    let is_unread = arguments.yes && !review.is_approved();
+    let found = if is_unread { grants.unread(definition) } else { Vec::new() };
     if found.is_empty() {
         return None;
     }
+    let what = if critical(definition).is_empty() { "suspicious" } else { "critical" };
     let found = found.join("; ");
-    Some(format!("not approved unread, the scanner calls it critical: {}", visible(&found)))
+    Some(format!("not approved unread, the scanner calls it {what}: {}", visible(&found)))
 }
+
+/// A refusal, with what it takes where nobody sits at a terminal.
+fn personal(message: &str, unattended: Option<Unattended>) -> String {
+    match unattended {
+        None | Some(Unattended::Everything) => message.to_owned(),
+        Some(_) => format!("{message}: {BY_A_PERSON}"),
+    }
+}
+
+/// What is said to whoever is no person at a terminal.
+const BY_A_PERSON: &str = "whatever overrides a change, an alarm or the scanner takes a person, who reads \
+                           it in a terminal of their own";
 
 /// The code of a program that is not the approved one.
 const CHANGED: &str = "EXECUTABLE_CHANGED";
 
-/// What to try after a tool was not approved. A yes that was said beforehand is no answer to an alarm, so
-/// that where nobody can be asked it does not help to say it again.
+/// What to try after a tool was not approved. No option is named by which nobody would have to read it.
 fn next(arguments: &ApproveArguments, output: Output, code: &str, tool: &str) -> String {
     let again = shown_target(&arguments.target);
-    if code == SUSPICIOUS {
-        // Whoever has read it says so; else it is to be read first.
-        return match output.can_ask() {
-            true => next_after(code, tool, &again),
-            false => format!("etdi inspect {again}"),
-        };
-    }
-    let next = next_after(code, tool, &again);
-    match arguments.yes && !output.can_ask() && next.starts_with("etdi approve ") {
-        true => {
-            format!("{} --yes --despite-alarm {again}", next.trim_end_matches(&again).trim_end())
-        }
-        false => next,
+    match code {
+        // It is to be read first.
+        SUSPICIOUS if !output.can_ask() => format!("etdi inspect {again}"),
+        _ => next_after(code, tool, &again),
     }
 }

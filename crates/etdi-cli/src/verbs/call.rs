@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::args::{CallArguments, Target};
 use crate::arguments::from_pairs;
-use crate::ask::{Asker, Grants, is_asking};
+use crate::ask::{Asker, Despite, Grants, is_asking};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report};
@@ -23,6 +23,7 @@ use crate::talk::Talk;
 use crate::talk::answers::Answers;
 use crate::talk::progress::Progress;
 use crate::talk::shown::{Shown, harmless};
+use crate::unattended::{self, needs_a_person};
 use crate::verbs::target::{Opening, block_on, failure, quoted, shown_path, shown_target};
 use crate::verbs::{policy, tools};
 
@@ -44,8 +45,14 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
     let given = arguments.args.as_deref().map(|text| whole(text, target)).transpose()?;
     let policy = arguments.policy.as_deref().map(policy::load).transpose()?;
     let policy = policy.map(|engine| (engine, arguments.user.as_deref()));
+    let despite = Despite { scanner: arguments.despite_scanner, ..Despite::default() };
+    if despite.scanner {
+        let next = format!("etdi call {} {}", quoted(&arguments.tool), shown_target(target));
+        needs_a_person(home, output, "what overrides a warning", next)?;
+    }
+    let unattended = unattended::here(home, output)?;
     block_on(async {
-        let grants = Grants { despite_scanner: arguments.despite_scanner, ..Grants::all(asker) };
+        let grants = Grants { despite, unattended, ..Grants::all(asker) };
         let opening = Opening::to_use((target, home, output), grants, ask, policy);
         let patience = Patience::new(arguments);
         let answers = Answers::at_terminal(output);

@@ -111,14 +111,14 @@ async fn reach(
     let prepared = guard::prepare(&server.guard, home, output, flows).await;
     let (guard, target) = prepared.map_err(|failure| match failure.next.is_empty() {
         true => failure.message,
-        false => format!("{}. To go on: {}", failure.message, failure.next),
+        false => format!("{}. {}", failure.message, guard::advice("", &failure.next)),
     })?;
     let (again, place) = (shown_target(&server.guard.target), place(server));
     let prefix = server.prefix.clone();
     let guard = guard
         .called(server.name.clone())
         .on_note(move |line| say(&format!("`{prefix}`: {line}")))
-        .advice(move |code, tool| format!("To go on: {place}{}", next_after(code, tool, &again)));
+        .advice(move |code, tool| guard::advice(&place, &next_after(code, tool, &again)));
     Ok((guard, target))
 }
 

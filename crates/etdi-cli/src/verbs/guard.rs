@@ -121,12 +121,23 @@ fn guard(guard: Guard, arguments: &GuardArguments) -> Guard {
         .called(shown_command(&arguments.target))
         .elicit(!arguments.no_elicitation)
         .calls_per_minute(arguments.calls_per_minute)
-        .advice(move |code, tool| format!("To go on: {place}{}", next_after(code, tool, &target)))
+        .advice(move |code, tool| advice(&place, &next_after(code, tool, &target)))
         .on_note(say)
         .screen(suspicious);
     match arguments.recheck_after {
         Some(seconds) => guard.recheck_after(seconds),
         None => guard,
+    }
+}
+
+/// What a model is told to do about a refusal. What approves is for the person whom it works for.
+pub(super) fn advice(place: &str, next: &str) -> String {
+    match next.starts_with("etdi approve ") {
+        true => format!(
+            "Only a person can approve it: ask the person you work for to read it and type, in a terminal \
+             of their own: {place}{next}"
+        ),
+        false => format!("To go on: {place}{next}"),
     }
 }
 

@@ -181,6 +181,7 @@ fn pulled() {
             client.tools(),
             ["one__slow", "one__sample", "two__pay", "two__slow", "two__sample"]
         );
+        yard.servers[0].1.allow();
         yard.run(&["approve", "pay", "--yes", "--despite-alarm", "--despite-scanner"], "one");
         if before == Speaks::Legacy {
             client.hear("notifications/tools/list_changed");
@@ -293,6 +294,7 @@ fn other_program() {
     assert_eq!(client.tools().len(), 3);
     let changes = |heard: &Value| heard["method"] == "notifications/tools/list_changed";
     assert!(!client.heard.iter().any(changes), "{:?}", client.heard);
+    yard.servers[0].1.allow();
     yard.run(&["approve", "--yes", "--despite-alarm"], "one");
     client.hear("notifications/tools/list_changed");
     crate::client::until("the tools to be back", || (client.tools() == ALL).then_some(()));

@@ -50,6 +50,13 @@ impl World {
         command
     }
 
+    /// Lets an option override an alarm without a terminal, as a person would beforehand.
+    pub(crate) fn allow(&self) {
+        let folder = self.home.path();
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("unattended.json"), r#"{"approve":"everything"}"#).unwrap();
+    }
+
     /// The command with these words alone, in the home of this world.
     pub(crate) fn plain(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etdi"));

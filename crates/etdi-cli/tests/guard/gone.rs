@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::Test;
 use crate::client::shown;
+use crate::terminal::Terminal;
 use crate::through::User;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -52,11 +53,16 @@ fn renamed() {
         failed["error"]["details"]["keep_the_program_out"],
         json!(["pay", "sample", "slow"])
     );
-    // What is printed next is what works.
+    // What is printed next is what works, for a person who reads what is asked.
     let next = words(&failed["error"]["next"]);
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
-    let done = user.run(&next, 0);
-    assert_eq!(done["data"]["keep_the_program_out"], json!([]), "{done}");
+    let mut terminal = Terminal::start(user.etdi(&next));
+    for question in ["approve?", "approve?", "withdraw its approval?"] {
+        terminal.sees(question);
+        terminal.types("y\n");
+    }
+    let (status, shown) = terminal.ends();
+    assert!(status.success() && !shown.contains("still refused"), "{shown}");
     assert_eq!(user.client().tools(), ["late", "slow", "sample"]);
     let kept = user.run(&["approvals", "list"], 0);
     let kept = kept["data"]["approvals"].as_array().unwrap();
@@ -66,6 +72,7 @@ fn renamed() {
 
 fn one_of_several() {
     let user = changed();
+    user.0.allow();
     let done = user.run(&["approve", "slow", "--yes", "--despite-alarm", "cursor:shop"], 0);
     assert_eq!(done["data"]["keep_the_program_out"], json!(["pay", "sample"]), "{done}");
     user.run(&["call", "slow", "cursor:shop"], 6);
@@ -110,6 +117,7 @@ fn by_path() {
     let next = format!("try:   PATH={}:\"$PATH\" {this} approve -- shop", shown(&of_client));
     assert!(said.contains(&next), "{said}");
     // What is printed, typed with the terminal's own `PATH`.
+    user.0.allow();
     let approve = ["approve", "--yes", "--despite-alarm", "--", "shop"];
     assert_eq!(etdi(&approve, &of_client).0, 0);
     assert_eq!(etdi(&["guard", "--", "shop"], &of_client).0, 0);

@@ -12,6 +12,8 @@ mod client;
 mod gone;
 mod rules;
 mod server;
+#[path = "../terminal/mod.rs"]
+mod terminal;
 mod through;
 mod trust;
 mod way;

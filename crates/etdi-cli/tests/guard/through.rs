@@ -113,6 +113,7 @@ fn judged() {
 fn approved() {
     let user = User::new();
     // Nobody has read it.
+    user.0.allow();
     for words in [
         &["approve", "--yes", "cursor:shop"][..],
         &["approve", "pay", "--yes", "--despite-alarm", "cursor:shop"],
@@ -237,6 +238,7 @@ fn gateway() {
     let mut client = Client::open(user.etdi(&words), Speaks::Legacy, json!({}));
     assert!(client.tools().is_empty());
     let name = format!("{}:shop", shown(&file));
+    user.0.allow();
     user.run(&["approve", "pay", "--yes", "--despite-scanner", "--", &name], 0);
     client.hear("notifications/tools/list_changed");
     assert_eq!(client.tools(), ["shop__pay"]);

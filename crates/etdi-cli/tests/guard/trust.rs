@@ -45,6 +45,7 @@ fn poisoned() {
         assert_eq!(result["result"]["isError"], true, "{result}");
         let said = text(&result).to_owned();
         assert!(!said.contains("IMPORTANT"), "the model reads this: {said}");
+        assert!(said.contains("ask the person you work for") && !said.contains(" --y"), "{said}");
         let command = format!(
             "etdi approve pay -- {} serve legacy {}",
             shown(&std::env::current_exe().unwrap()),
@@ -54,6 +55,7 @@ fn poisoned() {
         assert!(!world.noted("heard").iter().any(|line| line.contains("tools/call")));
 
         // Somebody approves it elsewhere, and the client hears that there is more now.
+        world.allow();
         world.run(&["approve", "pay", "--yes", "--despite-scanner"]);
         if before == Speaks::Legacy {
             client.hear("notifications/tools/list_changed");
@@ -74,6 +76,7 @@ fn pulled() {
     let result = client.call("pay");
     assert!(text(&result).contains("DEFINITION_CHANGED"), "{result}");
     assert!(!world.noted("heard").iter().any(|line| line.contains("tools/call")));
+    world.allow();
     world.run(&["approve", "pay", "--yes", "--despite-alarm", "--despite-scanner"]);
     client.hear("notifications/tools/list_changed");
     let listed = client.request("tools/list", json!({}));

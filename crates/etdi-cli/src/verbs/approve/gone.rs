@@ -104,13 +104,6 @@ fn is_same(one: &Pin, other: &Pin) -> bool {
         && words(one) == words(other)
 }
 
-/// What to type so that the program is refused no more: all its approvals at once, because the program
-/// is refused as long as one of them is for another.
-pub(super) fn all_at_once(again: &str, unasked: bool) -> String {
-    let yes = if unasked { "--yes --despite-alarm " } else { "" };
-    format!("etdi approve {yes}{again}")
-}
-
 /// That the program is refused still, and what to type.
 pub(super) fn still(left: &[Approval], next: &str) -> String {
     let names: Vec<_> = left.iter().map(|one| quoted(&visible(&one.key.tool))).collect();
