@@ -16,9 +16,10 @@ use serde_json::value::RawValue;
 const LICENCES: [&str; 6] =
     ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT OR Apache-2.0"];
 
-/// The most tools of one server, and of one author here.
+/// The most tools of one server, and of one author here: the largest gave 273. An author is one fold whatever
+/// they write about, since a hand is known by its words, so that none is split to come below less.
 const MOST_OF_ONE: usize = 60;
-const MOST_OF_OURS: usize = 400;
+const MOST_OF_OURS: usize = 280;
 
 /// What a file has to be.
 struct Part {

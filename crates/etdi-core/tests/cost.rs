@@ -1,7 +1,7 @@
 //! What one definition costs: no shape of it makes the analyzer slow.
 //!
 //! Two tests. Of each shape that once made some scanner slow, one that is sixteen times as long may take no
-//! more than sixteen times as long, with three as the room for the clock. And definitions of the corpus, damaged
+//! more than sixteen times as long, with some room for the clock. And definitions of the corpus, damaged
 //! and blown up at random from fixed seeds, may take no more for a byte than a multiple of what ordinary
 //! ones take in the same run, so that neither the machine nor the build matters. `ETDI_LONG=1` takes
 //! twenty-five times as many, up to the most that is read.

@@ -1,6 +1,6 @@
 //! The corpus as a fit sees it, and what is learned from a part of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use etdi_core::analyze::{Kind, KnownTool, Model, Said, SecurityAnalyzer};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::learn::{self, Learned, Lesson, Vocabulary, Window};
+use super::learn::{self, Learned, Lesson, Tells, Vocabulary, Window};
 use super::whole::{self, Text};
 
 /// A line of the corpus.
@@ -68,6 +68,8 @@ pub(crate) struct Case {
     pub(crate) poison: Vec<Window>,
     /// Sentences of the poison that stand side by side.
     pub(crate) pairs: Vec<Window>,
+    /// What it is about, in order.
+    pub(crate) topics: Vec<u32>,
     /// All its words and pairs, each once, where it is in English.
     pub(crate) words: Option<Vec<u32>>,
     /// The number of its server or author.
@@ -80,8 +82,6 @@ pub(crate) struct Case {
 
 pub(crate) struct Corpus {
     pub(crate) cases: Vec<Case>,
-    /// How much words tell that published tools have, the least first.
-    pub(crate) common: Vec<(String, f64)>,
     pub(crate) vocabulary: Vocabulary,
 }
 
@@ -89,15 +89,12 @@ pub(crate) const FOLDS: usize = 22;
 
 /// What an honest sentence counts for, by where it stands; one of an attack counts for one.
 const ORDINARY: f64 = 3.0;
-const HARD_REAL: f64 = 9.0;
-const HARD_OWN: f64 = 4.0;
-const BESIDE: f64 = 0.2;
+const HARD_REAL: f64 = 14.0;
+const HARD_OWN: f64 = 4.5;
+const BESIDE: f64 = 0.5;
 
 pub(crate) fn read(corpus: &Path) -> Result<Corpus, Box<dyn Error>> {
-    let common = common(corpus)?;
-    let model = Model::default().common(common.iter().map(|(word, tells)| (&**word, *tells)));
-    let analyzer = SecurityAnalyzer::new().with_model(model);
-    let mut reader = Reader { analyzer, ..Reader::default() };
+    let mut reader = Reader::default();
     let mut cases = Vec::new();
     let mut beside = Vec::new();
     // What each honest source says, to know its own tools from others'.
@@ -131,30 +128,29 @@ pub(crate) fn read(corpus: &Path) -> Result<Corpus, Box<dyn Error>> {
         case.known = others.map(|name| KnownTool::new(name.as_str(), "beside")).collect();
     }
     let cases = cases.into_iter().map(|(_, case)| case).collect();
-    Ok(Corpus { cases, common, vocabulary: reader.vocabulary })
+    Ok(Corpus { cases, vocabulary: reader.vocabulary })
 }
 
-/// How much each beginning of a word tells, by how many published tools have it: of all tools, since it is
-/// known of them without anybody saying which are good.
-fn common(corpus: &Path) -> Result<Vec<(String, f64)>, Box<dyn Error>> {
-    let analyzer = SecurityAnalyzer::new();
-    let (mut tools, mut having) = (0_usize, BTreeMap::<String, usize>::new());
-    for line in fs::read_to_string(corpus.join("ordinary.jsonl"))?.lines() {
-        let line: Line = serde_json::from_str(line)?;
-        let said = analyzer.said(None, line.definition.get());
-        let topics: BTreeSet<String> = said.into_iter().flat_map(|said| said.topics).collect();
-        topics.into_iter().for_each(|topic| *having.entry(topic).or_default() += 1);
+/// How much each beginning of a word tells, by how many of these published tools have it; those that few
+/// have are not among them. The least first.
+pub(crate) fn common(corpus: &Corpus, of: impl Fn(&Case) -> bool) -> Vec<(&str, u32, f64)> {
+    let (mut tools, mut having) = (0_usize, BTreeMap::<u32, usize>::new());
+    let real = |case: &&Case| matches!(case.part, Part::Ordinary | Part::HardReal) && of(case);
+    for case in corpus.cases.iter().filter(real) {
+        case.topics.iter().for_each(|topic| *having.entry(*topic).or_default() += 1);
         tools += 1;
     }
     let tells = |having: usize| (10.0 * ((tools + 1) as f64 / having as f64).ln()).round() / 10.0;
-    let told = having.into_iter().map(|(word, having)| (word, tells(having)));
-    let mut common: Vec<(String, f64)> = told.filter(|(_, tells)| *tells < RARE).collect();
-    common.sort_by(|(one, a), (other, b)| a.total_cmp(b).then(one.cmp(other)));
-    Ok(common)
+    let word = |topic: u32| corpus.vocabulary.text(topic).trim_start_matches('=');
+    let told = having.into_iter().filter(|(_, having)| *having > FEW);
+    let told = told.map(|(topic, having)| (word(topic), topic, tells(having)));
+    let mut common: Vec<(&str, u32, f64)> = told.collect();
+    common.sort_by(|(one, _, a), (other, _, b)| a.total_cmp(b).then(one.cmp(other)));
+    common
 }
 
-/// What is told by a word that is in no list, as the score has it.
-const RARE: f64 = 6.2;
+/// A word that no more published tools have than so many tells as much as one that none has.
+const FEW: usize = 3;
 
 /// Reads lines, and gives numbers to words and sources.
 #[derive(Default)]
@@ -205,15 +201,18 @@ impl Reader {
             if bad { &mut poison } else { &mut innocent }.push(alone[at].clone());
             let next = all.get(at + 1).filter(|_| said.followed);
             match next.map(is_poison) {
-                Some(false) if !bad => innocent.push(alone[at].with(&alone[at + 1])),
-                Some(true) if bad => pairs.push(alone[at].with(&alone[at + 1])),
+                Some(other) if bad == other => {
+                    let apart = self.vocabulary.topics(&said.apart_with_next);
+                    let both = alone[at].with(&alone[at + 1], apart);
+                    if bad { &mut pairs } else { &mut innocent }.push(both);
+                }
                 _ => {}
             }
         }
-        for list in [&mut innocent, &mut poison, &mut pairs] {
-            list.sort_unstable();
-            list.dedup();
-        }
+        let mut topics: Vec<u32> =
+            all.iter().flat_map(|said| self.vocabulary.topics(&said.topics)).collect();
+        topics.sort_unstable();
+        topics.dedup();
         let words = spoken.then(|| {
             let mut words: Vec<u32> =
                 all.iter().flat_map(|said| self.vocabulary.words(&said.features)).collect();
@@ -246,6 +245,7 @@ impl Reader {
             innocent,
             poison,
             pairs,
+            topics,
             words,
             who,
             length,
@@ -261,6 +261,8 @@ pub(crate) fn is_of_texts(family: &str) -> bool {
 
 /// What one learns from these of the cases.
 pub(crate) fn learn(corpus: &Corpus, of: impl Fn(&Case) -> bool) -> Learned {
+    let common = common(corpus, &of);
+    let tells = Tells(common.iter().map(|(_, topic, tells)| (*topic, *tells)).collect());
     let mut lessons = Vec::new();
     // A server that says the same in each of its tools says it once.
     let mut known = HashSet::new();
@@ -271,6 +273,7 @@ pub(crate) fn learn(corpus: &Corpus, of: impl Fn(&Case) -> bool) -> Learned {
             continue;
         }
         let length = Model::length(case.length);
+        let foreign = tells.is_foreign(&case.topics);
         let published = (!malicious && case.part != Part::HardOwn).then_some(number);
         let weight = match case.part {
             Part::Malicious => BESIDE,
@@ -278,12 +281,28 @@ pub(crate) fn learn(corpus: &Corpus, of: impl Fn(&Case) -> bool) -> Learned {
             Part::HardReal => HARD_REAL,
             Part::HardOwn => HARD_OWN,
         };
-        for window in case.innocent.iter().filter(|window| known.insert((who, false, *window))) {
-            lessons.push(Lesson { window, malicious: false, weight, who, published, length });
+        for window in case.innocent.iter().filter(|one| known.insert((who, false, one.same()))) {
+            lessons.push(Lesson {
+                window,
+                malicious: false,
+                weight,
+                who,
+                published,
+                length,
+                foreign,
+            });
         }
         let weight = 1.0 / (case.poison.len().max(1) as f64).sqrt();
-        for window in case.poison.iter().filter(|window| known.insert((who, true, *window))) {
-            lessons.push(Lesson { window, malicious: true, weight, who, published, length });
+        for window in case.poison.iter().filter(|one| known.insert((who, true, one.same()))) {
+            lessons.push(Lesson {
+                window,
+                malicious: true,
+                weight,
+                who,
+                published,
+                length,
+                foreign,
+            });
         }
     }
     let texts: Vec<Text<'_>> = (corpus.cases.iter())
@@ -294,9 +313,8 @@ pub(crate) fn learn(corpus: &Corpus, of: impl Fn(&Case) -> bool) -> Learned {
             Some(Text { words, malicious: case.part == Part::Malicious, who: case.who })
         })
         .collect();
-    let mut learned =
-        learn::fit(&lessons, whole::fit(&texts, &corpus.vocabulary), &corpus.vocabulary);
-    let common = corpus.common.iter().map(|(word, tells)| (&**word, *tells));
-    learned.model = learned.model.common(common);
+    let whole = whole::fit(&texts, &corpus.vocabulary);
+    let mut learned = learn::fit(&lessons, whole, tells, &corpus.vocabulary);
+    learned.model = learned.model.common(common.iter().map(|(word, _, tells)| (*word, *tells)));
     learned
 }

@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release -p etdi-core --example fit                 # measures
 //! cargo run --release -p etdi-core --example fit -- --write      # and writes the tables of the scanner
+//! cargo run --release -p etdi-core --example fit -- --tables     # writes them, and measures nothing
 //! cargo run --release -p etdi-core --example fit -- --judge FILE # and judges other definitions
 //! ```
 //!
@@ -27,7 +28,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use corpus::{Case, Corpus, FOLDS, Part, is_of_texts, learn, read};
+use corpus::{Case, Corpus, FOLDS, Part, common, is_of_texts, learn, read};
 use etdi_core::analyze::{Kind, Model, Said, SecurityAnalyzer};
 use figures::{Tally, look, pooled};
 use learn::{Learned, each, quantile};
@@ -43,6 +44,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let corpus = read(&corpus)?;
     let cases = &corpus.cases;
+    if std::env::args().any(|argument| argument == "--tables") {
+        return written(&corpus, &learn(&corpus, |_| true));
+    }
     speed(cases);
 
     // Each is judged by a model that has not seen its fold.
@@ -55,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let weights = learned.weights();
         for (at, case) in cases.iter().enumerate().filter(|(_, case)| case.fold == fold) {
             let poison = case.poison.iter().chain(&case.pairs);
-            let length = Model::length(case.length);
+            let length = (Model::length(case.length), learned.tells.is_foreign(&case.topics));
             let risk = |window| learned.risk(&weights, &corpus.vocabulary, window, length);
             let risks = poison.map(risk);
             alone[at] = risks.fold(0.0, f64::max);
@@ -109,21 +113,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         errors(cases, &risks, &learned);
     }
 
-    let table = table(&learned.model);
     match write {
-        true => {
-            fs::write(root.join("src/analyze/weights.txt"), table)?;
-            fs::write(root.join("src/analyze/common.txt"), common(&corpus.common))?;
-            fs::write(root.join("src/analyze/wording.txt"), list(&learned.words))?;
-            let mut words = learned.whole.words;
-            words.insert(0, ("=".to_owned(), learned.whole.constant));
-            fs::write(root.join("src/analyze/whole.txt"), list(&words))?;
-        }
-        false if verbose => println!("{table}"),
+        true => written(&corpus, &learned)?,
+        false if verbose => println!("{}", table(&learned.model)),
         false => {}
     }
     by_language(&corpus);
     Ok(())
+}
+
+/// Writes the tables of the scanner.
+fn written(corpus: &Corpus, learned: &Learned) -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/analyze");
+    fs::write(folder.join("weights.txt"), table(&learned.model))?;
+    fs::write(folder.join("common.txt"), common_table(corpus))?;
+    fs::write(folder.join("wording.txt"), list(&learned.words))?;
+    let mut words = learned.whole.words.clone();
+    words.insert(0, ("=".to_owned(), learned.whole.constant));
+    Ok(fs::write(folder.join("whole.txt"), list(&words))?)
 }
 
 /// What the weights say of definitions outside of the corpus: a file beside it, with a risk a line.
@@ -257,10 +264,11 @@ fn table(model: &Model) -> String {
     table
 }
 
-fn common(words: &[(String, f64)]) -> String {
+fn common_table(corpus: &Corpus) -> String {
     let mut list =
         String::from("# written by `cargo run --release -p etdi-core --example fit -- --write`\n");
-    words.iter().for_each(|(text, tells)| list.push_str(&format!("{tells:.1} {text}\n")));
+    let words = common(corpus, |_| true);
+    words.iter().for_each(|(text, _, tells)| list.push_str(&format!("{tells:.1} {text}\n")));
     list
 }
 

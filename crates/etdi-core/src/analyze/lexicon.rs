@@ -134,15 +134,19 @@ const CLASSES: [(&str, Class); 44] = [
     ("mask", Class::Mask),
 ];
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 13] = [
     include_str!("lexicon/any.txt"),
     include_str!("lexicon/en.txt"),
     include_str!("lexicon/de.txt"),
     include_str!("lexicon/fr.txt"),
     include_str!("lexicon/es.txt"),
+    include_str!("lexicon/pt.txt"),
+    include_str!("lexicon/it.txt"),
     include_str!("lexicon/ru.txt"),
     include_str!("lexicon/zh.txt"),
     include_str!("lexicon/ja.txt"),
+    include_str!("lexicon/ko.txt"),
+    include_str!("lexicon/hi.txt"),
     include_str!("lexicon/ar.txt"),
 ];
 
@@ -279,10 +283,11 @@ fn drop_masked(hits: &mut Vec<Hit>) {
     });
 }
 
-/// Whether a character is part of a word that ends where others begin: letters of alphabets, digits
-/// and the underscore.
+/// Whether a character is part of a word that ends where others begin: letters of alphabets and of
+/// Devanagari with their marks, digits and the underscore.
 pub(super) fn is_bounded(c: char) -> bool {
-    c == '_' || c.is_ascii_alphanumeric() || ('\u{c0}'..'\u{530}').contains(&c)
+    let devanagari = ('\u{900}'..'\u{980}').contains(&c) && !matches!(c, '।' | '॥');
+    c == '_' || c.is_ascii_alphanumeric() || ('\u{c0}'..'\u{530}').contains(&c) || devanagari
 }
 
 #[cfg(test)]
@@ -315,5 +320,12 @@ mod tests {
         assert!(classes("page token, password").has(Class::Secret));
         assert!(classes("请读取全部私钥").has(Class::Secret));
         assert!(classes("не говори никому").has(Class::Hush));
+        assert!(classes("사용자에게 알리지 마세요").has(Class::Hush));
+        assert!(classes("उपयोगकर्ता को न बताएं।").has(Class::Hush));
+        assert!(classes("senza dirlo all'utente").has(Class::Hush));
+        assert!(classes("sem o conhecimento do usuário").has(Class::Hush));
+        // The short word for "not" is a part of longer ones.
+        assert!(classes("यह न करें").has(Class::Negation));
+        assert!(!classes("निर्माण").has(Class::Negation));
     }
 }

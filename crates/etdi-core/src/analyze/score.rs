@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::apart::Common;
+use super::apart::{self, Common};
 use super::lexicon::{Class, Classes};
 use super::subject::{Kind, Role, Subject};
 use super::utterance::{Utterance, Utterances};
@@ -355,10 +355,9 @@ pub struct Model {
     pub(super) common: Arc<Common>,
 }
 
-/// What a length takes off, between the shortest that counts and the longest, in words.
-const LENGTH: f64 = -0.5;
-const SHORT: usize = 80;
-const LONG: usize = 600;
+/// What a length takes off, from the shortest on that counts, in words.
+const LENGTH: f64 = -0.25;
+const SHORT: usize = 20;
 
 const WEIGHTS: &str = include_str!("weights.txt");
 const WORDING: &str = include_str!("wording.txt");
@@ -425,7 +424,7 @@ impl Model {
     /// What a text of so many words takes off each of its sentences: the more there are the likelier the
     /// worst of them looks bad by chance.
     pub fn length(words: usize) -> f64 {
-        LENGTH * (words.clamp(SHORT, LONG) as f64 / SHORT as f64).ln()
+        LENGTH * (words.max(SHORT) as f64 / SHORT as f64).ln()
     }
 
     /// With tables of words, of a sentence and of a definition as a whole: a weight and a word or pair a
@@ -446,6 +445,25 @@ impl Model {
     /// has to reckon as the score does.
     pub fn reckoned(sum: f64, words: usize) -> f64 {
         wording::floored(sum * wording::share(words))
+    }
+
+    /// The names of the numbers for what stands apart, among the weights of words.
+    pub const APART: [&'static str; 3] = apart::NUMBERS;
+
+    /// The numbers of a text with so many topics that tell so much together, of which so much stands
+    /// apart, as [`Model::APART`] names them.
+    pub fn numbers(topics: usize, tells: f64, apart: f64) -> [f64; 3] {
+        apart::numbers(topics, tells, apart)
+    }
+
+    /// What these numbers add by these weights.
+    pub fn apart(numbers: [f64; 3], weights: [f64; 3]) -> f64 {
+        apart::sum(numbers, weights)
+    }
+
+    /// Whether so many known ones of all topics of a definition are enough for one to stand apart.
+    pub fn is_known(known: usize, topics: usize) -> bool {
+        apart::is_known(known, topics)
     }
 
     /// What is added before any signal.
@@ -513,16 +531,16 @@ impl Threshold {
     /// The risk, 0 to 1.
     pub const fn risk(self) -> f64 {
         match self {
-            Self::OnePercent => 0.69,
-            Self::HalfPercent => 0.84,
+            Self::OnePercent => 0.68,
+            Self::HalfPercent => 0.77,
         }
     }
 
     /// The risk by what can be pointed at, 0 to 1.
     pub const fn evident(self) -> f64 {
         match self {
-            Self::OnePercent => 0.87,
-            Self::HalfPercent => 0.91,
+            Self::OnePercent => 0.82,
+            Self::HalfPercent => 0.86,
         }
     }
 }

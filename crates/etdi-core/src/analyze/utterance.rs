@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use super::apart::{self, Common};
+use super::apart::{Common, Topics};
 use super::lexicon::{self, Class, Classes, Hit};
 use super::subject::{Piece, Role, Subject};
 use super::wording::Spoken;
@@ -97,10 +97,9 @@ impl Utterances {
 }
 
 impl Utterances {
-    /// How much each sentence is about, and how much of it stands apart, as marks; names have none.
-    pub(super) fn marks(&self, common: &Common) -> Vec<Vec<&'static str>> {
-        let spoken: Vec<&Spoken> = self.list.iter().map(|one| &one.spoken).collect();
-        apart::marks(common, &spoken, |at| self.follows(at))
+    /// What it is about, and where.
+    pub(super) fn topics<'a>(&self, common: &'a Common) -> Topics<'a> {
+        Topics::new(common, self.list.iter().map(|one| &one.spoken))
     }
 
     /// How many words there are in sentences.
@@ -265,7 +264,7 @@ impl Reader {
             let ends = match c {
                 '.' => next.is_whitespace() && !last.is_ascii_digit() && !self.is_short(),
                 '!' | '?' | ';' => next.is_whitespace() || next >= '\u{2e80}',
-                '。' | '！' | '？' | '；' => true,
+                '。' | '！' | '？' | '；' | '।' => true,
                 _ => false,
             };
             last = c;

@@ -12,6 +12,10 @@ use super::wording::{OFFSET, Spoken, hash};
 /// The most that a definition without a suspicious word takes off.
 const FLOOR: f64 = -2.0;
 
+/// What the voice counts for beside that of a sentence: it tells who wrote a definition more than what is
+/// done there.
+const COUNTS: f64 = 0.8;
+
 /// The weights of words and of pairs in a definition, and what is added before any.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Whole {
@@ -48,7 +52,7 @@ impl Whole {
         all.dedup();
         let known = all.iter().filter_map(|feature| self.weights.get(feature));
         let (sum, count) = known.fold((0.0, 0), |(sum, count), weight| (sum + weight, count + 1));
-        reckoned(self.constant, sum, count)
+        COUNTS * reckoned(self.constant, sum, count)
     }
 }
 
@@ -69,10 +73,10 @@ mod tests {
         let whole = Whole::read("# none\n-1 =\n3 silently\n1 silently send\n-6 returns\n");
         let spoken: Vec<Spoken> =
             ["silently send it", "send it silently"].iter().map(|text| Spoken::new(text)).collect();
-        let expected = -1.0 + 4.0 / (SHORT as f64).sqrt();
+        let expected = COUNTS * (-1.0 + 4.0 / (SHORT as f64).sqrt());
         assert!((whole.sum(spoken.iter()) - expected).abs() < 1e-9);
-        assert_eq!(whole.sum([Spoken::new("nothing known")].iter()), -1.0);
-        assert_eq!(whole.sum([Spoken::new("returns")].iter()), FLOOR);
+        assert_eq!(whole.sum([Spoken::new("nothing known")].iter()), -COUNTS);
+        assert_eq!(whole.sum([Spoken::new("returns")].iter()), COUNTS * FLOOR);
         assert_eq!(Whole::default().sum(spoken.iter()), 0.0);
     }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::apart::beginning;
+use super::apart::{self, NUMBERS, beginning};
 
 /// The most that harmless words take off.
 const FLOOR: f64 = -2.5;
@@ -33,10 +33,12 @@ pub(super) struct Spoken {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Wording {
     weights: HashMap<u64, f64>,
+    /// Those of the numbers for what stands apart.
+    apart: [f64; 3],
 }
 
 /// What a token is: letters and digits, a character of a script without spaces, or a sign.
-fn tokens(text: &str, mut with: impl FnMut(&str)) {
+pub(super) fn tokens(text: &str, mut with: impl FnMut(&str)) {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let length = match first {
@@ -120,10 +122,16 @@ impl Spoken {
 }
 
 impl Wording {
-    /// From words or pairs with their weights.
+    /// From words or pairs with their weights, and the numbers for what stands apart with theirs.
     pub(super) fn new<'a>(weights: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
-        let weights = weights.into_iter().map(|(text, weight)| (hash(OFFSET, text), weight));
-        Self { weights: weights.collect() }
+        let mut wording = Self::default();
+        for (text, weight) in weights {
+            match NUMBERS.iter().zip(&mut wording.apart).find(|(name, _)| **name == text) {
+                Some((_, place)) => *place = weight,
+                None => _ = wording.weights.insert(hash(OFFSET, text), weight),
+            }
+        }
+        wording
     }
 
     /// From a table: a weight, and a word or a pair, a line; other lines are passed over.
@@ -132,8 +140,13 @@ impl Wording {
         Self::new(lines.filter_map(|(weight, text)| Some((text, weight.parse().ok()?))))
     }
 
-    /// What the words of one sentence, or of it and the next, add, and the marks of either.
-    pub(super) fn sum(&self, one: &Spoken, next: Option<&Spoken>, marks: &[&str]) -> f64 {
+    /// What it adds that so much of a sentence stands apart.
+    pub(super) fn apart(&self, numbers: [f64; 3]) -> f64 {
+        apart::sum(numbers, self.apart)
+    }
+
+    /// What the words of one sentence, or of it and the next, add.
+    pub(super) fn sum(&self, one: &Spoken, next: Option<&Spoken>) -> f64 {
         if self.weights.is_empty() {
             return 0.0;
         }
@@ -145,7 +158,6 @@ impl Wording {
             sum += next.features.iter().filter(fresh).map(of).sum::<f64>();
             words += next.words;
         }
-        sum += marks.iter().map(|mark| of(&hash(OFFSET, mark))).sum::<f64>();
         floored(sum * share(words))
     }
 
@@ -214,14 +226,14 @@ mod tests {
     fn a_word_counts_once_and_harmless_ones_have_a_floor() {
         let wording = Wording::read("# none\n1.5 secretly send\n-0.5 returns\n");
         let spoken = |text: &str| Spoken::new(text);
-        let sum = |text: &str| wording.sum(&spoken(text), None, &[]);
+        let sum = |text: &str| wording.sum(&spoken(text), None);
         assert_eq!(sum("secretly send it, secretly send it"), 1.5);
-        assert_eq!(wording.sum(&spoken("secretly send"), Some(&spoken("secretly send")), &[]), 1.5);
-        assert_eq!(wording.sum(&spoken("returns"), Some(&spoken("secretly send")), &[]), 1.0);
+        assert_eq!(wording.sum(&spoken("secretly send"), Some(&spoken("secretly send"))), 1.5);
+        assert_eq!(wording.sum(&spoken("returns"), Some(&spoken("secretly send"))), 1.0);
         assert_eq!(sum("send secretly"), 0.0);
         assert!(sum(&format!("secretly send {}", "a ".repeat(78))) == 0.75);
         let harmless = Wording::new([("a", -9.0)]);
-        assert_eq!(harmless.sum(&spoken("a"), None, &["=b"]), FLOOR);
+        assert_eq!(harmless.sum(&spoken("a"), None), FLOOR);
         assert_eq!(wording.reasons("it will secretly send returns"), ["secretly send"]);
     }
 }
