@@ -21,15 +21,16 @@ use super::{Approval, ApprovalKey, ApprovalStore, CLOCK_TOLERANCE, Granted, Seen
 /// use core::pin::pin;
 /// use core::task::{Context, Poll, Waker};
 ///
-/// use etdi_core::approval::{MemoryStore, approval_store_of_nodes_contract};
+/// use etdi_core::approval::{ApprovalStore, MemoryStore, approval_store_of_nodes_contract};
 ///
-/// let store = MemoryStore::new();
-/// let kept = pin!(approval_store_of_nodes_contract(&[&store, &store]));
-/// assert!(matches!(kept.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(()))));
-/// // Two stores are not one.
-/// let other = MemoryStore::new();
-/// let kept = pin!(approval_store_of_nodes_contract(&[&store, &other]));
-/// assert!(matches!(kept.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_))));
+/// fn kept(clients: &[&dyn ApprovalStore]) -> bool {
+///     let contract = pin!(approval_store_of_nodes_contract(clients));
+///     matches!(contract.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())))
+/// }
+///
+/// let (store, other) = (MemoryStore::new(), MemoryStore::new());
+/// assert!(kept(&[&store, &store]));
+/// assert!(!kept(&[&store, &other]), "two stores are not one");
 /// ```
 ///
 /// # Errors
