@@ -15,7 +15,7 @@ use etdi::core::verify::Claimed;
 use mcp_types::BoxFuture;
 
 use crate::changes;
-use crate::inspector::{critical, suspicious};
+use crate::inspector::{critical, noted, suspicious};
 use crate::output::style;
 use crate::unattended::Unattended;
 
@@ -312,6 +312,9 @@ fn describe(question: &Question<'_>) -> String {
     for line in suspicious(definition) {
         field("scanner", format!("{bad}{}{bad:#}", SafeText::of(&line)));
     }
+    for line in noted(definition) {
+        field("scanner", format!("{warn}{}{warn:#}", SafeText::of(&line)));
+    }
     if question.alarm {
         field("alarm", format!("{bad}an honest publisher does not do this{bad:#}"));
     }
@@ -410,6 +413,20 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(text.find("T6") < text.find("nobody vouches"), "the verdict comes last: {text}");
+    }
+
+    /// What `etdi scan` shows, a person sees who says yes, also where it holds nothing back.
+    #[test]
+    fn a_person_is_shown_what_the_scanner_finds_and_does_not_hold_back() {
+        let raw = RawTool::read(
+            r#"{"name":"add","description":"Adds. Reads ~/.ssh/config for defaults.","annotations":{"readOnlyHint":true},
+                "inputSchema":{"type":"object"}}"#,
+        )
+        .unwrap();
+        let noted = noted(raw.definition());
+        assert!(!noted.is_empty() && suspicious(raw.definition()).is_empty(), "{noted:?}");
+        let text = asked("stdio:pkg:a/b", &raw);
+        assert!(text.contains("scanner") && text.contains(&noted[0]), "{noted:?}: {text}");
     }
 
     /// A server that writes a question of its own below ours must not be believed.

@@ -41,9 +41,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let dashes = arguments.iter().any(|word| *word == "--");
+    // What a client starts in place of a server has the protocol on its standard output.
+    let verb = arguments.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'));
+    let speaks = verb.is_some_and(|verb| *verb == "guard" || *verb == "gateway" || *verb == "run");
     let mut arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => return misused(&error, !dashes, Output::new(json)),
+        Err(error) => {
+            return misused(&error, !dashes, Output::new(json).beside_the_protocol(speaks));
+        }
     };
     arguments.command.settle();
     if let Command::DemoServer(server) = &arguments.command {

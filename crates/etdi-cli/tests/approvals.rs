@@ -204,6 +204,43 @@ fn a_server_never_sees_the_passphrase() {
 }
 
 #[test]
+fn a_tool_of_several_servers_is_not_revoked_at_all_of_them_by_accident() {
+    let user = User::new();
+    let server = format!("{ETDI} __demo-server weather");
+    let named = ["approve", "--yes", "--server", "pkg:cargo/sky"];
+    user.approve();
+    assert_eq!(user.json(&with_weather(&named)).0, 0);
+    let (exit, refused) = user.json(&["approvals", "revoke", "weather_today"]);
+    let error = &refused["error"];
+    assert_eq!((exit, error["code"].as_str()), (1, Some("SEVERAL_SERVERS")), "{refused}");
+    for part in ["pkg:cargo/sky", "stdio:command:", "`--all`"] {
+        assert!(error["message"].as_str().unwrap().contains(part), "{part}: {refused}");
+    }
+    assert_eq!(user.call().0, 0);
+    // By the command that the list shows.
+    let list = String::from_utf8(user.run(&["approvals", "list"]).stdout).unwrap();
+    assert!(list.contains(&server), "{list}");
+    let revoke = ["approvals", "revoke", "weather_today", "--server", &server];
+    let (exit, done) = user.json(&revoke);
+    assert_eq!((exit, done["data"]["changed"].as_array().unwrap().len()), (0, 1), "{done}");
+    assert_eq!(user.call(), (6, "APPROVAL_WITHDRAWN".to_owned()));
+    let call = ["call", "weather_today", "city=Oslo", "--server", "pkg:cargo/sky"];
+    assert_eq!(user.code(&with_weather(&call)).0, 0);
+    assert_eq!(user.json(&["approvals", "revoke", "weather_today", "--all"]).0, 0);
+    assert_eq!(user.code(&with_weather(&call)).0, 6);
+}
+
+#[test]
+fn whoever_sets_a_passphrase_is_told_of_guards_that_cannot_type_it() {
+    let mut user = User::new();
+    user.approve();
+    user.passphrase = Some("p");
+    let said = |words: &[&str]| String::from_utf8(user.run(words).stderr).unwrap();
+    assert!(said(&["approvals", "encrypt"]).contains("a guard that a client starts asks nobody"));
+    assert!(!said(&["approvals", "encrypt", "--key-file"]).contains("guard"));
+}
+
+#[test]
 fn a_revoked_tool_stays_away_until_it_is_approved_again() {
     let user = User::new();
     user.approve();

@@ -62,6 +62,7 @@ struct Settings {
     advice: Advice,
     note: Arc<dyn Fn(&str) + Send + Sync>,
     screen: Option<Screen>,
+    remarks: Option<Screen>,
     name: Option<String>,
 }
 
@@ -83,6 +84,7 @@ impl EtdiClient {
             advice: Arc::new(|_, _| "a person approves it with `etdi approve`".to_owned()),
             note: Arc::new(|line| tracing::warn!("{line}")),
             screen: None,
+            remarks: None,
             name: None,
         };
         Guard { client: self.clone(), settings }
@@ -157,6 +159,16 @@ impl Guard {
         screen: impl Fn(&ToolDefinition) -> Vec<String> + Send + Sync + 'static,
     ) -> Self {
         self.settings.screen = Some(Arc::new(screen));
+        self
+    }
+
+    /// Shows what this finds about a definition with the question whether it is approved, and says it
+    /// where the definition is approved on first use. It holds nothing back.
+    pub fn remarks(
+        mut self,
+        remarks: impl Fn(&ToolDefinition) -> Vec<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.remarks = Some(Arc::new(remarks));
         self
     }
 

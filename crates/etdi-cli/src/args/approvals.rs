@@ -80,9 +80,12 @@ pub enum ApprovalsCommand {
 pub struct Which {
     /// The tool.
     pub tool: String,
-    /// Only of this server, as `etdi approvals list` prints it.
+    /// Only of this server, as `etdi approvals list` prints it: its name, or the command above it.
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
+    /// Of all servers that have a tool of this name.
+    #[arg(long, conflicts_with = "server")]
+    pub all: bool,
 }
 
 /// Whose approvals are taken in.

@@ -15,4 +15,4 @@ pub mod shown;
 mod suspicious;
 pub mod words;
 
-pub use suspicious::{critical, suspicious};
+pub use suspicious::{critical, noted, suspicious};

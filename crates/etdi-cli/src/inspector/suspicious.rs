@@ -31,6 +31,17 @@ pub fn suspicious(definition: &ToolDefinition) -> Vec<String> {
     lines
 }
 
+/// What the scanner finds that holds nothing back, and that whoever decides is shown as `etdi scan` shows
+/// it: findings from `medium` on of a definition that is not [`suspicious`].
+pub fn noted(definition: &ToolDefinition) -> Vec<String> {
+    let analysis = SecurityAnalyzer::new().analyze(Kind::Tool, definition.canonical());
+    if analysis.evident > Threshold::HalfPercent.evident() {
+        return Vec::new();
+    }
+    let noted = analysis.findings.iter().filter(|one| one.severity >= Severity::Medium);
+    noted.take(MOST_SHOWN).map(line).collect()
+}
+
 fn line(one: &Finding) -> String {
     let found = match one.evidence.is_empty() {
         true => String::new(),

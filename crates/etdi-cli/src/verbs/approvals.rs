@@ -1,5 +1,6 @@
 //! `etdi approvals`: what the user accepted, and where it is kept.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -114,16 +115,12 @@ fn list(store: &FileStore) -> Result<Report, Failure> {
 /// The server by its name, and below it the command where that is only a digest of it.
 fn server(approval: &Approval) -> String {
     let name = visible(&approval.key.server);
-    let argv = approval.pin.as_ref().map(|pin| pin.argv.as_slice()).unwrap_or_default();
-    if !approval.key.server.starts_with("stdio:command:") || argv.is_empty() {
-        return name.into_owned();
+    let Some(words) = command(approval).map(shown) else { return name.into_owned() };
+    let mut cut: String = words.chars().take(MOST_OF_A_COMMAND).collect();
+    if words.chars().count() > MOST_OF_A_COMMAND {
+        cut.push('…');
     }
-    let words: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
-    let mut shown: String = words.join(" ").chars().take(MOST_OF_A_COMMAND).collect();
-    if words.join(" ").chars().count() > MOST_OF_A_COMMAND {
-        shown.push('…');
-    }
-    format!("{shown}\n{name}")
+    format!("{cut}\n{name}")
 }
 
 /// So much of a command line is shown in a table.
@@ -149,7 +146,36 @@ fn state(approval: &Approval, now: UnixTime) -> String {
 
 fn chosen(which: &Which, approval: &Approval) -> bool {
     approval.key.tool == which.tool
-        && which.server.as_ref().is_none_or(|server| approval.key.server == *server)
+        && which.server.as_ref().is_none_or(|server| {
+            approval.key.server == *server
+                || command(approval)
+                    .is_some_and(|words| words.join(" ") == *server || shown(words) == *server)
+        })
+}
+
+/// The command of a server that has no other name.
+fn command(approval: &Approval) -> Option<&[String]> {
+    let argv = approval.pin.as_ref()?.argv.as_slice();
+    (approval.key.server.starts_with("stdio:command:") && !argv.is_empty()).then_some(argv)
+}
+
+/// A command as it can be typed.
+fn shown(words: &[String]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// That several servers have a tool of this name, and which.
+fn several(which: &Which, verb: &str, servers: &BTreeSet<String>) -> Failure {
+    let name = visible(&which.tool);
+    let names: Vec<_> = servers.iter().map(|server| visible(server).into_owned()).collect();
+    let message = format!(
+        "{} servers have an approval of a tool `{name}`, say which with `--server`, or `--all`: {}",
+        names.len(),
+        names.join(", ")
+    );
+    let first = names.first().map_or("", String::as_str);
+    let next = format!("etdi approvals {verb} {} --server {}", quoted(&which.tool), quoted(first));
+    Failure::usage(message, next).with_code("SEVERAL_SERVERS")
 }
 
 fn list_them() -> String {
@@ -232,6 +258,16 @@ enum Change {
 fn change(which: &Which, home: &Home, change: Change) -> Result<Report, Failure> {
     let store = locked::approvals(home)?;
     let keys = listed(&store)?.into_iter().filter(|one| chosen(which, one)).map(|one| one.key);
+    let keys: Vec<_> = keys.collect();
+    let servers: BTreeSet<String> = keys.iter().map(|key| key.server.clone()).collect();
+    if servers.len() > 1 && !which.all {
+        let verb = match &change {
+            Change::Withdraw(_) => "revoke",
+            Change::Remove => "remove",
+            Change::Undo => "undo",
+        };
+        return Err(several(which, verb, &servers));
+    }
     let (store, audit) = (Arc::new(store), Arc::new(audit(home)?));
     let approvals = Approvals::new(Policy::default(), store, Arc::new(NoApprover), audit);
     let done = block_on(async {
@@ -368,7 +404,15 @@ enum By {
     KeyFile,
 }
 
+/// What a passphrase does to programs that nobody can ask.
+const LOCKED_OUT: &str = "a guard that a client starts asks nobody for a passphrase and refuses to start, unless \
+                          its entry sets `ETDI_PASSPHRASE_FD` or `ETDI_PASSPHRASE`: for guards, \
+                          `etdi approvals encrypt --keyring` or `--key-file`";
+
 fn encrypt(home: &Home, by: By, output: Output) -> Result<Report, Failure> {
+    if matches!(by, By::Passphrase) {
+        output.warn(LOCKED_OUT);
+    }
     let place = locked::place(home)?;
     let wanted = |variable| match by {
         By::Keyring => keyring::protection(),

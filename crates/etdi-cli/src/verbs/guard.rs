@@ -16,7 +16,7 @@ use crate::args::{GuardArguments, Target};
 use crate::ask::{Asker, Grants, user};
 use crate::exit::Failure;
 use crate::home::Home;
-use crate::inspector::suspicious;
+use crate::inspector::{noted, suspicious};
 use crate::output::{Output, Report};
 use crate::targets;
 use crate::targets::guarded::{filled, is_etdi};
@@ -123,7 +123,8 @@ fn guard(guard: Guard, arguments: &GuardArguments) -> Guard {
         .calls_per_minute(arguments.calls_per_minute)
         .advice(move |code, tool| advice(&place, &next_after(code, tool, &target)))
         .on_note(say)
-        .screen(suspicious);
+        .screen(suspicious)
+        .remarks(noted);
     match arguments.recheck_after {
         Some(seconds) => guard.recheck_after(seconds),
         None => guard,

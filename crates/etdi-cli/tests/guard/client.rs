@@ -53,7 +53,7 @@ impl World {
     /// Lets an option override an alarm without a terminal, as a person would beforehand.
     pub(crate) fn allow(&self) {
         let folder = self.home.path();
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(folder).unwrap();
         std::fs::write(folder.join("unattended.json"), r#"{"approve":"everything"}"#).unwrap();
     }
 

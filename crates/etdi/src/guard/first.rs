@@ -86,6 +86,12 @@ impl Approver for FirstUse {
             true => {
                 let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
                 taken.push(question.facts.tool().to_owned());
+                drop(taken);
+                for remark in self.settings.remarks(question.facts.definition) {
+                    let (name, remark) = (visible(question.facts.tool()), visible(&remark));
+                    self.settings
+                        .say(&format!("FIRST USE of `{name}`, and the scanner says: {remark}"));
+                }
                 Answer::approve(Granted::All, BY)
             }
             false => Answer::Decline,

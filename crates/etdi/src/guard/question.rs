@@ -50,6 +50,9 @@ pub(super) fn text(review: &Review, settings: &Settings) -> Option<String> {
     for finding in settings.findings(definition) {
         lines.push(format!("Finding: {}", visible(&finding)));
     }
+    for remark in settings.remarks(definition) {
+        lines.push(format!("Remark: {}", visible(&remark)));
+    }
     if !refusal.changes.is_empty() {
         lines.push("What changed since it was approved:".to_owned());
         lines.extend(refusal.changes.iter().map(|change| format!("  {change}")));

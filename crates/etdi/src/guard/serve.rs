@@ -87,6 +87,13 @@ impl Settings {
     ) -> Vec<String> {
         self.screen.as_ref().map(|screen| screen(definition)).unwrap_or_default()
     }
+
+    pub(super) fn remarks(
+        &self,
+        definition: &etdi_core::definition::ToolDefinition,
+    ) -> Vec<String> {
+        self.remarks.as_ref().map(|remarks| remarks(definition)).unwrap_or_default()
+    }
 }
 
 /// What `serving` gives; once `ended` is over, `end` is told and it has to come to its end.

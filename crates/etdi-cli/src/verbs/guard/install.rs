@@ -2,7 +2,7 @@
 //! away again.
 
 use etdi::core::change::visible;
-use etdi_clients::{Client, Config, Launch, Program, RemoteServer, Server};
+use etdi_clients::{Client, Config, Launch, Program, RemoteServer, Scope, Server};
 use serde_json::{Value, json};
 
 use crate::args::{GuardCommand, GuardInstallArguments};
@@ -13,6 +13,7 @@ use crate::output::{Output, Report};
 use crate::targets;
 use crate::targets::Ours;
 use crate::targets::guarded::{ours, this};
+use crate::verbs::target::quoted;
 use crate::verbs::uninstall::{broken, write};
 
 /// Changes the configurations of the clients that are named.
@@ -75,12 +76,21 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
         );
         return Err(Failure::usage(message, "etdi discover").with_code("NO_SUCH_SERVER"));
     }
+    if configs.is_empty() && guard.is_some() && !there.is_empty() && left_out.is_empty() {
+        // That is what was asked for.
+        let data = json!({ "servers": [], "left_out": [], "next": [] });
+        return Ok(Report::new(data, "every server is behind a guard already"));
+    }
     if configs.is_empty() {
         let message = match &guard {
             Some(_) => "there is no server without a guard",
             None => "there is no server behind a guard",
         };
         return Err(Failure::usage(message, "etdi discover").with_code("NO_SUCH_SERVER"));
+    }
+    let shared = |config: &Config| config.file().scope == Scope::Project;
+    if guard.is_some() && configs.iter().any(shared) {
+        output.warn(SHARED);
     }
     let mut report = write(verb, configs, arguments.dry_run, home)?;
     let names: Vec<_> = names.iter().map(|name| visible(name).into_owned()).collect();
@@ -89,8 +99,23 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
         data.insert("left_out".to_owned(), json!(left_out));
     }
     report.text = format!("{}\n{}", names.join("\n"), report.text);
+    if guard.is_some() && !arguments.trust_first_use {
+        let next: Vec<_> =
+            names.iter().map(|name| format!("etdi approve {}", quoted(name))).collect();
+        report.text.push_str(&format!(
+            "\n\nwhat was not approved yet is not listed to the client; read and approve:\n  {}",
+            next.join("\n  ")
+        ));
+        if let Value::Object(data) = &mut report.data {
+            data.insert("next".to_owned(), json!(next));
+        }
+    }
     Ok(report)
 }
+
+/// What is said of a file that a team shares.
+const SHARED: &str = "a file of a project names this `etdi` by its path on this computer: whoever shares the file \
+                      needs it there, or writes `etdi` in its place where all have it in their `PATH`";
 
 /// The words that stand before a server's.
 struct Guard {
