@@ -280,8 +280,16 @@ impl Work<'_> {
         if !self.engine.store.is_shared() {
             return std::future::pending().await;
         }
+        let (mut away, mut wait) = (false, self.wait());
         loop {
-            self.runtime.sleep_until(self.runtime.now() + self.engine.lease / BEATS).await;
+            // A store that cannot be reached for a moment is no reason to stop the work. It is asked as often as
+            // for the end of a task: who finds the lease over when the store is back gives little time.
+            if away {
+                wait.goes_on(self).await;
+            } else {
+                wait = self.wait();
+                self.runtime.sleep_until(self.runtime.now() + self.engine.lease / BEATS).await;
+            }
             let beat = self.engine.change(self.id, self.owner, |record| {
                 if !self.is_mine(record) {
                     return Verdict::Leave(false);
@@ -290,10 +298,11 @@ impl Work<'_> {
                 record.message = run.message().or(record.message.take());
                 Verdict::Write(true)
             });
-            match beat.await {
+            let beat = beat.await;
+            away = matches!(beat, Err(Trouble::Away));
+            match beat {
                 Ok((_, true)) => {}
                 Ok((_, false)) => return,
-                // A store that cannot be reached for a moment is no reason to stop the work.
                 Err(error) => tracing::warn!(%error, "a task could not say that it is alive"),
             }
         }

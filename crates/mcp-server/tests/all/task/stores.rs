@@ -342,6 +342,33 @@ fn nobody_takes_a_result_over_that_waits() {
 }
 
 #[test]
+fn nobody_takes_a_tool_over_that_still_runs() {
+    let store = Arc::new(Away::default());
+    let bench = Bench::new();
+    let one = World::on(bench.clone(), store.clone(), |tasks| tasks);
+    let two = World::on(bench.clone(), store.clone(), |tasks| tasks);
+    let slow = one.begin("slow", r#"{"label":"it"}"#).task_id;
+    let again = one.begin("again", "{}").task_id;
+    bench.advance(5_000);
+    store.1.store(true, Ordering::SeqCst);
+    // Longer than the lease, and not until a sign of life was due.
+    for _ in 0..67 {
+        bench.advance(1_000);
+    }
+    store.1.store(false, Ordering::SeqCst);
+    for _ in 0..60 {
+        assert!(line(&two.get(&slow)).starts_with("working"));
+        assert!(line(&two.get(&again)).starts_with("working"));
+        bench.advance(500);
+    }
+    one.counters.open();
+    bench.run();
+    assert!(line(&two.get(&slow)).starts_with("completed"));
+    assert!(line(&two.get(&again)).starts_with("completed"));
+    assert_eq!((one.counters.get().0, two.counters.get()), (2, (0, 0)), "each ran once");
+}
+
+#[test]
 fn a_task_that_was_acknowledged_waits_for_the_store_before_it_begins() {
     let store = Arc::new(Away::default());
     let world = World::with(store.clone(), |tasks| tasks);
