@@ -45,6 +45,16 @@ impl Inner {
         done.map_err(unavailable)
     }
 
+    /// The same for a new task, for which a Redis that is full has no room. One that is there waits for room.
+    async fn add(&self, args: &[&[u8]]) -> Result<Vec<Vec<u8>>, TaskStoreError> {
+        let keys = self.keys.each_ref().map(String::as_str);
+        let done = self.client.script(StoreName::Tasks, &self.script, &keys, args).await;
+        done.map_err(|error| match error {
+            RedisError::Full => TaskStoreError::Full { of_owner: false },
+            error => unavailable(error),
+        })
+    }
+
     fn opens<T>(&self, done: Result<T, RedisError>) -> Result<T, TaskStoreError> {
         self.client.count(StoreName::Tasks, done).map_err(unavailable)
     }
@@ -88,7 +98,7 @@ impl Inner {
         let [end, size, now, most, of_owner, bytes] = numbers.each_ref().map(String::as_bytes);
         let owner = owner.as_bytes();
         let args = [b"insert", id, end, size, owner, &who, &body, now, most, of_owner, bytes];
-        self.verdict(&self.act(&args).await?)
+        self.verdict(&self.add(&args).await?)
     }
 
     async fn replace(
@@ -146,10 +156,7 @@ fn number(text: &[u8]) -> Option<u64> {
 }
 
 fn unavailable(error: RedisError) -> TaskStoreError {
-    match error {
-        RedisError::Full => TaskStoreError::Full { of_owner: false },
-        error => TaskStoreError::Unavailable(error.into()),
-    }
+    TaskStoreError::Unavailable(error.into())
 }
 
 impl TaskStore for RedisTaskStore {

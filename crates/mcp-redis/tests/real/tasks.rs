@@ -1,12 +1,22 @@
 //! Tasks: what one node begins, another shows, changes and takes over.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mcp_redis::{Failure, StoreName};
 use mcp_server::task::{
-    KeptTask, Quota, TaskStore as _, TaskStoreError, task_store_contract,
+    KeptTask, Quota, TaskStore as _, TaskStoreError, Tasks, task_store_contract,
     task_store_of_nodes_contract,
 };
+
+use mcp_server::types::tasks::{CreateTaskResult, DetailedTask};
+use mcp_server::types::version::ProtocolVersion;
+use mcp_server::types::{
+    CallToolRequestParams, ClientRequest, Exchange, Outcome, RawText, ServerResult,
+};
+use mcp_server::{Context, Server};
+use tokio::sync::Notify;
+use tower_service::Service as _;
 
 use crate::server::RedisServer;
 use crate::{failed, round_trips};
@@ -97,6 +107,8 @@ async fn a_paused_and_a_full_redis_say_so() {
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     let full = tasks.insert("two", task(), &quota, 0).await;
     assert!(matches!(full, Err(TaskStoreError::Full { of_owner: false })), "{full:?}");
+    let waits = tasks.replace("one", 1, task(), &quota).await;
+    assert!(matches!(waits, Err(TaskStoreError::Unavailable(_))), "{waits:?}");
     assert!(tasks.load("one").await.unwrap().is_some(), "what is there is still shown");
     assert_eq!(tasks.sweep(END + 1).await.unwrap(), 1, "a full one still forgets");
     server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
@@ -107,5 +119,75 @@ async fn a_paused_and_a_full_redis_say_so() {
     assert!(matches!(slow, Err(TaskStoreError::Unavailable(_))), "{slow:?}");
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(failed(&node, StoreName::Tasks, Failure::TooSlow), 1);
-    assert_eq!(failed(&node, StoreName::Tasks, Failure::Full), 1);
+    assert_eq!(failed(&node, StoreName::Tasks, Failure::Full), 2);
+}
+
+/// Ends when the test says so.
+#[mcp_server::tool(task)]
+async fn waits(cx: Context<Arc<Notify>>) -> &'static str {
+    cx.state().notified().await;
+    "all of it"
+}
+
+/// A server of tasks on the Redis of a test.
+struct Node(Server, Arc<Notify>);
+
+impl Node {
+    async fn new(redis: &RedisServer) -> Self {
+        let open = Arc::new(Notify::new());
+        let tasks = Tasks::new(redis.node().await.tasks().unwrap()).lease(Duration::from_secs(3));
+        let server = mcp_server::server!().tasks(tasks).state(open.clone()).tool::<waits>();
+        Self(server.build().unwrap(), open)
+    }
+
+    async fn ask(&self, request: ClientRequest) -> Result<RawText, String> {
+        let mut exchange = Exchange::new(request);
+        let declared = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+        let declared = RawText::new(declared).unwrap();
+        exchange.context.set_client(ProtocolVersion::NEWEST, None, Some(declared));
+        exchange.context.runtime = Some(Arc::new(mcp_transport::TokioRuntime::current()));
+        match self.0.clone().call(exchange).await.map_err(|error| error.message.to_string())? {
+            Outcome::Complete(ServerResult::Extension(text)) => Ok(text),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn begin(&self) -> String {
+        let call = ClientRequest::CallTool(CallToolRequestParams::new("waits"));
+        let task: CreateTaskResult = self.ask(call).await.unwrap().parse().unwrap();
+        task.task_id
+    }
+
+    async fn get(&self, id: &str) -> Result<DetailedTask, String> {
+        let params = Some(RawText::new(&format!(r#"{{"taskId":"{id}"}}"#)).unwrap());
+        let request = ClientRequest::Extension { method: "tasks/get".into(), params };
+        Ok(self.ask(request).await?.parse().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_result_waits_for_a_redis_that_is_full() {
+    let redis = RedisServer::start();
+    let node = Node::new(&redis).await;
+    let task = node.begin().await;
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    node.1.notify_one();
+    // Longer than an end that cannot be written is tried.
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        let found = node.get(&task).await;
+        assert!(matches!(found, Ok(DetailedTask::Working(_))), "{found:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    let end = Instant::now() + Duration::from_secs(20);
+    let found = loop {
+        match node.get(&task).await {
+            Ok(DetailedTask::Working(_)) if Instant::now() < end => {}
+            found => break found,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let Ok(DetailedTask::Completed(done)) = &found else { panic!("{found:?}") };
+    assert!(done.result.to_string().contains("all of it"), "{}", done.result);
 }

@@ -25,7 +25,8 @@ pub trait TaskStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`TaskStoreError::Exists`] for an id that is taken, [`TaskStoreError::Full`] when the quota
-    /// is used up, [`TaskStoreError::Unavailable`] when the store cannot be reached.
+    /// is used up, or the store has no room for anything new, [`TaskStoreError::Unavailable`] when it
+    /// cannot be reached.
     fn insert<'a>(
         &'a self,
         id: &'a str,
@@ -47,8 +48,9 @@ pub trait TaskStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`TaskStoreError::Lost`] when the task has another version by now or is gone,
-    /// [`TaskStoreError::Full`] when it grew beyond the quota's bytes,
-    /// [`TaskStoreError::Unavailable`].
+    /// [`TaskStoreError::Full`] when it grew beyond the quota's bytes, and only then: a result for
+    /// which the quota has no room is given up. [`TaskStoreError::Unavailable`] when the store cannot be
+    /// reached, or has itself no memory left: a result waits for it.
     fn replace<'a>(
         &'a self,
         id: &'a str,
