@@ -196,7 +196,8 @@ impl Engine {
         if !self.store.is_shared() || *runner == self.instance || *lease == 0 {
             return true;
         }
-        self.suspects.stays(id, version, (self.clock)(), milliseconds(self.grace()))
+        let (now, grace) = ((self.clock)(), milliseconds(self.grace()));
+        self.suspects.stays(id, version, now, grace, self.quota.tasks.max(1))
     }
 
     /// How long a worker has to say that it lives once its lease was found to be over.
