@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mcp_types::error::codes;
 use mcp_types::tasks::{
@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use super::live::LiveTable;
 use super::record::{Phase, Record};
 use super::store::{Quota, StoredTask, TaskStore, TaskStoreError};
-use super::suspects::Suspects;
+use super::suspects::{Known, Suspects};
 use super::trouble::Trouble;
 use super::watch::TaskWatch;
 use super::{Clock, Tasks};
@@ -134,11 +134,21 @@ impl Engine {
         request: &RequestContext,
     ) -> Result<Outcome, ErrorObject> {
         let owner = owner(request);
-        let (stored, mut record) = self.load(id, &owner).await?;
+        let found = self.load(id, &owner).await;
+        if matches!(found, Err(Trouble::Away)) {
+            self.suspects.forget(id);
+        }
+        let (_, mut record) = found?;
         if record.is_overdue((self.clock)()) {
             record = self.end_overdue(id, &owner).await?;
-        } else if self.is_orphan(id, &record) && self.is_silent(id, stored.version, &record) {
-            record = self.adopt(server, id, &owner, record.end(), request).await?;
+        } else if self.is_orphan(id, &record) && self.is_silent(id, &owner, &record, request).await
+        {
+            match self.adopt(server, id, &owner, record.end(), request).await {
+                Ok(adopted) => record = adopted,
+                // It stands as it was found.
+                Err(Trouble::Away) => {}
+                Err(Trouble::Refused(error)) => return Err(error),
+            }
         }
         // The envelope of a result stands among the members of the task.
         let kind = RawText::of("complete").map_err(unwritable)?;
@@ -188,21 +198,45 @@ impl Engine {
     }
 
     /// Whether the worker of an orphan was given the time to say that it lives. One whose lease ran out while
-    /// the store was away for both of us says so, or writes what it came to, as soon as the store is back: so
-    /// whoever finds such a lease looks once more, a tenth of it later.
-    fn is_silent(&self, id: &str, version: u64, record: &Record) -> bool {
+    /// the store was away for both of us says so, or writes what it came to, as soon as the store is back; one
+    /// whose clock is another than ours says so with its next beat. So whoever finds a lease over waits for
+    /// that, by a clock of its own.
+    async fn is_silent(
+        &self,
+        id: &str,
+        owner: &str,
+        record: &Record,
+        request: &RequestContext,
+    ) -> bool {
         let Phase::Working { runner, lease } = &record.phase else { return false };
         // Nobody else works here, we know that it is ours, or it was put down.
         if !self.store.is_shared() || *runner == self.instance || *lease == 0 {
             return true;
         }
-        let (now, grace) = ((self.clock)(), milliseconds(self.grace()));
-        self.suspects.stays(id, version, now, grace, self.quota.tasks.max(1))
+        let now = || self.runtime(request).map_or_else(Instant::now, |runtime| runtime.now());
+        match self.suspects.look(id, *lease, now(), self.grace()) {
+            Known::Silent => return true,
+            Known::Waits => return false,
+            Known::Nothing => {}
+        }
+        // A store that takes no writes is no proof of silence, so ours is the first.
+        let written = self
+            .change(id, owner, |found| match &found.phase {
+                Phase::Working { lease: still, .. } if still == lease => Verdict::Write(true),
+                _ => Verdict::Leave(false),
+            })
+            .await;
+        if matches!(written, Ok((_, true))) {
+            let most = self.quota.tasks.max(1);
+            self.suspects.note(id, *lease, now(), self.grace(), most);
+        }
+        false
     }
 
-    /// How long a worker has to say that it lives once its lease was found to be over.
+    /// How long a worker has to say that it lives once its lease was found to be over: longer than it is
+    /// silent between two beats, and the store takes for one.
     pub(super) fn grace(&self) -> Duration {
-        self.lease / 10
+        self.lease / 2
     }
 
     /// Takes a task over whose worker is gone, if its tool may run twice; ends it if not.
@@ -213,7 +247,7 @@ impl Engine {
         owner: &str,
         end: u64,
         request: &RequestContext,
-    ) -> Result<Record, ErrorObject> {
+    ) -> Result<Record, Trouble> {
         let runtime = self.runtime(request);
         let run = self.live.enter(id, end, |known| known.unwrap_or(request.extensions.clone()));
         let adopted = self

@@ -167,13 +167,16 @@ impl Tasks {
     }
 
     /// Sets for how long a worker is believed to be alive that was not heard of, where other processes share
-    /// the store: 30 seconds; at least one. A worker says three times as often that it lives. One that was
-    /// silent for so long, and for a tenth of it after a client asked another process for the task, has
-    /// lost it: the task is begun anew there if its tool may run twice, and fails if not. Processes of one
-    /// server have the same.
+    /// the store: 30 seconds; at least three. A worker says three times as often that it lives. One that was
+    /// silent for so long, and for half of it after a client asked another process for the task, has
+    /// lost it: the task is begun anew there if its tool may run twice, and fails if not. That half is
+    /// measured by the process that was asked, so clocks that differ take no task from a worker
+    /// that lives. What is left of it after a third, a sixth of the lease, has to be more than an operation of
+    /// the store may take: half a second of a lease of three seconds, five of thirty. Processes of one server
+    /// have the same.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease.max(Duration::from_secs(1));
+        self.lease = lease.max(Duration::from_secs(3));
         self
     }
 

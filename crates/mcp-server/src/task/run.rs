@@ -283,7 +283,7 @@ impl Work<'_> {
         let (mut away, mut wait) = (false, self.wait());
         loop {
             // A store that cannot be reached for a moment is no reason to stop the work. It is asked as often as
-            // for the end of a task: who finds the lease over when the store is back gives little time.
+            // for the end of a task: whoever finds the lease over when the store is back waits, but not for long.
             if away {
                 wait.goes_on(self).await;
             } else {

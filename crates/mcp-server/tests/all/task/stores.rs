@@ -147,7 +147,7 @@ fn nodes_that_share_a_store_leave_each_others_tasks_alone() {
     assert_eq!(two.counters.get(), (0, 0));
     bench.advance(20_000);
     two.get(&again);
-    bench.advance(2_999);
+    bench.advance(14_999);
     two.get(&again);
     assert_eq!(two.counters.get(), (0, 0), "it may say once more that it lives");
     bench.advance(1);
@@ -171,9 +171,60 @@ fn a_lease_is_as_long_as_it_is_set() {
     bench.tasks.lock().unwrap().clear();
     bench.advance(3_001);
     two.get(&again);
-    bench.advance(300);
+    bench.advance(1_499);
+    two.get(&again);
+    assert_eq!(two.counters.get(), (0, 0), "it may say once more that it lives");
+    bench.advance(1);
     two.get(&again);
     assert_eq!(two.counters.get(), (1, 0));
+}
+
+#[test]
+fn clocks_that_differ_take_no_task_from_a_worker_that_lives() {
+    for (of_one, of_two) in [(0, 6_000), (6_000, 0), (0, 10_000)] {
+        let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
+        let bench = Bench::new();
+        let node = |ahead: u64| {
+            let clock = bench.clock();
+            World::on(bench.clone(), store.clone(), |tasks| {
+                tasks.lease(Duration::from_secs(3)).clock(move || clock() + ahead)
+            })
+        };
+        let (one, two) = (node(of_one), node(of_two));
+        let again = one.begin("again", "{}").task_id;
+        let slow = one.begin("slow", r#"{"label":"it"}"#).task_id;
+        for _ in 0..300 {
+            bench.advance(100);
+            assert!(line(&two.get(&slow)).starts_with("working"));
+            two.get(&again);
+        }
+        assert_eq!((one.counters.get(), two.counters.get()), ((2, 0), (0, 0)));
+        // One that is gone loses it all the same.
+        bench.tasks.lock().unwrap().clear();
+        for _ in 0..120 {
+            bench.advance(100);
+            two.get(&again);
+        }
+        assert_eq!(two.counters.get(), (1, 0), "{of_one} and {of_two}");
+    }
+}
+
+#[test]
+fn more_orphans_than_may_be_known_are_all_taken_over() {
+    let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
+    let bench = Bench::new();
+    let one = World::on(bench.clone(), store.clone(), |tasks| tasks);
+    let two = World::on(bench.clone(), store, |tasks| tasks.quota(|quota| quota.tasks = 8));
+    let orphans: Vec<_> = (0..20).map(|_| one.begin("again", "{}").task_id).collect();
+    bench.tasks.lock().unwrap().clear();
+    bench.advance(30_001);
+    for _ in 0..60 {
+        for id in &orphans {
+            two.get(id);
+        }
+        bench.advance(1_000);
+    }
+    assert_eq!(two.counters.get().0, 20);
 }
 
 #[test]
