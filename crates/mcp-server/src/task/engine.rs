@@ -21,7 +21,7 @@ use super::live::LiveTable;
 use super::record::{Phase, Record};
 use super::store::{Quota, StoredTask, TaskStore, TaskStoreError};
 use super::suspects::{Known, Suspects};
-use super::trouble::Trouble;
+use super::trouble::{Outage, Trouble};
 use super::watch::TaskWatch;
 use super::{Clock, Tasks};
 use crate::Server;
@@ -42,6 +42,8 @@ pub(crate) struct Engine {
     pub(super) live: Arc<LiveTable>,
     /// The tasks whose workers may be gone.
     suspects: Suspects,
+    /// Whether the store fails, as the log was told.
+    pub(super) outage: Outage,
     /// The tasks that may work at once.
     pub(super) turns: Semaphore,
     /// When what is over was last swept out.
@@ -88,6 +90,7 @@ impl Engine {
             runtime,
             live,
             suspects: Suspects::default(),
+            outage: Outage::default(),
             turns,
             swept: AtomicU64::new(0),
             instance,
@@ -418,7 +421,8 @@ impl Engine {
         if id.len() != ID_LENGTH || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(unknown().into());
         }
-        let stored = self.store.load(id).await.map_err(Trouble::of)?.ok_or_else(unknown)?;
+        let stored = self.store.load(id).await;
+        let stored = stored.map_err(|error| self.outage.trouble(error))?.ok_or_else(unknown)?;
         // Whoever asks for another's task learns no more than whoever guesses.
         if stored.task.owner != owner {
             return Err(unknown().into());
@@ -456,7 +460,7 @@ impl Engine {
                     return Ok((record, verdict));
                 }
                 Err(TaskStoreError::Lost) => {}
-                Err(error) => return Err(Trouble::of(error)),
+                Err(error) => return Err(self.outage.trouble(error)),
             }
         }
         let text = "the task changes faster than it can be read, try again";

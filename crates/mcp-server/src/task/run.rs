@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mcp_types::{
     CallToolRequestParams, Caller, ClientRequest, ErrorObject, Exchange, InputRequiredResult,
@@ -139,7 +139,7 @@ impl Engine {
             self.live.leave(run);
             return Err(match error {
                 TaskStoreError::Full { .. } => Refusal::NoRoom(broken(error)),
-                error => Refusal::Broken(broken(error)),
+                error => Refusal::Broken(self.outage.trouble(error).into()),
             });
         }
         let task = complete(&record.created(&id, milliseconds(self.poll_interval)));
@@ -303,6 +303,7 @@ impl Work<'_> {
             match beat {
                 Ok((_, true)) => {}
                 Ok((_, false)) => return,
+                Err(Trouble::Away) => {}
                 Err(error) => tracing::warn!(%error, "a task could not say that it is alive"),
             }
         }
@@ -353,8 +354,10 @@ impl Work<'_> {
                 // The result waits here for the store. Whoever takes the task over meanwhile has written a
                 // newer record, which stays.
                 Err(Trouble::Away) => {
-                    tracing::warn!("a task's end waits for the store");
                     if !wait.goes_on(self).await {
+                        tracing::error!(
+                            "a task's end was given up, the store was away for too long"
+                        );
                         return None;
                     }
                 }
@@ -376,9 +379,9 @@ impl Work<'_> {
     }
 }
 
-/// How long a store that is away was waited for.
+/// How long a store that is away is waited for.
 struct Wait {
-    waited: Duration,
+    until: Option<Instant>,
     pause: Duration,
     longest: Duration,
 }
@@ -387,17 +390,18 @@ impl Work<'_> {
     /// Tries more often than whoever finds our lease over looks, so that what waits here is there first.
     fn wait(&self) -> Wait {
         let longest = (self.engine.grace() / TRIES).min(Duration::from_secs(1));
-        Wait { waited: Duration::ZERO, pause: longest / 8, longest }
+        Wait { until: None, pause: longest / 8, longest }
     }
 }
 
 impl Wait {
-    /// Waits; `false` when it was long enough.
+    /// Waits; `false` when it was long enough since the first time.
     async fn goes_on(&mut self, work: &Work<'_>) -> bool {
-        work.runtime.sleep_until(work.runtime.now() + self.pause).await;
-        self.waited += self.pause;
+        let now = work.runtime.now();
+        let until = *self.until.get_or_insert(now + MAX_WAIT);
+        work.runtime.sleep_until(now + self.pause).await;
         self.pause = (self.pause * 2).min(self.longest);
-        self.waited < MAX_WAIT
+        work.runtime.now() < until
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use mcp_types::ErrorObject;
 
+use super::live::lock;
 use super::store::TaskStoreError;
 
 /// Why a task could not be read or changed.
@@ -16,15 +19,33 @@ pub(super) enum Trouble {
     Refused(ErrorObject),
 }
 
-impl Trouble {
-    pub(super) fn of(error: TaskStoreError) -> Self {
+/// When the store failed last.
+#[derive(Debug, Default)]
+pub(super) struct Outage(Mutex<Option<Instant>>);
+
+/// How long no failure was seen before the next one begins an outage: longer than between two tries of a task
+/// that waits.
+const QUIET: Duration = Duration::from_secs(10);
+
+impl Outage {
+    /// What came of a failure of the store. The log has one line when the store begins to fail, however many
+    /// tasks wait for it and try again.
+    pub(super) fn trouble(&self, error: TaskStoreError) -> Trouble {
         match error {
             TaskStoreError::Unavailable(_) => {
-                tracing::error!(error = &error as &dyn Error, "the store of tasks failed");
-                Self::Away
+                if self.begins(Instant::now()) {
+                    tracing::error!(error = &error as &dyn Error, "the store of tasks fails");
+                }
+                Trouble::Away
             }
-            error => Self::Refused(broken(error)),
+            error => Trouble::Refused(broken(error)),
         }
+    }
+
+    /// Whether a failure at `now` is the first for a while.
+    fn begins(&self, now: Instant) -> bool {
+        let last = lock(&self.0).replace(now);
+        last.is_none_or(|last| now.saturating_duration_since(last) >= QUIET)
     }
 }
 
@@ -64,3 +85,18 @@ pub(super) fn broken(error: TaskStoreError) -> ErrorObject {
 }
 
 const UNAVAILABLE: &str = "the server cannot use its store of tasks, try again later";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_begins_once() {
+        let (outage, began) = (Outage::default(), Instant::now());
+        assert!(outage.begins(began));
+        for second in 0..600 {
+            assert!(!outage.begins(began + Duration::from_secs(second)), "{second}");
+        }
+        assert!(outage.begins(began + Duration::from_secs(610)));
+    }
+}

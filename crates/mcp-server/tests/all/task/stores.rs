@@ -308,9 +308,11 @@ fn the_file_store_keeps_the_contract_and_survives() {
     assert!(RedbTaskStore::open(folder.path().join("other")).is_err());
 }
 
-/// A store that may be away.
+/// A store that may be away, and takes nine seconds to say so where it has a bench.
 #[derive(Default)]
-struct Away(MemoryTaskStore, AtomicBool);
+struct Away(MemoryTaskStore, AtomicBool, Option<Arc<Bench>>);
+
+const SLOW: Duration = Duration::from_secs(9);
 
 impl Away {
     fn or<'a, T: Send + 'a>(
@@ -320,7 +322,13 @@ impl Away {
         if !self.1.load(Ordering::SeqCst) {
             return done;
         }
-        Box::pin(std::future::ready(Err(TaskStoreError::Unavailable("it is away".into()))))
+        let slow = self.2.as_ref().map(|bench| bench.sleep_until(bench.now() + SLOW));
+        Box::pin(async move {
+            if let Some(slow) = slow {
+                slow.await;
+            }
+            Err(TaskStoreError::Unavailable("it is away".into()))
+        })
     }
 }
 
@@ -369,6 +377,24 @@ fn a_result_waits_for_a_store_that_is_away() {
     assert!(line(&world.get(&task.task_id)).starts_with("working"), "nothing could be written");
     world.bench.advance(1_000);
     assert!(line(&world.get(&task.task_id)).starts_with("completed"));
+}
+
+#[test]
+fn a_result_waits_ten_minutes_by_the_clock() {
+    let bench = Bench::new();
+    let store = Arc::new(Away(MemoryTaskStore::new(), AtomicBool::new(false), Some(bench.clone())));
+    let world = World::on(bench, store.clone(), |tasks| tasks);
+    world.begin("slow", r#"{"label":"it"}"#);
+    store.1.store(true, Ordering::SeqCst);
+    world.counters.open();
+    for _ in 0..600 {
+        world.bench.advance(1_000);
+    }
+    assert_eq!(world.bench.tasks(), 1, "it waits");
+    for _ in 0..30 {
+        world.bench.advance(1_000);
+    }
+    assert_eq!(world.bench.tasks(), 0, "it was given up");
 }
 
 #[test]
