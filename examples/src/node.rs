@@ -9,8 +9,8 @@ use mcp_transport::http::server::{HttpServer, serve_http};
 use tokio::net::TcpListener;
 
 /// The stores that `REDIS_URL` and `CLUSTER_SECRET` name, still to be connected. Where `CLUSTER_YOUNG` is set,
-/// an empty Redis is believed: `examples/cluster` sets it for one that it has started itself, as young as
-/// the keys of all callers, so that nothing was signed before.
+/// an empty Redis is believed when the node looks first: `examples/cluster` sets it for the nodes that begin
+/// with a Redis of its own, before which nothing was signed, and not for one that takes the place of another.
 ///
 /// # Errors
 ///

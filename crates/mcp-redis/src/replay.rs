@@ -11,6 +11,7 @@
 //! - The clock of the node and that of Redis are too far apart to say until when a statement counts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use etdi_core::key::KeyId;
@@ -33,7 +34,9 @@ struct Inner {
     span: u64,
     apart: u64,
     per_key: u64,
-    believes_empty: bool,
+    /// Whether an empty Redis is believed, for each part: at the first look, and never after. What was
+    /// there once and is gone holds what was used.
+    believes_empty: Vec<AtomicBool>,
 }
 
 const PARTS: u8 = 16;
@@ -56,6 +59,7 @@ impl RedisReplayStore {
         // Each part has a text of its own, so that each hears by itself of a Redis that started.
         let parts = (0..PARTS).map(|part| Lua::new(format!("{text}-- {part} {span}\n"))).collect();
         let apart = tolerance.as_secs();
+        let believes_empty = (0..PARTS).map(|_| AtomicBool::new(believes_empty)).collect();
         Self(Arc::new(Inner { client, parts, span, apart, per_key, believes_empty }))
     }
 
@@ -94,19 +98,26 @@ impl RedisReplayStore {
     ) -> Result<String, RedisError> {
         let Inner { client, parts, span, apart, per_key, believes_empty } = &*self.0;
         let number = key.as_bytes().first().map_or(0, |byte| byte % PARTS);
-        let unknown = RedisError::Damaged("there is no such part of the replay store");
-        let script = parts.get(usize::from(number)).ok_or(unknown)?;
+        let unknown = || RedisError::Damaged("there is no such part of the replay store");
+        let script = parts.get(usize::from(number)).ok_or_else(unknown)?;
+        let believes = believes_empty.get(usize::from(number)).ok_or_else(unknown)?;
         let part = format!("r{number}.{span}");
         let statement = hidden(&[key.as_bytes(), id.as_bytes()]);
         let statement = client.key(&part, &format!("s:{statement}"));
         let who = hidden(&[key.as_bytes()]);
         let used = client.key(&part, &format!("n:{who}:{}", now.0 / span.max(&1)));
         let marker = client.key(&part, "marker");
-        let empty = u64::from(*believes_empty);
+        let empty = u64::from(believes.load(Ordering::Relaxed));
         let args = [until.0, now.0, *span, *apart, *per_key, empty, CLOCK_SKEW];
         let args = args.map(|number| number.to_string());
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
-        client.script(StoreName::Replay, script, &[&statement, &used, &marker], &args).await
+        let keys = [&*statement, &used, &marker];
+        let said = client.script(StoreName::Replay, script, &keys, &args).await?;
+        // It has written down by now since when it can be believed, unless it evicts.
+        if said != "evicts" {
+            believes.store(false, Ordering::Relaxed);
+        }
+        Ok(said)
     }
 
     /// Notes in each part of the store since when it can be believed.

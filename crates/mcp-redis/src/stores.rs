@@ -216,8 +216,9 @@ impl RedisStoresBuilder {
     }
 
     /// Believes a Redis that knows nothing of us: signed calls count at once, where they are otherwise
-    /// refused until what may have been used before has run out. For the first start, and for tests;
-    /// with it, whoever empties Redis makes each signed call of the last minutes count once more.
+    /// refused until what may have been used before has run out. For the first start, and for tests: it
+    /// holds for the first look of these stores alone, so that one that is emptied later is not believed,
+    /// but a node that starts again with it then lets each signed call of the last minutes count once more.
     #[must_use]
     pub fn dangerously_believe_empty(self) -> Self {
         Self { believes_empty: true, ..self }

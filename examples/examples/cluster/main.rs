@@ -90,11 +90,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             vec![this.into(), "node".into(), folder.path().into()]
         }
     };
-    let mut shared = vec![("REDIS_URL", redis), ("CLUSTER_SECRET", STANDARD.encode(secret))];
-    if own.is_some() {
-        shared.push(("CLUSTER_YOUNG", "1".to_owned()));
-    }
-    let nodes = nodes::Nodes::start(arguments.nodes, &program, shared)?;
+    let shared = vec![("REDIS_URL", redis), ("CLUSTER_SECRET", STANDARD.encode(secret))];
+    let young: &[_] = if own.is_some() { &[("CLUSTER_YOUNG", "1")] } else { &[] };
+    let nodes = nodes::Nodes::start(arguments.nodes, &program, shared, young)?;
     println!("balancer http://{}/mcp", listener.local_addr()?);
     let stop = async { drop(tokio::signal::ctrl_c().await) };
     let balance = async {

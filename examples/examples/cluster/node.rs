@@ -1,7 +1,9 @@
 //! One node: a server like any other, whose stores are on Redis.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -39,9 +41,17 @@ async fn print(cx: Context, pages: u32) -> String {
 
 /// Pays somebody, once for each signed call.
 #[tool(etdi, version = "1.0.0", permissions = ["money:send"], require_request_signing)]
-async fn pay(cents: u64, to: String) -> String {
-    format!("paid {cents} cents to {to} (process {})", std::process::id())
+async fn pay(cents: u64, to: String) -> Result<String, String> {
+    // An answer may get lost; what was paid stands here.
+    let line = format!("{cents} {to}\n");
+    let ledger = LEDGER.get().ok_or("there is no ledger")?;
+    let written = OpenOptions::new().create(true).append(true).open(ledger);
+    written.and_then(|mut file| file.write_all(line.as_bytes())).map_err(|e| e.to_string())?;
+    Ok(format!("paid {cents} cents to {to} (process {})", std::process::id()))
 }
+
+/// Where all nodes write what they paid.
+static LEDGER: OnceLock<PathBuf> = OnceLock::new();
 
 /// What the statements of the nodes are about: all are one server.
 fn identity() -> anyhow::Result<ServerIdentity> {
@@ -54,6 +64,7 @@ fn key(path: &Path) -> anyhow::Result<SigningKey> {
 }
 
 pub(crate) async fn run(folder: &Path) -> anyhow::Result<()> {
+    LEDGER.get_or_init(|| folder.join("ledger"));
     let stores = examples::node::stores()?.statements_per_key(1_000_000).connect().await?;
 
     let tasks = Tasks::new(stores.tasks()?).poll_interval(Duration::from_millis(250));

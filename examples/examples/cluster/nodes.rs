@@ -37,31 +37,34 @@ pub(crate) struct Nodes {
 
 impl Nodes {
     /// Starts so many of a program with what they share in the environment, each with a thread that starts
-    /// it again; gives them back when all listen.
+    /// it again; gives them back when all listen. What holds `at_first` is not told to one that takes the
+    /// place of another.
     pub(crate) fn start(
         count: usize,
         program: &[OsString],
         shared: Vec<(&'static str, String)>,
+        at_first: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
         let table = Table(Arc::new(Mutex::new(vec![None; count])));
         let nodes = Self { table, stopping: Arc::default() };
         let (program, words) = program.split_first().context("the nodes have no program")?;
         let (program, words) = (program.clone(), words.to_vec());
-        let start = Arc::new(move || {
+        let start = Arc::new(move |at_first: &[(&str, &str)]| {
             // A node ends when this process does, whose end of the pipe is closed then.
             let child = Command::new(&program)
                 .args(&words)
                 .envs(shared.iter().map(|(name, value)| (name, value)))
+                .envs(at_first.iter().copied())
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn();
             child.context("a node cannot be started")
         });
         for number in 0..count {
-            let (child, address) = listening(start())?;
+            let (child, address) = listening(start(at_first))?;
             nodes.tell(number, &child, address);
             let (nodes, start) = (nodes.clone(), start.clone());
-            std::thread::spawn(move || nodes.keep(number, child, &*start));
+            std::thread::spawn(move || nodes.keep(number, child, &|| start(&[])));
         }
         Ok(nodes)
     }

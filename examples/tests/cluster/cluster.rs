@@ -63,6 +63,14 @@ impl Cluster {
         self.said("keys").remove(0).into()
     }
 
+    /// How often each payment was made, whatever its caller was told: by its amount and whom it is to.
+    pub(crate) fn payments(&self) -> BTreeMap<String, usize> {
+        let ledger = std::fs::read_to_string(self.keys().join("ledger")).unwrap_or_default();
+        let mut payments = BTreeMap::new();
+        ledger.lines().for_each(|line| *payments.entry(line.to_owned()).or_default() += 1);
+        payments
+    }
+
     /// The process and the URL of each node, as it was started last.
     pub(crate) fn nodes(&self) -> Vec<(u32, String)> {
         let mut nodes = BTreeMap::new();

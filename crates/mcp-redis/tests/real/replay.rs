@@ -98,10 +98,18 @@ async fn a_redis_that_forgot_admits_nothing_that_it_may_have_seen() {
     age_markers(&server, &(now().0 - 41).to_string());
     assert_eq!(take(&careful, "pay again").await.unwrap(), Taken::First);
 
-    // Without the check the attack succeeds.
+    // Whoever believed an empty one when it was new does not for ever.
     server.kill();
     server.start_again();
-    assert_eq!(take_soon(&careless, "pay").await.unwrap(), Taken::First);
+    let replayed = take_soon(&careless, "pay").await;
+    assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
+    server.ask(&["FLUSHALL"]);
+    let replayed = take_soon(&careless, "pay").await;
+    assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
+
+    // Without the check, at a node that starts to believe it now, the attack succeeds.
+    server.ask(&["FLUSHALL"]);
+    assert_eq!(take_soon(&server.node().await, "pay").await.unwrap(), Taken::First);
 }
 
 fn age_markers(server: &RedisServer, since: &str) {
