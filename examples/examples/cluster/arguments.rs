@@ -42,7 +42,8 @@ impl Arguments {
                 "--node" => read.program = Some(words.next().context(USAGE)?.into()),
                 "--port" => read.address = format!("127.0.0.1:{}", words.next().context(USAGE)?),
                 option if option.starts_with('-') => bail!(USAGE),
-                address => address.clone_into(&mut read.address),
+                address if address.contains(':') => address.clone_into(&mut read.address),
+                _ => bail!(USAGE),
             }
         }
         Ok(read)

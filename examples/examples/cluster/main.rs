@@ -58,6 +58,10 @@ async fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["node", folder] => node::run(Path::new(folder)).await,
+        ["--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
         ["measure"] => measure::run(5).await,
         ["measure", rounds] => measure::run(rounds.parse().context(USAGE)?).await,
         ["node" | "measure", ..] => bail!(USAGE),

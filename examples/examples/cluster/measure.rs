@@ -45,7 +45,7 @@ pub(crate) async fn run(rounds: usize) -> anyhow::Result<()> {
         for ((way, ..), mut rates) in ways.iter().zip(rates) {
             let all: Vec<_> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
             rates.sort_by(f64::total_cmp);
-            let median = rates.get(rates.len() / 2).copied().unwrap_or_default();
+            let median = rates.get(rates.len().saturating_sub(1) / 2).copied().unwrap_or_default();
             println!("{kind:<8} {way:<32} {median:>7.0}   ({})", all.join(" "));
         }
     }
