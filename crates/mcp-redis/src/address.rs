@@ -252,6 +252,10 @@ impl Master {
 }
 
 impl Connection {
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+
     pub(crate) async fn query(&self, cmd: &Cmd) -> RedisResult<Value> {
         match self {
             Self::One(manager) => manager.clone().req_packed_command(cmd).await,

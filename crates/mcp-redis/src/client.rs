@@ -1,11 +1,12 @@
 //! One command or script at a time, in bounded time, counted.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use redis::{Cmd, ErrorKind, FromRedisValue, Script, ServerErrorKind};
+use redis::cluster_routing::Slot;
+use redis::{Arg, Cmd, ErrorKind, FromRedisValue, Script, ServerErrorKind};
 use ring::digest::{SHA256, digest};
 
 use crate::address::Connection;
@@ -64,8 +65,9 @@ impl Client {
         store: StoreName,
         cmd: &Cmd,
     ) -> Result<T, RedisError> {
+        let began = Instant::now();
         let done = self.ask(store, cmd).await;
-        self.count(store, done.map_err(|error| RedisError::of(error, self.0.patience.silence())))
+        self.count(store, done.map_err(|error| RedisError::of(error, began.elapsed())))
     }
 
     /// Runs a script that does several steps as one.
@@ -81,12 +83,13 @@ impl Client {
             cmd.arg(text).arg(keys.len()).arg(keys).arg(args).arg(unknown);
             cmd
         };
+        let began = Instant::now();
         let mut done = self.ask(store, &command("EVALSHA", &script.hash, "0")).await;
         let unknown = ErrorKind::Server(ServerErrorKind::NoScript);
         if done.as_ref().is_err_and(|error: &redis::RedisError| error.kind() == unknown) {
             done = self.ask(store, &command("EVAL", &script.text, "1")).await;
         }
-        self.count(store, done.map_err(|error| RedisError::of(error, self.0.patience.silence())))
+        self.count(store, done.map_err(|error| RedisError::of(error, began.elapsed())))
     }
 
     /// Counts what became of an operation that a script or the store itself judged.
@@ -104,9 +107,23 @@ impl Client {
 
     async fn ask<T: FromRedisValue>(&self, store: StoreName, cmd: &Cmd) -> redis::RedisResult<T> {
         self.0.metrics.round_trip(store);
-        let asked = self.0.patience.wait(self.0.connection.query(cmd)).await;
+        let slot = self.slot(cmd);
+        let asked = self.0.patience.wait(slot, self.0.connection.query(cmd)).await;
         let value = asked.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         Ok(T::from_redis_value(value.extract_error()?)?)
+    }
+
+    /// The slot of a command's keys, in a cluster. The first of what [`Client::key`] names stands before all
+    /// that a caller may have written.
+    fn slot(&self, cmd: &Cmd) -> Option<Slot> {
+        if !self.0.connection.is_cluster() {
+            return None;
+        }
+        let ours = format!("{}:1:{{", self.0.prefix);
+        cmd.args_iter().find_map(|arg| match arg {
+            Arg::Simple(key) if key.starts_with(ours.as_bytes()) => Some(Slot::for_key(key)),
+            _ => None,
+        })
     }
 }
 

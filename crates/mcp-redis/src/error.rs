@@ -14,7 +14,7 @@ pub enum RedisError {
     /// There is no connection, or it broke.
     #[error("Redis cannot be reached, see that it runs and that its address is right")]
     Unreachable(#[source] redis::RedisError),
-    /// It did not answer in time. What was asked may happen all the same.
+    /// It did not answer in the time for which it was waited. What was asked may happen all the same.
     #[error("Redis did not answer within {} ms, see whether it is paused or overloaded", .0.as_millis())]
     TooSlow(Duration),
     /// It has no more memory.
@@ -139,10 +139,10 @@ impl RedisError {
         }
     }
 
-    /// Sorts what the client of Redis says; `timeout` is how long it was given.
-    pub(crate) fn of(error: redis::RedisError, timeout: Duration) -> Self {
+    /// Sorts what the client of Redis says; `waited` is for how long it was asked.
+    pub(crate) fn of(error: redis::RedisError, waited: Duration) -> Self {
         if error.is_timeout() {
-            return Self::TooSlow(timeout);
+            return Self::TooSlow(waited);
         }
         if error.code() == Some("OOM") {
             return Self::Full;

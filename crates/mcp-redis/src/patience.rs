@@ -3,14 +3,20 @@
 //! What counts is silence, and not how long one operation takes. A node with a thousand operations under
 //! way, or on cores that others work on too, has its answers late although Redis gives them at once; to
 //! fail those would add to the load, and lose events that could be kept. So whoever waits goes on for as
-//! long as any answer comes by the same connection, and time in which this process was not run is not
+//! long as any answer comes from the same Redis, and time in which this process was not run is not
 //! held against Redis. There is an end to that as well.
+//!
+//! In a cluster the answers of one shard say nothing of another. Which shard has which slots may change at any
+//! time, so an answer counts for its own slot alone.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use redis::cluster_routing::Slot;
 use redis::{RedisResult, Value};
 use tokio::time::{Instant, timeout};
 
@@ -18,7 +24,9 @@ use tokio::time::{Instant, timeout};
 #[derive(Debug)]
 pub(crate) struct Patience {
     silence: Duration,
-    answers: AtomicU64,
+    answers: Arc<AtomicU64>,
+    /// Of each slot of a cluster that was asked.
+    of_slots: Mutex<HashMap<Slot, Arc<AtomicU64>>>,
 }
 
 /// In how many looks silence is noticed.
@@ -29,12 +37,7 @@ const MOST: u32 = 10;
 
 impl Patience {
     pub(crate) fn new(silence: Duration) -> Self {
-        Self { silence, answers: AtomicU64::new(0) }
-    }
-
-    /// How long Redis may be silent.
-    pub(crate) fn silence(&self) -> Duration {
-        self.silence
+        Self { silence, answers: Arc::default(), of_slots: Mutex::default() }
     }
 
     /// How long an operation may take at most, when `silence` is how long Redis may be silent.
@@ -42,47 +45,53 @@ impl Patience {
         silence.saturating_mul(MOST)
     }
 
-    /// Waits for an answer; `None` when there was none for too long.
+    /// Waits for an answer, in a cluster of a slot; `None` when there was none for too long.
     pub(crate) async fn wait(
         &self,
+        slot: Option<Slot>,
         asked: impl Future<Output = RedisResult<Value>>,
     ) -> Option<RedisResult<Value>> {
-        let mut asked = pin!(asked);
+        let (mut asked, answers) = (pin!(asked), self.answers_of(slot));
         let (began, look) = (Instant::now(), self.silence / LOOKS);
-        let (mut known, mut silent) = (self.answers.load(Ordering::Relaxed), 0);
+        let (mut known, mut silent) = (answers.load(Ordering::Relaxed), 0);
         while silent < LOOKS && began.elapsed() < Self::most(self.silence) {
             let before = Instant::now();
             if let Ok(answer) = timeout(look, &mut asked).await {
                 // An error that Redis sent is a value here: what failed is the connection.
                 if answer.is_ok() {
-                    self.answers.fetch_add(1, Ordering::Relaxed);
+                    answers.fetch_add(1, Ordering::Relaxed);
                 }
                 return Some(answer);
             }
-            let answers = self.answers.load(Ordering::Relaxed);
-            if answers != known {
-                (known, silent) = (answers, 0);
+            let now = answers.load(Ordering::Relaxed);
+            if now != known {
+                (known, silent) = (now, 0);
             } else if before.elapsed() < look * 2 {
                 silent += 1;
             }
         }
         None
     }
+
+    fn answers_of(&self, slot: Option<Slot>) -> Arc<AtomicU64> {
+        let Some(slot) = slot else { return self.answers.clone() };
+        // A cluster has 16,384 slots, so there are no more of these.
+        let mut of_slots = self.of_slots.lock().unwrap_or_else(PoisonError::into_inner);
+        of_slots.entry(slot).or_default().clone()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
-    use std::sync::Arc;
-
     use super::*;
+    use std::future::pending;
 
     const SILENCE: Duration = Duration::from_millis(500);
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_noticed_in_time() {
         let (patience, began) = (Patience::new(SILENCE), Instant::now());
-        assert!(patience.wait(pending()).await.is_none());
+        assert!(patience.wait(None, pending()).await.is_none());
         assert!(began.elapsed() >= SILENCE && began.elapsed() < SILENCE * 2, "{began:?}");
     }
 
@@ -96,18 +105,37 @@ mod tests {
                     tokio::time::sleep(SILENCE / 2).await;
                     Ok(Value::Okay)
                 };
-                assert!(others.wait(answer).await.is_some());
+                assert!(others.wait(None, answer).await.is_some());
             }
         });
         let late = async {
             tokio::time::sleep(SILENCE * 4).await;
             Ok(Value::Okay)
         };
-        assert!(patience.wait(late).await.is_some());
+        assert!(patience.wait(None, late).await.is_some());
         let began = Instant::now();
-        assert!(patience.wait(pending()).await.is_none());
+        assert!(patience.wait(None, pending()).await.is_none());
         assert!(began.elapsed() >= Patience::most(SILENCE));
         assert!(began.elapsed() < Patience::most(SILENCE) + SILENCE);
+        coming.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answers_of_another_slot_say_nothing() {
+        let patience = Arc::new(Patience::new(SILENCE));
+        let others = patience.clone();
+        let coming = tokio::spawn(async move {
+            loop {
+                let answer = async {
+                    tokio::time::sleep(SILENCE / 2).await;
+                    Ok(Value::Okay)
+                };
+                assert!(others.wait(Slot::new(1), answer).await.is_some());
+            }
+        });
+        let began = Instant::now();
+        assert!(patience.wait(Slot::new(2), pending()).await.is_none());
+        assert!(began.elapsed() >= SILENCE && began.elapsed() < SILENCE * 2, "{began:?}");
         coming.abort();
     }
 
@@ -115,7 +143,7 @@ mod tests {
     async fn a_broken_connection_is_no_answer() {
         let patience = Patience::new(SILENCE);
         let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        assert!(patience.wait(async { Err(broken.into()) }).await.unwrap().is_err());
+        assert!(patience.wait(None, async { Err(broken.into()) }).await.unwrap().is_err());
         assert_eq!(patience.answers.load(Ordering::Relaxed), 0);
     }
 
@@ -123,7 +151,7 @@ mod tests {
     async fn time_in_which_nothing_ran_is_not_silence() {
         let (patience, began) = (Arc::new(Patience::new(SILENCE)), Instant::now());
         let waits = patience.clone();
-        let waiting = tokio::spawn(async move { waits.wait(pending()).await });
+        let waiting = tokio::spawn(async move { waits.wait(None, pending()).await });
         tokio::task::yield_now().await;
         // As where no core is free: all of it is over at once when this goes on.
         tokio::time::advance(SILENCE * 3).await;

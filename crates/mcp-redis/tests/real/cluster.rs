@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use etdi_core::approval::{approval_store_contract, approval_store_of_nodes_contract};
 use etdi_core::request::replay_store_contract;
-use mcp_redis::{Address, ClusterSecret, RedisStores};
+use mcp_redis::{Address, ClusterSecret, RedisError, RedisStores};
 use mcp_server::task::{task_store_contract, task_store_of_nodes_contract};
 use mcp_transport::http::server::{event_store_contract, session_store_contract};
-use mcp_transport::rate_store_contract;
+use mcp_transport::{Allowance, rate_store_contract};
 
 use crate::now;
 use crate::server::{RedisServer, SECRET};
@@ -33,8 +33,7 @@ async fn node(address: Address) -> RedisStores {
     builder.connect().await.unwrap()
 }
 
-#[tokio::test]
-async fn a_cluster_of_three_keeps_all_contracts() {
+async fn cluster_of_three() -> [RedisServer; 3] {
     let member =
         || RedisServer::with(&["--cluster-enabled", "yes", "--save", "", "--appendonly", "no"]);
     let members = [member(), member(), member()];
@@ -51,6 +50,12 @@ async fn a_cluster_of_three_keeps_all_contracts() {
         assert!(Instant::now() < end, "the cluster does not come up");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    members
+}
+
+#[tokio::test]
+async fn a_cluster_of_three_keeps_all_contracts() {
+    let members = cluster_of_three().await;
     let one = node(Address::cluster([members[0].url()])).await;
     let other = node(Address::cluster([members[1].url(), members[2].url()])).await;
     keeps_all_contracts(&one, &other).await;
@@ -58,6 +63,48 @@ async fn a_cluster_of_three_keeps_all_contracts() {
     for member in &members {
         assert_ne!(member.ask(&["DBSIZE"]), "0");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_shard_is_noticed_while_others_answer() {
+    let members = cluster_of_three().await;
+    let address = Address::cluster([members[0].url()]);
+    let stores = RedisStores::builder(address, ClusterSecret::new(SECRET));
+    let stores = stores.dangerously_believe_empty().connect().await.unwrap();
+    let (rates, allowance) = (stores.rates(), Allowance::new(1e6, 1_000));
+    let key = |member: &RedisServer| member.ask(&["KEYS", "*:full"]);
+    // Two names that different shards keep, as those say.
+    let (mut on, mut names) = (Vec::new(), Vec::new());
+    for number in 0..100 {
+        let (name, slow) = (format!("caller {number}"), Allowance::new(0.001, 2));
+        rates.try_take(&name, slow).await.unwrap();
+        let at = members.iter().position(|member| !key(member).is_empty()).unwrap();
+        members[at].ask(&["FLUSHALL"]);
+        if !on.contains(&at) {
+            on.push(at);
+            names.push(name);
+        }
+        if on.len() == 2 {
+            break;
+        }
+    }
+    let others = (rates.clone(), names[1].clone());
+    let answered = tokio::spawn(async move {
+        loop {
+            others.0.try_take(&others.1, allowance).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    members[on[0]].signal("-STOP");
+    let began = Instant::now();
+    let silent = rates.try_take(&names[0], allowance).await;
+    let took = began.elapsed();
+    members[on[0]].signal("-CONT");
+    assert!(!answered.is_finished(), "the other shard answers");
+    answered.abort();
+    let Err(RedisError::TooSlow(said)) = silent else { panic!("{silent:?}") };
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(said <= took && took - said < Duration::from_millis(200), "{said:?} of {took:?}");
 }
 
 #[tokio::test]

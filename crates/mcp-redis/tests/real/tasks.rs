@@ -159,7 +159,7 @@ impl Node {
     }
 
     async fn get(&self, id: &str) -> Result<DetailedTask, String> {
-        let params = Some(RawText::new(&format!(r#"{{"taskId":"{id}"}}"#)).unwrap());
+        let params = Some(RawText::new(format!(r#"{{"taskId":"{id}"}}"#)).unwrap());
         let request = ClientRequest::Extension { method: "tasks/get".into(), params };
         Ok(self.ask(request).await?.parse().unwrap())
     }
