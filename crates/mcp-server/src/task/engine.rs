@@ -21,7 +21,7 @@ use super::live::LiveTable;
 use super::record::{Phase, Record};
 use super::store::{Quota, StoredTask, TaskStore, TaskStoreError};
 use super::suspects::{Known, Suspects};
-use super::trouble::{Outage, Trouble};
+use super::trouble::{Outage, Trouble, interrupted, unknown};
 use super::watch::TaskWatch;
 use super::{Clock, Tasks};
 use crate::Server;
@@ -583,16 +583,6 @@ pub(super) fn undeclared() -> ErrorObject {
     let message = format!("this needs a client that declares the extension `{EXTENSION}`");
     ErrorObject::new(codes::MISSING_CLIENT_CAPABILITY, message)
         .with_data(&Data { required_capabilities: Extensions { extensions } })
-}
-
-fn unknown() -> ErrorObject {
-    ErrorObject::invalid_params("there is no such task, or no longer; call the tool again")
-}
-
-fn interrupted() -> ErrorObject {
-    ErrorObject::internal(
-        "the server stopped while the task ran, and the tool does not say that it may run twice",
-    )
 }
 
 pub(super) fn no_runtime() -> ErrorObject {

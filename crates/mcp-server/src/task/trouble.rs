@@ -84,6 +84,16 @@ pub(super) fn broken(error: TaskStoreError) -> ErrorObject {
     }
 }
 
+pub(super) fn unknown() -> ErrorObject {
+    ErrorObject::invalid_params("there is no such task, or no longer; call the tool again")
+}
+
+pub(super) fn interrupted() -> ErrorObject {
+    ErrorObject::internal(
+        "the server stopped while the task ran, and the tool does not say that it may run twice",
+    )
+}
+
 const UNAVAILABLE: &str = "the server cannot use its store of tasks, try again later";
 
 #[cfg(test)]
