@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, style};
 use crate::targets::start::{self, Answer};
-use crate::targets::{self, Found, find, name};
+use crate::targets::{self, Found, Ours, find, name};
 use crate::verbs::target::{block_on, quoted, shown_path};
 use crate::verbs::uninstall::{broken, write};
 
@@ -356,6 +356,17 @@ impl Chosen {
                     file.path.display()
                 );
                 return self.leave(message, arguments.all, "etdi discover");
+            }
+            let is_guard = |launch: &Launch| targets::guarded::ours(launch) == Some(Ours::Guard);
+            if old.launch.as_ref().is_ok_and(is_guard) && !is_guard(&launch) {
+                let message = format!(
+                    "a guard stands before `{}` of {}, which this would take away: take it away yourself, \
+                     and put it before the new one again",
+                    visible(name),
+                    client.title
+                );
+                let next = format!("etdi guard uninstall {} --name {}", client.id, quoted(name));
+                return self.leave(message, arguments.all, &next);
             }
             // Variables that are not named again stay.
             if let (Launch::Program(new), Ok(Launch::Program(Program { env, .. })), false) =

@@ -9,6 +9,7 @@ use crate::client::{Client, Speaks, World, shown};
 
 pub(crate) const TESTS: &[Test] = &[
     ("what judges a server looks through the guard before it", judged),
+    ("who replaces a server takes no guard away by the way", kept),
     ("what is approved by the name of an entry is what its guard asks for", approved),
     ("a guard that cannot be looked through is not asked", unreadable),
     ("whom the guard of an entry trusts is told, and is not trusted by who judges", brings_trust),
@@ -75,6 +76,18 @@ impl User {
         assert_eq!(entry["command"], env!("CARGO_BIN_EXE_etdi"));
         Client::open(self.etdi(&words), Speaks::Legacy, json!({}))
     }
+}
+
+fn kept() {
+    let user = User::new();
+    let before = user.entry();
+    let words = ["install", "cursor", "--name", "shop", "--replace", "--no-start", "--", "/bin/sh"];
+    let failed = user.run(&words, 1);
+    assert_eq!(failed["error"]["next"], "etdi guard uninstall cursor --name shop", "{failed}");
+    assert_eq!(user.entry(), before, "the guard is where it was");
+    user.run(&["guard", "uninstall", "cursor", "--name", "shop"], 0);
+    user.run(&words, 0);
+    assert_eq!(user.entry()["command"], "/bin/sh");
 }
 
 fn judged() {
