@@ -98,6 +98,11 @@ fn exit_codes_say_what_happened() {
     assert!(envelope["error"]["message"].as_str().unwrap().contains("`weather_today`"));
     let (exit, _) = user.json(&with_weather(&["verify"]));
     assert_eq!(exit, 6);
+    // At strict an unsigned server cannot be approved; what is advised leads out of there.
+    let (_, envelope) = user.json(&with_weather(&["verify", "--level", "strict"]));
+    let next = envelope["error"]["next"].as_str().unwrap();
+    assert!(next.starts_with("etdi list --level enhanced -- "), "{next}");
+    assert!(envelope["error"]["message"].as_str().unwrap().contains("at `enhanced`"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use etdi::core::layer::Review;
+use etdi::core::level::SecurityLevel;
 use serde_json::json;
 
 use crate::args::Target;
@@ -69,6 +70,11 @@ pub fn verify(target: &Target, home: &Home, output: Output) -> Result<Report, Fa
     let next = match code.as_str() {
         "KEY_UNKNOWN" | "ISSUER_UNTRUSTED" | "NOBODY_TRUSTED" | "WRONG_SERVER" => {
             "etdi verify --help".to_owned()
+        }
+        // At strict nothing else can be done about it here.
+        "UNSIGNED" if target.level == Some(SecurityLevel::Strict) => {
+            let lower = Target { level: Some(SecurityLevel::Enhanced), ..target.clone() };
+            format!("etdi list {}", shown_target(&lower))
         }
         "UNSIGNED" => format!("etdi list {}", shown_target(target)),
         _ => format!("etdi list --json {}", shown_target(target)),

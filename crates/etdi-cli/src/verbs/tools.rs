@@ -50,7 +50,10 @@ pub fn remedy(verification: &str) -> &'static str {
             "; sign without `--any-executable`, or with `--instance-key` and a server that has it"
         }
         "WRONG_SERVER" => "; name the server as its publisher does, with `--server NAME`",
-        "UNSIGNED" => "; whoever publishes it signs it with `etdi sign`",
+        "UNSIGNED" => {
+            "; whoever publishes it signs it with `etdi sign`, and until then it is refused at `strict`, \
+             and a person may approve it at `enhanced`"
+        }
         _ => "",
     }
 }
