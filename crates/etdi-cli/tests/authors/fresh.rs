@@ -248,7 +248,9 @@ fn the_inspector_is_started_before_the_server_where_node_is() {
 fn approve(newcomer: &Newcomer) {
     let mut client = newcomer.as_cursor_starts_it();
     let (failed, said) = client.call("add", json!({ "a": 1, "b": 2 }));
-    let advice = said.split_once("To go on: ").map(|(_, advice)| advice.lines().next().unwrap());
+    let advice = said
+        .split_once("in a terminal of their own: ")
+        .map(|(_, advice)| advice.lines().next().unwrap());
     let advice = advice.unwrap_or_else(|| panic!("no advice: {said}"));
     assert!(failed && advice.starts_with("etdi approve add -- /"), "{said}");
     let mut asked = Terminal::start(newcomer.command(advice));
