@@ -4,8 +4,9 @@
 
 mod common;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{Lines, Tools};
@@ -388,6 +389,28 @@ async fn closing_waits_for_the_end() {
     assert_eq!(said(server.call(call("echo")).await), "hi");
     server.close().await;
     assert_eq!(server.call(call("echo")).await.unwrap_err().origin, Origin::Connection);
+}
+
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Whether two wakers are of one task cannot be told for sure, so whoever waits long must not be kept for
+/// each time that it is polled.
+#[tokio::test]
+async fn who_waits_for_the_end_is_kept_once() {
+    let connection = to_tools(None);
+    let mut ended = pin!(connection.ended());
+    let wakes: Vec<_> = (0..100).map(|_| Arc::new(Nobody)).collect();
+    for wake in &wakes {
+        let waker = Waker::from(wake.clone());
+        assert!(ended.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(wakes.iter().filter(|wake| Arc::strong_count(wake) > 1).count(), 1);
+    tokio::join!(connection.close(), ended);
+    connection.ended().await;
 }
 
 #[tokio::test(start_paused = true)]

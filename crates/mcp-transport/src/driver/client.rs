@@ -11,6 +11,7 @@ use mcp_types::{
     ClientNotification, ErrorObject, Exchange, ExchangeFuture, ExchangeId, Implementation,
     InputRequest, Lease, Notifier, Origin, Outcome, ProtocolVersion, ServerNotification,
 };
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 use tower_service::Service;
@@ -139,17 +140,12 @@ impl Connection {
     /// Waits until the connection, and a child behind it, have ended, whoever ended it.
     pub async fn ended(&self) {
         let shared = &self.0.0;
-        poll_fn(|cx| {
-            let mut state = shared.lock();
-            if state.finished {
-                return Poll::Ready(());
-            }
-            if !state.closers.iter().any(|known| known.will_wake(cx.waker())) {
-                state.closers.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await;
+        // It hears of every end from now on, so that none comes between the look and the wait.
+        let over = shared.over.notified();
+        if shared.lock().finished {
+            return;
+        }
+        over.await;
     }
 
     /// Tells the server something that belongs to no exchange, such as that the roots have changed.
@@ -228,6 +224,8 @@ impl Drop for Handle {
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// Tells who waits for the end.
+    over: Notify,
 }
 
 #[derive(Debug)]
@@ -237,7 +235,6 @@ pub(crate) struct State {
     /// The task that drives the connection.
     pub(crate) driver: Option<Waker>,
     senders: Vec<Waker>,
-    closers: Vec<Waker>,
     pub(crate) closing: bool,
     finished: bool,
     peer: Peer,
@@ -277,11 +274,11 @@ struct Waiting {
 
 impl State {
     fn new(conn: ClientConn, shared: Weak<Shared>) -> Self {
-        let (calls, senders, closers) = (HashMap::new(), Vec::new(), Vec::new());
+        let (calls, senders) = (HashMap::new(), Vec::new());
         let (closing, finished) = (false, false);
         let runtime = tokio::runtime::Handle::current();
         let peer = Peer { shared, runtime, tasks: JoinSet::new() };
-        Self { conn, calls, driver: None, senders, closers, closing, finished, peer }
+        Self { conn, calls, driver: None, senders, closing, finished, peer }
     }
 
     /// Hands out what the protocol has to say; gives back what belongs to no exchange.
@@ -328,7 +325,10 @@ impl State {
 
 impl Shared {
     fn new(conn: ClientConn) -> Arc<Self> {
-        Arc::new_cyclic(|shared| Self { state: Mutex::new(State::new(conn, shared.clone())) })
+        Arc::new_cyclic(|shared| Self {
+            state: Mutex::new(State::new(conn, shared.clone())),
+            over: Notify::new(),
+        })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -355,10 +355,10 @@ impl Shared {
     pub(crate) fn finish(&self) {
         let mut state = self.lock();
         state.finished = true;
-        let (senders, closers) =
-            (std::mem::take(&mut state.senders), std::mem::take(&mut state.closers));
+        let senders = std::mem::take(&mut state.senders);
         drop(state);
-        senders.into_iter().chain(closers).for_each(Waker::wake);
+        self.over.notify_waiters();
+        senders.into_iter().for_each(Waker::wake);
     }
 }
 
