@@ -76,9 +76,12 @@ pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Re
                 }
                 say(&format!("http://{place}/mcp"));
                 let server = HttpServer::new(guarded.clone());
-                let served = serve_http(server, listener, std::future::pending()).await;
+                let over = guarded.clone();
+                let served = serve_http(server, listener, async move { over.ended().await }).await;
                 guarded.close().await;
                 served.map_err(|error| unserved(&error))?;
+                // Nothing but its end is waited for.
+                return Err(fail(etdi::Error::Ended));
             }
         }
         // Standard output belongs to the protocol, so there is nothing to print.

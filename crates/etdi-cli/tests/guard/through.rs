@@ -1,5 +1,6 @@
 //! What the verbs of `etdi` say of a server that a guard stands before: what is behind it.
 
+use std::io::BufRead as _;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -286,9 +287,19 @@ fn fails() {
     assert!(output.stdout.is_empty(), "it belongs to the protocol");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(r#""code":"SERVER_ENDED""#), "{said}");
+    // Nor behind a guard that serves many clients.
+    let own: Vec<String> = user.0.command().to_vec();
+    let words: Vec<&str> = own.iter().map(String::as_str).collect();
+    let words = [&["guard", "--http", "127.0.0.1:0", "--"], &words[..]].concat();
+    let mut guard = user.etdi(&words).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = std::io::BufReader::new(guard.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().contains("http://")));
+    let server = user.0.noted("started").last().unwrap().clone();
+    assert!(Command::new("kill").args(["-9", &server]).status().unwrap().success());
+    said.for_each(drop);
+    assert_eq!(guard.wait().unwrap().code(), Some(4));
     // One whose client goes is no failure.
-    let words: Vec<String> = user.0.command().to_vec();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let words: Vec<&str> = own.iter().map(String::as_str).collect();
     let words = [&["guard", "--json", "--"], &words[..]].concat();
     let output = user.etdi(&words).stdin(Stdio::null()).output().unwrap();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));

@@ -94,8 +94,8 @@ impl Guarded {
         self.shared.ending.close().await;
     }
 
-    /// Waits until a server that was started here is gone.
-    pub(crate) async fn ended(&self) {
+    /// Waits until a server that was started here is gone; for ever where it was not.
+    pub async fn ended(&self) {
         self.shared.ending.ended().await;
     }
 
