@@ -72,6 +72,7 @@ mod record;
 mod run;
 mod store;
 mod suspects;
+mod takeover;
 mod trouble;
 mod watch;
 

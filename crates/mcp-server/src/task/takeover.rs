@@ -1,0 +1,120 @@
+//! Tasks whose worker is gone: how that is found out, and what becomes of them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mcp_types::RequestContext;
+
+use super::engine::{Engine, Verdict};
+use super::record::{Phase, Record};
+use super::suspects::Known;
+use super::trouble::{Trouble, interrupted};
+use crate::Server;
+
+/// How many times a task whose worker is gone is begun anew, at most: a task that ends its process
+/// would end it for ever.
+const MAX_RESTARTS: u32 = 3;
+
+impl Engine {
+    /// Whether nobody works on a task that is to be worked on.
+    pub(super) fn is_orphan(&self, id: &str, record: &Record) -> bool {
+        self.has_no_worker(record) && !self.live.find(id).is_some_and(|live| live.is_running())
+    }
+
+    /// Whether nobody but a run of this process can be working on it.
+    fn has_no_worker(&self, record: &Record) -> bool {
+        let Phase::Working { runner, lease } = &record.phase else { return false };
+        !self.store.is_shared() || *runner == self.instance || *lease < (self.clock)()
+    }
+
+    /// Whether the worker of an orphan was given the time to say that it lives. One whose lease ran out while
+    /// the store was away for both of us says so, or writes what it came to, as soon as the store is back; one
+    /// whose clock is another than ours says so with its next beat. So whoever finds a lease over waits for
+    /// that, by a clock of its own.
+    pub(super) async fn is_silent(
+        &self,
+        id: &str,
+        owner: &str,
+        record: &Record,
+        request: &RequestContext,
+    ) -> bool {
+        let Phase::Working { runner, lease } = &record.phase else { return false };
+        // Nobody else works here, we know that it is ours, or it was put down.
+        if !self.store.is_shared() || *runner == self.instance || *lease == 0 {
+            return true;
+        }
+        let now = || self.runtime(request).map_or_else(Instant::now, |runtime| runtime.now());
+        match self.suspects.look(id, *lease, now(), self.grace()) {
+            Known::Silent => return true,
+            Known::Waits => return false,
+            Known::Nothing => {}
+        }
+        // A store that takes no writes is no proof of silence, so ours is the first.
+        let written = self
+            .change(id, owner, |found| match &found.phase {
+                Phase::Working { lease: still, .. } if still == lease => Verdict::Write(true),
+                _ => Verdict::Leave(false),
+            })
+            .await;
+        if matches!(written, Ok((_, true))) {
+            let most = self.quota.tasks.max(1);
+            self.suspects.note(id, *lease, now(), self.grace(), most);
+        }
+        false
+    }
+
+    /// How long a worker has to say that it lives once its lease was found to be over: longer than it is
+    /// silent between two beats, and the store takes for one.
+    pub(super) fn grace(&self) -> Duration {
+        self.lease / 2
+    }
+
+    /// Takes a task over whose worker is gone, if its tool may run twice; ends it if not.
+    pub(super) async fn adopt(
+        self: &Arc<Self>,
+        server: &Server,
+        id: &str,
+        owner: &str,
+        end: u64,
+        request: &RequestContext,
+    ) -> Result<Record, Trouble> {
+        let runtime = self.runtime(request);
+        let run = self.live.enter(id, end, |known| known.unwrap_or(request.extensions.clone()));
+        let adopted = self
+            .change(id, owner, |record| {
+                // Whoever looked at the same time has entered too, and the next look will do.
+                if !run.is_alone() || !self.has_no_worker(record) {
+                    return Verdict::Leave(false);
+                }
+                let again = runtime.is_some()
+                    && record.restarts < MAX_RESTARTS
+                    && may_run_twice(server, &record.tool);
+                if again {
+                    record.restarts += 1;
+                    record.phase = self.working();
+                } else {
+                    self.fail(record, interrupted());
+                }
+                Verdict::Write(again)
+            })
+            .await?;
+        match (adopted, runtime) {
+            ((record, true), Some(runtime)) => {
+                self.start(server.clone(), id.to_owned(), owner.to_owned(), run, runtime);
+                Ok(record)
+            }
+            ((record, _), _) => {
+                self.live.leave(run);
+                Ok(record)
+            }
+        }
+    }
+}
+
+/// Whether the tool's author said that a second run does no harm.
+pub(super) fn may_run_twice(server: &Server, tool: &str) -> bool {
+    let hints = server.0.tools.find(tool).and_then(|entry| entry.listed.annotations.clone());
+    hints.is_some_and(|hints| {
+        hints.idempotent_hint == Some(true) || hints.read_only_hint == Some(true)
+    })
+}
