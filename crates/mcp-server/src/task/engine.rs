@@ -17,7 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
-use super::live::LiveTable;
+use super::live::{LiveTable, Run};
+use super::pledge::Pledge;
 use super::record::{Phase, Record};
 use super::store::{Quota, StoredTask, TaskStore, TaskStoreError};
 use super::suspects::Suspects;
@@ -116,7 +117,7 @@ impl Engine {
             }
             UPDATE => {
                 let params: UpdateTaskRequestParams = read(params)?;
-                self.update(server, &params.task_id, params.input_responses, request).await?;
+                self.update(&server, &params.task_id, params.input_responses, request).await?;
                 complete(&UpdateTaskResult::new())
             }
             _ => {
@@ -188,7 +189,7 @@ impl Engine {
 
     async fn update(
         self: &Arc<Self>,
-        server: Server,
+        server: &Server,
         id: &str,
         responses: Members,
         request: RequestContext,
@@ -208,6 +209,10 @@ impl Engine {
                 })?;
             }
         }
+        // An earlier answer may count or not, which the store has to say first.
+        if self.live.find(id).is_some_and(|live| live.is_in_doubt()) {
+            return Err(Trouble::Away.into());
+        }
         let runtime = self.runtime(&request).ok_or_else(no_runtime)?;
         // The caller may have been granted more or less since; all else is as it was at the start.
         let run = self.live.enter(id, record.end(), |known| match known {
@@ -219,7 +224,8 @@ impl Engine {
                 known
             }
         });
-        let (_, resumes) = self
+        let pledge = Pledge::new(self, server, (id, &owner), run, Some(runtime));
+        let changed = self
             .change(id, &owner, |record| {
                 let Phase::InputRequired { open } = &mut record.phase else {
                     return Verdict::Leave(false);
@@ -232,17 +238,21 @@ impl Engine {
                 }
                 match open.len() {
                     0 => {
-                        record.phase = self.working();
+                        pledge.name(record);
                         Verdict::Write(true)
                     }
                     after if after < before => Verdict::Write(false),
                     _ => Verdict::Leave(false),
                 }
             })
-            .await?;
-        if resumes {
-            self.start(server, id.to_owned(), owner, run, runtime);
+            .await;
+        match &changed {
+            Ok((_, true)) => pledge.begin(),
+            // What was given to the store may have been written.
+            Err(Trouble::Away) => drop(pledge),
+            Ok((_, false)) | Err(Trouble::Refused(_)) => drop(pledge.give_back()),
         }
+        changed?;
         Ok(())
     }
 
@@ -295,7 +305,7 @@ impl Engine {
                 let Phase::Working { runner, lease } = &mut record.phase else {
                     return Verdict::Leave(());
                 };
-                if *runner != self.instance {
+                if !self.is_ours(runner) {
                     return Verdict::Leave(());
                 }
                 if may_run_twice(server, &record.tool) {
@@ -395,10 +405,20 @@ impl Engine {
         }
     }
 
-    /// The state of a task on which this process works.
-    pub(super) fn working(&self) -> Phase {
+    /// The state of a task on which a run of this process works.
+    pub(super) fn working(&self, run: &Run) -> Phase {
         let lease = (self.clock)().saturating_add(milliseconds(self.lease));
-        Phase::Working { runner: self.instance.clone(), lease }
+        Phase::Working { runner: self.runner(run), lease }
+    }
+
+    /// How records name a run of this process.
+    pub(super) fn runner(&self, run: &Run) -> String {
+        format!("{}.{}", self.instance, run.number())
+    }
+
+    /// Whether a record names a run of this process.
+    pub(super) fn is_ours(&self, runner: &str) -> bool {
+        runner.strip_prefix(&*self.instance).is_some_and(|run| run.starts_with('.'))
     }
 
     /// Ends a record with an error of the protocol.

@@ -19,6 +19,8 @@ pub(super) struct Live {
     /// How many runs there are here: one that only has to put its end down may still be there when
     /// the next begins.
     running: AtomicUsize,
+    /// How many of them do not know yet whether the record names them.
+    in_doubt: AtomicUsize,
     /// Ends the run; whoever calls it has changed the record before.
     pub(super) stop: Notify,
     /// When the record may be forgotten.
@@ -33,6 +35,11 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn is_running(&self) -> bool {
         self.running.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether a run waits for the store to say whether the record names it.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Acquire) > 0
     }
 
     pub(super) fn message(&self) -> Option<String> {
@@ -79,17 +86,45 @@ fn in_words(progress: &ProgressNotificationParams) -> String {
 }
 
 /// A run of a task, which ends when this is dropped.
-pub(super) struct Run(Arc<Live>);
+pub(super) struct Run {
+    live: Arc<Live>,
+    /// No other run of this process has it.
+    number: u64,
+    in_doubt: bool,
+}
 
 impl std::ops::Deref for Run {
     type Target = Arc<Live>;
 
     fn deref(&self) -> &Arc<Live> {
-        &self.0
+        &self.live
     }
 }
 
 impl Run {
+    /// Tells it from all others of this process.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Notes that nobody knows whether the record names this run.
+    pub(super) fn doubt(&mut self) {
+        if !std::mem::replace(&mut self.in_doubt, true) {
+            self.live.in_doubt.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    pub(super) fn is_doubted(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Notes that it is known.
+    pub(super) fn end_doubt(&mut self) {
+        if std::mem::take(&mut self.in_doubt) {
+            self.live.in_doubt.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     /// Whether no other run of the task is here.
     pub(super) fn is_alone(&self) -> bool {
         self.running.load(Ordering::Acquire) == 1
@@ -98,7 +133,8 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::AcqRel);
+        self.end_doubt();
+        self.live.running.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -107,6 +143,8 @@ impl Drop for Run {
 pub(super) struct LiveTable {
     tasks: Mutex<HashMap<String, Arc<Live>>>,
     watchers: Mutex<HashMap<String, Vec<Weak<Watching>>>>,
+    /// How many runs there were.
+    runs: AtomicU64,
 }
 
 impl LiveTable {
@@ -125,6 +163,7 @@ impl LiveTable {
             Arc::new(Live {
                 id: id.to_owned(),
                 running: AtomicUsize::new(0),
+                in_doubt: AtomicUsize::new(0),
                 stop: Notify::new(),
                 end: AtomicU64::new(end),
                 extensions: Mutex::default(),
@@ -134,7 +173,8 @@ impl LiveTable {
         });
         *lock(&live.extensions) = extensions;
         live.running.fetch_add(1, Ordering::AcqRel);
-        Run(live.clone())
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        Run { live: live.clone(), number, in_doubt: false }
     }
 
     pub(super) fn find(&self, id: &str) -> Option<Arc<Live>> {

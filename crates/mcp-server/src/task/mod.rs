@@ -67,6 +67,7 @@ mod keeper;
 mod live;
 mod memory;
 mod nodes;
+mod pledge;
 mod race;
 mod record;
 mod run;

@@ -49,9 +49,10 @@ pub(super) struct Record {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Phase {
-    /// A process works on it.
+    /// A run of a process works on it.
     Working {
-        /// Which one.
+        /// Which one, and which of its runs: one that the task was taken from, or that only has to put its
+        /// end down, is another than the one that works now, though both may be of one process.
         runner: String,
         /// Until when it is believed to be alive (milliseconds since 1970).
         lease: u64,

@@ -130,8 +130,9 @@ impl Engine {
         self.sweep_at_times(now).await;
         let times = (now, milliseconds(self.ttl));
         let (tool, arguments) = (call.name.clone(), call.arguments.clone());
-        let record = Record::begin(tool, arguments, context, times, self.working());
-        let run = self.live.enter(&id, record.end(), |_| context.extensions.clone());
+        let end = now.saturating_add(times.1);
+        let run = self.live.enter(&id, end, |_| context.extensions.clone());
+        let record = Record::begin(tool, arguments, context, times, self.working(&run));
         let kept = record
             .kept(&owner, milliseconds(self.keep))
             .map_err(|error| Refusal::Broken(unwritable(error)))?;
@@ -148,21 +149,22 @@ impl Engine {
         Ok(task)
     }
 
-    /// Starts the work on a task whose record says that we work on it.
+    /// Starts the work on a task whose record says that this run works on it, or may say so.
     pub(super) fn start(
         self: &Arc<Self>,
         server: Server,
         id: String,
         owner: String,
-        run: Run,
+        mut run: Run,
         runtime: Arc<dyn Runtime>,
     ) {
         let engine = self.clone();
         let on = runtime.clone();
         runtime.spawn(Box::pin(async move {
-            let work =
-                Work { engine: &engine, server: &server, id: &id, owner: &owner, runtime: on };
-            if work.run(&run).await {
+            let runner = engine.runner(&run);
+            let (id, owner) = (&*id, &*owner);
+            let work = Work { engine: &engine, server: &server, id, owner, runner, runtime: on };
+            if work.is_begun(&mut run).await && work.run(&run).await {
                 engine.live.leave(run);
             }
         }));
@@ -189,10 +191,47 @@ struct Work<'a> {
     server: &'a Server,
     id: &'a str,
     owner: &'a str,
+    /// As the record names this run.
+    runner: String,
     runtime: Arc<dyn Runtime>,
 }
 
 impl Work<'_> {
+    /// Whether the record names this run. Where no answer came to the write that was to name it, the record is
+    /// written once more: what was not made by then never will be, because it was made from an earlier version.
+    async fn is_begun(&self, run: &mut Run) -> bool {
+        if !run.is_doubted() {
+            return true;
+        }
+        let begun = match first_of(run.stop.notified(), self.names(run)).await {
+            Either::First(()) => false,
+            Either::Second(begun) => begun,
+        };
+        run.end_doubt();
+        begun
+    }
+
+    async fn names(&self, run: &Run) -> bool {
+        let mut wait = self.wait();
+        loop {
+            let asked = self.engine.change(self.id, self.owner, |record| {
+                if record.is_over() {
+                    return Verdict::Leave(false);
+                }
+                let named = self.is_mine(record);
+                if named {
+                    record.phase = self.engine.working(run);
+                }
+                Verdict::Write(named)
+            });
+            match asked.await {
+                Ok((_, named)) => return named,
+                Err(Trouble::Away) if wait.goes_on(self).await => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// Works until the task is over or waits for the client; says whether it is over.
     async fn run(&self, run: &Run) -> bool {
         for _ in 0..MAX_IDLE_ROUNDS {
@@ -231,7 +270,7 @@ impl Work<'_> {
     }
 
     fn is_mine(&self, record: &Record) -> bool {
-        matches!(&record.phase, Phase::Working { runner, .. } if *runner == self.engine.instance)
+        matches!(&record.phase, Phase::Working { runner, .. } if *runner == self.runner)
     }
 
     /// Enters the tool, and waits for the first of its end, a stop, and the end of the task's time.
@@ -294,7 +333,7 @@ impl Work<'_> {
                 if !self.is_mine(record) {
                     return Verdict::Leave(false);
                 }
-                record.phase = self.engine.working();
+                record.phase = self.engine.working(run);
                 record.message = run.message().or(record.message.take());
                 Verdict::Write(true)
             });
@@ -348,7 +387,10 @@ impl Work<'_> {
             });
             match settled.await {
                 Ok((record, ())) => {
-                    run.take_message();
+                    // The next run, where there is one by now, has words of its own.
+                    if run.is_alone() {
+                        run.take_message();
+                    }
                     return Some(record);
                 }
                 // The result waits here for the store. Whoever takes the task over meanwhile has written a

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mcp_types::RequestContext;
 
 use super::engine::{Engine, Verdict};
+use super::pledge::Pledge;
 use super::record::{Phase, Record};
 use super::suspects::Known;
 use super::trouble::{Trouble, interrupted};
@@ -24,7 +25,7 @@ impl Engine {
     /// Whether nobody but a run of this process can be working on it.
     fn has_no_worker(&self, record: &Record) -> bool {
         let Phase::Working { runner, lease } = &record.phase else { return false };
-        !self.store.is_shared() || *runner == self.instance || *lease < (self.clock)()
+        !self.store.is_shared() || self.is_ours(runner) || *lease < (self.clock)()
     }
 
     /// Whether the worker of an orphan was given the time to say that it lives. One whose lease ran out while
@@ -40,7 +41,7 @@ impl Engine {
     ) -> bool {
         let Phase::Working { runner, lease } = &record.phase else { return false };
         // Nobody else works here, we know that it is ours, or it was put down.
-        if !self.store.is_shared() || *runner == self.instance || *lease == 0 {
+        if !self.store.is_shared() || self.is_ours(runner) || *lease == 0 {
             return true;
         }
         let now = || self.runtime(request).map_or_else(Instant::now, |runtime| runtime.now());
@@ -78,36 +79,35 @@ impl Engine {
         end: u64,
         request: &RequestContext,
     ) -> Result<Record, Trouble> {
-        let runtime = self.runtime(request);
         let run = self.live.enter(id, end, |known| known.unwrap_or(request.extensions.clone()));
+        let pledge = Pledge::new(self, server, (id, owner), run, self.runtime(request));
         let adopted = self
             .change(id, owner, |record| {
                 // Whoever looked at the same time has entered too, and the next look will do.
-                if !run.is_alone() || !self.has_no_worker(record) {
+                if !pledge.is_alone() || !self.has_no_worker(record) {
                     return Verdict::Leave(false);
                 }
-                let again = runtime.is_some()
+                let again = pledge.has_runtime()
                     && record.restarts < MAX_RESTARTS
                     && may_run_twice(server, &record.tool);
                 if again {
                     record.restarts += 1;
-                    record.phase = self.working();
+                    pledge.name(record);
                 } else {
                     self.fail(record, interrupted());
                 }
                 Verdict::Write(again)
             })
-            .await?;
-        match (adopted, runtime) {
-            ((record, true), Some(runtime)) => {
-                self.start(server.clone(), id.to_owned(), owner.to_owned(), run, runtime);
-                Ok(record)
-            }
-            ((record, _), _) => {
-                self.live.leave(run);
-                Ok(record)
+            .await;
+        match &adopted {
+            Ok((_, true)) => pledge.begin(),
+            // What was given to the store may have been written.
+            Err(Trouble::Away) => drop(pledge),
+            Ok((_, false)) | Err(Trouble::Refused(_)) => {
+                pledge.give_back().into_iter().for_each(|run| self.live.leave(run));
             }
         }
+        Ok(adopted?.0)
     }
 }
 

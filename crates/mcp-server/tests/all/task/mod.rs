@@ -21,6 +21,7 @@ use tower_service::Service;
 use crate::request;
 
 mod life;
+mod lost;
 mod stores;
 mod trust;
 mod watch;
@@ -166,6 +167,14 @@ async fn asks(cx: Context, State(counters): State<Counters>) -> Result<String, T
     Ok(format!("{} {}", said(name), said(sure)))
 }
 
+/// Asks, and then does what takes a while.
+#[tool(task)]
+async fn signs(cx: Context<Counters>) -> Result<String, ToolError> {
+    let name = cx.elicit_form("name", form("Who?"))?;
+    work(&cx).await;
+    Ok(format!("signed {}", said(name)))
+}
+
 /// Asks in its request, and goes on as a task.
 #[tool]
 async fn late(cx: Context) -> Result<String, ToolError> {
@@ -218,6 +227,7 @@ impl World {
         let server = server
             .tool::<slow>()
             .tool::<again>()
+            .tool::<signs>()
             .tool::<fails>()
             .add_tool(as_task(panics::default(), TaskSupport::Optional))
             .add_tool(as_task(asks::default(), TaskSupport::Optional))
@@ -227,6 +237,11 @@ impl World {
     }
 
     fn send(&self, request: ClientRequest, caller: &Caller) -> Result<Outcome, ErrorObject> {
+        block_on(self.serve(request, caller))
+    }
+
+    /// A request that is served as far as it is polled.
+    fn serve(&self, request: ClientRequest, caller: &Caller) -> ExchangeFuture {
         let mut exchange = Exchange::new(request);
         let context = &mut exchange.context;
         let capabilities = RawText::new(caller.capabilities).unwrap();
@@ -238,7 +253,7 @@ impl World {
         context.input_responses =
             Some(caller.answers.clone()).filter(|answers| !answers.is_empty());
         context.request_state = caller.state.clone();
-        block_on(self.server.clone().call(exchange))
+        Box::pin(self.server.clone().call(exchange))
     }
 
     /// Calls a tool and takes the task that comes of it.
