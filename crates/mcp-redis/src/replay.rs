@@ -5,9 +5,9 @@
 //! certain is [`Taken::Full`], and the call is refused:
 //!
 //! - Redis cannot be reached, is paused, full, or may throw keys away.
-//! - Redis started anew: what was signed before may have been used before, with or without
-//!   persistence, because a log on disk lacks its last second. Calls that are signed now count once
-//!   `clock tolerance + 30 s` have passed.
+//! - Redis started anew, or another took its place: what was signed before may have been used before, with
+//!   or without persistence, because a log on disk lacks its last second, and a replica what the master
+//!   had not yet told it. Calls that are signed now count once `clock tolerance + 30 s` have passed.
 //! - The clock of the node and that of Redis are too far apart to say until when a statement counts.
 
 use std::sync::Arc;

@@ -11,10 +11,12 @@ local found = redis.call('HMGET', marker, 'begin', 'run', 'since')
 local begin, since = found[1], tonumber(found[3] or '0')
 -- Whoever knew another beginning knows of what is no more here: keys, grants, what was taken back.
 if knows ~= '' and begin ~= knows then return { 'emptied', '' } end
-local run = redis.call('INFO', 'server'):match('run_id:(%w+)')
+-- A master that was a replica in between is in the same run, and its replication has another id.
+local info = redis.call('INFO', 'server', 'replication')
+local run = info:match('run_id:(%w+)') .. '.' .. info:match('master_replid:(%w+)')
 if ARGV[#ARGV] == '1' or found[2] ~= run then
-  local info = redis.call('INFO', 'memory')
-  if info:match('maxmemory:(%d+)') ~= '0' and info:match('maxmemory_policy:([%w-]+)') ~= 'noeviction' then
+  local memory = redis.call('INFO', 'memory')
+  if memory:match('maxmemory:(%d+)') ~= '0' and memory:match('maxmemory_policy:([%w-]+)') ~= 'noeviction' then
     return { 'evicts', '' }
   end
 end

@@ -5,13 +5,14 @@
 local now = tonumber(redis.call('TIME')[1])
 local span, apart = tonumber(ARGV[3]), tonumber(ARGV[4])
 local since = redis.call('HGET', KEYS[3], 'since')
--- Looked at each time: a master that became a replica keeps its scripts, and what it has not yet been
--- told when it is the master again may have been used.
-local run = redis.call('INFO', 'server'):match('run_id:(%w+)')
+-- Looked at each time: a master that became a replica keeps its scripts and its run, and what it has not yet
+-- been told when it is the master again may have been used. Each promotion gives its replication another id.
+local info = redis.call('INFO', 'server', 'replication')
+local run = info:match('run_id:(%w+)') .. '.' .. info:match('master_replid:(%w+)')
 local is_other = redis.call('HGET', KEYS[3], 'run') ~= run
 if ARGV[8] == '1' or not since or is_other then
-  local info = redis.call('INFO', 'memory')
-  if info:match('maxmemory:(%d+)') ~= '0' and info:match('maxmemory_policy:([%w-]+)') ~= 'noeviction' then
+  local memory = redis.call('INFO', 'memory')
+  if memory:match('maxmemory:(%d+)') ~= '0' and memory:match('maxmemory_policy:([%w-]+)') ~= 'noeviction' then
     return 'evicts'
   end
   if is_other then

@@ -8,6 +8,7 @@ use etdi_oauth::embedded::{
 };
 use mcp_redis::{Failure, RedisAuthorizationStore, StoreName};
 
+use crate::replay::{follow, until};
 use crate::server::RedisServer;
 use crate::{failed, now, round_trips};
 
@@ -162,6 +163,27 @@ async fn a_redis_that_started_anew_lets_nothing_count_as_used_for_the_first_time
     let spent =
         store.swap(Kind::Grant, "before", b"record of ada", vec![1], now().plus(60), now()).await;
     assert_eq!(spent, Ok(true));
+}
+
+/// A proof is used at a replica that was promoted; the master before it comes back without having heard.
+#[tokio::test]
+async fn a_master_that_comes_back_lets_nothing_count_as_used_for_the_first_time() {
+    let (first, second) = (RedisServer::start(), RedisServer::start());
+    follow(&second, &first).await;
+    let node = first.node().await;
+    let store = node.authorization().unwrap();
+    assert_eq!(put(&store, Kind::Used, "before").await, Ok(true));
+    let key = first.ask(&["KEYS", "*{o*}:records"]);
+    until(|| second.ask(&["EXISTS", &key]) == "1").await;
+    second.ask(&["REPLICAOF", "NO", "ONE"]);
+    follow(&first, &second).await;
+    first.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    let elsewhere = second.builder().connect().await.unwrap().authorization().unwrap();
+    assert!(put(&elsewhere, Kind::Used, "proof").await.is_err(), "it is noted");
+    first.ask(&["REPLICAOF", "NO", "ONE"]);
+    let again = put_soon(&store, Kind::Used, "proof").await;
+    assert!(matches!(again, Err(ServerError::Storage(_))), "{again:?}");
+    assert!(failed(&node, StoreName::Authorization, Failure::Forgetful) >= 1);
 }
 
 #[tokio::test]

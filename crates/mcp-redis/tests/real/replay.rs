@@ -143,14 +143,61 @@ async fn a_master_that_comes_back_is_not_believed_for_what_another_took() {
     assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
 }
 
+/// The same where the line breaks before the other has written anything: the marker still names the master
+/// that comes back, in the same run.
+#[tokio::test]
+async fn a_master_that_comes_back_unaware_is_not_believed_either() {
+    let (first, second) = (RedisServer::start(), RedisServer::start());
+    follow(&second, &first).await;
+    let node = first.node().await;
+    assert_eq!(take(&node, "before").await.unwrap(), Taken::First);
+    let marker = first.ask(&["KEYS", "*marker"]).lines().next().unwrap().to_owned();
+    let since = first.ask(&["HGET", &marker, "since"]);
+    until(|| second.ask(&["HGET", &marker, "since"]) == since).await;
+    second.ask(&["REPLICAOF", "NO", "ONE"]);
+    follow(&first, &second).await;
+    first.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    let elsewhere = second.builder().connect().await.unwrap();
+    let unknown = take(&elsewhere, "look").await;
+    assert!(matches!(unknown, Err(RedisError::Forgetful)), "{unknown:?}");
+    age_markers(&second, &(now().0 - 41).to_string());
+    assert_eq!(take(&elsewhere, "pay").await.unwrap(), Taken::First);
+    first.ask(&["REPLICAOF", "NO", "ONE"]);
+    let replayed = take_soon(&node, "pay").await;
+    assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
+}
+
+/// A master that lost its replicas takes nothing, where it is told to: another may be the master by now.
+#[tokio::test]
+async fn a_master_without_its_replicas_takes_nothing() {
+    let (first, second) = (RedisServer::start(), RedisServer::start());
+    follow(&second, &first).await;
+    for setting in [["min-replicas-to-write", "1"], ["min-replicas-max-lag", "2"]] {
+        first.ask(&["CONFIG", "SET", setting[0], setting[1]]);
+    }
+    let node = first.node().await;
+    assert_eq!(take(&node, "before").await.unwrap(), Taken::First);
+    // As a line that takes packets and brings none.
+    second.signal("-STOP");
+    let end = Instant::now() + Duration::from_secs(20);
+    let (mut number, mut refused) = (0, take(&node, "0").await);
+    while refused.is_ok() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        number += 1;
+        refused = take(&node, &number.to_string()).await;
+    }
+    second.signal("-CONT");
+    assert!(matches!(refused, Err(RedisError::Refused(_))), "{refused:?}");
+}
+
 /// Has one be the other's replica, with all that it has.
-async fn follow(replica: &RedisServer, master: &RedisServer) {
+pub(crate) async fn follow(replica: &RedisServer, master: &RedisServer) {
     master.ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
     replica.ask(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
     until(|| replica.ask(&["INFO", "replication"]).contains("master_link_status:up")).await;
 }
 
-async fn until(mut is: impl FnMut() -> bool) {
+pub(crate) async fn until(mut is: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !is() {
         assert!(Instant::now() < end, "it never came to be");
