@@ -1,5 +1,6 @@
 //! One builder that gives a server all of its stores.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,6 +8,9 @@ use etdi_core::nonce::Nonces;
 use etdi_core::time::UnixTime;
 use mcp_server::{AeadSealer, Changes};
 use mcp_transport::http::server::HttpOptions;
+use tokio::sync::Mutex;
+#[cfg(feature = "oauth")]
+use tokio::sync::OnceCell;
 
 use crate::address::Address;
 use crate::approvals::RedisApprovalStore;
@@ -15,6 +19,8 @@ use crate::client::Client;
 use crate::error::RedisError;
 use crate::events::{EventBounds, RedisEventStore};
 use crate::metrics::{Metrics, StoreMetrics};
+#[cfg(feature = "oauth")]
+use crate::oauth::RedisAuthorizationStore;
 use crate::rates::RedisRateStore;
 use crate::replay::{CALL, RedisReplayStore};
 use crate::revocations::RedisRevocationStore;
@@ -34,6 +40,10 @@ pub struct RedisStores {
     secret: ClusterSecret,
     settings: Arc<RedisStoresBuilder>,
     replay: RedisReplayStore,
+    /// Those of other spans, by their seconds: each believes an empty Redis once.
+    replays: Arc<Mutex<BTreeMap<u64, RedisReplayStore>>>,
+    #[cfg(feature = "oauth")]
+    authorization: Arc<OnceCell<RedisAuthorizationStore>>,
 }
 
 /// Says how stores are to be; [`RedisStoresBuilder::connect`] makes them.
@@ -71,11 +81,24 @@ impl RedisStores {
 
     /// The same for statements that count for so long from when they say that they were made: of
     /// DPoP (120 seconds), of the Python fork's calls (300 seconds). After a restart of Redis it
-    /// takes longer until such a store admits anything.
-    pub fn replay_for(&self, span: Duration) -> RedisReplayStore {
+    /// takes longer until such a store admits anything. Whoever asks for the same again gets the same store;
+    /// ask at the start, because from then on it is known whether Redis was empty.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError`] when Redis cannot be asked since when it can be believed.
+    pub async fn replay_for(&self, span: Duration) -> Result<RedisReplayStore, RedisError> {
         let RedisStoresBuilder { tolerance, per_key, believes_empty, .. } = *self.settings;
         let span = span.as_secs().max(1);
-        RedisReplayStore::new(self.client.clone(), span, tolerance, per_key, believes_empty)
+        let mut known = self.replays.lock().await;
+        if let Some(store) = known.get(&span) {
+            return Ok(store.clone());
+        }
+        let store =
+            RedisReplayStore::new(self.client.clone(), span, tolerance, per_key, believes_empty);
+        store.mark(now()).await?;
+        known.insert(span, store.clone());
+        Ok(store)
     }
 
     /// Events of broken streams, for `HttpOptions::event_store`.
@@ -217,8 +240,9 @@ impl RedisStoresBuilder {
 
     /// Believes a Redis that knows nothing of us: signed calls count at once, where they are otherwise
     /// refused until what may have been used before has run out. For the first start, and for tests: it
-    /// holds for the first look of these stores alone, so that one that is emptied later is not believed,
-    /// but a node that starts again with it then lets each signed call of the last minutes count once more.
+    /// holds for the first look of each of these stores alone, which [`connect`](Self::connect) takes, or whoever
+    /// asks for a store first, so that one that is emptied later is not believed; but a node that starts again
+    /// with it then lets each signed call of the last minutes count once more.
     #[must_use]
     pub fn dangerously_believe_empty(self) -> Self {
         Self { believes_empty: true, ..self }
@@ -245,7 +269,15 @@ impl RedisStoresBuilder {
             RedisReplayStore::new(client.clone(), CALL, tolerance, per_key, believes_empty);
         replay.mark(now()).await?;
         let secret = self.secret.clone();
-        Ok(RedisStores { client, secret, settings: Arc::new(self), replay })
+        Ok(RedisStores {
+            client,
+            secret,
+            settings: Arc::new(self),
+            replay,
+            replays: Arc::default(),
+            #[cfg(feature = "oauth")]
+            authorization: Arc::default(),
+        })
     }
 }
 

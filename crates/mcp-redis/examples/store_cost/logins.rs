@@ -13,7 +13,7 @@ pub(crate) async fn measure(meter: &Meter) -> Done {
         (Kind::Grant, "grant of 500 bytes", 500),
         (Kind::Used, "code, proof or assertion that was used", 0),
     ] {
-        let store = std::sync::Arc::new(meter.stores.authorization()?);
+        let store = std::sync::Arc::new(meter.stores.authorization().await?);
         let put = move |number: usize| {
             let store = store.clone();
             async move {

@@ -11,6 +11,7 @@
 //!   spent; what is taken back in that time is noted.
 //! - The clock of the node and that of Redis are too far apart to say what is over.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ struct Inner {
     seal: Seal,
     script: Lua,
     apart: u64,
-    believes_empty: bool,
+    /// Whether an empty Redis is believed, for each kind: at the first look, and never after.
+    believes_empty: [AtomicBool; Kind::ALL.len()],
     /// Which beginning of each kind this node has seen.
     begins: Mutex<[String; Kind::ALL.len()]>,
 }
@@ -62,7 +64,19 @@ impl RedisAuthorizationStore {
     ) -> Self {
         let script = Lua::new(include_str!("../scripts/records.lua"));
         let (apart, begins) = (tolerance.as_secs(), Mutex::default());
+        let believes_empty = Kind::ALL.map(|_| AtomicBool::new(believes_empty));
         Self(Arc::new(Inner { client, seal, script, apart, believes_empty, begins }))
+    }
+
+    /// Notes for each kind since when what is kept can be believed.
+    pub(crate) async fn mark(&self, now: UnixTime) -> Result<(), RedisError> {
+        for kind in Kind::ALL {
+            match self.0.act("get", kind, now, &[b"mark"]).await {
+                Ok(_) | Err(RedisError::Forgetful) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -119,7 +133,9 @@ impl Inner {
         let knows = self.begins().get(number).cloned().unwrap_or_default();
         let numbers = [now.0, self.apart, COUNTS].map(|number| number.to_string());
         let [now, apart, counts] = numbers.each_ref().map(String::as_bytes);
-        let believes = if self.believes_empty { b"1" } else { b"0" };
+        let believed = self.believes_empty.get(number);
+        let believes = believed.is_some_and(|believed| believed.load(Ordering::Relaxed));
+        let believes = if believes { b"1" } else { b"0" };
         // Keys and clients are not used up.
         let once: &[u8] = if matches!(kind, Kind::Grant | Kind::Used) { b"once" } else { b"" };
         // A grant that is new was never used.
@@ -130,6 +146,12 @@ impl Inner {
         let said = self.client.script(StoreName::Authorization, &self.script, &keys, &args).await;
         let mut said: std::vec::IntoIter<Vec<u8>> = Vec::into_iter(said?);
         let (word, begin) = (said.next().unwrap_or_default(), said.next().unwrap_or_default());
+        // It has written down by now since when it can be believed, unless it stopped before.
+        if !matches!(&*word, b"evicts" | b"clock" | b"emptied")
+            && let Some(believed) = believed
+        {
+            believed.store(false, Ordering::Relaxed);
+        }
         let error = match &*word {
             b"done" | b"no" => {
                 let mut begins = self.begins();

@@ -11,13 +11,21 @@ impl RedisStores {
     /// taken, for two minutes and the tolerance of clocks; see
     /// [`dangerously_believe_empty`](super::RedisStoresBuilder::dangerously_believe_empty).
     ///
+    /// Whoever asks again gets the same store.
+    ///
     /// # Errors
     ///
-    /// [`RedisError::Config`] when no key follows from the secret.
-    pub fn authorization(&self) -> Result<RedisAuthorizationStore, RedisError> {
+    /// [`RedisError`] when no key follows from the secret, or Redis cannot be asked since when it can be
+    /// believed.
+    pub async fn authorization(&self) -> Result<RedisAuthorizationStore, RedisError> {
         let super::RedisStoresBuilder { tolerance, believes_empty, .. } = *self.settings;
-        let seal = self.secret.seal("authorization")?;
-        Ok(RedisAuthorizationStore::new(self.client.clone(), seal, tolerance, believes_empty))
+        let made = self.authorization.get_or_try_init(async || {
+            let (client, seal) = (self.client.clone(), self.secret.seal("authorization")?);
+            let store = RedisAuthorizationStore::new(client, seal, tolerance, believes_empty);
+            store.mark(super::now()).await?;
+            Ok(store)
+        });
+        made.await.cloned()
     }
 
     /// The secret for `AuthorizationRoutes::shared_nonces`. It follows from the secret of all nodes, and

@@ -44,7 +44,8 @@ async fn two_nodes_keep_the_contract() {
     let patient =
         || believing().timeout(Duration::from_secs(20)).clock_tolerance(Duration::from_secs(60));
     let (one, other) = (patient().connect().await.unwrap(), patient().connect().await.unwrap());
-    let (first, second) = (one.authorization().unwrap(), other.authorization().unwrap());
+    let (first, second) =
+        (one.authorization().await.unwrap(), other.authorization().await.unwrap());
     check_store(&[&first, &second], now()).await.unwrap();
 
     let before = round_trips(&one, StoreName::Authorization);
@@ -64,7 +65,7 @@ async fn two_nodes_are_one_authorization_server() {
     let node = async || {
         let node = server.builder().dangerously_believe_empty();
         let node = node.clock_tolerance(Duration::from_secs(60)).connect().await.unwrap();
-        let store = node.authorization().unwrap();
+        let store = node.authorization().await.unwrap();
         Embedded::open(Arc::new(store), &settings, now()).await.unwrap()
     };
     let (one, other) = tokio::join!(node(), node());
@@ -82,7 +83,7 @@ async fn two_nodes_are_one_authorization_server() {
 async fn redis_can_neither_change_nor_move_a_record() {
     let server = RedisServer::start();
     let node = server.node().await;
-    let store = node.authorization().unwrap();
+    let store = node.authorization().await.unwrap();
     for name in ["ada", "eve"] {
         let record = format!("grant of {name}").into_bytes();
         assert!(store.insert(Kind::Grant, name, record, now().plus(60), now()).await.unwrap());
@@ -117,7 +118,7 @@ async fn redis_can_neither_change_nor_move_a_record() {
 async fn a_redis_that_was_emptied_under_a_node_is_not_believed() {
     let server = RedisServer::start();
     let node = server.node().await;
-    let store = node.authorization().unwrap();
+    let store = node.authorization().await.unwrap();
     assert_eq!(put(&store, Kind::Used, "taken back").await, Ok(true));
     server.ask(&["FLUSHALL"]);
     let refused = put(&store, Kind::Used, "taken back").await;
@@ -126,8 +127,24 @@ async fn a_redis_that_was_emptied_under_a_node_is_not_believed() {
     assert!(store.get(Kind::Used, "taken back", now()).await.is_err());
     assert_eq!(failed(&node, StoreName::Authorization, Failure::Emptied), 2);
     // A node that starts knows nothing that could count again, and makes all anew.
-    let fresh = server.node().await.authorization().unwrap();
+    let fresh = server.node().await.authorization().await.unwrap();
     assert_eq!(put(&fresh, Kind::Key, "key").await, Ok(true));
+}
+
+/// The attack: a proof that was used at one node, sent to another that has not used its store yet, once Redis was
+/// emptied.
+#[tokio::test]
+async fn a_redis_that_was_emptied_is_believed_by_no_node_that_started_before() {
+    let server = RedisServer::start();
+    let (one, other) = (server.node().await, server.node().await);
+    let (first, second) =
+        (one.authorization().await.unwrap(), other.authorization().await.unwrap());
+    assert_eq!(put(&first, Kind::Used, "proof").await, Ok(true));
+    server.ask(&["FLUSHALL"]);
+    for store in [second, other.authorization().await.unwrap()] {
+        let replayed = put(&store, Kind::Used, "proof").await;
+        assert!(matches!(&replayed, Err(ServerError::Storage(why)) if why.contains("lost")));
+    }
 }
 
 #[tokio::test]
@@ -135,7 +152,7 @@ async fn a_redis_that_started_anew_lets_nothing_count_as_used_for_the_first_time
     let mut server =
         RedisServer::with(&["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
     let node = server.node().await;
-    let store = node.authorization().unwrap();
+    let store = node.authorization().await.unwrap();
     for kind in Kind::ALL {
         assert_eq!(put(&store, kind, "before").await, Ok(true));
     }
@@ -171,14 +188,14 @@ async fn a_master_that_comes_back_lets_nothing_count_as_used_for_the_first_time(
     let (first, second) = (RedisServer::start(), RedisServer::start());
     follow(&second, &first).await;
     let node = first.node().await;
-    let store = node.authorization().unwrap();
+    let store = node.authorization().await.unwrap();
     assert_eq!(put(&store, Kind::Used, "before").await, Ok(true));
     let key = first.ask(&["KEYS", "*{o*}:records"]);
     until(|| second.ask(&["EXISTS", &key]) == "1").await;
     second.ask(&["REPLICAOF", "NO", "ONE"]);
     follow(&first, &second).await;
     first.ask(&["REPLICAOF", "127.0.0.1", "1"]);
-    let elsewhere = second.builder().connect().await.unwrap().authorization().unwrap();
+    let elsewhere = second.builder().connect().await.unwrap().authorization().await.unwrap();
     assert!(put(&elsewhere, Kind::Used, "proof").await.is_err(), "it is noted");
     first.ask(&["REPLICAOF", "NO", "ONE"]);
     let again = put_soon(&store, Kind::Used, "proof").await;
@@ -191,7 +208,7 @@ async fn a_redis_that_is_full_paused_or_gone_refuses_in_bounded_time() {
     let mut server = RedisServer::start();
     let node = server.builder().dangerously_believe_empty().timeout(Duration::from_millis(300));
     let node = node.connect().await.unwrap();
-    let store = node.authorization().unwrap();
+    let store = node.authorization().await.unwrap();
     assert_eq!(put(&store, Kind::Used, "one").await, Ok(true));
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(put(&store, Kind::Used, "two").await, Err(ServerError::Full));

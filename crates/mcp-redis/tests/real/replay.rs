@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use etdi_core::key::KeyId;
 use etdi_core::request::{CLOCK_SKEW, LIFETIME, ReplayStore, Taken, replay_store_contract};
-use mcp_redis::{Failure, RedisError, RedisStores, StoreName};
+use mcp_redis::{Failure, RedisError, RedisReplayStore, RedisStores, StoreName};
 
 use crate::server::RedisServer;
 use crate::{failed, now, round_trips};
@@ -110,6 +110,30 @@ async fn a_redis_that_forgot_admits_nothing_that_it_may_have_seen() {
     // Without the check, at a node that starts to believe it now, the attack succeeds.
     server.ask(&["FLUSHALL"]);
     assert_eq!(take_soon(&server.node().await, "pay").await.unwrap(), Taken::First);
+}
+
+/// The attack: a proof that was used at one node, sent to another that has not looked at its part yet, once Redis
+/// was emptied.
+#[tokio::test]
+async fn a_redis_that_was_emptied_is_believed_by_no_node_that_started_before() {
+    const SPAN: u64 = 120;
+    let server = RedisServer::start();
+    let (one, other) = (server.node().await, server.node().await);
+    let of = async |stores: &RedisStores| stores.replay_for(Duration::from_secs(SPAN)).await;
+    let (first, second) = (of(&one).await.unwrap(), of(&other).await.unwrap());
+    let use_proof = async |store: &RedisReplayStore| {
+        store.try_take(key(7), "proof", now().plus(SPAN), now()).await
+    };
+    assert_eq!(use_proof(&first).await.unwrap(), Taken::First);
+    server.ask(&["FLUSHALL"]);
+    for store in [second, of(&one).await.unwrap(), of(&other).await.unwrap()] {
+        let replayed = use_proof(&store).await;
+        assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
+    }
+    // Of a part that nobody had used, too.
+    let another = of(&other).await.unwrap();
+    let unknown = another.try_take(key(8), "proof", now().plus(SPAN), now()).await;
+    assert!(matches!(unknown, Err(RedisError::Forgetful)), "{unknown:?}");
 }
 
 fn age_markers(server: &RedisServer, since: &str) {
@@ -287,7 +311,7 @@ async fn clocks_that_are_far_apart_and_long_statements_are_refused() {
     }
     let long = replay.try_take(key(1), "long", now().plus(300), now()).await;
     assert!(matches!(long, Err(RedisError::TooLong(90))), "{long:?}");
-    let older = node.replay_for(Duration::from_secs(300));
+    let older = node.replay_for(Duration::from_secs(300)).await.unwrap();
     let taken = older.try_take(key(1), "long", now().plus(300), now()).await;
     assert_eq!(taken.unwrap(), Taken::First);
 }
