@@ -164,15 +164,23 @@ const MAX_SCOPES: usize = 32;
 /// A text as it may stand in a log: what does not show escaped, and no longer than [`MAX_TEXT`].
 fn bounded(text: &str) -> String {
     // Cut before as well, so that a huge text is not searched and escaped in vain.
-    let cut = text.char_indices().nth(4 * MAX_TEXT).map_or(text.len(), |(at, _)| at);
-    let clean = redact::secrets(text.get(..cut).unwrap_or_default());
-    let text = if cut == text.len() { &*clean } else { &format!("{clean}…") };
-    let start: String = text.chars().take(MAX_TEXT).collect();
-    let shown = visible(&start);
-    if start.len() == text.len() && shown.chars().count() <= MAX_TEXT {
+    let cut = text.get(..end_of(text, 4 * MAX_TEXT)).unwrap_or_default();
+    let clean = redact::secrets(cut);
+    let text = if cut.len() == text.len() { clean } else { format!("{clean}…").into() };
+    let start = text.get(..end_of(&text, MAX_TEXT)).unwrap_or_default();
+    let shown = visible(start);
+    if start.len() == text.len() && end_of(&shown, MAX_TEXT) == shown.len() {
         return shown.into_owned();
     }
     shown.chars().take(MAX_TEXT - 1).chain(['…']).collect()
+}
+
+/// Where so many characters of a text end.
+fn end_of(text: &str, characters: usize) -> usize {
+    if text.len() <= characters {
+        return text.len();
+    }
+    text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at)
 }
 
 impl Event {

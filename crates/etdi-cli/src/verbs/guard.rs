@@ -57,7 +57,14 @@ pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Re
         match arguments.http {
             None => {
                 let io = mcp_transport::stdio().map_err(|error| fail(error.into()))?;
-                guard.serve(reached, io).await.map_err(fail)?;
+                // What runs as a task goes on when the server answers, without asking the system
+                // first whether anything else has come.
+                let served = tokio::spawn(guard.serve(reached, io)).await;
+                let served = served.unwrap_or_else(|end| match end.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => Err(etdi::Error::Ended),
+                });
+                served.map_err(fail)?;
             }
             Some(address) => {
                 let guarded = guard.open(reached).await.map_err(fail)?;

@@ -1,7 +1,7 @@
 //! The audit trail in a file, and in those that it goes on in.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -113,6 +113,8 @@ const SMALLEST: u64 = if cfg!(test) { 1 << 10 } else { 2 * MAX_LINE as u64 };
 #[derive(Debug)]
 struct State {
     file: File,
+    /// Which file it is, whatever its name.
+    id: (u64, u64),
     head: ChainHead,
     /// How long the file was when the head was its end.
     length: u64,
@@ -137,6 +139,7 @@ impl State {
         }
         Ok(Self {
             file,
+            id: id(&metadata),
             head: ChainHead::start(),
             length: 0,
             repaired: None,
@@ -148,7 +151,7 @@ impl State {
 
     #[cfg(not(test))]
     fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
-        self.file.write_all(line)
+        write_at(&self.file, line, self.length)
     }
 
     #[cfg(not(test))]
@@ -161,10 +164,10 @@ impl State {
     fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
         match self.fault {
             Some((bytes, _)) => {
-                self.file.write_all(&line[..bytes.min(line.len())])?;
+                write_at(&self.file, &line[..bytes.min(line.len())], self.length)?;
                 Err(std::io::ErrorKind::StorageFull.into())
             }
-            None => self.file.write_all(line),
+            None => write_at(&self.file, line, self.length),
         }
     }
 
@@ -227,12 +230,13 @@ impl AuditFile {
                 Ok(false) => return Err(AuditError::Busy),
                 Err(error) => return Err(self.failed("lock")(error)),
             }
-            let end = self.catch_up(&mut state);
+            let named = self.in_place(&state);
+            let end = self.catch_up(&mut state, named);
             let finished = state.last == Some(EventKind::AuditRotated);
             let result = match end {
                 Ok(()) if finished => self.go_on(&mut state).map(|()| None),
                 // Lines of a file that has lost its name are nowhere.
-                Ok(()) if !self.is_in_place(&state.file) => {
+                Ok(()) if named.is_none() => {
                     Err(AuditError::Cut { path: self.path.display().to_string() })
                 }
                 Ok(()) => {
@@ -268,19 +272,17 @@ impl AuditFile {
         Ok(())
     }
 
-    /// Whether the file that is open still has the name of the trail.
+    /// How long the file that is open is, if it still has the name of the trail.
     #[cfg(unix)]
-    fn is_in_place(&self, file: &File) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let id = |about: std::fs::Metadata| (about.dev(), about.ino());
-        let (named, open) = (self.path.metadata(), file.metadata());
-        named.ok().map(id).is_some_and(|named| open.ok().map(id) == Some(named))
+    fn in_place(&self, state: &State) -> Option<u64> {
+        let named = self.path.metadata().ok().filter(|named| id(named) == state.id)?;
+        Some(named.len())
     }
 
     /// Elsewhere an open file can be neither renamed nor removed.
     #[cfg(not(unix))]
-    fn is_in_place(&self, _: &File) -> bool {
-        true
+    fn in_place(&self, state: &State) -> Option<u64> {
+        state.file.metadata().ok().map(|about| about.len())
     }
 
     #[cfg(unix)]
@@ -305,8 +307,11 @@ impl AuditFile {
     }
 
     /// Learns what other processes have appended, and takes half a line out.
-    fn catch_up(&self, state: &mut State) -> Result<(), AuditError> {
-        let length = state.file.metadata().map_err(self.failed("look at"))?.len();
+    fn catch_up(&self, state: &mut State, named: Option<u64>) -> Result<(), AuditError> {
+        let length = match named {
+            Some(length) => length,
+            None => state.file.metadata().map_err(self.failed("look at"))?.len(),
+        };
         if length < state.length {
             return Err(AuditError::Cut { path: self.path.display().to_string() });
         }
@@ -383,7 +388,6 @@ impl AuditFile {
         let text = serde_json::to_string(entry).map_err(AuditError::Event)?;
         let (mut line, head) = state.head.line(&text);
         line.push('\n');
-        state.file.seek(SeekFrom::Start(state.length)).map_err(self.failed("write"))?;
         let written = state.write(line.as_bytes()).and_then(|()| match self.options.durability {
             Durability::Written => Ok(()),
             Durability::Synced => state.file.sync_data(),
@@ -524,6 +528,29 @@ fn kind(entry: &str) -> Option<EventKind> {
 
 fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> AuditError {
     move |source| AuditError::Io { action, path: path.display().to_string(), source }
+}
+
+/// What a file is known by while it is open: its device and its number there.
+#[cfg(unix)]
+fn id(metadata: &std::fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn id(_: &std::fs::Metadata) -> (u64, u64) {
+    (0, 0)
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, bytes: &[u8], at: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
+}
+
+#[cfg(not(unix))]
+fn write_at(mut file: &File, bytes: &[u8], at: u64) -> std::io::Result<()> {
+    file.seek(SeekFrom::Start(at))?;
+    std::io::Write::write_all(&mut file, bytes)
 }
 
 #[cfg(unix)]
