@@ -1,11 +1,9 @@
 //! Where Redis is: one server, a cluster, or one that sentinels know.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{
-    ConnectionLike, ConnectionManager, ConnectionManagerConfig, MultiplexedConnection,
-};
+use redis::aio::ConnectionLike;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
@@ -13,11 +11,12 @@ use redis::sentinel::{
     SentinelClient, SentinelClientBuilder, SentinelNodeConnectionInfo, SentinelServerType,
 };
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    RedisResult, TlsCertificates, TlsMode, Value,
+    Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, TlsCertificates,
+    TlsMode, Value,
 };
 
 use crate::error::RedisError;
+use crate::line::{Finder, Line};
 use crate::patience::Patience;
 
 /// Where Redis or Valkey is. Addresses are URLs: `redis://name:password@host:port/database`, or
@@ -37,7 +36,8 @@ enum Kind {
 }
 
 impl Address {
-    /// One server, such as `redis://127.0.0.1:6379`.
+    /// One server, such as `redis://127.0.0.1:6379`. A name is looked up anew whenever the connection breaks, or is
+    /// silent for too long.
     pub fn one(url: impl Into<String>) -> Self {
         Self::of(Kind::One(url.into()))
     }
@@ -48,7 +48,8 @@ impl Address {
     }
 
     /// The master of `service`, as the sentinels at these URLs say. User, password, database and TLS
-    /// of the first URL are also those of the master.
+    /// of the first URL are also those of the master. They are asked again when it is silent, or says that it
+    /// is no master any more.
     pub fn sentinel(
         sentinels: impl IntoIterator<Item = impl Into<String>>,
         service: impl Into<String>,
@@ -97,14 +98,9 @@ impl Address {
                     Some(trusted) => Client::build_with_tls(server, trusted),
                     None => Client::open(server),
                 };
-                let client = client.map_err(sorted)?;
-                let config = ConnectionManagerConfig::new()
-                    .set_number_of_retries(1)
-                    .set_max_delay(timeout / 4)
-                    .set_connection_timeout(Some(timeout))
-                    .set_response_timeout(Some(Patience::most(timeout)));
-                let manager = ConnectionManager::new_with_config(client, config).await;
-                Ok(Connection::One(manager.map_err(sorted)?))
+                let line = Line::new(Finder::Address(client.map_err(sorted)?), timeout);
+                line.connect().await.map_err(sorted)?;
+                Ok(Connection::Line(line))
             }
             Kind::Cluster(urls) => {
                 let mut client = ClusterClientBuilder::new(urls.iter().map(String::as_str));
@@ -143,13 +139,9 @@ impl Address {
                         SentinelClient::build(sentinels, service, Some(node), master)
                     }
                 };
-                let client = tokio::sync::Mutex::new(client.map_err(sorted)?);
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(timeout))
-                    .set_response_timeout(Some(Patience::most(timeout)));
-                let known = Master { client, config, current: Mutex::default() };
-                known.current().await.map_err(sorted)?;
-                Ok(Connection::Sentinel(Arc::new(known)))
+                let line = Line::new(Finder::Sentinels(client.map_err(sorted)?), timeout);
+                line.connect().await.map_err(sorted)?;
+                Ok(Connection::Line(line))
             }
         }
     }
@@ -206,49 +198,8 @@ impl std::fmt::Debug for Address {
 /// A connection that mends itself, shared by all stores.
 #[derive(Clone)]
 pub(crate) enum Connection {
-    One(ConnectionManager),
+    Line(Arc<Line>),
     Cluster(ClusterConnection),
-    Sentinel(Arc<Master>),
-}
-
-/// The master that sentinels named last.
-pub(crate) struct Master {
-    client: tokio::sync::Mutex<SentinelClient>,
-    config: AsyncConnectionConfig,
-    current: Mutex<Option<MultiplexedConnection>>,
-}
-
-impl Master {
-    fn known(&self) -> std::sync::MutexGuard<'_, Option<MultiplexedConnection>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn current(&self) -> RedisResult<MultiplexedConnection> {
-        if let Some(known) = self.known().clone() {
-            return Ok(known);
-        }
-        let mut client = self.client.lock().await;
-        // Somebody may have asked the sentinels while we waited.
-        if let Some(known) = self.known().clone() {
-            return Ok(known);
-        }
-        let found = client.get_async_connection_with_config(&self.config).await?;
-        *self.known() = Some(found.clone());
-        Ok(found)
-    }
-
-    async fn query(&self, cmd: &Cmd) -> RedisResult<Value> {
-        let answer = self.current().await?.req_packed_command(cmd).await;
-        // A master that is one no more answers, and takes nothing.
-        if let Err(error) = &answer
-            && (error.is_unrecoverable_error()
-                || error.is_io_error()
-                || error.code() == Some("READONLY"))
-        {
-            *self.known() = None;
-        }
-        answer
-    }
 }
 
 impl Connection {
@@ -258,9 +209,23 @@ impl Connection {
 
     pub(crate) async fn query(&self, cmd: &Cmd) -> RedisResult<Value> {
         match self {
-            Self::One(manager) => manager.clone().req_packed_command(cmd).await,
+            Self::Line(line) => line.query(cmd).await,
             Self::Cluster(cluster) => cluster.clone().req_packed_command(cmd).await,
-            Self::Sentinel(master) => master.query(cmd).await,
+        }
+    }
+
+    /// The number of the line that is in use now; a cluster has lines of its own.
+    pub(crate) fn number(&self) -> Option<u64> {
+        match self {
+            Self::Line(line) => line.number(),
+            Self::Cluster(_) => None,
+        }
+    }
+
+    /// No more commands go over the line of this number, which was silent for too long.
+    pub(crate) fn leave(&self, number: Option<u64>) {
+        if let (Self::Line(line), Some(number)) = (self, number) {
+            line.leave(number);
         }
     }
 }

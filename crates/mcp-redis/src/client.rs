@@ -12,7 +12,7 @@ use ring::digest::{SHA256, digest};
 use crate::address::Connection;
 use crate::error::RedisError;
 use crate::metrics::{Metrics, StoreName};
-use crate::patience::Patience;
+use crate::patience::{Patience, Unanswered};
 
 /// What all stores share.
 #[derive(Clone)]
@@ -107,9 +107,17 @@ impl Client {
 
     async fn ask<T: FromRedisValue>(&self, store: StoreName, cmd: &Cmd) -> redis::RedisResult<T> {
         self.0.metrics.round_trip(store);
-        let slot = self.slot(cmd);
-        let asked = self.0.patience.wait(slot, self.0.connection.query(cmd)).await;
-        let value = asked.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        let Inner { connection, patience, .. } = &*self.0;
+        let (slot, number) = (self.slot(cmd), connection.number());
+        let value = match patience.wait(slot, connection.query(cmd)).await {
+            Ok(answer) => answer?,
+            Err(why) => {
+                if why == Unanswered::Silence {
+                    connection.leave(number);
+                }
+                return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+            }
+        };
         Ok(T::from_redis_value(value.extract_error()?)?)
     }
 

@@ -51,6 +51,7 @@ mod changes;
 mod client;
 mod error;
 mod events;
+mod line;
 mod metrics;
 #[cfg(feature = "oauth")]
 mod oauth;

@@ -29,6 +29,15 @@ pub(crate) struct Patience {
     of_slots: Mutex<HashMap<Slot, Arc<AtomicU64>>>,
 }
 
+/// Why there was no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// Nothing was answered for too long, also to nobody else.
+    Silence,
+    /// Others were answered all the time.
+    Late,
+}
+
 /// In how many looks silence is noticed.
 const LOOKS: u32 = 10;
 
@@ -45,12 +54,12 @@ impl Patience {
         silence.saturating_mul(MOST)
     }
 
-    /// Waits for an answer, in a cluster of a slot; `None` when there was none for too long.
+    /// Waits for an answer, in a cluster of a slot, and says why there was none for too long.
     pub(crate) async fn wait(
         &self,
         slot: Option<Slot>,
         asked: impl Future<Output = RedisResult<Value>>,
-    ) -> Option<RedisResult<Value>> {
+    ) -> Result<RedisResult<Value>, Unanswered> {
         let (mut asked, answers) = (pin!(asked), self.answers_of(slot));
         let (began, look) = (Instant::now(), self.silence / LOOKS);
         let (mut known, mut silent) = (answers.load(Ordering::Relaxed), 0);
@@ -61,7 +70,7 @@ impl Patience {
                 if answer.is_ok() {
                     answers.fetch_add(1, Ordering::Relaxed);
                 }
-                return Some(answer);
+                return Ok(answer);
             }
             let now = answers.load(Ordering::Relaxed);
             if now != known {
@@ -70,7 +79,7 @@ impl Patience {
                 silent += 1;
             }
         }
-        None
+        Err(if silent < LOOKS { Unanswered::Late } else { Unanswered::Silence })
     }
 
     fn answers_of(&self, slot: Option<Slot>) -> Arc<AtomicU64> {
@@ -91,7 +100,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_is_noticed_in_time() {
         let (patience, began) = (Patience::new(SILENCE), Instant::now());
-        assert!(patience.wait(None, pending()).await.is_none());
+        assert_eq!(patience.wait(None, pending()).await.unwrap_err(), Unanswered::Silence);
         assert!(began.elapsed() >= SILENCE && began.elapsed() < SILENCE * 2, "{began:?}");
     }
 
@@ -105,16 +114,16 @@ mod tests {
                     tokio::time::sleep(SILENCE / 2).await;
                     Ok(Value::Okay)
                 };
-                assert!(others.wait(None, answer).await.is_some());
+                assert!(others.wait(None, answer).await.is_ok());
             }
         });
         let late = async {
             tokio::time::sleep(SILENCE * 4).await;
             Ok(Value::Okay)
         };
-        assert!(patience.wait(None, late).await.is_some());
+        assert!(patience.wait(None, late).await.is_ok());
         let began = Instant::now();
-        assert!(patience.wait(None, pending()).await.is_none());
+        assert_eq!(patience.wait(None, pending()).await.unwrap_err(), Unanswered::Late);
         assert!(began.elapsed() >= Patience::most(SILENCE));
         assert!(began.elapsed() < Patience::most(SILENCE) + SILENCE);
         coming.abort();
@@ -130,11 +139,11 @@ mod tests {
                     tokio::time::sleep(SILENCE / 2).await;
                     Ok(Value::Okay)
                 };
-                assert!(others.wait(Slot::new(1), answer).await.is_some());
+                assert!(others.wait(Slot::new(1), answer).await.is_ok());
             }
         });
         let began = Instant::now();
-        assert!(patience.wait(Slot::new(2), pending()).await.is_none());
+        assert!(patience.wait(Slot::new(2), pending()).await.is_err());
         assert!(began.elapsed() >= SILENCE && began.elapsed() < SILENCE * 2, "{began:?}");
         coming.abort();
     }
@@ -155,7 +164,7 @@ mod tests {
         tokio::task::yield_now().await;
         // As where no core is free: all of it is over at once when this goes on.
         tokio::time::advance(SILENCE * 3).await;
-        assert!(waiting.await.unwrap().is_none());
+        assert!(waiting.await.unwrap().is_err());
         assert!(began.elapsed() >= SILENCE * 4 - SILENCE / LOOKS, "{:?}", began.elapsed());
     }
 }

@@ -21,6 +21,7 @@ use crate::events::{EventBounds, RedisEventStore};
 use crate::metrics::{Metrics, StoreMetrics};
 #[cfg(feature = "oauth")]
 use crate::oauth::RedisAuthorizationStore;
+use crate::patience::Patience;
 use crate::rates::RedisRateStore;
 use crate::replay::{CALL, RedisReplayStore};
 use crate::revocations::RedisRevocationStore;
@@ -260,8 +261,9 @@ impl RedisStoresBuilder {
             let text = "a prefix has 1 to 64 letters, digits, `-`, `_` and `.`";
             return Err(RedisError::Config(text.to_owned()));
         }
-        let connection = tokio::time::timeout(self.timeout * 4, self.address.connect(self.timeout));
-        let connection = connection.await.map_err(|_| RedisError::TooSlow(self.timeout * 4))??;
+        let most = Patience::most(self.timeout);
+        let connection = tokio::time::timeout(most, self.address.connect(self.timeout));
+        let connection = connection.await.map_err(|_| RedisError::TooSlow(most))??;
         let metrics = Arc::new(Metrics::default());
         let client = Client::new(connection, self.prefix.clone(), self.timeout, metrics);
         let Self { tolerance, per_key, believes_empty, .. } = self;
