@@ -262,7 +262,7 @@ pub(crate) async fn listen(
     let Incoming { notifier, server, request } = incoming;
     let can = &server.0.discover.capabilities;
     let mut tasks = match &server.0.tasks {
-        Some(tasks) => tasks.clone().watch(&wanted, &request).await?,
+        Some(tasks) => tasks.clone().watch(&server, &wanted, &request).await?,
         None => None,
     };
     let (mut granted, subscription) = server.changes().subscribe(wanted, can)?;

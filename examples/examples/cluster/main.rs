@@ -20,7 +20,7 @@
 //! ```
 //!
 //! What the nodes share is in `node.rs`: one secret, and the stores on Redis. A task that a dead node
-//! was at is taken over by whichever node is asked for it 45 seconds later, because its tool says
+//! was at is taken over by whichever node is asked for it 60 seconds later, because its tool says
 //! that it may begin anew. `pay` is a tool whose calls are signed: the same call at all nodes at once
 //! counts once. The key of a caller whom the nodes know is in the folder that is printed.
 //!

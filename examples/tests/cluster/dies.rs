@@ -106,7 +106,7 @@ async fn nothing_that_was_acknowledged_is_lost() {
     for ticket in tickets {
         let url = url.clone();
         following.spawn(async move {
-            // What a dead node was at is taken over 45 seconds after it last wrote.
+            // What a dead node was at is taken over 60 seconds after it last wrote.
             let mut task = client(&url).task(ticket, runtime());
             loop {
                 match task.result().await {

@@ -135,29 +135,14 @@ impl Engine {
         request: &RequestContext,
     ) -> Result<Outcome, ErrorObject> {
         let owner = owner(request);
-        let found = self.load(id, &owner).await;
-        if matches!(found, Err(Trouble::Away)) {
-            self.suspects.forget(id);
-        }
-        let (_, mut record) = found?;
-        if record.is_overdue((self.clock)()) {
-            record = self.end_overdue(id, &owner).await?;
-        } else if self.is_orphan(id, &record) && self.is_silent(id, &owner, &record, request).await
-        {
-            match self.adopt(server, id, &owner, record.end(), request).await {
-                Ok(adopted) => record = adopted,
-                // It stands as it was found.
-                Err(Trouble::Away) => {}
-                Err(Trouble::Refused(error)) => return Err(error),
-            }
-        }
+        let record = self.look(server, (id, &owner), request).await?;
         // The envelope of a result stands among the members of the task.
         let kind = RawText::of("complete").map_err(unwritable)?;
         complete(&self.shown(id, &record, Members::from_iter([("resultType", kind)])))
     }
 
     /// Ends a task whose time is over.
-    async fn end_overdue(&self, id: &str, owner: &str) -> Result<Record, ErrorObject> {
+    pub(super) async fn end_overdue(&self, id: &str, owner: &str) -> Result<Record, ErrorObject> {
         let ended = self.change(id, owner, |record| {
             if !record.is_overdue((self.clock)()) {
                 return Verdict::Leave(());
@@ -173,14 +158,8 @@ impl Engine {
         Ok(record)
     }
 
-    /// The task as it stands, for `owner`; `None` for one that is not to be shown.
-    pub(super) async fn show(&self, id: &str, owner: &str) -> Option<DetailedTask> {
-        let (_, record) = self.load(id, owner).await.ok()?;
-        Some(self.shown(id, &record, Members::new()))
-    }
-
     /// The record with what this process knows beyond it.
-    fn shown(&self, id: &str, record: &Record, extra: Members) -> DetailedTask {
+    pub(super) fn shown(&self, id: &str, record: &Record, extra: Members) -> DetailedTask {
         let works = matches!(record.phase, Phase::Working { .. });
         let live = self.live.find(id).filter(|_| works);
         let message = live.and_then(|live| live.message());
@@ -278,9 +257,10 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `-32021` when the client did not declare the extension.
+    /// `-32021` when the client did not declare the extension, `-32603` while the store is away.
     pub(crate) async fn watch(
         self: &Arc<Self>,
+        server: &Server,
         ids: &[String],
         request: &RequestContext,
     ) -> Result<TaskWatch, ErrorObject> {
@@ -289,11 +269,17 @@ impl Engine {
         }
         let (owner, mut known) = (owner(request), Vec::new());
         for id in ids.iter().take(MAX_WATCHED) {
-            if !known.contains(id) && self.load(id, &owner).await.is_ok() {
-                known.push(id.clone());
+            if known.contains(id) {
+                continue;
+            }
+            match self.load(id, &owner).await {
+                Ok(_) => known.push(id.clone()),
+                // Whether it is the caller's is not known, and not granted it would never be told of.
+                Err(Trouble::Away) => return Err(Trouble::Away.into()),
+                Err(Trouble::Refused(_)) => {}
             }
         }
-        Ok(TaskWatch::new(self.clone(), owner, known, self.runtime(request)))
+        Ok(TaskWatch::new(self.clone(), server.clone(), request.clone(), owner, known))
     }
 
     /// Ends what runs here: for a server that stops. What may run twice is left to whoever takes it

@@ -38,6 +38,7 @@ pub(crate) trait TaskKeeper: Send + Sync {
     /// The tasks that a subscription asks for, if it asks for any.
     fn watch<'w>(
         self: Arc<Self>,
+        server: &'w Server,
         wanted: &'w SubscriptionFilter,
         request: &'w RequestContext,
     ) -> BoxFuture<'w, Result<Option<Box<dyn TaskNews>>, ErrorObject>>;
@@ -96,11 +97,12 @@ impl TaskKeeper for Engine {
 
     fn watch<'w>(
         self: Arc<Self>,
+        server: &'w Server,
         wanted: &'w SubscriptionFilter,
         request: &'w RequestContext,
     ) -> BoxFuture<'w, Result<Option<Box<dyn TaskNews>>, ErrorObject>> {
         Box::pin(async move {
-            let watch = watch_tasks(&self, wanted, request).await?;
+            let watch = watch_tasks(&self, server, wanted, request).await?;
             Ok(watch.map(|watch| Box::new(watch) as Box<dyn TaskNews>))
         })
     }

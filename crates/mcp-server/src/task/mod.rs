@@ -170,12 +170,13 @@ impl Tasks {
 
     /// Sets for how long a worker is believed to be alive that was not heard of, where other processes share
     /// the store: 30 seconds; at least three. A worker says three times as often that it lives. One that was
-    /// silent for so long, and for half of it after a client asked another process for the task, has
-    /// lost it: the task is begun anew there if its tool may run twice, and fails if not. That half is
-    /// measured by the process that was asked, so clocks that differ take no task from a worker
-    /// that lives. What is left of it after a third, a sixth of the lease, has to be more than an operation of
-    /// the store may take: half a second of a lease of three seconds, five of thirty. Processes of one server
-    /// have the same.
+    /// silent for so long has lost its task when a client asked one other process for it three times: at first,
+    /// two thirds of the lease later, and a third after that, 60 seconds in all. The task is begun anew there
+    /// if its tool may run twice, and fails if not. These times are
+    /// measured by the process that was asked, so clocks that differ take no task from a worker that lives;
+    /// nor does an outage of the store that only the worker saw. A sign of life is two operations of the
+    /// store, which together may take no longer than a third of the lease: half a second each of a lease of three
+    /// seconds, five of thirty. Processes of one server have the same lease.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Duration::from_secs(3));

@@ -136,6 +136,16 @@ impl Record {
         Ok(KeptTask::new(owner, Some(end), serde_json::to_vec(self)?))
     }
 
+    /// Whether it is worked on by the worker of `other`, which has given no sign of life since.
+    pub(super) fn has_worker_of(&self, other: &Self) -> bool {
+        match (&self.phase, &other.phase) {
+            (Phase::Working { runner, lease }, Phase::Working { runner: other, lease: found }) => {
+                (runner, lease) == (other, found)
+            }
+            _ => false,
+        }
+    }
+
     /// When the time that the client was told is over.
     pub(super) fn end(&self) -> u64 {
         self.created.saturating_add(self.ttl)

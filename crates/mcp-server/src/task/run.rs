@@ -22,7 +22,7 @@ use crate::Server;
 use crate::service::{Incoming, ServerFuture};
 
 /// How many times within its lease a worker says that it is alive, to others that share its store.
-const BEATS: u32 = 3;
+pub(super) const BEATS: u32 = 3;
 
 /// How many times in a row a tool may leave without a question, only to be entered again.
 const MAX_IDLE_ROUNDS: u32 = 16;
@@ -33,7 +33,7 @@ const MAX_WRITES: u32 = 5;
 /// For how long a task, or its end, waits for a store that does not answer.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
-/// How often it is tried at most within the time that a worker has to say that it lives.
+/// How often at least it is tried within the time that a worker has once the store is back.
 const TRIES: u32 = 3;
 
 /// Where a call stands between a request and a task; found in the call's extensions.
@@ -431,7 +431,7 @@ struct Wait {
 impl Work<'_> {
     /// Tries more often than whoever finds our lease over looks, so that what waits here is there first.
     fn wait(&self) -> Wait {
-        let longest = (self.engine.grace() / TRIES).min(Duration::from_secs(1));
+        let longest = (self.engine.grace().retry / TRIES).min(Duration::from_secs(1));
         Wait { until: None, pause: longest / 8, longest }
     }
 }

@@ -6,10 +6,30 @@ use std::time::{Duration, Instant};
 
 use super::live::lock;
 
-/// What was found of each: until when its worker is believed to live, which every sign of life changes, and
-/// since when we know. Not by the clock that the worker wrote down: ours may be another.
+/// What was found of each.
 #[derive(Debug, Default)]
-pub(super) struct Suspects(Mutex<HashMap<String, (u64, Instant)>>);
+pub(super) struct Suspects(Mutex<HashMap<String, Suspect>>);
+
+/// What was found of a task. Times are ours, not of the clock that the worker wrote down: ours may be another.
+#[derive(Debug, Clone, Copy)]
+struct Suspect {
+    /// Until when its worker is believed to live, which every sign of life changes.
+    lease: u64,
+    /// Since when we know.
+    since: Instant,
+    /// When the store was seen to take writes after the worker had had its time.
+    again: Option<Instant>,
+}
+
+/// What a worker has, once its lease was found to be over, to say that it lives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grace {
+    /// The time within which its next sign of life is due.
+    pub(super) beat: Duration,
+    /// The time that it has after that, from when the store is seen to take writes: the store may have been away
+    /// while the sign was due, and nobody but the worker have noticed.
+    pub(super) retry: Duration,
+}
 
 /// How many times the grace is remembered what was found, where there is no room for others. Whoever did not ask
 /// since may never ask again.
@@ -22,6 +42,8 @@ pub(super) enum Known {
     Nothing,
     /// Its worker has time left.
     Waits,
+    /// Its worker gave no sign of life when one was due, and is silent if the store was not away.
+    Late,
     /// Its worker had the time, and gave no sign of life.
     Silent,
 }
@@ -29,31 +51,43 @@ pub(super) enum Known {
 impl Suspects {
     /// What is known at `now` of a task with this lease, whose worker has `grace`. What is silent is forgotten:
     /// whoever is told so takes the task over.
-    pub(super) fn look(&self, id: &str, lease: u64, now: Instant, grace: Duration) -> Known {
+    pub(super) fn look(&self, id: &str, lease: u64, now: Instant, grace: Grace) -> Known {
         let mut known = lock(&self.0);
-        match known.get(id) {
-            Some((found, since)) if *found == lease => {
-                if now.saturating_duration_since(*since) < grace {
-                    return Known::Waits;
-                }
-                known.remove(id);
-                Known::Silent
-            }
-            _ => Known::Nothing,
+        let Some(found) = known.get(id).filter(|found| found.lease == lease) else {
+            return Known::Nothing;
+        };
+        let (began, time) = match found.again {
+            None => (found.since, grace.beat),
+            Some(again) => (again, grace.retry),
+        };
+        if now.saturating_duration_since(began) < time {
+            return Known::Waits;
         }
+        if found.again.is_none() {
+            return Known::Late;
+        }
+        known.remove(id);
+        Known::Silent
     }
 
-    /// Notes what was found, unless `most` are known: each is silent soon or gives a sign of life, which makes
-    /// room for the next, and what nobody asks for any more makes room too.
-    pub(super) fn note(&self, id: &str, lease: u64, now: Instant, grace: Duration, most: usize) {
+    /// Notes that the store took a write at `now` while the lease was over. A task that is new is noted unless
+    /// `most` are known: each is silent soon or gives a sign of life, which makes room for the next, and what
+    /// nobody asks for any more makes room too.
+    pub(super) fn note(&self, id: &str, lease: u64, now: Instant, grace: Grace, most: usize) {
         let mut known = lock(&self.0);
-        let is_known = known.contains_key(id);
-        if !is_known && known.len() >= most {
-            let stale = grace.saturating_mul(STALE);
-            known.retain(|_, (_, since)| now.saturating_duration_since(*since) <= stale);
+        if let Some(found) = known.get_mut(id) {
+            *found = match found.lease == lease {
+                true => Suspect { again: Some(now), ..*found },
+                false => Suspect { lease, since: now, again: None },
+            };
+            return;
         }
-        if is_known || known.len() < most {
-            known.insert(id.to_owned(), (lease, now));
+        if known.len() >= most {
+            let stale = (grace.beat + grace.retry).saturating_mul(STALE);
+            known.retain(|_, found| now.saturating_duration_since(found.since) <= stale);
+        }
+        if known.len() < most {
+            known.insert(id.to_owned(), Suspect { lease, since: now, again: None });
         }
     }
 
@@ -67,12 +101,12 @@ impl Suspects {
 mod tests {
     use super::*;
 
-    const GRACE: Duration = Duration::from_secs(3);
+    const GRACE: Grace = Grace { beat: Duration::from_secs(3), retry: Duration::from_secs(1) };
 
     /// Looks at a task, and notes what there is to note; whether its worker is silent.
     fn stays(suspects: &Suspects, id: &str, lease: u64, now: Instant, most: usize) -> bool {
         let known = suspects.look(id, lease, now, GRACE);
-        if known == Known::Nothing {
+        if matches!(known, Known::Nothing | Known::Late) {
             suspects.note(id, lease, now, GRACE, most);
         }
         known == Known::Silent
@@ -87,11 +121,19 @@ mod tests {
         // It has written since.
         assert!(!stays(&suspects, "a", 8, at(3_000), 9));
         assert!(!stays(&suspects, "a", 8, at(5_999), 9));
-        assert!(stays(&suspects, "a", 8, at(6_000), 9));
-        assert!(!stays(&suspects, "b", 8, at(6_000), 9));
+        // It may have tried while the store was away, and tries again.
+        assert!(!stays(&suspects, "a", 8, at(20_000), 9));
+        assert!(!stays(&suspects, "a", 8, at(20_999), 9));
+        assert!(stays(&suspects, "a", 8, at(21_000), 9));
+        assert!(!stays(&suspects, "b", 8, at(21_000), 9));
+        assert!(!stays(&suspects, "b", 8, at(24_000), 9));
+        // It has written at the last moment.
+        assert!(!stays(&suspects, "b", 9, at(25_000), 9));
+        assert!(!stays(&suspects, "b", 9, at(26_000), 9));
         // The store was away, so nobody could write.
         suspects.forget("b");
-        assert!(!stays(&suspects, "b", 8, at(9_000), 9));
+        assert!(!stays(&suspects, "b", 9, at(29_000), 9));
+        assert_eq!(suspects.look("b", 9, at(29_001), GRACE), Known::Waits);
     }
 
     #[test]
@@ -113,8 +155,11 @@ mod tests {
         for id in ["a", "b"] {
             assert!(!stays(&suspects, id, 1, at(0), 2));
         }
-        assert!(!stays(&suspects, "c", 1, at(12), 2));
-        assert!(!stays(&suspects, "c", 1, at(15), 2));
-        assert!(stays(&suspects, "c", 1, at(18), 2));
+        assert!(!stays(&suspects, "c", 1, at(16), 2));
+        assert!(!stays(&suspects, "c", 1, at(19), 2));
+        assert!(!stays(&suspects, "c", 1, at(20), 2));
+        for (second, silent) in [(21, false), (24, false), (25, true)] {
+            assert_eq!(stays(&suspects, "c", 1, at(second), 2), silent, "{second}");
+        }
     }
 }

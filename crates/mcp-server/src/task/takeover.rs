@@ -1,14 +1,15 @@
 //! Tasks whose worker is gone: how that is found out, and what becomes of them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mcp_types::RequestContext;
 
 use super::engine::{Engine, Verdict};
 use super::pledge::Pledge;
 use super::record::{Phase, Record};
-use super::suspects::Known;
+use super::run::BEATS;
+use super::suspects::{Grace, Known};
 use super::trouble::{Trouble, interrupted};
 use crate::Server;
 
@@ -17,8 +18,35 @@ use crate::Server;
 const MAX_RESTARTS: u32 = 3;
 
 impl Engine {
+    /// The task as it stands, for `owner`. One whose time is over is ended, and one whose worker is gone is taken
+    /// over.
+    pub(super) async fn look(
+        self: &Arc<Self>,
+        server: &Server,
+        (id, owner): (&str, &str),
+        request: &RequestContext,
+    ) -> Result<Record, Trouble> {
+        let found = self.load(id, owner).await;
+        if matches!(found, Err(Trouble::Away)) {
+            self.suspects.forget(id);
+        }
+        let (_, record) = found?;
+        if record.is_overdue((self.clock)()) {
+            return Ok(self.end_overdue(id, owner).await?);
+        }
+        let now = self.runtime(request).map_or_else(Instant::now, |runtime| runtime.now());
+        if self.is_orphan(id, &record) && self.is_silent(id, owner, &record, now).await {
+            return match self.adopt(server, (id, owner), &record, request).await {
+                // It stands as it was found.
+                Err(Trouble::Away) => Ok(record),
+                adopted => adopted,
+            };
+        }
+        Ok(record)
+    }
+
     /// Whether nobody works on a task that is to be worked on.
-    pub(super) fn is_orphan(&self, id: &str, record: &Record) -> bool {
+    fn is_orphan(&self, id: &str, record: &Record) -> bool {
         self.has_no_worker(record) && !self.live.find(id).is_some_and(|live| live.is_running())
     }
 
@@ -31,24 +59,18 @@ impl Engine {
     /// Whether the worker of an orphan was given the time to say that it lives. One whose lease ran out while
     /// the store was away for both of us says so, or writes what it came to, as soon as the store is back; one
     /// whose clock is another than ours says so with its next beat. So whoever finds a lease over waits for
-    /// that, by a clock of its own.
-    pub(super) async fn is_silent(
-        &self,
-        id: &str,
-        owner: &str,
-        record: &Record,
-        request: &RequestContext,
-    ) -> bool {
+    /// that, by a clock of its own, sees then whether the store takes writes, and waits for as long as a worker
+    /// needs that was kept from it until then.
+    async fn is_silent(&self, id: &str, owner: &str, record: &Record, now: Instant) -> bool {
         let Phase::Working { runner, lease } = &record.phase else { return false };
         // Nobody else works here, we know that it is ours, or it was put down.
         if !self.store.is_shared() || self.is_ours(runner) || *lease == 0 {
             return true;
         }
-        let now = || self.runtime(request).map_or_else(Instant::now, |runtime| runtime.now());
-        match self.suspects.look(id, *lease, now(), self.grace()) {
+        match self.suspects.look(id, *lease, now, self.grace()) {
             Known::Silent => return true,
             Known::Waits => return false,
-            Known::Nothing => {}
+            Known::Nothing | Known::Late => {}
         }
         // A store that takes no writes is no proof of silence, so ours is the first.
         let written = self
@@ -59,32 +81,34 @@ impl Engine {
             .await;
         if matches!(written, Ok((_, true))) {
             let most = self.quota.tasks.max(1);
-            self.suspects.note(id, *lease, now(), self.grace(), most);
+            self.suspects.note(id, *lease, now, self.grace(), most);
         }
         false
     }
 
-    /// How long a worker has to say that it lives once its lease was found to be over: longer than it is
-    /// silent between two beats, and the store takes for one.
-    pub(super) fn grace(&self) -> Duration {
-        self.lease / 2
+    /// How long a worker has to say that it lives once its lease was found to be over: longer than from one
+    /// beat to the next, which the store takes two operations for, and than it waits to try a beat again.
+    pub(super) fn grace(&self) -> Grace {
+        let third = self.lease / BEATS;
+        Grace { beat: third * 2, retry: third }
     }
 
     /// Takes a task over whose worker is gone, if its tool may run twice; ends it if not.
-    pub(super) async fn adopt(
+    async fn adopt(
         self: &Arc<Self>,
         server: &Server,
-        id: &str,
-        owner: &str,
-        end: u64,
+        (id, owner): (&str, &str),
+        found: &Record,
         request: &RequestContext,
     ) -> Result<Record, Trouble> {
+        let end = found.end();
         let run = self.live.enter(id, end, |known| known.unwrap_or(request.extensions.clone()));
         let pledge = Pledge::new(self, server, (id, owner), run, self.runtime(request));
         let adopted = self
             .change(id, owner, |record| {
-                // Whoever looked at the same time has entered too, and the next look will do.
-                if !pledge.is_alone() || !self.has_no_worker(record) {
+                // Whoever looked at the same time has entered too, and the next look will do. A worker that gave a
+                // sign of life since has its task.
+                if !pledge.is_alone() || !record.has_worker_of(found) {
                     return Verdict::Leave(false);
                 }
                 let again = pledge.has_runtime()

@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use mcp_types::tasks::{DetailedTask, STATUS};
 use mcp_types::{
-    ErrorObject, RawText, RequestContext, Runtime, ServerNotification, SubscriptionFilter,
+    ErrorObject, Members, RawText, RequestContext, ServerNotification, SubscriptionFilter,
 };
 use tokio::sync::Notify;
 
 use super::engine::Engine;
 use super::live::lock;
 use super::race::{Either, first_of};
+use super::trouble::Trouble;
+use crate::Server;
 
 /// The tasks that one subscription watches, and which of them changed.
 #[derive(Default)]
@@ -42,15 +44,19 @@ pub(crate) struct TaskWatch {
     looking: Option<String>,
     /// What was told last of each.
     told: HashMap<String, RawText>,
-    runtime: Option<Arc<dyn Runtime>>,
+    /// Whether the store was away when we looked at one.
+    missed: bool,
+    server: Server,
+    request: RequestContext,
 }
 
 impl TaskWatch {
     pub(super) fn new(
         engine: Arc<Engine>,
+        server: Server,
+        request: RequestContext,
         owner: String,
         ids: Vec<String>,
-        runtime: Option<Arc<dyn Runtime>>,
     ) -> Self {
         let watching = Arc::new(Watching::default());
         engine.live.watch(&watching, &ids);
@@ -59,7 +65,8 @@ impl TaskWatch {
         for id in &ids {
             watching.changed(id);
         }
-        Self { engine, watching, owner, ids, looking: None, told: HashMap::new(), runtime }
+        let (looking, told) = (None, HashMap::new());
+        Self { engine, watching, owner, ids, looking, told, missed: false, server, request }
     }
 
     /// Says in the acknowledgement which tasks are watched: those of the caller among the ones that
@@ -90,9 +97,17 @@ impl TaskWatch {
                     continue;
                 }
                 self.looking = Some(id.clone());
-                let task = self.engine.show(&id, &self.owner).await;
+                let of = (&*id, &*self.owner);
+                let found = self.engine.look(&self.server, of, &self.request).await;
                 self.looking = None;
-                let Some(task) = task else { continue };
+                let task = match found {
+                    Ok(record) => self.engine.shown(&id, &record, Members::new()),
+                    Err(Trouble::Away) => {
+                        self.missed = true;
+                        continue;
+                    }
+                    Err(Trouble::Refused(_)) => continue,
+                };
                 let over =
                     !matches!(task, DetailedTask::Working(_) | DetailedTask::InputRequired(_));
                 if over {
@@ -109,15 +124,18 @@ impl TaskWatch {
         }
     }
 
-    /// Waits for a change. What another node changes in a shared store is seen by looking.
-    async fn wait(&self) {
+    /// Waits for a change. What another node changes in a shared store is seen by looking, and so is what
+    /// changed while the store was away.
+    async fn wait(&mut self) {
         let changed = self.watching.notify.notified();
-        let runtime = self.runtime.as_ref().filter(|_| self.engine.store.is_shared());
+        let looks = self.missed || self.engine.store.is_shared();
+        let runtime = self.engine.runtime(&self.request).filter(|_| looks);
         let Some(runtime) = runtime.filter(|_| !self.ids.is_empty()) else {
             return changed.await;
         };
         let again = runtime.sleep_until(runtime.now() + self.engine.poll_interval);
         if let Either::Second(()) = first_of(changed, again).await {
+            self.missed = false;
             for id in &self.ids {
                 self.watching.changed(id);
             }
@@ -129,9 +147,11 @@ impl TaskWatch {
 ///
 /// # Errors
 ///
-/// `-32021` when the client did not declare the extension, `-32602` when the ids are no ids.
+/// `-32021` when the client did not declare the extension, `-32602` when the ids are no ids, `-32603` while the
+/// store is away.
 pub(super) async fn watch_tasks(
     engine: &Arc<Engine>,
+    server: &Server,
     wanted: &SubscriptionFilter,
     request: &RequestContext,
 ) -> Result<Option<TaskWatch>, ErrorObject> {
@@ -142,7 +162,7 @@ pub(super) async fn watch_tasks(
         let error = error.within(TASK_IDS).within("notifications").within("params");
         ErrorObject::invalid_params(error.to_string())
     })?;
-    engine.watch(&ids, request).await.map(Some)
+    engine.watch(server, &ids, request).await.map(Some)
 }
 
 /// The member of a subscription's filter that the extension adds.

@@ -23,6 +23,7 @@ use crate::request;
 mod life;
 mod lost;
 mod stores;
+mod takeover;
 mod trust;
 mod watch;
 

@@ -147,7 +147,9 @@ fn nodes_that_share_a_store_leave_each_others_tasks_alone() {
     assert_eq!(two.counters.get(), (0, 0));
     bench.advance(20_000);
     two.get(&again);
-    bench.advance(14_999);
+    bench.advance(20_000);
+    two.get(&again);
+    bench.advance(9_999);
     two.get(&again);
     assert_eq!(two.counters.get(), (0, 0), "it may say once more that it lives");
     bench.advance(1);
@@ -171,7 +173,9 @@ fn a_lease_is_as_long_as_it_is_set() {
     bench.tasks.lock().unwrap().clear();
     bench.advance(3_001);
     two.get(&again);
-    bench.advance(1_499);
+    bench.advance(2_000);
+    two.get(&again);
+    bench.advance(999);
     two.get(&again);
     assert_eq!(two.counters.get(), (0, 0), "it may say once more that it lives");
     bench.advance(1);
@@ -201,7 +205,7 @@ fn clocks_that_differ_take_no_task_from_a_worker_that_lives() {
         assert_eq!((one.counters.get(), two.counters.get()), ((2, 0), (0, 0)));
         // One that is gone loses it all the same.
         bench.tasks.lock().unwrap().clear();
-        for _ in 0..120 {
+        for _ in 0..150 {
             bench.advance(100);
             two.get(&again);
         }
@@ -218,7 +222,7 @@ fn more_orphans_than_may_be_known_are_all_taken_over() {
     let orphans: Vec<_> = (0..20).map(|_| one.begin("again", "{}").task_id).collect();
     bench.tasks.lock().unwrap().clear();
     bench.advance(30_001);
-    for _ in 0..60 {
+    for _ in 0..120 {
         for id in &orphans {
             two.get(id);
         }
@@ -310,7 +314,11 @@ fn the_file_store_keeps_the_contract_and_survives() {
 
 /// A store that may be away, and takes nine seconds to say so where it has a bench.
 #[derive(Default)]
-struct Away(MemoryTaskStore, AtomicBool, Option<Arc<Bench>>);
+pub(super) struct Away(
+    pub(super) MemoryTaskStore,
+    pub(super) AtomicBool,
+    pub(super) Option<Arc<Bench>>,
+);
 
 const SLOW: Duration = Duration::from_secs(9);
 
@@ -413,33 +421,6 @@ fn nobody_takes_a_result_over_that_waits() {
     assert!(line(&two.get(&slow)).starts_with("working"));
     assert!(line(&two.get(&again)).starts_with("working"));
     bench.advance(1_000);
-    assert!(line(&two.get(&slow)).starts_with("completed"));
-    assert!(line(&two.get(&again)).starts_with("completed"));
-    assert_eq!((one.counters.get().0, two.counters.get()), (2, (0, 0)), "each ran once");
-}
-
-#[test]
-fn nobody_takes_a_tool_over_that_still_runs() {
-    let store = Arc::new(Away::default());
-    let bench = Bench::new();
-    let one = World::on(bench.clone(), store.clone(), |tasks| tasks);
-    let two = World::on(bench.clone(), store.clone(), |tasks| tasks);
-    let slow = one.begin("slow", r#"{"label":"it"}"#).task_id;
-    let again = one.begin("again", "{}").task_id;
-    bench.advance(5_000);
-    store.1.store(true, Ordering::SeqCst);
-    // Longer than the lease, and not until a sign of life was due.
-    for _ in 0..67 {
-        bench.advance(1_000);
-    }
-    store.1.store(false, Ordering::SeqCst);
-    for _ in 0..60 {
-        assert!(line(&two.get(&slow)).starts_with("working"));
-        assert!(line(&two.get(&again)).starts_with("working"));
-        bench.advance(500);
-    }
-    one.counters.open();
-    bench.run();
     assert!(line(&two.get(&slow)).starts_with("completed"));
     assert!(line(&two.get(&again)).starts_with("completed"));
     assert_eq!((one.counters.get().0, two.counters.get()), (2, (0, 0)), "each ran once");

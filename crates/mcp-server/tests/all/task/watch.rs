@@ -82,6 +82,104 @@ fn a_subscription_tells_of_the_tasks_that_it_names() {
 }
 
 #[test]
+fn whoever_only_subscribes_is_told_of_what_a_dead_node_left() {
+    let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
+    let bench = Bench::new();
+    let short = |tasks: Tasks| tasks.ttl(Duration::from_secs(120));
+    let one = World::on(bench.clone(), store.clone(), short);
+    let two = World::on(bench.clone(), store, short);
+    let slow = one.begin("slow", r#"{"label":"it"}"#).task_id;
+    let again = one.begin("again", "{}").task_id;
+    let asks = one.begin("asks", "{}").task_id;
+    bench.tasks.lock().unwrap().clear();
+    let (mut subscription, heard) = listen(&two, &[&slow, &again, &asks], &caller());
+    let mut cx = Cx::from_waker(Waker::noop());
+    for _ in 0..70 {
+        assert!(subscription.as_mut().poll(&mut cx).is_pending());
+        bench.advance(1_000);
+    }
+    assert_eq!(two.counters.get(), (1, 0), "what may run twice runs here");
+    let told = std::mem::take(&mut *heard.0.lock().unwrap());
+    assert!(told.iter().any(|told| told.contains("failed -32603 the server stopped")), "{told:?}");
+    // Nor is there anyone else who would end what is overdue.
+    for _ in 0..60 {
+        bench.advance(1_000);
+        assert!(subscription.as_mut().poll(&mut cx).is_pending());
+    }
+    let told = heard.0.lock().unwrap();
+    let late = told.iter().filter(|told| told.contains("did not end within the 120 s"));
+    assert_eq!(late.count(), 2, "{told:?}");
+}
+
+#[test]
+fn a_store_that_is_away_takes_no_task_out_of_a_subscription() {
+    use super::stores::Away;
+
+    for shared in [true, false] {
+        let store = Arc::new(Away::default());
+        let world = match shared {
+            true => World::with(store.clone(), |tasks| tasks),
+            false => World::with(Arc::new(Own(store.clone())), |tasks| tasks),
+        };
+        let slow = world.begin("slow", r#"{"label":"it"}"#).task_id;
+        let mut cx = Cx::from_waker(Waker::noop());
+        store.1.store(true, Ordering::SeqCst);
+        let (refused, _) = listen(&world, &[&slow], &caller());
+        let error = block_on(refused).unwrap_err();
+        assert!(error.message.contains("cannot use its store of tasks"), "{}", error.message);
+        store.1.store(false, Ordering::SeqCst);
+        let (mut subscription, heard) = listen(&world, &[&slow], &caller());
+        assert!(subscription.as_mut().poll(&mut cx).is_pending());
+        world.counters.open();
+        world.bench.run();
+        // The news cannot be read when they come.
+        store.1.store(true, Ordering::SeqCst);
+        assert!(subscription.as_mut().poll(&mut cx).is_pending());
+        store.1.store(false, Ordering::SeqCst);
+        world.bench.advance(1_000);
+        assert!(subscription.as_mut().poll(&mut cx).is_pending());
+        let told = heard.0.lock().unwrap();
+        assert!(told.last().unwrap().starts_with("notifications/tasks completed"), "{told:?}");
+    }
+}
+
+/// A store that no other process has.
+struct Own(Arc<super::stores::Away>);
+
+impl TaskStore for Own {
+    fn insert<'a>(
+        &'a self,
+        id: &'a str,
+        task: KeptTask,
+        quota: &'a Quota,
+        now: u64,
+    ) -> BoxFuture<'a, Result<(), TaskStoreError>> {
+        self.0.insert(id, task, quota, now)
+    }
+    fn load<'a>(
+        &'a self,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StoredTask>, TaskStoreError>> {
+        self.0.load(id)
+    }
+    fn replace<'a>(
+        &'a self,
+        id: &'a str,
+        expected: u64,
+        task: KeptTask,
+        quota: &'a Quota,
+    ) -> BoxFuture<'a, Result<(), TaskStoreError>> {
+        self.0.replace(id, expected, task, quota)
+    }
+    fn sweep(&self, now: u64) -> BoxFuture<'_, Result<usize, TaskStoreError>> {
+        self.0.sweep(now)
+    }
+    fn is_shared(&self) -> bool {
+        false
+    }
+}
+
+#[test]
 fn a_subscription_hears_of_what_other_nodes_do() {
     let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
     let bench = Bench::new();
