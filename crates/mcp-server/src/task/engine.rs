@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use super::live::{LiveTable, Run};
+use super::nameless::Nameless;
 use super::pledge::Pledge;
 use super::record::{Phase, Record};
 use super::store::{Quota, StoredTask, TaskStore, TaskStoreError};
@@ -44,6 +45,8 @@ pub(crate) struct Engine {
     pub(super) live: Arc<LiveTable>,
     /// The tasks whose workers may be gone.
     pub(super) suspects: Suspects,
+    /// The tasks that the store may have kept without saying so.
+    pub(super) nameless: Nameless,
     /// Whether the store fails, as the log was told.
     pub(super) outage: Outage,
     /// The tasks that may work at once.
@@ -88,6 +91,7 @@ impl Engine {
             runtime,
             live,
             suspects: Suspects::default(),
+            nameless: Nameless::default(),
             outage: Outage::default(),
             turns,
             swept: AtomicU64::new(0),
@@ -152,9 +156,7 @@ impl Engine {
             Verdict::Write(())
         });
         let (record, ()) = ended.await?;
-        if let Some(live) = self.live.remove(id) {
-            live.stop.notify_one();
-        }
+        self.drop_run(id);
         Ok(record)
     }
 
@@ -236,21 +238,26 @@ impl Engine {
     }
 
     async fn cancel(&self, id: &str, owner: &str) -> Result<(), ErrorObject> {
-        let (_, stopped) = self
-            .change(id, owner, |record| {
-                if record.is_over() {
-                    return Verdict::Leave(false);
-                }
-                record.phase = Phase::Cancelled;
-                record.message = None;
-                self.keep_on(record);
-                Verdict::Write(true)
-            })
-            .await?;
-        if stopped && let Some(live) = self.live.remove(id) {
+        self.change(id, owner, |record| {
+            if record.is_over() {
+                return Verdict::Leave(());
+            }
+            record.phase = Phase::Cancelled;
+            record.message = None;
+            self.keep_on(record);
+            Verdict::Write(())
+        })
+        .await?;
+        // It may have been over before: cancelled by a request whose answer was lost, or on another node.
+        self.drop_run(id);
+        Ok(())
+    }
+
+    /// Drops the work on a task that is over.
+    pub(super) fn drop_run(&self, id: &str) {
+        if let Some(live) = self.live.remove(id) {
             live.stop.notify_one();
         }
-        Ok(())
     }
 
     /// A subscription to those of `ids` that are tasks of the caller.
@@ -304,9 +311,7 @@ impl Engine {
             if let Err(error) = changed.await {
                 tracing::warn!(%error, "a task could not be put down before the server stopped");
             }
-            if let Some(live) = self.live.remove(&id) {
-                live.stop.notify_one();
-            }
+            self.drop_run(&id);
         }
     }
 
@@ -367,9 +372,7 @@ impl Engine {
     }
 
     async fn forget(&self, id: &str) {
-        if let Some(live) = self.live.remove(id) {
-            live.stop.notify_one();
-        }
+        self.drop_run(id);
         self.sweep((self.clock)()).await;
     }
 

@@ -66,6 +66,7 @@ mod engine;
 mod keeper;
 mod live;
 mod memory;
+mod nameless;
 mod nodes;
 mod pledge;
 mod race;

@@ -14,6 +14,7 @@ use tower_service::Service;
 use super::TaskSupport;
 use super::engine::{Engine, Verdict, complete, milliseconds, no_runtime, random_id, unwritable};
 use super::live::{Run, lock};
+use super::nameless::Birth;
 use super::race::{Either, first_of};
 use super::record::{Phase, Record};
 use super::store::TaskStoreError;
@@ -136,7 +137,12 @@ impl Engine {
         let kept = record
             .kept(&owner, milliseconds(self.keep))
             .map_err(|error| Refusal::Broken(unwritable(error)))?;
-        if let Err(error) = self.store.insert(&id, kept, &self.quota, now).await {
+        let mut birth = Birth::new(self, &runtime, (&id, &owner), record.end());
+        let inserted = self.store.insert(&id, kept, &self.quota, now).await;
+        if !matches!(inserted, Err(TaskStoreError::Unavailable(_))) {
+            birth.is_known();
+        }
+        if let Err(error) = inserted {
             self.live.leave(run);
             return Err(match error {
                 TaskStoreError::Full { .. } => Refusal::NoRoom(broken(error)),
@@ -397,8 +403,12 @@ impl Work<'_> {
                 // newer record, which stays.
                 Err(Trouble::Away) => {
                     if !wait.goes_on(self).await {
+                        // The whole id is the key to the task where nobody proves who they are.
+                        let task = self.id.get(..8).unwrap_or_default();
                         tracing::error!(
-                            "a task's end was given up, the store was away for too long"
+                            task,
+                            "the end of a task was given up, because its store was away for ten minutes; whoever \
+                             asks for it has it begun anew if its tool may run twice, and sees it failed if not",
                         );
                         return None;
                     }

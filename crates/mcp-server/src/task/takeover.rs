@@ -34,6 +34,9 @@ impl Engine {
         if record.is_overdue((self.clock)()) {
             return Ok(self.end_overdue(id, owner).await?);
         }
+        if record.is_over() {
+            self.drop_run(id);
+        }
         let now = self.runtime(request).map_or_else(Instant::now, |runtime| runtime.now());
         if self.is_orphan(id, &record) && self.is_silent(id, owner, &record, now).await {
             return match self.adopt(server, (id, owner), &record, request).await {

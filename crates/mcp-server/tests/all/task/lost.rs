@@ -12,6 +12,13 @@ struct Losses {
     /// How many changes are not made; the last one is kept until the test makes it.
     late: AtomicU32,
     kept: Mutex<Option<(String, u64, KeptTask)>>,
+    /// The same for new tasks.
+    tasks: AtomicU32,
+    slow_tasks: AtomicU32,
+    late_tasks: AtomicU32,
+    kept_task: Mutex<Option<(String, KeptTask)>>,
+    /// How many operations do not reach the store.
+    unreached: AtomicU32,
 }
 
 /// A store that loses answers.
@@ -33,6 +40,10 @@ impl Lossy {
         self.losses.answers.store(answers, Ordering::SeqCst);
     }
 
+    fn reached(&self) -> Result<(), TaskStoreError> {
+        if takes_one(&self.losses.unreached) { away() } else { Ok(()) }
+    }
+
     /// Makes a change that was under way.
     fn make_late(&self) -> Result<(), TaskStoreError> {
         let (id, expected, task) = self.losses.kept.lock().unwrap().take().unwrap();
@@ -52,14 +63,28 @@ impl TaskStore for Lossy {
         quota: &'a Quota,
         now: u64,
     ) -> BoxFuture<'a, Result<(), TaskStoreError>> {
-        self.inner.insert(id, task, quota, now)
+        Box::pin(async move {
+            self.reached()?;
+            if takes_one(&self.losses.late_tasks) {
+                *self.losses.kept_task.lock().unwrap() = Some((id.to_owned(), task));
+                return away();
+            }
+            self.inner.insert(id, task, quota, now).await?;
+            if takes_one(&self.losses.slow_tasks) {
+                std::future::pending::<()>().await;
+            }
+            if takes_one(&self.losses.tasks) { away() } else { Ok(()) }
+        })
     }
 
     fn load<'a>(
         &'a self,
         id: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredTask>, TaskStoreError>> {
-        self.inner.load(id)
+        Box::pin(async move {
+            self.reached()?;
+            self.inner.load(id).await
+        })
     }
 
     fn replace<'a>(
@@ -206,4 +231,91 @@ fn a_run_that_lost_the_answer_to_its_question_leaves_the_next_one_alone() {
         assert!(line(&world.get(&id)).starts_with("completed"));
         assert_eq!(world.counters.get().0, 1, "what it does is done once");
     }
+}
+
+/// A world with room for three tasks of one caller.
+fn narrow(store: &Lossy) -> World {
+    World::with(Arc::new(store.clone()), |tasks| tasks.quota(|quota| quota.tasks_of_owner = 3))
+}
+
+fn call(world: &World) -> Result<Outcome, ErrorObject> {
+    let called = world.send(request("fails", "{}"), &caller());
+    world.bench.run();
+    called
+}
+
+#[test]
+fn a_task_that_nobody_knows_takes_no_room() {
+    let store = Lossy::default();
+    let world = narrow(&store);
+    store.losses.tasks.store(3, Ordering::SeqCst);
+    for _ in 0..3 {
+        call(&world).unwrap_err();
+    }
+    world.bench.advance(1);
+    for _ in 0..3 {
+        call(&world).unwrap();
+    }
+    assert!(call(&world).unwrap_err().message.contains("no more tasks are kept"));
+    assert_eq!(world.bench.tasks(), 0, "nobody looks for more");
+}
+
+#[test]
+fn a_task_whose_caller_hung_up_before_it_was_named_takes_no_room() {
+    let store = Lossy::default();
+    let world = narrow(&store);
+    store.losses.slow_tasks.store(3, Ordering::SeqCst);
+    for _ in 0..3 {
+        let mut call = world.serve(request("fails", "{}"), &caller());
+        assert!(call.as_mut().poll(&mut Cx::from_waker(Waker::noop())).is_pending());
+    }
+    world.bench.advance(1);
+    assert_eq!(world.counters.get().0, 0);
+    for _ in 0..3 {
+        call(&world).unwrap();
+    }
+}
+
+#[test]
+fn a_task_that_comes_late_is_looked_for_until_it_cannot_come_any_more() {
+    let store = Lossy::default();
+    let world = narrow(&store);
+    store.losses.late_tasks.store(1, Ordering::SeqCst);
+    call(&world).unwrap_err();
+    // A long outage, in which the task waits before the store; one looks for it.
+    store.losses.unreached.store(u32::MAX, Ordering::SeqCst);
+    for _ in 0..10 {
+        call(&world).unwrap_err();
+        world.bench.advance(60_000);
+        assert_eq!(world.bench.tasks(), 1);
+    }
+    store.losses.unreached.store(0, Ordering::SeqCst);
+    world.bench.advance(1_000);
+    let (id, task) = store.losses.kept_task.lock().unwrap().take().unwrap();
+    block_on(store.inner.insert(&id, task, &Quota::default(), START)).unwrap();
+    world.bench.advance(1_000);
+    world.bench.advance(1_000);
+    assert_eq!(world.bench.tasks(), 0);
+    for _ in 0..3 {
+        call(&world).unwrap();
+    }
+}
+
+#[test]
+fn a_task_that_is_cancelled_is_dropped_though_the_answer_is_lost() {
+    let store = Lossy { own: true, ..Lossy::default() };
+    let world = world(&store);
+    let id = world.begin("slow", r#"{"label":"it"}"#).task_id;
+    store.lose(1);
+    let params = format!(r#"{{"taskId":"{id}"}}"#);
+    world.ask("tasks/cancel", &params, &caller()).unwrap_err();
+    world.cancel(&id);
+    assert_eq!((world.counters.get(), world.bench.tasks()), ((1, 1), 0));
+    let id = world.begin("slow", r#"{"label":"it"}"#).task_id;
+    store.lose(1);
+    let params = format!(r#"{{"taskId":"{id}"}}"#);
+    world.ask("tasks/cancel", &params, &caller()).unwrap_err();
+    assert_eq!(line(&world.get(&id)), "cancelled");
+    world.bench.run();
+    assert_eq!((world.counters.get(), world.bench.tasks()), ((2, 2), 0));
 }
