@@ -21,10 +21,11 @@ use crate::error::RedisError;
 /// nonces and request states, which therefore need no Redis at all. Make one with
 /// `openssl rand -base64 32` and give it to each node as a secret is given to it.
 ///
-/// To change it, start each node with the new one and [`ClusterSecret::also_opens`] with the old
-/// one; an hour after the last node, when what was sealed has expired, the old one can go. One
-/// secret seals no more than four billion (2^32) records of a kind: change it once a month where
-/// there are more than a thousand a second.
+/// To change it, go over all nodes three times: with the old one that [`also_opens`](Self::also_opens) the new one,
+/// then with the new one that `also_opens` the old one, then with the new one alone, once nothing is left that the old
+/// one sealed. Sessions that are in use, tokens and grants last for weeks; approvals, revocations and the keys of an
+/// authorization server do not end, and are sealed anew only when they are written. One secret seals no more than four
+/// billion (2^32) records of a kind: change it once a month where there are more than a thousand a second.
 #[derive(Clone)]
 pub struct ClusterSecret {
     current: Zeroizing<[u8; 32]>,
