@@ -4,8 +4,10 @@
 //! their digests, and how many writes there have been. So Redis can neither make an approval, nor
 //! bring an older one back, nor keep one that was withdrawn, without a node noticing; bringing back
 //! the whole store, head and all, is noticed by every node that has seen a newer one. A write names the
-//! generation that it was made from, and is made anew when another was faster. What cannot be read
-//! for certain is an error, which means: not approved.
+//! generation that it was made from, and is made anew when another was faster. Each has a tag beside its
+//! number, because a replica that takes over without the last writes counts these numbers a second time: what
+//! was seen of the lost ones is never mixed with what came in their place, and a node that saw them notices.
+//! What cannot be read for certain is an error, which means: not approved.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,7 @@ use etdi_core::approval::{
 use etdi_core::digest::Digest;
 use etdi_core::time::UnixTime;
 use mcp_types::BoxFuture;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +47,9 @@ struct Inner {
 #[serde(deny_unknown_fields)]
 struct Head {
     generation: u64,
+    /// What no other head has, also not one of the same number.
+    #[serde(default)]
+    tag: u64,
     latest: UnixTime,
     records: BTreeMap<String, Entry>,
 }
@@ -57,13 +63,16 @@ struct Entry {
 
 /// What was read in one step, and what is to be written.
 struct Draft {
-    before: u64,
+    before: (u64, u64),
     head: Head,
     found: BTreeMap<String, Vec<u8>>,
     puts: Vec<(String, Vec<u8>)>,
     removes: Vec<String>,
     touched: bool,
 }
+
+/// The fields of the generation and its tag.
+const VERSION: [&str; 2] = ["generation", "tag"];
 
 const APPROVAL: &str = "a:";
 const SERVER: &str = "s:";
@@ -100,9 +109,15 @@ fn other(error: RedisError) -> StoreError {
     }
 }
 
+impl Head {
+    fn version(&self) -> (u64, u64) {
+        (self.generation, self.tag)
+    }
+}
+
 impl Draft {
     fn generation(&self) -> u64 {
-        self.before.saturating_add(1)
+        self.before.0.saturating_add(1)
     }
 
     fn compare(&self, name: &str, expected: Option<u64>) -> Result<(), StoreError> {
@@ -151,24 +166,29 @@ impl Inner {
         found.map_err(other)
     }
 
-    /// The generation of the store; it is never lower than what was `seen` before it was asked for.
-    fn number(&self, text: Option<&Vec<u8>>, seen: u64) -> Result<u64, StoreError> {
-        let found = match text {
+    /// The generation of the store and its tag, which are read first; it is never lower than what was `seen`
+    /// before it was asked for, and never another one of the same number.
+    fn version(
+        &self,
+        found: &mut impl Iterator<Item = Option<Vec<u8>>>,
+        seen: (u64, u64),
+    ) -> Result<(u64, u64), StoreError> {
+        let mut number = || match found.next().flatten() {
             None => Some(0),
-            Some(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+            Some(text) => std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()),
         };
-        let Some(found) = found else {
+        let (Some(found), Some(tag)) = (number(), number()) else {
             return self.damaged("the generation of the approvals is no number");
         };
-        if found < seen {
-            return Err(StoreError::RolledBack { seen, found });
+        if found < seen.0 || (found == seen.0 && tag != seen.1) {
+            return Err(StoreError::RolledBack { seen: seen.0, found });
         }
-        Ok(found)
+        Ok((found, tag))
     }
 
-    fn head(&self, generation: u64, sealed: Option<Vec<u8>>) -> Result<Arc<Head>, StoreError> {
+    fn head(&self, version: (u64, u64), sealed: Option<Vec<u8>>) -> Result<Arc<Head>, StoreError> {
         let Some(sealed) = sealed else {
-            return match generation {
+            return match version.0 {
                 0 => Ok(Arc::default()),
                 _ => self.damaged("the head of the approvals is gone"),
             };
@@ -177,12 +197,12 @@ impl Inner {
         let Ok(head) = serde_json::from_slice::<Head>(&text) else {
             return self.damaged("the head of the approvals cannot be read");
         };
-        if head.generation != generation {
+        if head.version() != version {
             return self.damaged("the head of the approvals is of another generation");
         }
         let head = Arc::new(head);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.generation <= generation {
+        if seen.generation <= head.generation {
             *seen = head.clone();
         }
         Ok(head)
@@ -195,21 +215,21 @@ impl Inner {
             named.filter_map(|(name, record)| Some((name, record?))).collect()
         };
         let mut head = self.seen();
-        let seen = head.generation;
-        let mut wanted = vec!["generation"];
+        let seen = head.version();
+        let mut wanted = VERSION.to_vec();
         wanted.extend(names.iter().map(String::as_str));
         let mut found = self.fields(&wanted).await?.into_iter();
-        let generation = self.number(found.next().flatten().as_ref(), seen)?;
+        let version = self.version(&mut found, seen)?;
         let mut records: Vec<_> = found.collect();
-        if head.generation != generation {
-            wanted.insert(1, "head");
+        if head.version() != version {
+            wanted.insert(VERSION.len(), "head");
             let mut found = self.fields(&wanted).await?.into_iter();
-            let generation = self.number(found.next().flatten().as_ref(), seen)?;
-            head = self.head(generation, found.next().flatten())?;
+            let version = self.version(&mut found, seen)?;
+            head = self.head(version, found.next().flatten())?;
             records = found.collect();
         }
         Ok(Draft {
-            before: head.generation,
+            before: head.version(),
             head: (*head).clone(),
             found: record(records),
             puts: Vec::new(),
@@ -261,11 +281,16 @@ impl Inner {
 
     async fn commit(&self, mut draft: Draft) -> Result<bool, StoreError> {
         draft.head.generation = draft.generation();
+        let mut tag = [0; 8];
+        let no_random = |_| RedisError::Config("the system gives no random numbers".to_owned());
+        self.counted(SystemRandom::new().fill(&mut tag).map_err(no_random))?;
+        draft.head.tag = u64::from_be_bytes(tag);
         let head = self.sealed("head", &draft.head)?;
-        let numbers = [draft.before, draft.head.generation, draft.puts.len() as u64];
+        let ((before, of_before), (after, of_after)) = (draft.before, draft.head.version());
+        let numbers = [before, of_before, after, of_after, draft.puts.len() as u64];
         let numbers = numbers.map(|number| number.to_string());
-        let [before, after, count] = numbers.each_ref().map(String::as_bytes);
-        let mut args = vec![before, after, &*head, count];
+        let [before, of_before, after, of_after, count] = numbers.each_ref().map(String::as_bytes);
+        let mut args = vec![before, of_before, after, of_after, &*head, count];
         for (name, record) in &draft.puts {
             args.extend([name.as_bytes(), record]);
         }
@@ -492,9 +517,9 @@ impl ApprovalStore for RedisApprovalStore {
 
     fn generation(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
-            let seen = self.0.seen().generation;
-            let found = self.0.fields(&["generation"]).await?;
-            self.0.number(found.first().and_then(Option::as_ref), seen)
+            let seen = self.0.seen().version();
+            let found = self.0.fields(&VERSION).await?;
+            Ok(self.0.version(&mut found.into_iter(), seen)?.0)
         })
     }
 }

@@ -15,8 +15,12 @@ use crate::{failed, now, round_trips};
 const HASH: &str = "mcp:1:{a}:approvals";
 
 async fn remember(store: &RedisApprovalStore, tool: &str) {
+    remember_of(store, "the server of ada", tool).await;
+}
+
+async fn remember_of(store: &RedisApprovalStore, server: &str, tool: &str) {
     let seen = [Seen::new(tool, "https://acme.example", KeyId::from_bytes([3; 32]), None)];
-    store.remember("the server of ada", &seen, now()).await.unwrap();
+    store.remember(server, &seen, now()).await.unwrap();
 }
 
 async fn tools(store: &RedisApprovalStore) -> Result<usize, StoreError> {
@@ -118,6 +122,58 @@ async fn redis_can_neither_change_nor_bring_back_nor_hide_a_record() {
     assert!(matches!(tools(&fresh).await, Err(StoreError::Corrupt { .. })));
     server.ask(&["COPY", "new", HASH, "REPLACE"]);
     assert_eq!(tools(&store).await.unwrap(), 2);
+}
+
+/// A replica takes over without the last write, and other nodes write on from there: two histories whose
+/// numbers are the same. Whoever saw the lost one notices, and mixes nothing of it with the other.
+#[tokio::test]
+async fn what_a_failover_lost_is_not_mixed_with_what_came_in_its_place() {
+    let server = RedisServer::start();
+    let (one, other) = (server.node().await, server.node().await);
+    let (saw, did_not) = (one.approvals().unwrap(), other.approvals().unwrap());
+    remember(&did_not, "pay").await;
+    assert_eq!(tools(&saw).await.unwrap(), 1);
+    server.ask(&["COPY", HASH, "replica"]);
+    remember(&saw, "lost").await;
+    let lost = saw.generation().await.unwrap();
+    server.ask(&["COPY", "replica", HASH, "REPLACE"]);
+    remember_of(&did_not, "another server", "look").await;
+    assert_eq!(did_not.generation().await.unwrap(), lost, "the number comes a second time");
+
+    for refused in [tools(&saw).await.map(drop), saw.generation().await.map(drop)] {
+        assert!(matches!(refused, Err(StoreError::RolledBack { .. })), "{refused:?}");
+    }
+    let seen = [Seen::new("write", "https://acme.example", KeyId::from_bytes([3; 32]), None)];
+    let refused = saw.remember("the server of ada", &seen, now()).await;
+    assert!(matches!(refused, Err(StoreError::RolledBack { .. })), "{refused:?}");
+    assert_eq!(tools(&did_not).await.unwrap(), 1, "nothing is gone or changed");
+    let kept = did_not.memory("another server").await.unwrap().unwrap();
+    assert_eq!(kept.tools.len(), 1);
+    // Once there is more than it saw it goes with the others, as a whole.
+    remember(&did_not, "write").await;
+    assert_eq!(tools(&saw).await.unwrap(), 2);
+    assert_eq!(saw.memory("another server").await.unwrap().unwrap(), kept);
+    remember(&saw, "read").await;
+    assert_eq!(tools(&did_not).await.unwrap(), 3);
+}
+
+/// A write that was made from a head of a lost history, at the very moment of the failover, is none.
+#[tokio::test]
+async fn a_write_names_the_very_head_that_it_was_made_from() {
+    let server = RedisServer::start();
+    let store = server.node().await.approvals().unwrap();
+    remember(&store, "pay").await;
+    let number = store.generation().await.unwrap();
+    let script = include_str!("../../src/scripts/approvals.lua");
+    let write = |tag: &str| {
+        let [before, after] = [number, number + 1].map(|number| number.to_string());
+        let args = ["EVAL", script, "1", HASH, &before, tag, &after, "7", "head", "0", "1"];
+        server.ask(&args)
+    };
+    let tag = server.ask(&["HGET", HASH, "tag"]);
+    assert_eq!(write("1"), "0");
+    assert_eq!(tools(&store).await.unwrap(), 1);
+    assert_eq!(write(&tag), "1");
 }
 
 #[tokio::test]
