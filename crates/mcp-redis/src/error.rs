@@ -20,8 +20,10 @@ pub enum RedisError {
     /// It has no more memory.
     #[error("Redis is full, give it more memory (`maxmemory`)")]
     Full,
-    /// It refused the command: rights, a replica, an older version.
-    #[error("Redis refused a command, see its rights, its role and its version (7 or newer)")]
+    /// It refused the command: rights, a replica, a master without replicas, an older version.
+    #[error(
+        "Redis refused a command, see its rights, its role, its replicas and its version (7 or newer)"
+    )]
     Refused(#[source] redis::RedisError),
     /// It throws away keys when it is full, so what was used once could count again.
     #[error(
@@ -32,11 +34,13 @@ pub enum RedisError {
     /// The clocks are too far apart.
     #[error("the clock of this node and that of Redis are more than {0} s apart, set them right")]
     Clock(u64),
-    /// It started anew not long ago, and may have forgotten what was used.
+    /// It started anew not long ago, or took another's place, and may have forgotten what was used: so many
+    /// seconds pass, from when that was noticed, until what is signed or shown then counts.
     #[error(
-        "Redis started anew and may have forgotten what was used, calls that are signed now count"
+        "Redis started anew, or took another's place, and may have forgotten what was used: wait {0} s, what \
+         is signed or shown after that counts"
     )]
-    Forgetful,
+    Forgetful(u64),
     /// It was emptied under this node, which knows what is no more there.
     #[error(
         "Redis has lost what this node knew: bring its data back, or start all nodes anew, after which \
@@ -131,7 +135,7 @@ impl RedisError {
             Self::Refused(_) => Failure::Refused,
             Self::Evicts => Failure::Evicts,
             Self::Clock(_) => Failure::Clock,
-            Self::Forgetful => Failure::Forgetful,
+            Self::Forgetful(_) => Failure::Forgetful,
             Self::Emptied => Failure::Emptied,
             Self::TooLong(_) => Failure::TooLong,
             Self::Quota => Failure::Quota,

@@ -82,7 +82,7 @@ impl RedisReplayStore {
             "evicts" => RedisError::Evicts,
             "clock" => RedisError::Clock(*apart),
             "long" => RedisError::TooLong(*span),
-            "forgetful" => RedisError::Forgetful,
+            "forgetful" => RedisError::Forgetful(apart.saturating_add(CLOCK_SKEW)),
             "quota" => RedisError::Quota,
             _ => RedisError::Damaged("the replay script said what it never says"),
         };

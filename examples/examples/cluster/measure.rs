@@ -86,9 +86,12 @@ impl Started {
             .context("this program cannot be started again")?;
         let out = child.stdout.take().context("it has an output")?;
         let mut started = Self { child, lines: Vec::new() };
-        for line in BufReader::new(out).lines() {
+        let mut out = BufReader::new(out).lines();
+        while let Some(line) = out.next() {
             started.lines.push(line?);
             if started.said("balancer").is_ok() {
+                // What it says later, as of a node that it starts again, is read too, or it ends of its own words.
+                std::thread::spawn(move || out.map_while(Result::ok).for_each(drop));
                 return Ok(started);
             }
         }

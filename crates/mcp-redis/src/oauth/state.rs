@@ -72,7 +72,7 @@ impl RedisAuthorizationStore {
     pub(crate) async fn mark(&self, now: UnixTime) -> Result<(), RedisError> {
         for kind in Kind::ALL {
             match self.0.act("get", kind, now, &[b"mark"]).await {
-                Ok(_) | Err(RedisError::Forgetful) => {}
+                Ok(_) | Err(RedisError::Forgetful(_)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -164,7 +164,7 @@ impl Inner {
             b"emptied" => RedisError::Emptied,
             b"evicts" => RedisError::Evicts,
             b"clock" => RedisError::Clock(self.apart),
-            b"forgetful" => RedisError::Forgetful,
+            b"forgetful" => RedisError::Forgetful(self.apart.saturating_add(COUNTS)),
             _ => RedisError::Damaged("the script of records said what it never says"),
         };
         self.count(Err(error))

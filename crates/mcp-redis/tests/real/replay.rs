@@ -91,7 +91,7 @@ async fn a_redis_that_forgot_admits_nothing_that_it_may_have_seen() {
     server.start_again();
     // The attack: the call that was heard on the wire is sent once more.
     let replayed = take_soon(&careful, "pay").await;
-    assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
+    assert!(matches!(replayed, Err(RedisError::Forgetful(_))), "{replayed:?}");
     assert_eq!(careful.replay().take(key(1), "pay", now().plus(90), now()).await, Taken::Full);
     assert!(failed(&careful, StoreName::Replay, Failure::Forgetful) >= 2);
     // What was signed after the start counts.
@@ -102,10 +102,10 @@ async fn a_redis_that_forgot_admits_nothing_that_it_may_have_seen() {
     server.kill();
     server.start_again();
     let replayed = take_soon(&careless, "pay").await;
-    assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
+    assert!(matches!(replayed, Err(RedisError::Forgetful(_))), "{replayed:?}");
     server.ask(&["FLUSHALL"]);
     let replayed = take_soon(&careless, "pay").await;
-    assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
+    assert!(matches!(replayed, Err(RedisError::Forgetful(_))), "{replayed:?}");
 
     // Without the check, at a node that starts to believe it now, the attack succeeds.
     server.ask(&["FLUSHALL"]);
@@ -128,12 +128,12 @@ async fn a_redis_that_was_emptied_is_believed_by_no_node_that_started_before() {
     server.ask(&["FLUSHALL"]);
     for store in [second, of(&one).await.unwrap(), of(&other).await.unwrap()] {
         let replayed = use_proof(&store).await;
-        assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
+        assert!(matches!(replayed, Err(RedisError::Forgetful(_))), "{replayed:?}");
     }
     // Of a part that nobody had used, too.
     let another = of(&other).await.unwrap();
     let unknown = another.try_take(key(8), "proof", now().plus(SPAN), now()).await;
-    assert!(matches!(unknown, Err(RedisError::Forgetful)), "{unknown:?}");
+    assert!(matches!(unknown, Err(RedisError::Forgetful(_))), "{unknown:?}");
 }
 
 fn age_markers(server: &RedisServer, since: &str) {
@@ -154,7 +154,7 @@ async fn a_master_that_comes_back_is_not_believed_for_what_another_took() {
     follow(&first, &second).await;
     let elsewhere = second.node().await;
     let unknown = take(&elsewhere, "look").await;
-    assert!(matches!(unknown, Err(RedisError::Forgetful)), "{unknown:?}");
+    assert!(matches!(unknown, Err(RedisError::Forgetful(_))), "{unknown:?}");
     let hour_ago = (now().0 - 3_600).to_string();
     age_markers(&second, &hour_ago);
     let marker = second.ask(&["KEYS", "*marker"]).lines().next().unwrap().to_owned();
@@ -164,7 +164,7 @@ async fn a_master_that_comes_back_is_not_believed_for_what_another_took() {
     assert_eq!(take(&elsewhere, "pay").await.unwrap(), Taken::First);
     first.ask(&["REPLICAOF", "NO", "ONE"]);
     let replayed = take_soon(&node, "pay").await;
-    assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
+    assert!(matches!(replayed, Err(RedisError::Forgetful(_))), "{replayed:?}");
 }
 
 /// The same where the line breaks before the other has written anything: the marker still names the master
@@ -183,12 +183,12 @@ async fn a_master_that_comes_back_unaware_is_not_believed_either() {
     first.ask(&["REPLICAOF", "127.0.0.1", "1"]);
     let elsewhere = second.builder().connect().await.unwrap();
     let unknown = take(&elsewhere, "look").await;
-    assert!(matches!(unknown, Err(RedisError::Forgetful)), "{unknown:?}");
+    assert!(matches!(unknown, Err(RedisError::Forgetful(_))), "{unknown:?}");
     age_markers(&second, &(now().0 - 41).to_string());
     assert_eq!(take(&elsewhere, "pay").await.unwrap(), Taken::First);
     first.ask(&["REPLICAOF", "NO", "ONE"]);
     let replayed = take_soon(&node, "pay").await;
-    assert!(matches!(replayed, Err(RedisError::Forgetful)), "{replayed:?}");
+    assert!(matches!(replayed, Err(RedisError::Forgetful(_))), "{replayed:?}");
 }
 
 /// A master that lost its replicas takes nothing, where it is told to: another may be the master by now.
@@ -240,7 +240,11 @@ async fn a_redis_with_a_log_knows_what_was_used_and_is_not_believed_at_once() {
     server.start_again();
     assert_eq!(take_soon(&node, "pay").await.unwrap(), Taken::Before);
     let unknown = take(&node, "look").await;
-    assert!(matches!(unknown, Err(RedisError::Forgetful)), "{unknown:?}");
+    assert!(matches!(unknown, Err(RedisError::Forgetful(40))), "{unknown:?}");
+    assert!(
+        unknown.unwrap_err().to_string().contains("wait 40 s"),
+        "whoever reads it knows for how long"
+    );
 }
 
 #[tokio::test]
