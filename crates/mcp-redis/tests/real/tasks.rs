@@ -23,6 +23,9 @@ use crate::{failed, round_trips};
 
 const END: u64 = 4_000_000_000_000;
 
+/// In January 2026.
+const PAST: u64 = 1_767_323_045_000;
+
 #[tokio::test]
 async fn two_nodes_keep_both_contracts() {
     let server = RedisServer::start();
@@ -102,7 +105,7 @@ async fn a_paused_and_a_full_redis_say_so() {
     let builder = server.builder().dangerously_believe_empty().timeout(Duration::from_millis(300));
     let node = builder.connect().await.unwrap();
     let (tasks, quota) = (node.tasks().unwrap(), Quota::default());
-    let task = || KeptTask::new("ada", Some(END), Vec::new());
+    let task = || KeptTask::new("ada", Some(PAST), Vec::new());
     tasks.insert("one", task(), &quota, 0).await.unwrap();
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     let full = tasks.insert("two", task(), &quota, 0).await;
@@ -110,7 +113,7 @@ async fn a_paused_and_a_full_redis_say_so() {
     let waits = tasks.replace("one", 1, task(), &quota).await;
     assert!(matches!(waits, Err(TaskStoreError::Unavailable(_))), "{waits:?}");
     assert!(tasks.load("one").await.unwrap().is_some(), "what is there is still shown");
-    assert_eq!(tasks.sweep(END + 1).await.unwrap(), 1, "a full one still forgets");
+    assert_eq!(tasks.sweep(PAST + 1).await.unwrap(), 1, "a full one still forgets");
     server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     server.signal("-STOP");
     let began = Instant::now();
@@ -120,6 +123,28 @@ async fn a_paused_and_a_full_redis_say_so() {
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(failed(&node, StoreName::Tasks, Failure::TooSlow), 1);
     assert_eq!(failed(&node, StoreName::Tasks, Failure::Full), 2);
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_ahead_ends_no_task() {
+    let server = RedisServer::start();
+    let tasks = server.node().await.tasks().unwrap();
+    let quota = Quota::default();
+    for (id, end) in [("over", PAST), ("runs", END)] {
+        tasks.insert(id, KeptTask::new("ada", Some(end), Vec::new()), &quota, 0).await.unwrap();
+    }
+    assert_eq!(tasks.sweep(END + 1).await.unwrap(), 1, "what is over by all clocks is swept");
+    assert!(tasks.load("runs").await.unwrap().is_some());
+    let ahead = KeptTask::new("ada", Some(2 * END), Vec::new());
+    tasks.insert("ahead", ahead, &quota, END + 1).await.unwrap();
+    assert!(tasks.load("runs").await.unwrap().is_some(), "nor does a new task");
+    // Nor to make room for it.
+    let mut narrow = Quota::default();
+    narrow.tasks_of_owner = 2;
+    let third = KeptTask::new("ada", Some(2 * END), Vec::new());
+    let refused = tasks.insert("third", third, &narrow, END + 1).await;
+    assert!(matches!(refused, Err(TaskStoreError::Full { of_owner: true })), "{refused:?}");
+    assert!(tasks.load("runs").await.unwrap().is_some());
 }
 
 /// Ends when the test says so.

@@ -59,7 +59,8 @@ pub trait TaskStore: Send + Sync + 'static {
         quota: &'a Quota,
     ) -> BoxFuture<'a, Result<(), TaskStoreError>>;
 
-    /// Forgets the tasks that ended before `now`, and says how many.
+    /// Forgets the tasks that ended before `now`, and says how many. A store that several nodes share and that
+    /// has a clock of its own keeps what has not ended by that: the clock of one node may be ahead.
     ///
     /// # Errors
     ///
