@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::ConnectionLike;
 use redis::cluster::ClusterClientBuilder;
-use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{
     SentinelClient, SentinelClientBuilder, SentinelNodeConnectionInfo, SentinelServerType,
@@ -18,6 +16,7 @@ use redis::{
 use crate::error::RedisError;
 use crate::line::{Finder, Line};
 use crate::patience::Patience;
+use crate::shards::Shards;
 
 /// Where Redis or Valkey is. Addresses are URLs: `redis://name:password@host:port/database`, or
 /// `rediss://` over TLS, whose certificate has to name the host of the URL, and to be signed by one of the
@@ -115,8 +114,8 @@ impl Address {
                     .retries(3)
                     .build()
                     .map_err(sorted)?;
-                let connection = client.get_async_connection().await.map_err(sorted)?;
-                Ok(Connection::Cluster(connection))
+                let shards = Shards::connect(client, timeout).await.map_err(sorted)?;
+                Ok(Connection::Cluster(shards))
             }
             Kind::Sentinel { sentinels, service } => {
                 let first = sentinels.first().map_or("", String::as_str);
@@ -199,7 +198,7 @@ impl std::fmt::Debug for Address {
 #[derive(Clone)]
 pub(crate) enum Connection {
     Line(Arc<Line>),
-    Cluster(ClusterConnection),
+    Cluster(Arc<Shards>),
 }
 
 impl Connection {
@@ -210,7 +209,7 @@ impl Connection {
     pub(crate) async fn query(&self, cmd: &Cmd) -> RedisResult<Value> {
         match self {
             Self::Line(line) => line.query(cmd).await,
-            Self::Cluster(cluster) => cluster.clone().req_packed_command(cmd).await,
+            Self::Cluster(shards) => shards.query(cmd).await,
         }
     }
 
@@ -222,10 +221,13 @@ impl Connection {
         }
     }
 
-    /// No more commands go over the line of this number, which was silent for too long.
-    pub(crate) fn leave(&self, number: Option<u64>) {
-        if let (Self::Line(line), Some(number)) = (self, number) {
-            line.leave(number);
+    /// No more commands go over the line of this number, which was silent for too long. In a cluster whoever has
+    /// the key that was asked for is looked for anew.
+    pub(crate) fn leave(&self, number: Option<u64>, key: Option<&[u8]>) {
+        match (self, number, key) {
+            (Self::Line(line), Some(number), _) => line.leave(number),
+            (Self::Cluster(shards), _, Some(key)) => shards.search(key.to_vec()),
+            _ => {}
         }
     }
 }

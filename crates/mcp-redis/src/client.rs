@@ -108,12 +108,12 @@ impl Client {
     async fn ask<T: FromRedisValue>(&self, store: StoreName, cmd: &Cmd) -> redis::RedisResult<T> {
         self.0.metrics.round_trip(store);
         let Inner { connection, patience, .. } = &*self.0;
-        let (slot, number) = (self.slot(cmd), connection.number());
-        let value = match patience.wait(slot, connection.query(cmd)).await {
+        let (key, number) = (self.key_of(cmd), connection.number());
+        let value = match patience.wait(key.map(Slot::for_key), connection.query(cmd)).await {
             Ok(answer) => answer?,
             Err(why) => {
                 if why == Unanswered::Silence {
-                    connection.leave(number);
+                    connection.leave(number, key);
                 }
                 return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
             }
@@ -121,15 +121,15 @@ impl Client {
         Ok(T::from_redis_value(value.extract_error()?)?)
     }
 
-    /// The slot of a command's keys, in a cluster. The first of what [`Client::key`] names stands before all
-    /// that a caller may have written.
-    fn slot(&self, cmd: &Cmd) -> Option<Slot> {
+    /// A key of a command, in a cluster, where all of them have one slot. The first of what [`Client::key`] names
+    /// stands before all that a caller may have written.
+    fn key_of<'a>(&self, cmd: &'a Cmd) -> Option<&'a [u8]> {
         if !self.0.connection.is_cluster() {
             return None;
         }
         let ours = format!("{}:1:{{", self.0.prefix);
         cmd.args_iter().find_map(|arg| match arg {
-            Arg::Simple(key) if key.starts_with(ours.as_bytes()) => Some(Slot::for_key(key)),
+            Arg::Simple(key) if key.starts_with(ours.as_bytes()) => Some(key),
             _ => None,
         })
     }

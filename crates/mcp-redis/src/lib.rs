@@ -61,6 +61,7 @@ mod replay;
 mod revocations;
 mod secret;
 mod sessions;
+mod shards;
 mod stores;
 mod tasks;
 

@@ -11,6 +11,7 @@ use mcp_transport::http::server::{event_store_contract, session_store_contract};
 use mcp_transport::{Allowance, rate_store_contract};
 
 use crate::now;
+use crate::replay::until;
 use crate::server::{RedisServer, SECRET};
 
 pub(crate) async fn keeps_all_contracts(one: &RedisStores, other: &RedisStores) {
@@ -33,9 +34,22 @@ async fn node(address: Address) -> RedisStores {
     builder.connect().await.unwrap()
 }
 
+/// What each member is started with: who is silent for two seconds is down, and the others serve meanwhile.
+const MEMBER: [&str; 10] = [
+    "--cluster-enabled",
+    "yes",
+    "--cluster-node-timeout",
+    "2000",
+    "--cluster-require-full-coverage",
+    "no",
+    "--save",
+    "",
+    "--appendonly",
+    "no",
+];
+
 async fn cluster_of_three() -> [RedisServer; 3] {
-    let member =
-        || RedisServer::with(&["--cluster-enabled", "yes", "--save", "", "--appendonly", "no"]);
+    let member = || RedisServer::with(&MEMBER);
     let members = [member(), member(), member()];
     let hosts = members.each_ref().map(|one| format!("127.0.0.1:{}", one.port));
     let made = Command::new("redis-cli")
@@ -72,22 +86,7 @@ async fn a_silent_shard_is_noticed_while_others_answer() {
     let stores = RedisStores::builder(address, ClusterSecret::new(SECRET));
     let stores = stores.dangerously_believe_empty().connect().await.unwrap();
     let (rates, allowance) = (stores.rates(), Allowance::new(1e6, 1_000));
-    let key = |member: &RedisServer| member.ask(&["KEYS", "*:full"]);
-    // Two names that different shards keep, as those say.
-    let (mut on, mut names) = (Vec::new(), Vec::new());
-    for number in 0..100 {
-        let (name, slow) = (format!("caller {number}"), Allowance::new(0.001, 2));
-        rates.try_take(&name, slow).await.unwrap();
-        let at = members.iter().position(|member| !key(member).is_empty()).unwrap();
-        members[at].ask(&["FLUSHALL"]);
-        if !on.contains(&at) {
-            on.push(at);
-            names.push(name);
-        }
-        if on.len() == 2 {
-            break;
-        }
-    }
+    let (on, names) = two_names(&stores, &members).await;
     let others = (rates.clone(), names[1].clone());
     let answered = tokio::spawn(async move {
         loop {
@@ -105,6 +104,80 @@ async fn a_silent_shard_is_noticed_while_others_answer() {
     let Err(RedisError::TooSlow(said)) = silent else { panic!("{silent:?}") };
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert!(said <= took && took - said < Duration::from_millis(200), "{said:?} of {took:?}");
+}
+
+/// Two names that different members keep, as those say, and which these are.
+async fn two_names(stores: &RedisStores, members: &[RedisServer]) -> (Vec<usize>, Vec<String>) {
+    let key = |member: &RedisServer| member.ask(&["KEYS", "*:full"]);
+    let (mut on, mut names) = (Vec::new(), Vec::new());
+    for number in 0..100 {
+        let (name, slow) = (format!("caller {number}"), Allowance::new(0.001, 2));
+        stores.rates().try_take(&name, slow).await.unwrap();
+        let at = members.iter().position(|member| !key(member).is_empty()).unwrap();
+        members[at].ask(&["FLUSHALL"]);
+        if !on.contains(&at) {
+            on.push(at);
+            names.push(name);
+        }
+        if on.len() == 2 {
+            break;
+        }
+    }
+    (on, names)
+}
+
+/// A member hangs, and its replica is put in its place: the other shards are answered all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_in_a_cluster_is_followed_and_keeps_no_other_shard_waiting() {
+    let members = cluster_of_three().await;
+    let address = Address::cluster(members.iter().map(RedisServer::url));
+    let stores = RedisStores::builder(address, ClusterSecret::new(SECRET));
+    let stores = stores.dangerously_believe_empty().connect().await.unwrap();
+    let (on, names) = two_names(&stores, &members).await;
+    let replica = RedisServer::with(&MEMBER);
+    let hosts = [&replica, &members[on[0]]].map(|one| format!("127.0.0.1:{}", one.port));
+    let id = members[on[0]].ask(&["CLUSTER", "MYID"]);
+    let joined = Command::new("redis-cli")
+        .args(["--cluster", "add-node", &hosts[0], &hosts[1], "--cluster-slave"])
+        .args(["--cluster-master-id", &id])
+        .output()
+        .unwrap();
+    assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stdout));
+    until(|| {
+        replica.ask(&["INFO", "replication"]).contains("master_link_status:up")
+            && members.iter().all(|one| one.ask(&["CLUSTER", "NODES"]).contains(" slave "))
+    })
+    .await;
+    let (rates, allowance) = (stores.rates(), Allowance::new(1e6, 1_000));
+    let others = (rates.clone(), names[1].clone());
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let answered = tokio::spawn(async move {
+        let (mut longest, mut failed) = (Duration::ZERO, 0);
+        while !*stopped.borrow() {
+            let began = Instant::now();
+            failed += u32::from(others.0.try_take(&others.1, allowance).await.is_err());
+            longest = longest.max(began.elapsed());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        (longest, failed)
+    });
+    members[on[0]].signal("-STOP");
+    let began = Instant::now();
+    let mut tries = 0;
+    while let Err(error) = rates.try_take(&names[0], allowance).await {
+        assert!(began.elapsed() < Duration::from_secs(60), "it never goes on: {error:?}");
+        tries += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = began.elapsed();
+    stop.send_replace(true);
+    let (longest, failed) = answered.await.unwrap();
+    members[on[0]].signal("-CONT");
+    eprintln!(
+        "it went on after {took:?} ({tries} tries); the others: {longest:?}, {failed} failed"
+    );
+    assert_eq!(failed, 0, "no other shard is kept waiting: {longest:?}");
+    assert!(replica.ask(&["INFO", "replication"]).contains("role:master"));
 }
 
 #[tokio::test]
