@@ -20,7 +20,8 @@ pub struct StateSealerContractFailure {
 /// any more, where its clock can be set. Besides the plain promises it tries what an attacker makes of
 /// a state that was sealed.
 ///
-/// ```
+#[cfg_attr(feature = "sealed-state", doc = "```")]
+#[cfg_attr(not(feature = "sealed-state"), doc = "```ignore")]
 /// use std::time::{Duration, SystemTime};
 ///
 /// use mcp_server::{AeadSealer, state_sealer_contract};
