@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use etdi::core::approval::{Answer, Approver, Granted, Question, Reason, Standing};
+use etdi::core::approval::{Answer, ApprovalKey, Approver, Granted, Question, Reason, Standing};
 use etdi::core::definition::ToolDefinition;
 use etdi::core::identity::ServerIdentity;
 use etdi::core::permission::Permission;
@@ -15,7 +15,11 @@ use etdi::core::verify::Claimed;
 use mcp_types::BoxFuture;
 
 use crate::changes;
+use crate::exit::Failure;
+use crate::first_use::Before;
+use crate::home::Home;
 use crate::inspector::{critical, noted, suspicious};
+use crate::locked;
 use crate::output::style;
 use crate::unattended::Unattended;
 
@@ -45,6 +49,8 @@ pub struct Grants {
     pub despite: Despite,
     /// What counts where nobody sits at a terminal; `None` where somebody does.
     pub unattended: Option<Unattended>,
+    /// What the store knew before, where a first use counts; without it nothing is one.
+    pub before: Option<Arc<Before>>,
     /// Until when; `None` for as long as nothing changes.
     pub expires_at: Option<UnixTime>,
 }
@@ -70,7 +76,20 @@ impl Grants {
     /// A yes grants whatever a tool declares, and overrides nothing.
     pub fn all(asker: Asker) -> Self {
         let (granted, despite) = (Granted::All, Despite::default());
-        Self { asker, granted, despite, unattended: None, expires_at: None }
+        Self { asker, granted, despite, unattended: None, before: None, expires_at: None }
+    }
+
+    /// The same, with what the store knows now where a yes without a person is to a first use.
+    ///
+    /// # Errors
+    ///
+    /// When the approvals cannot be read.
+    pub async fn knowing(self, home: &Home) -> Result<Self, Failure> {
+        if (self.asker, self.unattended) != (Asker::Yes, Some(Unattended::FirstUse)) {
+            return Ok(self);
+        }
+        let before = Before::of(&locked::approvals(home)?).await?;
+        Ok(Self { before: Some(Arc::new(before)), ..self })
     }
 
     /// Why a definition is not approved unread: lines of the scanner, none where it is.
@@ -82,21 +101,41 @@ impl Grants {
         }
     }
 
+    /// Whether a question is the first about anything of its server.
+    fn is_first(&self, question: &Question<'_>) -> bool {
+        let is_new = self.before.as_ref().is_some_and(|before| !before.knows(&question.facts));
+        question.reason == Reason::NotApproved && question.previous.is_none() && is_new
+    }
+
     fn beforehand(&self, question: &Question<'_>) -> Beforehand {
-        let is_first = question.reason == Reason::NotApproved && question.previous.is_none();
-        let is_unread = self.unread(question.facts.definition).is_empty();
+        let definition = question.facts.definition;
+        // A name that passes for another is to be read like an alarm.
+        let is_grave = question.alarm || twin(question).is_some();
         match self.unattended {
             // Yes was said before anybody could know of an alarm.
-            _ if (question.alarm && !self.despite.alarm) || !is_unread => Beforehand::No,
+            _ if question.alarm && !self.despite.alarm => Beforehand::No,
+            _ if !self.unread(definition).is_empty() => Beforehand::No,
             Some(Unattended::Nothing) => Beforehand::No,
-            Some(Unattended::FirstUse) if !is_first || question.alarm => Beforehand::No,
+            Some(Unattended::FirstUse) if is_grave || !self.is_first(question) => Beforehand::No,
+            Some(Unattended::Everything) if is_grave && !self.despite.alarm => Beforehand::No,
             Some(_) => Beforehand::Yes,
-            None if question.alarm || !critical(question.facts.definition).is_empty() => {
+            None if is_grave || is_over(question) || !critical(definition).is_empty() => {
                 Beforehand::Asks
             }
             None => Beforehand::Yes,
         }
     }
+}
+
+/// The approved tool of another name for which this one could be taken.
+fn twin<'a>(question: &Question<'a>) -> Option<&'a ApprovalKey> {
+    question.alike.iter().find(|twin| twin.tool != question.facts.tool())
+}
+
+/// Whether an approval is asked for again that somebody withdrew, or that was only for a time.
+fn is_over(question: &Question<'_>) -> bool {
+    matches!(question.reason, Reason::ApprovalWithdrawn | Reason::ApprovalExpired)
+        || question.previous.is_some_and(|previous| previous.withdrawn.is_some())
 }
 
 impl Approver for Grants {
@@ -120,6 +159,16 @@ impl Approver for Grants {
             Beforehand::No => {
                 if self.asker == Asker::Yes && !question.alarm {
                     warn_unread(&question, "is not", self.unread(question.facts.definition));
+                    if let Some(twin) = twin(&question) {
+                        let (name, of) =
+                            (SafeText::of(question.facts.tool()), SafeText::of(&twin.server));
+                        let other = SafeText::of(&twin.tool);
+                        // Nobody is harmed when a remark does not get out.
+                        let _ = writeln!(
+                            std::io::stderr(),
+                            "warning: `{name}` is not approved unread, its name looks like `{other}` of {of}"
+                        );
+                    }
                 }
                 Box::pin(std::future::ready(Answer::Decline))
             }
@@ -356,8 +405,6 @@ pub fn permission_text(permission: &Permission) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use etdi::core::approval::{Approvals, Facts, MemoryStore};
     use etdi::core::audit::MemoryAuditor;
     use etdi::core::definition::RawTool;

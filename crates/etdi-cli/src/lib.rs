@@ -12,6 +12,7 @@ pub mod changes;
 pub mod demo;
 pub mod doctor;
 pub mod exit;
+pub mod first_use;
 pub mod home;
 pub mod inspector;
 pub mod keyring;

@@ -91,7 +91,7 @@ impl Output {
     pub fn warn(self, text: &str) {
         let mut stderr = anstream::stderr();
         let warn = style::WARN;
-        let _ = writeln!(stderr, "{warn}note:{warn:#} {text}");
+        let _ = writeln!(stderr, "{warn}note:{warn:#} {}", plain(text));
     }
 
     /// Prints part of a report for people while it is made; nothing with `--json`.
@@ -154,14 +154,15 @@ impl Output {
                 writeln!(stderr, "  {line}")?;
             }
         }
-        writeln!(stderr, "{bold}try:{bold:#}   {}", plain(&failure.next))
+        writeln!(stderr, "{bold}try:{bold:#}   {}", visible(&failure.next))
     }
 }
 
-/// What went wrong, as lines that cannot drive a terminal: names of files, and what stands in them, come
-/// from elsewhere.
+/// What went wrong, as lines that cannot drive a terminal: names of files, what stands in them and what
+/// servers say come from elsewhere. Every line but the first stands further in, so that none passes for
+/// one of ours, such as what to try.
 fn plain(text: &str) -> String {
-    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n    ")
 }
 
 /// A table with aligned columns and without lines; empty for no rows.

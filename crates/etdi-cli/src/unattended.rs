@@ -1,14 +1,16 @@
 //! What is approved while nobody sits at a terminal.
 //!
-//! Whoever reads a refusal may be a model with a shell. What it can type from there approves what a
-//! first use would, and overrides nothing: neither a change, nor an alarm, nor the scanner, nor a
+//! Whoever reads a refusal may be a model with a shell. What it can type from there approves the first
+//! use of a server, and overrides nothing: neither a change, nor an alarm, nor the scanner, nor a
 //! withdrawal. More than that takes a person, at a terminal or beforehand in `unattended.json` of the
 //! home, which `etdi approvals unattended` writes. No refusal names it.
 //!
 //! What this does not hold against is in `docs/approvals.md`: a program with the rights of its user can
 //! open a pseudo-terminal and write that file.
 
-use std::path::{Path, PathBuf};
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::path::Path;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -28,7 +30,7 @@ use crate::verbs::target::{block_on, shown_path};
 pub enum Unattended {
     /// Nothing at all.
     Nothing,
-    /// What was never approved, is no alarm, and is not suspicious to the scanner.
+    /// The tools of a server of which nothing is known, unless they are suspicious to the scanner.
     #[default]
     FirstUse,
     /// What a person at the terminal could approve, alarms by options of their own.
@@ -46,10 +48,13 @@ impl Unattended {
 
     fn describe(self) -> &'static str {
         match self {
-            Self::Nothing => "without a terminal nothing is approved",
+            Self::Nothing => {
+                "without a terminal `--yes` and `--trust-first-use` approve nothing; a guard still asks by the \
+                 forms of its client, unless `--no-elicitation` says otherwise"
+            }
             Self::FirstUse => {
-                "without a terminal `--yes` approves what is seen for the first time, unless it is an alarm \
-                 or suspicious to the scanner"
+                "without a terminal `--yes` approves the tools of a server of which nothing is known, unless they \
+                 look like another's or are suspicious to the scanner"
             }
             Self::Everything => {
                 "without a terminal `--yes` approves as at one, and the options that override alarms count"
@@ -68,12 +73,17 @@ struct Setting {
 const FILE: &str = "unattended.json";
 
 /// What counts for this process; `None` where a person sits at the terminal.
-///
-/// # Errors
-///
-/// When the setting cannot be read.
-pub fn here(home: &Home, output: Output) -> Result<Option<Unattended>, Failure> {
-    if output.can_ask() { Ok(None) } else { read(home).map(Some) }
+pub fn here(home: &Home, output: Output) -> Option<Unattended> {
+    if output.can_ask() { None } else { Some(set(home, output)) }
+}
+
+/// What counts where nobody sits at a terminal. What cannot be read for certain allows nothing, and is
+/// told.
+pub fn set(home: &Home, output: Output) -> Unattended {
+    read(home).unwrap_or_else(|fault| {
+        output.warn(&format!("{}, so nothing is", fault.message));
+        Unattended::Nothing
+    })
 }
 
 /// Refuses what overrides a decision or a warning where nobody sits at a terminal and no person allowed
@@ -81,7 +91,7 @@ pub fn here(home: &Home, output: Output) -> Result<Option<Unattended>, Failure> 
 ///
 /// # Errors
 ///
-/// When that is so, or the setting cannot be read. `what` is the subject of the sentence, `next` what a
+/// When that is so. `what` is the subject of the sentence, `next` what a
 /// person may type.
 pub fn needs_a_person(
     home: &Home,
@@ -89,9 +99,39 @@ pub fn needs_a_person(
     what: &str,
     next: String,
 ) -> Result<(), Failure> {
-    match here(home, output)? {
+    match here(home, output) {
         None | Some(Unattended::Everything) => Ok(()),
         Some(_) => Err(nobody(what, next)),
+    }
+}
+
+/// An act that overrides a decision.
+pub struct Act<'a> {
+    /// The subject of the sentence that refuses it.
+    pub what: &'a str,
+    /// What a person is told before they say yes.
+    pub text: String,
+    /// The question.
+    pub ask: &'static str,
+    /// What a person may type.
+    pub next: String,
+}
+
+/// The same as [`needs_a_person`], and a person who sits there is asked: that there is a terminal does not
+/// say that somebody looks at it.
+///
+/// # Errors
+///
+/// When nobody sits there and it was not allowed beforehand, or the answer is no.
+pub fn agreed_to(home: &Home, output: Output, act: Act<'_>) -> Result<(), Failure> {
+    let Act { what, text, ask, next } = act;
+    needs_a_person(home, output, what, next.clone())?;
+    if !output.can_ask() {
+        return Ok(());
+    }
+    match block_on(async { Ok(agreed(Asker::Terminal, text, ask).await) })? {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Refused, "it stays as it was", next)),
     }
 }
 
@@ -108,11 +148,16 @@ pub fn nobody(what: &str, next: String) -> Failure {
 /// # Errors
 ///
 /// When it is to allow more and nobody sits at a terminal or the answer is no, or the file cannot be
-/// read or written.
+/// written; without a wish, when it cannot be read. One that cannot be read allows nothing, and is replaced.
 pub fn run(wanted: Option<Unattended>, home: &Home, output: Output) -> Result<Report, Failure> {
-    let present = read(home)?;
+    let read = read(home);
+    let is_unfit = read.is_err();
+    let present = match (read, wanted) {
+        (Err(fault), None) => return Err(fault),
+        (read, _) => read.unwrap_or(Unattended::Nothing),
+    };
     let now = match wanted {
-        Some(wanted) if wanted != present => {
+        Some(wanted) if wanted != present || is_unfit => {
             if wanted > present {
                 grow(wanted, output)?;
             }
@@ -143,20 +188,36 @@ fn grow(wanted: Unattended, output: Output) -> Result<(), Failure> {
 
 fn read(home: &Home) -> Result<Unattended, Failure> {
     let path = home.path().join(FILE);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
+    let found = match std::fs::symlink_metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(Unattended::default());
         }
-        Err(error) => return Err(unfit(&path, &error.to_string())),
+        found => found,
     };
-    if is_writable_by_others(&path) {
-        return Err(unfit(&path, "others than its owner may write it"));
-    }
+    let text = found.map_err(|error| error.to_string()).and_then(|found| {
+        // Neither a link, which leads to what somebody else wrote, nor what is read without an end.
+        if !found.is_file() {
+            return Err("it is no file".to_owned());
+        }
+        let file = File::open(&path).map_err(|error| error.to_string())?;
+        let opened = file.metadata().map_err(|error| error.to_string())?;
+        let folder = std::fs::metadata(home.path()).map_err(|error| error.to_string())?;
+        is_ours(&found, &opened, &folder)?;
+        let mut text = String::new();
+        let read = file.take(MOST + 1).read_to_string(&mut text);
+        match read.map_err(|error| error.to_string())? as u64 > MOST {
+            true => Err("it is too long".to_owned()),
+            false => Ok(text),
+        }
+    });
+    let text = text.map_err(|why| unfit(&path, &why))?;
     let setting: Setting =
         serde_json::from_str(&text).map_err(|error| unfit(&path, &error.to_string()))?;
     Ok(setting.approve)
 }
+
+/// So many bytes the file has at most.
+const MOST: u64 = 4096;
 
 fn write(home: &Home, approve: Unattended) -> Result<(), Failure> {
     let path = home.path().join(FILE);
@@ -174,18 +235,30 @@ fn unfit(path: &Path, why: &str) -> Failure {
     Failure::usage(message, format!("ls -l {}", shown_path(path))).with_code("SETTING_UNFIT")
 }
 
-/// Whether somebody else could have written a file.
-fn is_writable_by_others(path: &PathBuf) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o022 != 0)
+/// Refuses a file that somebody else could have written, or put in its place: of another owner than who
+/// runs this and the system's administrator, or in a folder that others may write.
+#[cfg(unix)]
+fn is_ours(found: &Metadata, opened: &Metadata, folder: &Metadata) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_another =
+        |about: &Metadata| about.uid() != 0 && about.uid() != rustix::process::geteuid().as_raw();
+    if (found.dev(), found.ino()) != (opened.dev(), opened.ino()) {
+        return Err("it was replaced while it was read".to_owned());
     }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        false
+    for (about, what) in [(opened, "it"), (folder, "its folder")] {
+        if about.mode() & 0o022 != 0 {
+            return Err(format!("others than the owner of {what} may write there"));
+        }
+        if is_another(about) {
+            return Err(format!("{what} belongs to another user"));
+        }
     }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn is_ours(_: &Metadata, _: &Metadata, _: &Metadata) -> Result<(), String> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -217,5 +290,26 @@ mod tests {
         let mode = std::fs::Permissions::from_mode(0o622);
         std::fs::set_permissions(folder.path().join(FILE), mode).unwrap();
         assert!(read(&home).is_err());
+        // Whoever may write the folder puts another in its place.
+        write(&home, Unattended::Everything).unwrap();
+        let mode = |mode| std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(folder.path(), mode(0o777)).unwrap();
+        assert!(read(&home).is_err());
+        std::fs::set_permissions(folder.path(), mode(0o700)).unwrap();
+        assert_eq!(read(&home).ok(), Some(Unattended::Everything));
+        // What lies elsewhere, and what has no end.
+        let path = folder.path().join(FILE);
+        std::fs::rename(&path, folder.path().join("other")).unwrap();
+        std::os::unix::fs::symlink("other", &path).unwrap();
+        assert!(read(&home).is_err());
+        std::fs::remove_file(&path).unwrap();
+        let long = format!(r#"{{"approve":"everything"}}{}"#, " ".repeat(5000));
+        std::fs::write(&path, long).unwrap();
+        assert!(read(&home).is_err());
+        // It counts as `nothing`, and is mended by what takes no person.
+        assert_eq!(set(&home, Output::new(true)), Unattended::Nothing);
+        assert!(run(Some(Unattended::Everything), &home, Output::new(true)).is_err());
+        assert!(run(Some(Unattended::Nothing), &home, Output::new(true)).is_ok());
+        assert_eq!(read(&home).ok(), Some(Unattended::Nothing));
     }
 }

@@ -209,6 +209,7 @@ fn a_tool_of_several_servers_is_not_revoked_at_all_of_them_by_accident() {
     let server = format!("{ETDI} __demo-server weather");
     let named = ["approve", "--yes", "--server", "pkg:cargo/sky"];
     user.approve();
+    user.allow();
     assert_eq!(user.json(&with_weather(&named)).0, 0);
     let (exit, refused) = user.json(&["approvals", "revoke", "weather_today"]);
     let error = &refused["error"];
@@ -280,6 +281,7 @@ fn approvals_move_to_another_machine_and_withdrawals_stay() {
 
     assert_eq!(two.code(&["approvals", "import", &file]), (1, "LOCKED".to_owned()));
     two.passphrase = Some("travel");
+    two.allow();
     let (exit, done) = two.json(&["approvals", "import", &file]);
     assert_eq!((exit, &done["data"]["added"]), (0, &Value::from(1)));
     assert_eq!(two.call().0, 0);
@@ -306,6 +308,7 @@ fn an_old_copy_of_the_store_is_refused_until_it_is_accepted() {
     let (_, envelope) = user.json(&["approvals", "list"]);
     assert!(envelope["error"]["message"].as_str().unwrap().contains("old copy"));
     assert_eq!(envelope["error"]["next"], "etdi approvals accept-restored");
+    user.allow();
     assert_eq!(user.json(&["approvals", "accept-restored"]).0, 0);
     assert_eq!(user.call().0, 0);
 }
@@ -440,6 +443,7 @@ fn a_store_in_the_clear_is_not_taken_for_the_encrypted_one() {
     assert_eq!(all_of(&store), files, "it is left as it was");
     // Moved away, and begun anew: nothing counts. To seal it is said outright.
     assert!(user.command("sh").args(["-c", &away]).status().unwrap().success());
+    user.allow();
     assert_eq!(user.json(&["approvals", "accept-restored"]).1["data"]["approvals"], 0);
     copy(&clear, &store);
     assert_eq!(user.json(&["approvals", "encrypt", "--key-file"]).0, 0);

@@ -26,6 +26,9 @@ pub struct GuardArguments {
     /// Do not ask by a form of the client about tools that are not approved.
     #[arg(long)]
     pub no_elicitation: bool,
+    /// Ask by forms also with `--http`, where whoever reaches the address answers for all.
+    #[arg(long, requires = "http", conflicts_with = "no_elicitation")]
+    pub elicitation: bool,
     /// Make calls only if the policies in this folder permit them (`etdi policy check` reads it).
     #[arg(long, value_name = "FOLDER")]
     pub policy: Option<PathBuf>,

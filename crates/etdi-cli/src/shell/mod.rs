@@ -71,9 +71,10 @@ pub fn run(arguments: &ShellArguments, home: &Home, output: Output) -> Result<Re
     };
     let ask = if asker == Asker::Nobody { AskWhen::Never } else { AskWhen::Called };
     let history = history(home)?;
-    let grants = Grants { unattended: unattended::here(home, output)?, ..Grants::all(asker) };
+    let grants = Grants { unattended: unattended::here(home, output), ..Grants::all(asker) };
     block_on(async {
-        let opening = Opening::to_use((target, home, output), grants, ask, None);
+        let opening =
+            Opening::to_use((target, home, output), grants.knowing(home).await?, ask, None);
         let heard = Heard::default();
         let known = Known::default();
         let (notes, stale) = (heard.clone(), known.clone());

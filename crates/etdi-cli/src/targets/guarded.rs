@@ -242,6 +242,7 @@ pub fn filled(one: &GuardArguments, other: &GuardArguments) -> Result<GuardArgum
         command: None,
         trust_first_use: one.trust_first_use && other.trust_first_use,
         no_elicitation: one.no_elicitation || other.no_elicitation,
+        elicitation: one.elicitation,
         policy: one.policy.clone().or_else(|| other.policy.clone()),
         user: one.user.clone().or_else(|| other.user.clone()),
         flows: one.flows.clone().or_else(|| other.flows.clone()),

@@ -25,7 +25,7 @@ use crate::keyring;
 use crate::locked::{self, failed, unfit};
 use crate::output::{Output, Report, table};
 use crate::passphrase;
-use crate::unattended::{self, needs_a_person};
+use crate::unattended::{self, Act};
 use crate::verbs::target::{audit, block_on, quoted, shown_path};
 
 /// Runs one of the commands on approvals.
@@ -43,9 +43,15 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
             change(which, home, Change::Withdraw(withdrawn))
         }
         ApprovalsCommand::Remove(which) => {
-            // What is forgotten is seen for the first time again, whatever became of it since.
-            if listed(&locked::approvals(home)?)?.iter().any(|one| chosen(which, one)) {
-                needs_a_person(home, output, "to forget an approval", list_them())?;
+            let all = listed(&locked::approvals(home)?)?;
+            let names: Vec<_> = all.iter().filter(|one| chosen(which, one)).map(named).collect();
+            if !names.is_empty() {
+                let text = format!(
+                    "\n{}\nwhat is forgotten is seen for the first time again, whatever became of it since",
+                    names.join("\n")
+                );
+                let (what, ask) = ("to forget an approval", "forget it?");
+                unattended::agreed_to(home, output, Act { what, text, ask, next: list_them() })?;
             }
             change(which, home, Change::Remove)
         }
@@ -53,7 +59,7 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
         ApprovalsCommand::Export { file, plain } => export(file, *plain, home, output),
         ApprovalsCommand::Import { path, from, server, plain } => match (from, server) {
             (Source::PythonFork, Some(server)) => import_fork(path, server, home),
-            _ => import(path, *plain, home),
+            _ => import(path, *plain, home, output),
         },
         ApprovalsCommand::Encrypt { keyring, key_file } => match (keyring, key_file) {
             (true, _) => encrypt(home, By::Keyring, output),
@@ -68,6 +74,9 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
         ApprovalsCommand::AcceptRestored => {
             // What nobody sealed may be another's: to seal it is an act of its own.
             locked::place(home)?.refuse_clear().map_err(unfit)?;
+            let text = "\nan old store knows nothing of what was withdrawn or refused since, and one that was \
+                        removed takes every server for a new one";
+            act(home, output, "to take a store as it is", text, "take it?", "accept-restored")?;
             let store = locked::open(home, Taken::AsItIs)?;
             let count = listed(&store)?.len();
             let text = format!("the store is taken as it is, with {count} approvals; look at them");
@@ -75,11 +84,33 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
         }
         ApprovalsCommand::SetClock => {
             let now = system_time();
+            let text = format!(
+                "\nthe present is {now}: what ends by time is held against that from now on"
+            );
+            act(home, output, "to set the clock of the store", &text, "set it?", "set-clock")?;
             locked::approvals(home)?.set_clock(now).map_err(failed)?;
             let text = format!("the store takes {now} for the present");
             Ok(Report::new(json!({ "now": now }), text))
         }
     }
+}
+
+/// Asks before an act whose command is what a person may type.
+fn act(
+    home: &Home,
+    output: Output,
+    what: &str,
+    text: &str,
+    ask: &'static str,
+    verb: &str,
+) -> Result<(), Failure> {
+    let (text, next) = (text.to_owned(), format!("etdi approvals {verb}"));
+    unattended::agreed_to(home, output, Act { what, text, ask, next })
+}
+
+/// An approval in a line.
+fn named(approval: &Approval) -> String {
+    format!("{} of {}", visible(&approval.key.tool), visible(&approval.key.server))
 }
 
 fn listed(store: &FileStore) -> Result<Vec<Approval>, Failure> {
@@ -318,7 +349,7 @@ fn export(file: &Path, plain: bool, home: &Home, output: Output) -> Result<Repor
     Ok(Report::new(data, format!("wrote {count} approvals into `{}`", file.display())))
 }
 
-fn import(file: &Path, plain: bool, home: &Home) -> Result<Report, Failure> {
+fn import(file: &Path, plain: bool, home: &Home, output: Output) -> Result<Report, Failure> {
     let bytes = std::fs::read(file).map_err(|error| {
         let message = format!("cannot read `{}`: {error}", file.display());
         Failure::usage(message, format!("ls -l {}", shown_path(file)))
@@ -329,12 +360,21 @@ fn import(file: &Path, plain: bool, home: &Home) -> Result<Report, Failure> {
         // Anybody could have put it in place of the one that was exported.
         false if store.is_encrypted() && !plain => {
             let message = format!("`{}` is not encrypted, and the store is", file.display());
-            let next = format!("etdi approvals import --plain {}", shown_path(file));
+            let next = format!("ls -l {}", shown_path(file));
             return Err(Failure::new(Exit::Refused, message, next).with_code("NOT_ENCRYPTED"));
         }
         false => None,
     };
     let bundle = Bundle::from_bytes(&bytes, protection.as_ref()).map_err(failed)?;
+    let names: Vec<_> = bundle.approvals.iter().map(named).collect();
+    let text = format!(
+        "\n{}\nwhat is taken in counts as approved here, unread: whoever could write the file, or has its key, \
+         says what",
+        names.join("\n")
+    );
+    let (what, ask) = ("to take approvals in", "take them in?");
+    let next = format!("etdi approvals import {}", shown_path(file));
+    unattended::agreed_to(home, output, Act { what, text, ask, next })?;
     let imported = store.import(&bundle).map_err(failed)?;
     let data = json!({ "added": imported.added, "kept": imported.kept });
     let text = format!(
@@ -421,10 +461,19 @@ fn encrypt(home: &Home, by: By, output: Output) -> Result<Report, Failure> {
     };
     let directory = place.directory();
     let Some(present) = place.sealed_by().map_err(unfit)? else {
+        // Being told to, by a person, is what it takes to believe what lies there in the clear.
+        let taken = match place.refuse_clear() {
+            Ok(()) => Taken::Checked,
+            Err(_) => {
+                let text = "\nwhat lies in the store in the clear counts as approved from then on, whoever \
+                            wrote it";
+                act(home, output, "to seal what lies in the clear", text, "seal it?", "encrypt")?;
+                Taken::AsItIs
+            }
+        };
         let wanted = wanted(passphrase::PASSPHRASE)?;
-        // Being told to is what it takes to believe what lies there in the clear.
-        let sealed = place.seal(Some(wanted), Taken::AsItIs).map_err(unfit)?;
-        let store = sealed.options(Taken::AsItIs).open(directory).map_err(failed)?;
+        let sealed = place.seal(Some(wanted), taken).map_err(unfit)?;
+        let store = sealed.options(taken).open(directory).map_err(failed)?;
         let count = listed(&store)?.len();
         let text = format!(
             "encrypted {count} approvals; whoever could write them before may have made some, so \

@@ -40,7 +40,7 @@ pub fn approve(
         let next = format!("etdi approve {}", shown_target(target));
         needs_a_person(home, output, "what overrides a warning", next)?;
     }
-    let unattended = unattended::here(home, output)?;
+    let unattended = unattended::here(home, output);
     let granted = match &arguments.permissions {
         None => Granted::All,
         Some(scopes) => Granted::Only(scopes.iter().cloned().collect()),
@@ -48,8 +48,9 @@ pub fn approve(
     // A yes that was said before anybody could see the change is no answer to an alarm.
     let asker = if arguments.yes { Asker::Yes } else { Asker::Terminal };
     let expires_at = arguments.days.map(|days| system_time().plus(u64::from(days) * 86_400));
-    let grants = Grants { asker, granted: granted.clone(), despite, unattended, expires_at };
+    let grants = Grants { granted, despite, unattended, expires_at, ..Grants::all(asker) };
     block_on(async {
+        let grants = grants.knowing(home).await?;
         let session = Opening::to_judge(target, home, output, grants.clone()).open().await?;
         let reviews = session.discover_tools().await;
         let reviews = reviews.map_err(|error| failure(&error, "", target))?;
@@ -100,7 +101,8 @@ pub fn approve(
         let wanted = |name: &str| {
             arguments.tools.is_empty() || arguments.tools.iter().any(|one| one == name)
         };
-        let (mut rows, mut data, mut refused) = (Vec::new(), Vec::new(), None);
+        let (mut rows, mut data) = (Vec::new(), Vec::new());
+        let (mut refused, mut refused_as) = (None, Vec::new());
         for review in reviews.iter().filter(|review| wanted(review.name())) {
             // As a yes that was said before anybody could read it is none to an alarm.
             if let Some(why) = unread(review, arguments, &grants) {
@@ -129,6 +131,7 @@ pub fn approve(
                         "name": review.name(), "approved": false, "code": code,
                         "message": message, "tool": tools::data(review),
                     }));
+                    refused_as.push(code);
                     refused.get_or_insert((review.name().to_owned(), code));
                     message
                 }
@@ -148,6 +151,7 @@ pub fn approve(
             let outcome = match pinned.settle(one, despite).await? {
                 true => "no longer listed, its approval is withdrawn".to_owned(),
                 false => {
+                    refused_as.push(CHANGED);
                     refused.get_or_insert((name.clone(), CHANGED));
                     "no longer listed, its approval stands and keeps the changed program out"
                         .to_owned()
@@ -167,9 +171,11 @@ pub fn approve(
         if !left.is_empty() && refused.is_none() {
             text.push_str(&format!("\n\n{}", gone::still(&left, &all)));
         }
+        // What keeps the whole program out comes before what is said of one tool.
+        let is_out = refused_as.contains(&CHANGED);
         match refused {
             None => Ok(Report::new(data, text)),
-            Some((_, CHANGED)) => {
+            Some(_) if is_out => {
                 let message =
                     "not every tool was approved, and the program that changed stays refused";
                 Err(Failure::new(Exit::Refused, personal(message, unattended), all)
@@ -212,8 +218,9 @@ fn personal(message: &str, unattended: Option<Unattended>) -> String {
 }
 
 /// What is said to whoever is no person at a terminal.
-const BY_A_PERSON: &str = "whatever overrides a change, an alarm or the scanner takes a person, who reads \
-                           it in a terminal of their own";
+const BY_A_PERSON: &str = "without a terminal only the first use of a server is approved, and whatever overrides \
+                           a change, an alarm or the scanner takes a person, who reads it in a terminal of \
+                           their own";
 
 /// The code of a program that is not the approved one.
 const CHANGED: &str = "EXECUTABLE_CHANGED";

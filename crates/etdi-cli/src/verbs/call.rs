@@ -50,9 +50,9 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
         let next = format!("etdi call {} {}", quoted(&arguments.tool), shown_target(target));
         needs_a_person(home, output, "what overrides a warning", next)?;
     }
-    let unattended = unattended::here(home, output)?;
+    let unattended = unattended::here(home, output);
     block_on(async {
-        let grants = Grants { despite, unattended, ..Grants::all(asker) };
+        let grants = Grants { despite, unattended, ..Grants::all(asker) }.knowing(home).await?;
         let opening = Opening::to_use((target, home, output), grants, ask, policy);
         let patience = Patience::new(arguments);
         let answers = Answers::at_terminal(output);

@@ -20,6 +20,7 @@ use crate::inspector::{noted, suspicious};
 use crate::output::{Output, Report};
 use crate::targets;
 use crate::targets::guarded::{filled, is_etdi};
+use crate::unattended::{self, Unattended};
 use crate::verbs::policy;
 use crate::verbs::target::{
     Opening, block_on, failure, next_after, quoted, shown_command, shown_target,
@@ -120,16 +121,20 @@ pub(super) async fn prepare(
     if let Some(flows) = flows {
         builder = builder.flows(flows);
     }
-    Ok((guard(builder.build().guard(), arguments), reached))
+    let guard = guard(builder.build().guard(), arguments);
+    let is_first = arguments.trust_first_use && unattended::set(home, output) > Unattended::Nothing;
+    if arguments.trust_first_use && !is_first {
+        output.warn("`etdi approvals unattended` says `nothing`, so that `--trust-first-use` approves nothing");
+    }
+    Ok((guard.trust_first_use(is_first), reached))
 }
 
 fn guard(guard: Guard, arguments: &GuardArguments) -> Guard {
     let target = shown_target(&arguments.target);
     let place = place(&arguments.target);
     let guard = guard
-        .trust_first_use(arguments.trust_first_use)
         .called(shown_command(&arguments.target))
-        .elicit(!arguments.no_elicitation)
+        .elicit(asks(arguments))
         .calls_per_minute(arguments.calls_per_minute)
         .advice(move |code, tool| advice(&place, &next_after(code, tool, &target)))
         .on_note(say)
@@ -139,6 +144,12 @@ fn guard(guard: Guard, arguments: &GuardArguments) -> Guard {
         Some(seconds) => guard.recheck_after(seconds),
         None => guard,
     }
+}
+
+/// Whether the client is asked by forms. Over HTTP it is whoever reaches the address, and a yes counts for
+/// all.
+fn asks(arguments: &GuardArguments) -> bool {
+    !arguments.no_elicitation && (arguments.http.is_none() || arguments.elicitation)
 }
 
 /// What a model is told to do about a refusal. What approves is for the person whom it works for.

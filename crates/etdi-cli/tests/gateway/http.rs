@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::Test;
-use crate::client::Speaks;
+use crate::client::{Speaks, World};
 use crate::yard::Yard;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("clients of both eras are served over HTTP", served),
     ("the servers of whoever asks nothing any more end", idle),
     ("users have servers of their own", users),
+    ("whoever reaches a guard over HTTP approves nothing for others", strangers),
 ];
 
 struct Served {
@@ -87,6 +88,22 @@ impl Drop for Served {
         // It may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn strangers() {
+    for (option, asks) in [(&[][..], false), (&["--elicitation"], true)] {
+        let world = World::new(Speaks::Modern);
+        let own = world.command();
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        let words = [&["guard", "--http", "127.0.0.1:0"], option, &["--"], &own].concat();
+        let served = Served::open(world.plain(&words));
+        let can = json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}});
+        let params = json!({"name": "pay", "arguments": {}, "_meta": can});
+        let (answer, _) = served.ask(Speaks::Modern, "", "tools/call", params);
+        let is_asked = answer["result"]["resultType"] == "input_required";
+        assert_eq!(is_asked, asks, "{option:?}: {answer}");
+        assert!(asks || answer["result"]["isError"] == true, "{answer}");
     }
 }
 

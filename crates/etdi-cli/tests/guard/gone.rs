@@ -136,6 +136,7 @@ fn spelled() {
         String::from_utf8(output.stderr).unwrap()
     };
     assert!(!approve(shown(&script)).contains("spelled"));
+    user.0.allow();
     let said = approve("./run.sh");
     assert!(said.contains(&format!("is approved as `/bin/sh {}`", shown(&script))), "{said}");
 }

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("the client is asked when it calls", asked_in_a_call),
     ("the client is asked when tools are listed", asked_beside),
     ("first use is once", first_use_is_once),
+    ("who allows nothing allows no first use", nothing_is_nothing),
     ("a listing without an end is no first use for ever", first_use_ends),
     ("the server does not ask in the guard's name", forged),
     ("first use takes nothing that the scanner holds for malicious", first_use_is_scanned),
@@ -242,6 +243,24 @@ fn first_use_is_once() {
     std::fs::write(world.place.path().join("late"), "").unwrap();
     let mut client = world.client(Speaks::Legacy, json!({}), &["--trust-first-use"]);
     assert_eq!(client.tools(), ["slow", "sample"]);
+}
+
+fn nothing_is_nothing() {
+    let world = World::new(Speaks::Legacy);
+    let set = |approve: &str| {
+        let text = format!(r#"{{"approve":"{approve}"}}"#);
+        std::fs::write(world.home.path().join("unattended.json"), text).unwrap();
+    };
+    for approve in ["nothing", "a spelling mistake"] {
+        set(approve);
+        let mut client = world.client(Speaks::Legacy, json!({}), &["--trust-first-use"]);
+        assert!(client.tools().is_empty(), "{approve}");
+        let log = client.end();
+        assert!(log.contains("`--trust-first-use` approves nothing"), "{log}");
+    }
+    set("first-use");
+    let mut client = world.client(Speaks::Legacy, json!({}), &["--trust-first-use"]);
+    assert_eq!(client.tools(), ["pay", "slow", "sample"]);
 }
 
 fn first_use_ends() {

@@ -11,6 +11,7 @@ use etdi_core::store::FileStore;
 
 use crate::ask::{Asker, agreed, user};
 use crate::exit::Failure;
+use crate::first_use::is_same;
 use crate::home::Home;
 use crate::locked::{self, failed};
 use crate::verbs::target::{audit, quoted};
@@ -91,18 +92,6 @@ impl Pinned {
 
 /// How the identity of a server begins that is its command line.
 const BY_COMMAND: &str = "stdio:command:";
-
-/// Whether two pins are of the same files, given the same arguments but for how files are spelled.
-fn is_same(one: &Pin, other: &Pin) -> bool {
-    let words = |pin: &Pin| -> Vec<String> {
-        let words = pin.argv.iter().skip(1);
-        words.filter(|word| !pin.files.contains_key(*word)).cloned().collect()
-    };
-    one.executable == other.executable
-        && one.digest == other.digest
-        && one.files.values().eq(other.files.values())
-        && words(one) == words(other)
-}
 
 /// That the program is refused still, and what to type.
 pub(super) fn still(left: &[Approval], next: &str) -> String {

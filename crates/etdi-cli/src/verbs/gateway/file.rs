@@ -319,6 +319,7 @@ fn told(
         command: None,
         trust_first_use: flag("trust_first_use")?.unwrap_or(false),
         no_elicitation: false,
+        elicitation: false,
         policy,
         user,
         flows: None,
