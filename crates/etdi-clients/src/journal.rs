@@ -100,6 +100,14 @@ pub enum Undone {
     AlreadySo,
 }
 
+/// Whether a file is called as records are: the number of the change, and of the file in it.
+fn is_record(path: &Path) -> bool {
+    let name =
+        path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.split_once('-'));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.is_some_and(|(change, count)| digits(change) && digits(count))
+}
+
 impl Journal {
     /// A journal in this folder, which is made, for its owner only.
     ///
@@ -265,7 +273,8 @@ impl Journal {
         let mut paths = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(&failed)? {
             let path = entry.map_err(&failed)?.path();
-            if path.extension().is_some_and(|end| end == "json") {
+            // The folder may hold what others keep there.
+            if path.extension().is_some_and(|end| end == "json") && is_record(&path) {
                 paths.push(path);
             }
         }

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use etdi_core::change::visible;
 use etdi_core::digest::Digest;
 use etdi_core::time::UnixTime;
 use mcp_types::Principal;
@@ -138,6 +139,13 @@ struct Inner {
     state: Mutex<State>,
 }
 
+/// The right to change a file.
+struct Alone {
+    _lock: std::fs::File,
+    /// Where it is, whatever links lead there.
+    target: PathBuf,
+}
+
 #[derive(Default)]
 struct State {
     keys: BTreeMap<[u8; 32], ApiKey>,
@@ -216,10 +224,11 @@ impl ApiKeys {
             return Err(ApiKeyError::Short);
         }
         let refuse = |what| Err(ApiKeyError::Name { name: name.to_owned(), what });
-        if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+        // Invisible letters would make two names that nobody tells apart.
+        if name.is_empty() || name.len() > LONGEST_NAME || visible(name) != name {
             return refuse("a name is 1 to 128 characters that can be shown");
         }
-        let _alone = self.alone()?;
+        let alone = self.alone()?;
         let mut state = self.refreshed(now, true)?;
         let digest = *Digest::of_bytes(text.as_bytes()).as_bytes();
         if state.keys.values().any(|key| key.name == name) || state.keys.contains_key(&digest) {
@@ -227,7 +236,7 @@ impl ApiKeys {
         }
         let scopes = scopes.into_iter().map(Into::into).collect();
         let key = ApiKey { name: name.to_owned(), scopes, created: now, expires, revoked: None };
-        self.change(&mut state, |keys| {
+        self.change(alone.as_ref(), &mut state, |keys| {
             keys.insert(digest, key);
         })
     }
@@ -238,10 +247,10 @@ impl ApiKeys {
     ///
     /// When the file cannot be written.
     pub fn revoke(&self, name: &str, now: UnixTime) -> Result<bool, ApiKeyError> {
-        let _alone = self.alone()?;
+        let alone = self.alone()?;
         let mut state = self.refreshed(now, true)?;
         let mut found = false;
-        self.change(&mut state, |keys| {
+        self.change(alone.as_ref(), &mut state, |keys| {
             let key = keys.values_mut().find(|key| key.name == name && key.revoked.is_none());
             found = key.is_some();
             if let Some(key) = key {
@@ -292,13 +301,21 @@ impl ApiKeys {
     }
 
     /// Keeps other programs from changing the file, until it is dropped.
-    fn alone(&self) -> Result<Option<std::fs::File>, ApiKeyError> {
+    fn alone(&self) -> Result<Option<Alone>, ApiKeyError> {
         let Some(path) = &self.0.path else { return Ok(None) };
-        let locked = private().open(beside(path, "lock")).and_then(|file| {
-            file.lock()?;
-            Ok(file)
-        });
-        locked.map(Some).map_err(|source| ApiKeyError::File { path: path.clone(), source })
+        let failed = |source| ApiKeyError::File { path: path.clone(), source };
+        // What a link leads to is changed, not the link: who reads the file by another path reads it too.
+        let target = match std::fs::symlink_metadata(path) {
+            Ok(_) => std::fs::canonicalize(path).map_err(failed)?,
+            Err(_) => path.clone(),
+        };
+        let lock = beside(&target, "lock");
+        if std::fs::symlink_metadata(&lock).is_ok_and(|found| !found.is_file()) {
+            let what = format!("`{}` is in the way", lock.display());
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, what)));
+        }
+        let locked = private().create(true).open(lock).and_then(|file| file.lock().map(|()| file));
+        locked.map(|lock| Some(Alone { _lock: lock, target })).map_err(failed)
     }
 
     /// The keys as the file has them now; looked at once a second at most, unless `must`.
@@ -317,13 +334,14 @@ impl ApiKeys {
     /// Changes the keys, and writes them before the change counts.
     fn change(
         &self,
+        alone: Option<&Alone>,
         state: &mut State,
         change: impl FnOnce(&mut BTreeMap<[u8; 32], ApiKey>),
     ) -> Result<(), ApiKeyError> {
         let mut keys = state.keys.clone();
         change(&mut keys);
-        if let Some(path) = &self.0.path {
-            write(path, &keys)
+        if let (Some(path), Some(alone)) = (&self.0.path, alone) {
+            write(&alone.target, &keys)
                 .map_err(|source| ApiKeyError::File { path: path.clone(), source })?;
             state.seen = state_of(path).ok().flatten();
         }
@@ -369,9 +387,16 @@ impl State {
     }
 }
 
-/// When the file was changed last and how long it is; `None` where there is none.
+/// When the file was changed last and how long it is; `None` where there is none. One that everybody may
+/// write gives keys to anybody, and what is no file may have no end.
 fn state_of(path: &Path) -> io::Result<Option<(SystemTime, u64)>> {
+    let unfit = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
     match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => unfit("it is no file"),
+        #[cfg(unix)]
+        Ok(found) if std::os::unix::fs::MetadataExt::mode(&found) & 0o002 != 0 => {
+            unfit("everybody may write it")
+        }
         Ok(found) => Ok(Some((found.modified()?, found.len()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -386,8 +411,23 @@ fn write(path: &Path, keys: &BTreeMap<[u8; 32], ApiKey>) -> io::Result<()> {
     });
     let text = serde_json::to_vec_pretty(&File { v: 1, keys: lines.collect() })?;
     let fresh = beside(path, &std::process::id().to_string());
-    let mut file = private().open(&fresh)?;
+    // What a process of the same number left, or somebody put there to have it written through.
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = private().create_new(true).open(&fresh)?;
     file.write_all(&text)?;
+    // Who could read it goes on reading it.
+    if let Ok(old) = std::fs::metadata(path) {
+        #[cfg(unix)]
+        {
+            let group = std::os::unix::fs::MetadataExt::gid(&old);
+            // Not everybody may give a file away; it is read by fewer then.
+            let _ = std::os::unix::fs::fchown(&file, None, Some(group));
+        }
+        file.set_permissions(old.permissions())?;
+    }
     file.sync_all()?;
     std::fs::rename(fresh, path)
 }
@@ -401,7 +441,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 /// How a file is opened that its owner alone reads.
 fn private() -> std::fs::OpenOptions {
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
@@ -457,6 +497,37 @@ mod tests {
         assert_eq!(ApiKeys::open(&path).unwrap().list().len(), 40);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_key_is_revoked_in_the_file_that_a_link_leads_to() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real.json"), folder.path().join("keys.json"));
+        let gateway = ApiKeys::open(&real).unwrap();
+        let key = gateway.create("one", ["a"], None, NOW).unwrap();
+        let mode = || std::fs::metadata(&real).unwrap().permissions().mode() & 0o777;
+        std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("real.json", &link).unwrap();
+        // What somebody has put where files of ours are made.
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        symlink(&victim, beside(&real, &std::process::id().to_string())).unwrap();
+        assert!(ApiKeys::open(&link).unwrap().revoke("one", NOW).unwrap());
+        let known = gateway.verify(key.expose(), NOW.plus(1));
+        assert!(matches!(known, Err(ApiKeyError::Revoked { .. })), "{known:?}");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!((mode(), std::fs::read_to_string(&victim).unwrap()), (0o640, "precious".into()));
+
+        std::fs::remove_file(beside(&real, "lock")).unwrap();
+        symlink(&victim, beside(&real, "lock")).unwrap();
+        let made = gateway.create("two", ["a"], None, NOW.plus(2));
+        assert!(matches!(made, Err(ApiKeyError::File { .. })), "{made:?}");
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(ApiKeys::open(&real).is_err(), "everybody gives out keys");
+        assert!(ApiKeys::open(folder.path()).is_err(), "no file");
+    }
+
     #[test]
     fn what_is_no_key_is_refused() {
         let keys = ApiKeys::new();
@@ -468,6 +539,10 @@ mod tests {
         }
         assert!(matches!(keys.create("one", [""; 0], None, NOW), Err(ApiKeyError::Name { .. })));
         assert!(matches!(keys.create("", [""; 0], None, NOW), Err(ApiKeyError::Name { .. })));
+        for name in ["one\u{200b}", "\u{202e}eno", "a\nb"] {
+            let made = keys.create(name, [""; 0], None, NOW);
+            assert!(matches!(made, Err(ApiKeyError::Name { .. })), "{name:?}");
+        }
         let short = keys.add("two", "your-secret-key", [""; 0], None, NOW);
         assert!(matches!(short, Err(ApiKeyError::Short)));
     }

@@ -8,6 +8,7 @@ use crate::args::Target;
 use crate::ask::{Asker, Grants};
 use crate::home::Home;
 use crate::targets::guarded::Guarded;
+use crate::unattended::{self, Unattended};
 use crate::verbs::list::reviews;
 use crate::verbs::target::{Opening, shown_target};
 
@@ -25,7 +26,13 @@ pub(super) fn examine(
     // The output of `looking` is what is shown meanwhile; the verbs' own would come between.
     let opening = Opening::to_look(target, home, examination.output, Grants::all(Asker::Nobody));
     let (reviews, _) = reviews(opening).map_err(|failure| {
-        let advice = "the guard does not start the server before that is mended";
+        // What is asked for there is not seen from here.
+        let advice = match failure.code.as_str() {
+            "GUARD_ELSEWHERE" => {
+                "what that guard asks for is in another place: ask again as it is started"
+            }
+            _ => "the guard does not start the server before that is mended",
+        };
         let fault = Fault::new(STEP, Whose::You, visible(&failure.message).into_owned(), advice);
         fault.exit(failure.exit).next(failure.next)
     })?;
@@ -35,7 +42,10 @@ pub(super) fn examine(
         examination.passed(STEP, format!("the guard lets its client see {all}"));
         return Ok(());
     }
-    if guard.arguments.trust_first_use && shown == 0 {
+    // What was withdrawn or has changed is no first use.
+    let is_first = reviews.iter().all(|review| review.code() == "NOT_APPROVED")
+        && unattended::set(home, examination.output) > Unattended::Nothing;
+    if guard.arguments.trust_first_use && shown == 0 && is_first {
         let what = format!(
             "none of its {all} is approved: the guard takes what it sees first, unless the scanner finds \
              something grave"

@@ -172,8 +172,24 @@ pub(super) fn behind(found: Found, packages: Packages<'_>, depth: u8) -> Result<
     Ok(Found { launch, guard: Some(guard), ..found })
 }
 
+/// Whether a guard enforces less than another that stands in its place: it is another program, or some of
+/// what that one was told is missing. What cannot be read may have been anything.
+pub fn loses(new: &Program, old: &Program) -> bool {
+    let is_this = this::file(new).is_some_and(|file| this::is_this(&file));
+    let (Ok(new), Ok(mut old)) = (read(new), read(old)) else { return true };
+    old.target.command.clone_from(&new.target.command);
+    let told = |arguments: &GuardArguments| format!("{arguments:?}");
+    let is_all =
+        told(&old) == told(&new) || filled(&new, &old).is_ok_and(|both| told(&both) == told(&new));
+    !is_this || !is_all
+}
+
 /// What a guard's command line says.
-fn read(program: &Program) -> Result<GuardArguments, String> {
+///
+/// # Errors
+///
+/// When this version does not read it, or it names no server.
+pub fn read(program: &Program) -> Result<GuardArguments, String> {
     let words = std::iter::once("etdi").chain(program.args.iter().map(String::as_str));
     let mut read = Arguments::try_parse_from(words).map_err(|error| {
         let text = error.render().to_string();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use etdi::core::binding::runs_other_code;
 use etdi::core::change::visible;
 use etdi_clients::{
-    Client, Config, ConfigError, Launch, Places, Program, RemoteServer, Scope, Unfit, known,
-    looks_secret,
+    Client, Config, ConfigError, Launch, Places, Program, RemoteServer, Scope, Server, Unfit,
+    known, looks_secret,
 };
 use serde_json::{Value, json};
 
@@ -357,15 +357,14 @@ impl Chosen {
                 );
                 return self.leave(message, arguments.all, "etdi discover");
             }
-            let is_guard = |launch: &Launch| targets::guarded::ours(launch) == Some(Ours::Guard);
-            if old.launch.as_ref().is_ok_and(is_guard) && !is_guard(&launch) {
+            if takes_away(&old, &launch) {
                 let message = format!(
-                    "a guard stands before `{}` of {}, which this would take away: take it away yourself, \
-                     and put it before the new one again",
+                    "a guard stands before `{}` of {}, which this would take away or loosen: put the new server \
+                     behind the same guard, or choose another `--name`",
                     visible(name),
                     client.title
                 );
-                let next = format!("etdi guard uninstall {} --name {}", client.id, quoted(name));
+                let next = behind_the_same(&old, &launch, client, name);
                 return self.leave(message, arguments.all, &next);
             }
             // Variables that are not named again stay.
@@ -395,6 +394,48 @@ impl Chosen {
         self.left_out.push(why);
         Ok(())
     }
+}
+
+/// Whether an entry that something of ours stands before, or that may be one, would be replaced by one that
+/// enforces less.
+fn takes_away(old: &Server, new: &Launch) -> bool {
+    let Ok(launch) = &old.launch else {
+        // What cannot be read is no guard unless it names one.
+        let text = format!("{:?}", old.entry);
+        return ["guard", "gateway", "etdi"].iter().any(|word| text.contains(word));
+    };
+    match (targets::guarded::ours(launch), launch, new) {
+        (None, _, _) => false,
+        _ if is_same_program(Some(launch), new) => false,
+        (Some(Ours::Guard), Launch::Program(old), Launch::Program(new)) => {
+            targets::guarded::loses(new, old)
+        }
+        _ => true,
+    }
+}
+
+/// The command that puts another server behind the guard of an entry.
+fn behind_the_same(old: &Server, new: &Launch, client: &Client, name: &str) -> String {
+    let Ok(Launch::Program(guard)) = &old.launch else { return "etdi discover".to_owned() };
+    let dashes = guard.args.iter().position(|word| word == "--");
+    let (Some(Ours::Guard), Some(dashes)) =
+        (old.launch.as_ref().ok().and_then(targets::guarded::ours), dashes)
+    else {
+        return "etdi discover".to_owned();
+    };
+    let own =
+        std::env::current_exe().map_or_else(|_| "etdi".into(), |own| own.display().to_string());
+    let mut words = vec![own];
+    words.extend(guard.args.iter().take(dashes + 1).cloned());
+    match new {
+        Launch::Program(program) => {
+            words.push(program.command.clone());
+            words.extend(program.args.iter().cloned());
+        }
+        Launch::Remote(remote) => words.push(remote.url.clone()),
+    }
+    let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+    format!("etdi install {} --name {} --replace -- {}", client.id, quoted(name), words.join(" "))
 }
 
 /// Whether two launches start the same program with the same arguments, or dial the same URL.

@@ -445,6 +445,9 @@ pub fn next_after(code: &str, tool: &str, again: &str) -> String {
             format!("etdi verify {again}")
         }
         "SIGNATURE_REQUIRED" => "etdi keys new default".to_owned(),
+        // To approve it would change nothing.
+        "POLICY_DENIED" => "etdi policy test --help".to_owned(),
+        "FLOW_DENIED" | "CHAIN_DENIED" => "etdi audit tail".to_owned(),
         "STORE_FAILED" | "PERMISSION_DENIED" => "etdi approvals list".to_owned(),
         // The name is the server's choice; it must not become an option such as `--yes`.
         _ if tool.is_empty() || tool.starts_with('-') => format!("etdi approve {again}"),

@@ -322,7 +322,9 @@ fn odd_one_out() {
     );
     // Whoever only looks is told by how it ends.
     let output = yard.output(&["--check"]);
-    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("line 1, `odd`: "), "{said}");
 }
 
 fn silent() {

@@ -57,7 +57,7 @@ fn renamed() {
     let next = words(&failed["error"]["next"]);
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
     let mut terminal = Terminal::start(user.etdi(&next));
-    for question in ["approve?", "approve?", "withdraw its approval?"] {
+    for question in ["approve?", "approve?", "approve?", "withdraw its approval?"] {
         terminal.sees(question);
         terminal.types("y\n");
     }

@@ -39,6 +39,11 @@ fn policy() {
             let result = client.call("pay").to_string();
             assert_eq!(calls(&world), calls_made, "{before:?} {user}: {result}");
             assert_eq!(result.contains("POLICY_DENIED"), calls_made == 0, "{result}");
+            // An approval is not what is wanting, and nobody is sent to give it.
+            assert!(!result.contains("etdi approve"), "{result}");
+            let log = client.end();
+            assert!(!log.contains("BLOCKED `pay`"), "{log}");
+            assert_eq!(log.contains("REFUSED a call of `pay`"), calls_made == 0, "{log}");
         }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("what judges a server looks through the guard before it", judged),
     ("who replaces a server takes no guard away by the way", kept),
     ("what is approved by the name of an entry is what its guard asks for", approved),
+    ("doctor tells a first use from what was withdrawn", first_or_not),
     ("a guard that cannot be looked through is not asked", unreadable),
     ("whom the guard of an entry trusts is told, and is not trusted by who judges", brings_trust),
     ("the program behind a guard is looked for in the guard's own path", own_path),
@@ -84,8 +85,44 @@ fn kept() {
     let before = user.entry();
     let words = ["install", "cursor", "--name", "shop", "--replace", "--no-start", "--", "/bin/sh"];
     let failed = user.run(&words, 1);
-    assert_eq!(failed["error"]["next"], "etdi guard uninstall cursor --name shop", "{failed}");
+    let own = env!("CARGO_BIN_EXE_etdi");
+    let next = format!("etdi install cursor --name shop --replace -- {own} guard -- /bin/sh");
+    assert_eq!(failed["error"]["next"], next, "{failed}");
     assert_eq!(user.entry(), before, "the guard is where it was");
+    // Nor anything else of ours that is before it, by whatever it is started; nor by a guard that does less.
+    let impostor = user.0.place.path().join("etdi-x");
+    std::fs::write(&impostor, "#!/bin/sh\nexec /bin/sh\n").unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(&impostor).status().unwrap().success());
+    let impostor = impostor.to_str().unwrap();
+    let file = user.0.home.path().join(".cursor/mcp.json");
+    let plain = &["/bin/sh"][..];
+    for (entry, new) in [
+        (json!({"command": "sh", "args": ["-c", "exec etdi guard -- notes"]}), plain),
+        (json!({"command": own, "args": ["gateway", shown(&file)]}), plain),
+        (json!({"command": own, "args": "guard -- notes"}), plain),
+        (
+            json!({"command": own, "args": ["guard", "--level", "strict", "--", "notes"]}),
+            &[own, "guard", "--level", "basic", "--trust-first-use", "--", "/bin/sh"],
+        ),
+        (
+            json!({"command": own, "args": ["guard", "--", "notes"]}),
+            &[impostor, "guard", "--", "/bin/sh"],
+        ),
+    ] {
+        user.write(&entry);
+        user.run(&[&words[..words.len() - 1], new].concat(), 1);
+        assert_eq!(user.entry(), entry);
+    }
+    // One that does the same, or more, takes its place.
+    user.write(&json!({"command": own, "args": ["guard", "--", "notes"]}));
+    let strict = [own, "guard", "--level", "strict", "--", "/bin/sh"];
+    for new in [&[own, "guard", "--", "/bin/sh"][..], &strict] {
+        user.run(&[&words[..words.len() - 1], new].concat(), 0);
+        assert!(
+            user.entry()["args"].as_array().unwrap().ends_with(&[json!("--"), json!("/bin/sh")])
+        );
+    }
+    user.write(&before);
     user.run(&["guard", "uninstall", "cursor", "--name", "shop"], 0);
     user.run(&words, 0);
     assert_eq!(user.entry()["command"], "/bin/sh");
@@ -158,6 +195,28 @@ fn approved() {
     assert!(user.client().tools().is_empty());
     user.run(&["approve", "slow", "--yes", "cursor:shop"], 0);
     assert_eq!(user.client().tools(), ["slow"]);
+}
+
+fn first_or_not() {
+    let user = User::new();
+    user.0.describe("Pays once.");
+    let words = user.0.command();
+    let mut args = vec!["guard", "--trust-first-use", "--"];
+    args.extend(words.iter().map(String::as_str));
+    user.write(&json!({"command": env!("CARGO_BIN_EXE_etdi"), "args": args}));
+    let doctor = user.run(&["doctor", "cursor:shop"], 0);
+    assert!(doctor.to_string().contains("takes what it sees first"), "{doctor}");
+    // What was withdrawn is not seen first, and who allows nothing allows no first use.
+    user.run(&["approvals", "unattended", "nothing"], 0);
+    user.run(&["doctor", "cursor:shop"], 6);
+    std::fs::remove_file(user.0.home.path().join("unattended.json")).unwrap();
+    user.run(&["approve", "--yes", "cursor:shop"], 0);
+    for tool in ["pay", "slow", "sample"] {
+        user.run(&["approvals", "revoke", tool], 0);
+    }
+    let doctor = user.run(&["doctor", "cursor:shop"], 6);
+    assert!(doctor.to_string().contains("none of its 3 tools"), "{doctor}");
+    assert!(user.client().tools().is_empty());
 }
 
 fn unreadable() {
@@ -294,7 +353,7 @@ fn fails() {
     let mut guard = user.etdi(&words).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = std::io::BufReader::new(guard.stderr.take().unwrap()).lines();
     assert!(said.any(|line| line.unwrap().contains("http://")));
-    let server = user.0.noted("started").last().unwrap().clone();
+    let server = user.0.wait("started", |_| true);
     assert!(Command::new("kill").args(["-9", &server]).status().unwrap().success());
     said.for_each(drop);
     assert_eq!(guard.wait().unwrap().code(), Some(4));

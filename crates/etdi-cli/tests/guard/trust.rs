@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("the server does not ask in the guard's name", forged),
     ("first use takes nothing that the scanner holds for malicious", first_use_is_scanned),
     ("a guard is installed before servers and taken away", installed),
+    ("what has no guard and gets none is said", left_out),
     ("a model that answers for its user grants nothing by halves", half_answers),
 ];
 
@@ -243,6 +244,44 @@ fn first_use_is_once() {
     std::fs::write(world.place.path().join("late"), "").unwrap();
     let mut client = world.client(Speaks::Legacy, json!({}), &["--trust-first-use"]);
     assert_eq!(client.tools(), ["slow", "sample"]);
+}
+
+fn left_out() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(".cursor/mcp.json");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let etdi = |words: &[&str], entries: &Value| {
+        std::fs::write(&path, json!({"mcpServers": entries}).to_string()).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_etdi"));
+        command.args(["--json"]).args(words).env("HOME", home.path());
+        command.env("ETDI_HOME", home.path().join("etdi")).current_dir(home.path());
+        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
+        let output = command.output().unwrap();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    // What cannot be read is behind no guard.
+    for entry in [json!({"cmd": "ls"}), json!({"command": "ls", "args": "-la"}), json!("ls")] {
+        let (exit, said) = etdi(&["guard", "install", "cursor"], &json!({"x": entry}));
+        assert_eq!((exit, said["error"]["code"].as_str()), (1, Some("LEFT_OUT")), "{said}");
+        assert!(said["error"]["message"].as_str().unwrap().contains("cursor:x"), "{said}");
+        let beside = json!({"x": entry, "y": {"command": "ls"}});
+        let (exit, said) = etdi(&["guard", "install", "cursor"], &beside);
+        assert_eq!((exit, &said["data"]["servers"]), (0, &json!(["cursor:y"])), "{said}");
+        assert_eq!(said["data"]["left_out"].as_array().unwrap().len(), 1, "{said}");
+    }
+    // Nor is a guard taken away by writing what no client can start.
+    let own = env!("CARGO_BIN_EXE_etdi");
+    for words in [json!(["guard", "--", "cursor:opt"]), json!(["guard", "--", "cargo:notes"])] {
+        let entries = json!({"x": {"command": own, "args": words}});
+        let (exit, said) = etdi(&["guard", "uninstall", "cursor"], &entries);
+        assert_eq!((exit, said["error"]["code"].as_str()), (1, Some("LEFT_OUT")), "{said}");
+    }
+    let url = json!({"x": {"command": own, "args": ["guard", "--url", "https://far.example/mcp"]}});
+    let (exit, said) = etdi(&["guard", "uninstall", "cursor"], &url);
+    assert_eq!(exit, 0, "{said}");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("https://far.example/mcp") && !text.contains("guard"), "{text}");
 }
 
 fn nothing_is_nothing() {

@@ -99,6 +99,18 @@ fn a_change_is_made_and_taken_back() {
     assert_eq!(fs::read_dir(world.path("journal")).unwrap().count(), 1, "only the lock is left");
 }
 
+/// The folder may hold what others keep there, and that is left alone.
+#[test]
+fn what_is_no_record_is_left_alone() {
+    let world = World::new();
+    let other = world.path("journal").join("clients.json");
+    fs::write(&other, r#"{"v":1,"clients":[]}"#).unwrap();
+    assert_eq!(world.journal.commit("install", 7, &world.configs()).unwrap(), Some(1));
+    assert_eq!(world.journal.records().unwrap().len(), 3);
+    world.undo_last();
+    assert!(world.is_as_it_was() && other.exists());
+}
+
 /// A crash between any two writes: each file is whole, and old or new; what was there can be had
 /// back; the change can be made again.
 #[test]

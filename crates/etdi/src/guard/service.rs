@@ -289,8 +289,15 @@ impl Shared {
             let text = format!("unknown tool `{}`: the server does not list it", visible(name));
             return Err(ErrorObject::invalid_params(text));
         }
-        if let Some(review) = self.layer.review(name) {
-            self.say_blocked(&review);
+        match self.layer.review(name) {
+            // It is not the approval that is wanting.
+            Some(review) if review.is_approved() => self.settings.say(&format!(
+                "REFUSED a call of `{}` ({code}): {}",
+                visible(name),
+                visible(&error.message)
+            )),
+            Some(review) => self.say_blocked(&review),
+            None => {}
         }
         let advice = (self.settings.advice)(&code, name);
         Ok(said(format!("etdi guard ({code}): {}. {advice}", error.message)))

@@ -344,7 +344,8 @@ impl Developed<'_> {
             }
             if restless.note(&path, Instant::now().into_std()) {
                 self.say(&format!(
-                    "{} changes with each start, so it is not watched any more; `--watch` says what is",
+                    "{} changes again and again, so it is not watched any more: `reload` starts the server \
+                     anew, and `--watch` says what is watched",
                     shown_path(&path)
                 ));
                 now = restless.out_of(now);

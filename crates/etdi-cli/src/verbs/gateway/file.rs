@@ -233,12 +233,22 @@ impl GatewayFile {
         unfit: Vec<(String, Failure)>,
         is_check: bool,
     ) -> Result<(), Failure> {
+        let is_unfit = |server: &Behind| unfit.iter().any(|(prefix, _)| *prefix == server.prefix);
+        let is_empty = self.servers.iter().all(is_unfit);
+        let named = |prefix: &str| self.servers.iter().find(|server| server.prefix == prefix);
+        if (is_check || is_empty)
+            && let Some((prefix, failure)) = unfit.first()
+        {
+            let place = named(prefix).map_or_else(String::new, |server| {
+                format!("line {}, `{}`: ", server.line, visible(&server.name))
+            });
+            let message = format!("{place}{}", failure.message);
+            return Err(
+                Failure::new(failure.exit, message, &*failure.next).with_code(&*failure.code)
+            );
+        }
         self.servers.retain(|server| unfit.iter().all(|(prefix, _)| *prefix != server.prefix));
-        let is_empty = self.servers.is_empty();
         for (prefix, failure) in unfit {
-            if is_check || is_empty {
-                return Err(failure);
-            }
             super::say(&format!(
                 "`{prefix}` is left out until the gateway is started again: {}. To go on: {}",
                 failure.message, failure.next

@@ -127,7 +127,7 @@ impl<'t> Table<'t> {
             Kind::Scalar(Value::Number(number)) => number.parse().ok(),
             _ => None,
         };
-        number.map(Some).ok_or_else(|| self.wrong(name, "a whole number"))
+        number.map(Some).ok_or_else(|| self.wrong(name, "a whole number up to 4294967295"))
     }
 
     /// A list of texts; one text is a list of one.

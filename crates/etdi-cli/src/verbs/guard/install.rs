@@ -12,7 +12,7 @@ use crate::home::Home;
 use crate::output::{Output, Report};
 use crate::targets;
 use crate::targets::Ours;
-use crate::targets::guarded::{ours, this};
+use crate::targets::guarded::{self, ours, this};
 use crate::verbs::target::quoted;
 use crate::verbs::uninstall::{broken, write};
 
@@ -33,7 +33,8 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
         GuardCommand::Uninstall(_) => None,
     };
     let mut there = Vec::new();
-    let (mut configs, mut names, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut configs, mut names) = (Vec::new(), Vec::new());
+    let (mut left_out, mut notes) = (Vec::new(), Vec::new());
     for file in targets::files_of(&clients, &targets::places()) {
         let mut config = Config::open(&file).map_err(|error| broken(&error))?;
         let changed = config.rewrite_each(|server| {
@@ -41,12 +42,22 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
             if arguments.name.as_ref().is_some_and(|name| *name != server.name) {
                 return None;
             }
-            let launch = server.launch.as_ref().ok()?;
-            let Some(guard) = &guard else { return unguarded(launch) };
-            match guard.before(launch) {
-                Ok(launch) => launch,
+            let changed = match (&server.launch, &guard) {
+                (Ok(launch), Some(guard)) => guard.before(launch).map_err(str::to_owned),
+                (Ok(launch), None) => unguarded(launch),
+                (Err(error), _) => Err(format!("cannot be read, {error}: it stays as it is")),
+            };
+            let name = || visible(&server.target()).into_owned();
+            match changed {
+                Ok(Some(launch)) => {
+                    notes.extend(
+                        lost(&server.launch, &launch).map(|what| format!("`{}` {what}", name())),
+                    );
+                    Some(launch)
+                }
+                Ok(None) => None,
                 Err(why) => {
-                    left_out.push(format!("`{}` {why}", visible(&server.target())));
+                    left_out.push(format!("`{}` {why}", name()));
                     None
                 }
             }
@@ -56,7 +67,7 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
             configs.push(config);
         }
     }
-    for line in &left_out {
+    for line in left_out.iter().chain(&notes) {
         output.warn(line);
     }
     if let Some(name) = arguments.name.as_ref().filter(|name| !there.contains(name)) {
@@ -80,6 +91,13 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
         // That is what was asked for.
         let data = json!({ "servers": [], "left_out": [], "next": [] });
         return Ok(Report::new(data, "every server is behind a guard already"));
+    }
+    if configs.is_empty() && !left_out.is_empty() {
+        let what = if guard.is_some() { "put before" } else { "taken away from" };
+        let message = format!("no guard was {what} a server: {}", left_out.join("; "));
+        return Err(Failure::usage(message, "etdi discover")
+            .with_code("LEFT_OUT")
+            .with_details(json!({ "left_out": left_out }), ""));
     }
     if configs.is_empty() {
         let message = match &guard {
@@ -182,23 +200,49 @@ fn is_this(launch: &Launch) -> bool {
     this::file(program).is_some_and(|file| this::is_this(&file))
 }
 
-/// The server behind a guard, as it was before; nothing where there is none.
-fn unguarded(launch: &Launch) -> Option<Launch> {
-    let Launch::Program(program) = launch else { return None };
+/// The server behind a guard, as it was before; nothing where there is none, and why not where nobody but the
+/// guard finds it.
+fn unguarded(launch: &Launch) -> Result<Option<Launch>, String> {
+    let Launch::Program(program) = launch else { return Ok(None) };
     if ours(launch) != Some(Ours::Guard) {
-        return None;
+        return Ok(None);
     }
-    let dashes = program.args.iter().position(|word| word == DASHES)?;
-    let (command, args) = program.args.get(dashes + 1..)?.split_first()?;
-    Some(match command.contains("://") && args.is_empty() {
+    let told = guarded::read(program)
+        .map_err(|why| format!("has a guard that cannot be read, {why}: it stays as it is"))?;
+    let Some((command, args)) = told.target.command.split_first() else { return Ok(None) };
+    let begins = |word: &&str| command.starts_with(*word);
+    let is_ours = targets::is_entry(command)
+        || ["cargo:", "example:"].iter().any(begins)
+        || std::path::Path::new(command).is_dir();
+    Ok(Some(match command.contains("://") && args.is_empty() {
         true => Launch::Remote(RemoteServer { url: command.clone(), ..RemoteServer::default() }),
+        false if is_ours => {
+            return Err(format!(
+                "is `{}` behind the guard, which only `etdi` finds: it stays as it is",
+                visible(command)
+            ));
+        }
         false => Launch::Program(Program {
             command: command.clone(),
             args: args.to_vec(),
             env: program.env.clone(),
             cwd: program.cwd.clone(),
         }),
-    })
+    }))
+}
+
+/// What of an entry its new form does not say.
+fn lost<E>(old: &Result<Launch, E>, new: &Launch) -> Option<&'static str> {
+    match (old, new) {
+        (Ok(Launch::Remote(old)), Launch::Program(_)) if old.sse => Some(
+            "is reached by the older HTTP with a stream of its own (`sse`), which `guard uninstall` does not \
+             write again; `etdi undo` does",
+        ),
+        (Ok(Launch::Program(old)), Launch::Remote(_)) if !old.env.is_empty() => {
+            Some("is a URL, so that the variables of its guard are gone")
+        }
+        _ => None,
+    }
 }
 
 const VERB: &str = "guard";
@@ -230,11 +274,18 @@ mod tests {
             [program(&["notes", "--", "-x"]), program(&["notes"]), remote("https://a.example/mcp")]
         {
             let guarded = guard().before(&launch).unwrap().unwrap();
-            assert_eq!(unguarded(&guarded).as_ref(), Some(&launch));
+            assert_eq!(unguarded(&guarded), Ok(Some(launch.clone())));
             assert_eq!(guard().before(&guarded), Ok(None), "one guard is enough");
         }
-        for other in [program(&["etdi", "run", "--", "notes"]), program(&["etdi", "guard", "--"])] {
-            assert_eq!(unguarded(&other), None, "{other:?}");
+        assert_eq!(unguarded(&program(&["etdi", "run", "--", "notes"])), Ok(None));
+        // By its option, too; and nothing that no client can start.
+        let url = program(&["etdi", "guard", "--url", "https://a.example/mcp"]);
+        assert_eq!(unguarded(&url), Ok(Some(remote("https://a.example/mcp"))));
+        for words in
+            [&["--"][..], &["--of-tomorrow", "--", "x"], &["--", "cursor:opt"], &["--", "cargo:x"]]
+        {
+            let other = program(&[&["etdi", "guard"], words].concat());
+            assert!(unguarded(&other).is_err(), "{other:?}");
         }
     }
 
