@@ -139,7 +139,7 @@ fn asked_in_a_call() {
             let result = client.call("pay");
             assert!(text(&result).contains("stays blocked"), "{before:?} {behind:?}: {result}");
             assert!(world.noted("effect").is_empty());
-            let asked = client.heard.pop().unwrap();
+            let asked = client.hear("elicitation/create");
             let message = asked["params"]["message"].as_str().unwrap();
             assert!(message.starts_with("etdi guard asks, not the server"), "{message}");
             assert!(message.contains("Pays once.") && message.contains("Unsigned"), "{message}");
