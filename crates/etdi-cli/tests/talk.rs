@@ -309,6 +309,8 @@ fn progress_shows_at_a_terminal_alone() {
 #[test]
 fn results_of_every_kind() {
     let user = User::new();
+    // A yes without a terminal is to the first use of the server alone.
+    assert_eq!(user.json(&["approve", "--yes"]).0, 0);
     let (code, called) = user.json(&["call", "draw", "--yes", "--save", "out"]);
     assert_eq!((code, &called["data"]["saved"]), (0, &json!(["out/image-1.png"])), "{called}");
     assert_eq!(std::fs::read(user.home.path().join("out/image-1.png")).unwrap(), b"hi");
