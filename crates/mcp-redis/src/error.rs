@@ -47,6 +47,26 @@ pub enum RedisError {
          everybody logs in again"
     )]
     Emptied,
+    /// The nodes that started before have another secret under the same prefix.
+    #[error(
+        "the other nodes under the prefix `{prefix}` have another secret: give this node theirs, or a prefix of its own; \
+         where nobody has theirs any more, what it sealed is lost, and `DEL {key}` has the next node begin anew"
+    )]
+    OtherSecret {
+        /// Under which prefix.
+        prefix: String,
+        /// Where Redis keeps of which secrets its nodes are.
+        key: String,
+    },
+    /// The nodes that started before seal with a secret that this one does not open.
+    #[error(
+        "the other nodes under the prefix `{prefix}` seal with a secret that this one does not open, though they open \
+         what it seals: give it their secret too (`also_opens`), a change of the secret leaves no round out"
+    )]
+    SecretBehind {
+        /// Under which prefix.
+        prefix: String,
+    },
     /// Something lives longer than the store remembers it.
     #[error("a statement counts longer than the {0} s for which this store is built")]
     TooLong(u64),
@@ -80,6 +100,8 @@ pub enum Failure {
     Forgetful,
     /// [`RedisError::Emptied`]
     Emptied,
+    /// [`RedisError::OtherSecret`] and [`RedisError::SecretBehind`]
+    Secret,
     /// [`RedisError::TooLong`]
     TooLong,
     /// [`RedisError::Quota`]
@@ -90,7 +112,7 @@ pub enum Failure {
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Config,
         Self::Unreachable,
         Self::TooSlow,
@@ -100,6 +122,7 @@ impl Failure {
         Self::Clock,
         Self::Forgetful,
         Self::Emptied,
+        Self::Secret,
         Self::TooLong,
         Self::Quota,
         Self::Damaged,
@@ -117,6 +140,7 @@ impl Failure {
             Self::Clock => "clock",
             Self::Forgetful => "forgetful",
             Self::Emptied => "emptied",
+            Self::Secret => "secret",
             Self::TooLong => "too_long",
             Self::Quota => "quota",
             Self::Damaged => "damaged",
@@ -137,6 +161,7 @@ impl RedisError {
             Self::Clock(_) => Failure::Clock,
             Self::Forgetful(_) => Failure::Forgetful,
             Self::Emptied => Failure::Emptied,
+            Self::OtherSecret { .. } | Self::SecretBehind { .. } => Failure::Secret,
             Self::TooLong(_) => Failure::TooLong,
             Self::Quota => Failure::Quota,
             Self::Damaged(_) => Failure::Damaged,

@@ -53,6 +53,7 @@ mod error;
 mod events;
 mod line;
 mod metrics;
+mod nodes;
 #[cfg(feature = "oauth")]
 mod oauth;
 mod patience;

@@ -28,11 +28,13 @@ pub enum StoreName {
     Tokens,
     /// What was revoked.
     Revocations,
+    /// What nodes ask for themselves: whether they have the same secret.
+    Nodes,
 }
 
 impl StoreName {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Replay,
         Self::Events,
         Self::Tasks,
@@ -43,6 +45,7 @@ impl StoreName {
         Self::Authorization,
         Self::Tokens,
         Self::Revocations,
+        Self::Nodes,
     ];
 
     /// The name, in small letters.
@@ -58,6 +61,7 @@ impl StoreName {
             Self::Authorization => "authorization",
             Self::Tokens => "tokens",
             Self::Revocations => "revocations",
+            Self::Nodes => "nodes",
         }
     }
 }

@@ -96,6 +96,17 @@ impl ClusterSecret {
         derive(&self.current, purpose).ok_or_else(underivable)
     }
 
+    /// What each secret is called under a prefix, the one that seals first. Nothing else follows from a name, and
+    /// the same secret has another one under another prefix.
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>, RedisError> {
+        let purpose = format!("name under {prefix}");
+        let name = |secret| {
+            let name = derive(secret, &purpose)?;
+            Some(URL_SAFE_NO_PAD.encode(name.get(..16)?))
+        };
+        self.all().map(name).collect::<Option<_>>().ok_or_else(underivable)
+    }
+
     pub(crate) fn seal(&self, purpose: &'static str) -> Result<Seal, RedisError> {
         let keys = self.all().map(|secret| {
             let (id, key) = (derive(secret, "payload id")?, derive(secret, purpose)?);

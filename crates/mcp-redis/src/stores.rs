@@ -19,6 +19,7 @@ use crate::client::Client;
 use crate::error::RedisError;
 use crate::events::{EventBounds, RedisEventStore};
 use crate::metrics::{Metrics, StoreMetrics};
+use crate::nodes;
 #[cfg(feature = "oauth")]
 use crate::oauth::RedisAuthorizationStore;
 use crate::patience::Patience;
@@ -253,8 +254,8 @@ impl RedisStoresBuilder {
     ///
     /// # Errors
     ///
-    /// [`RedisError`]: it cannot be reached, refuses commands, throws keys away when it is full, or
-    /// its clock is another one.
+    /// [`RedisError`]: it cannot be reached, refuses commands, throws keys away when it is full,
+    /// its clock is another one, or the other nodes under the prefix have another secret.
     pub async fn connect(self) -> Result<RedisStores, RedisError> {
         let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
         if !(1..=64).contains(&self.prefix.len()) || !self.prefix.chars().all(fits) {
@@ -266,6 +267,7 @@ impl RedisStoresBuilder {
         let connection = connection.await.map_err(|_| RedisError::TooSlow(most))??;
         let metrics = Arc::new(Metrics::default());
         let client = Client::new(connection, self.prefix.clone(), self.timeout, metrics);
+        nodes::check(&client, &self.prefix, &self.secret).await?;
         let Self { tolerance, per_key, believes_empty, .. } = self;
         let replay =
             RedisReplayStore::new(client.clone(), CALL, tolerance, per_key, believes_empty);

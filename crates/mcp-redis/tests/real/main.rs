@@ -17,6 +17,7 @@ mod rates;
 mod raw;
 mod replay;
 mod revocations;
+mod secret;
 mod sentinel;
 mod server;
 mod sessions;
