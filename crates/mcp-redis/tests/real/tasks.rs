@@ -1,9 +1,10 @@
 //! Tasks: what one node begins, another shows, changes and takes over.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mcp_redis::{Failure, StoreName};
+use mcp_redis::{Failure, RedisStores, StoreName};
 use mcp_server::task::{
     KeptTask, Quota, TaskStore as _, TaskStoreError, Tasks, task_store_contract,
     task_store_of_nodes_contract,
@@ -154,14 +155,28 @@ async fn waits(cx: Context<Arc<Notify>>) -> &'static str {
     "all of it"
 }
 
+/// Says a word a hundred times a second.
+#[mcp_server::tool(task)]
+async fn tells(cx: Context<Arc<Notify>>) {
+    for number in 1_u32.. {
+        cx.progress(number, 1_000_000.0).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// A server of tasks on the Redis of a test.
 struct Node(Server, Arc<Notify>);
 
 impl Node {
     async fn new(redis: &RedisServer) -> Self {
+        Self::with(&redis.node().await, 3)
+    }
+
+    fn with(stores: &RedisStores, lease: u64) -> Self {
         let open = Arc::new(Notify::new());
-        let tasks = Tasks::new(redis.node().await.tasks().unwrap()).lease(Duration::from_secs(3));
-        let server = mcp_server::server!().tasks(tasks).state(open.clone()).tool::<waits>();
+        let tasks = Tasks::new(stores.tasks().unwrap()).lease(Duration::from_secs(lease));
+        let server = mcp_server::server!().tasks(tasks).state(open.clone());
+        let server = server.tool::<waits>().tool::<tells>();
         Self(server.build().unwrap(), open)
     }
 
@@ -177,8 +192,8 @@ impl Node {
         }
     }
 
-    async fn begin(&self) -> String {
-        let call = ClientRequest::CallTool(CallToolRequestParams::new("waits"));
+    async fn begin(&self, tool: &str) -> String {
+        let call = ClientRequest::CallTool(CallToolRequestParams::new(tool));
         let task: CreateTaskResult = self.ask(call).await.unwrap().parse().unwrap();
         task.task_id
     }
@@ -194,7 +209,7 @@ impl Node {
 async fn a_result_waits_for_a_redis_that_is_full() {
     let redis = RedisServer::start();
     let (node, other) = (Node::new(&redis).await, Node::new(&redis).await);
-    let task = node.begin().await;
+    let task = node.begin("waits").await;
     redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     node.1.notify_one();
     // Longer than an end that cannot be written is tried.
@@ -217,4 +232,23 @@ async fn a_result_waits_for_a_redis_that_is_full() {
     };
     let Ok(DetailedTask::Completed(done)) = &found else { panic!("{found:?}") };
     assert!(done.result.to_string().contains("all of it"), "{}", done.result);
+}
+
+#[tokio::test]
+async fn how_far_a_task_is_another_node_knows_a_second_later_for_two_operations_a_second() {
+    let redis = RedisServer::start();
+    let stores = redis.node().await;
+    let (node, other) = (Node::with(&stores, 30), Node::with(&redis.node().await, 30));
+    let task = node.begin("tells").await;
+    let (began, before) = (Instant::now(), round_trips(&stores, StoreName::Tasks));
+    let mut told = BTreeSet::new();
+    while began.elapsed() < Duration::from_secs(6) {
+        let Ok(DetailedTask::Working(found)) = other.get(&task).await else { panic!() };
+        told.extend(found.status_message);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // A busy machine may be late by a second or two; without it there would be none in the first ten.
+    assert!((3..=6).contains(&told.len()), "{told:?}");
+    let cost = round_trips(&stores, StoreName::Tasks) - before;
+    assert!(cost <= 2 * 7, "{cost}");
 }

@@ -29,6 +29,8 @@ pub(super) struct Live {
     pub(super) extensions: Mutex<Extensions>,
     /// The last word of progress.
     message: Mutex<Option<String>>,
+    /// Whether there was one since the record was last written with it.
+    pub(super) said: Notify,
     table: Weak<LiveTable>,
 }
 
@@ -66,9 +68,12 @@ impl NotificationSink for Live {
         notification: &mut Option<ServerNotification>,
     ) -> Poll<Result<(), Closed>> {
         if let Some(ServerNotification::Progress(progress)) = notification.take() {
-            *lock(&self.message) = Some(in_words(&progress));
-            if let Some(table) = self.table.upgrade() {
-                table.changed(&self.id);
+            let words = Some(in_words(&progress));
+            if std::mem::replace(&mut *lock(&self.message), words.clone()) != words {
+                self.said.notify_one();
+                if let Some(table) = self.table.upgrade() {
+                    table.changed(&self.id);
+                }
             }
         }
         Poll::Ready(Ok(()))
@@ -168,6 +173,7 @@ impl LiveTable {
                 end: AtomicU64::new(end),
                 extensions: Mutex::default(),
                 message: Mutex::default(),
+                said: Notify::new(),
                 table: Arc::downgrade(self),
             })
         });

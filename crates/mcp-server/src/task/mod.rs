@@ -29,7 +29,8 @@
 //!
 //! # What a tool sees
 //!
-//! The same [`Context`]. Progress becomes the task's status message. What it asks ([`Context::elicit`],
+//! The same [`Context`]. Progress becomes the task's status message, which other processes that share the store
+//! learn once a [`Tasks::poll_interval`], and no more than once a second. What it asks ([`Context::elicit`],
 //! [`Context::input`]) makes the task `input_required`; the client answers with `tasks/update`, and
 //! the tool runs again from the top, as it would within a request. Log messages have no way to the
 //! client from a task, and are dropped. A cancelled task is a dropped future.
@@ -162,7 +163,9 @@ impl Tasks {
         self
     }
 
-    /// Sets how often clients are told to ask.
+    /// Sets how often clients are told to ask, how often a subscription looks at what other processes work on, and
+    /// how often at most a worker writes down how far it is, for those who ask other processes: a second, which is
+    /// the least for that.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
@@ -170,7 +173,8 @@ impl Tasks {
     }
 
     /// Sets for how long a worker is believed to be alive that was not heard of, where other processes share
-    /// the store: 30 seconds; at least three. A worker says three times as often that it lives. One that was
+    /// the store: 30 seconds; at least three. A worker says three times as often that it
+    /// lives, or oftener where its tool says how far it is. One that was
     /// silent for so long has lost its task when a client asked one other process for it three times: at first,
     /// two thirds of the lease later, and a third after that, 60 seconds in all. The task is begun anew there
     /// if its tool may run twice, and fails if not. These times are

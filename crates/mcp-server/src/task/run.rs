@@ -25,6 +25,9 @@ use crate::service::{Incoming, ServerFuture};
 /// How many times within its lease a worker says that it is alive, to others that share its store.
 pub(super) const BEATS: u32 = 3;
 
+/// How long a worker says nothing of its progress after it has said that it is alive.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+
 /// How many times in a row a tool may leave without a question, only to be entered again.
 const MAX_IDLE_ROUNDS: u32 = 16;
 
@@ -333,25 +336,49 @@ impl Work<'_> {
                 wait.goes_on(self).await;
             } else {
                 wait = self.wait();
-                self.runtime.sleep_until(self.runtime.now() + self.engine.lease / BEATS).await;
+                self.sign_is_due(run).await;
             }
-            let beat = self.engine.change(self.id, self.owner, |record| {
-                if !self.is_mine(record) {
-                    return Verdict::Leave(false);
-                }
-                record.phase = self.engine.working(run);
-                record.message = run.message().or(record.message.take());
-                Verdict::Write(true)
-            });
-            let beat = beat.await;
+            let mut beat = self.sign(run, true).await;
+            // Words for which the quota has no room do not cost the task its lease.
+            if matches!(beat, Err(Trouble::Refused(_))) {
+                beat = self.sign(run, false).await;
+            }
             away = matches!(beat, Err(Trouble::Away));
             match beat {
-                Ok((_, true)) => {}
-                Ok((_, false)) => return,
-                Err(Trouble::Away) => {}
+                Ok(true) | Err(Trouble::Away) => {}
+                Ok(false) => return,
                 Err(error) => tracing::warn!(%error, "a task could not say that it is alive"),
             }
         }
+    }
+
+    /// Waits until the next sign of life: a part of the lease, or until the tool has said how far it is, which
+    /// those who ask other nodes learn from the record. That may be often, and is written once a poll, and no
+    /// more than once a second.
+    async fn sign_is_due(&self, run: &Run) {
+        let (now, part) = (self.runtime.now(), self.engine.lease / BEATS);
+        let soon = self.engine.poll_interval.max(MIN_PAUSE).min(part);
+        let said = async {
+            self.runtime.sleep_until(now + soon).await;
+            run.said.notified().await;
+        };
+        first_of(said, self.runtime.sleep_until(now + part)).await;
+    }
+
+    /// Writes a sign of life, and what the tool said last where there is room for `words`; `false` when the task is
+    /// not ours any more.
+    async fn sign(&self, run: &Run, words: bool) -> Result<bool, Trouble> {
+        let signed = self.engine.change(self.id, self.owner, |record| {
+            if !self.is_mine(record) {
+                return Verdict::Leave(false);
+            }
+            record.phase = self.engine.working(run);
+            if let Some(message) = run.message().filter(|_| words) {
+                record.message = Some(message);
+            }
+            Verdict::Write(true)
+        });
+        Ok(signed.await?.1)
     }
 
     /// Writes down what the run came to. `None` when the task is not ours any more, or could not

@@ -113,9 +113,12 @@ impl TaskWatch {
                 if over {
                     self.ids.retain(|known| *known != id);
                 }
-                let Ok(params) = RawText::of(&task) else { continue };
-                if self.told.get(&id) != Some(&params) {
-                    self.told.insert(id, params.clone());
+                let (Ok(params), Ok(news)) = (RawText::of(&task), RawText::of(&undated(task)))
+                else {
+                    continue;
+                };
+                if self.told.get(&id) != Some(&news) {
+                    self.told.insert(id, news);
                     let method = STATUS.to_owned();
                     return ServerNotification::Extension { method, params: Some(params) };
                 }
@@ -141,6 +144,20 @@ impl TaskWatch {
             }
         }
     }
+}
+
+/// What of a task is news: that its worker lives, which alone moves the time of its last change, is none.
+fn undated(mut task: DetailedTask) -> DetailedTask {
+    let date = match &mut task {
+        DetailedTask::Working(task) => &mut task.last_updated_at,
+        DetailedTask::InputRequired(task) => &mut task.last_updated_at,
+        DetailedTask::Completed(task) => &mut task.last_updated_at,
+        DetailedTask::Failed(task) => &mut task.last_updated_at,
+        DetailedTask::Cancelled(task) => &mut task.last_updated_at,
+        _ => return task,
+    };
+    date.clear();
+    task
 }
 
 /// The tasks that a subscription asks for, if it asks for any.

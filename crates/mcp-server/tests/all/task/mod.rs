@@ -147,6 +147,21 @@ async fn again(cx: Context<Counters>) -> &'static str {
     "done"
 }
 
+/// Says each number to which the test has counted.
+#[tool(task, annotations(idempotent))]
+async fn counts(cx: Context<Counters>) -> Result<(), ToolError> {
+    let (open, mut said) = (cx.state().open.clone(), 0);
+    cx.state().entered.fetch_add(1, Ordering::SeqCst);
+    loop {
+        said = std::future::poll_fn(|_| match open.load(Ordering::SeqCst) {
+            number if number > said => Poll::Ready(number),
+            _ => Poll::Pending,
+        })
+        .await;
+        cx.progress_with(said, 1_000.0, "x".repeat(100)).await;
+    }
+}
+
 /// Fails for the model to read.
 #[tool(task = "required")]
 async fn fails() -> Result<String, ToolError> {
@@ -228,6 +243,7 @@ impl World {
         let server = server
             .tool::<slow>()
             .tool::<again>()
+            .tool::<counts>()
             .tool::<signs>()
             .tool::<fails>()
             .add_tool(as_task(panics::default(), TaskSupport::Optional))

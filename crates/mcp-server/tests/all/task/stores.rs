@@ -158,6 +158,23 @@ fn nodes_that_share_a_store_leave_each_others_tasks_alone() {
 }
 
 #[test]
+fn words_for_which_there_is_no_room_do_not_cost_a_task_its_worker() {
+    let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
+    let bench = Bench::new();
+    // As much as the record has without a word, and a little more.
+    let narrow = |tasks: Tasks| tasks.quota(|quota| quota.bytes = 500);
+    let one = World::on(bench.clone(), store.clone(), narrow);
+    let two = World::on(bench.clone(), store, narrow);
+    let counts = one.begin("counts", "{}").task_id;
+    for second in 1..=120 {
+        one.counters.open.store(second, Ordering::SeqCst);
+        bench.advance(1_000);
+        assert_eq!(line(&two.get(&counts)), "working None");
+    }
+    assert_eq!((one.counters.get().0, two.counters.get().0), (1, 0));
+}
+
+#[test]
 fn a_lease_is_as_long_as_it_is_set() {
     let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
     let bench = Bench::new();

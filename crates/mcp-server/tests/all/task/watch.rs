@@ -112,6 +112,66 @@ fn whoever_only_subscribes_is_told_of_what_a_dead_node_left() {
 }
 
 #[test]
+fn progress_on_another_node_is_heard_within_two_seconds_at_one_write_a_second() {
+    let store = Arc::new(MemoryTaskStore::new());
+    let bench = Bench::new();
+    let one = World::on(bench.clone(), Arc::new(Shared(store.clone())), |tasks| tasks);
+    let two = World::on(bench.clone(), Arc::new(Shared(store.clone())), |tasks| tasks);
+    let counts = one.begin("counts", "{}").task_id;
+    let (mut subscription, heard) = listen(&two, &[&counts], &caller());
+    let mut cx = Cx::from_waker(Waker::noop());
+    let version = || block_on(store.load(&counts)).unwrap().unwrap().version;
+    let before = version();
+    for tenth in 1..=300 {
+        one.counters.open.store(tenth, Ordering::SeqCst);
+        bench.advance(100);
+        assert!(subscription.as_mut().poll(&mut cx).is_pending());
+        if tenth < 20 {
+            continue;
+        }
+        let last = heard.0.lock().unwrap().last().unwrap().clone();
+        let told: u32 = last.split('"').nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(told + 20 >= tenth, "{last} at {tenth}");
+        let DetailedTask::Working(asked) = two.get(&counts) else { panic!() };
+        let asked = asked.status_message.unwrap();
+        let asked: u32 = asked.split(' ').next().unwrap().parse().unwrap();
+        assert!(asked + 10 >= tenth, "{asked} at {tenth}");
+    }
+    let writes = version() - before;
+    assert!((29..=30).contains(&writes), "{writes}");
+    // Where nothing is said it is written as seldom as before.
+    bench.advance(1_000);
+    let before = version();
+    for _ in 0..60 {
+        bench.advance(1_000);
+    }
+    assert_eq!(version() - before, 6);
+}
+
+#[test]
+fn a_sign_of_life_is_no_news() {
+    let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
+    let bench = Bench::new();
+    let one = World::on(bench.clone(), store.clone(), |tasks| tasks);
+    let two = World::on(bench.clone(), store, |tasks| tasks);
+    let slow = one.begin("slow", r#"{"label":"it"}"#).task_id;
+    bench.advance(1_000);
+    let mut subscriptions = [&one, &two].map(|world| listen(world, &[&slow], &caller()));
+    let mut cx = Cx::from_waker(Waker::noop());
+    for _ in 0..60 {
+        for (subscription, _) in &mut subscriptions {
+            assert!(subscription.as_mut().poll(&mut cx).is_pending());
+        }
+        bench.advance(1_000);
+    }
+    for (_, heard) in &subscriptions {
+        let told = heard.0.lock().unwrap();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[1].contains("1 of 2: half"), "{told:?}");
+    }
+}
+
+#[test]
 fn a_store_that_is_away_takes_no_task_out_of_a_subscription() {
     use super::stores::Away;
 
