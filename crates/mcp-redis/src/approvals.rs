@@ -28,6 +28,8 @@ use crate::error::RedisError;
 use crate::metrics::StoreName;
 use crate::secret::Seal;
 
+mod reseal;
+
 /// An [`ApprovalStore`] on Redis. To ask whether anything has changed, or for a record when nothing
 /// has, is one round trip; a write is two.
 #[derive(Clone)]

@@ -15,6 +15,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use crate::client::{Client, Lua};
 use crate::error::RedisError;
 use crate::metrics::StoreName;
+use crate::reseal::{Pages, Tally};
 use crate::secret::Seal;
 
 /// A [`RevocationStore`] on Redis: one round trip to hear that nothing is new, two to read what is, one to
@@ -83,7 +84,38 @@ impl RedisRevocationStore {
         let said: String = client.script(StoreName::Revocations, script, &[key], &args).await?;
         Ok((said == "1").then_some(version))
     }
+
+    /// Seals the text anew where it is not under the newest secret.
+    pub(crate) async fn reseal(&self, tally: &mut Tally) -> Result<(), RedisError> {
+        let Inner { client, seal, key, .. } = &*self.0;
+        for _ in 0..ATTEMPTS {
+            let mut pages = Pages::new(client, StoreName::Revocations, key);
+            let mut is_old = false;
+            while let Some(old) = pages.next_earlier(seal).await? {
+                is_old |= !old.is_empty();
+            }
+            if !is_old {
+                return Ok(());
+            }
+            let kept = match self.try_read(0).await {
+                Err(RedisError::Damaged(_)) => {
+                    tally.unreadable += 1;
+                    return Ok(());
+                }
+                kept => kept?,
+            };
+            let Some(text) = kept.text else { return Ok(()) };
+            if self.try_write(kept.version, &text).await?.is_some() {
+                tally.resealed += 1;
+                return Ok(());
+            }
+        }
+        Err(RedisError::Damaged("the revocations change faster than they can be sealed anew"))
+    }
 }
+
+/// How often the text is sealed anew when others are faster.
+const ATTEMPTS: usize = 32;
 
 fn version(text: Option<&str>) -> Result<u64, RedisError> {
     let damaged = |_| RedisError::Damaged("the version of the revocations is no number");

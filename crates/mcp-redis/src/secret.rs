@@ -23,8 +23,8 @@ use crate::error::RedisError;
 ///
 /// To change it, go over all nodes three times: with the old one that [`also_opens`](Self::also_opens) the new one,
 /// then with the new one that `also_opens` the old one, then with the new one alone, once nothing is left that the old
-/// one sealed. Sessions that are in use, tokens and grants last for weeks; approvals, revocations and the keys of an
-/// authorization server do not end, and are sealed anew only when they are written. One secret seals no more than four
+/// one sealed: what does not end by itself [`RedisStores::reseal`](crate::RedisStores::reseal) seals anew, and
+/// [`seals`](crate::RedisStores::seals) says what is left. One secret seals no more than four
 /// billion (2^32) records of a kind: change it once a month where there are more than a thousand a second.
 #[derive(Clone)]
 pub struct ClusterSecret {
@@ -161,6 +161,17 @@ impl Nonces for SharedNonces {
     }
 }
 
+/// Under which secret something lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// The one that seals.
+    Newest,
+    /// One that also opens.
+    Earlier,
+    /// None of ours.
+    Unknown,
+}
+
 /// Seals what one store keeps.
 pub(crate) struct Seal {
     purpose: &'static str,
@@ -194,6 +205,25 @@ impl Seal {
         key.seal_in_place_append_tag(nonce, aad, &mut text).map_err(|_| failed())?;
         out.extend_from_slice(&text);
         Ok(out)
+    }
+
+    /// Under which secret something says that it is, of which only the beginning is needed.
+    pub(crate) fn age(&self, sealed: &[u8]) -> Age {
+        let Some(([FORMAT, id @ ..], _)) = sealed.split_first_chunk::<5>() else {
+            return Age::Unknown;
+        };
+        let id = u32::from_be_bytes(*id);
+        match self.keys.iter().position(|(known, _)| *known == id) {
+            Some(0) => Age::Newest,
+            Some(_) => Age::Earlier,
+            None => Age::Unknown,
+        }
+    }
+
+    /// Opens what was sealed for the place `at`, and seals it with the newest secret.
+    pub(crate) fn reseal(&self, at: &[&[u8]], sealed: Vec<u8>) -> Result<Vec<u8>, RedisError> {
+        let text = Zeroizing::new(self.open(at, sealed)?);
+        self.seal(at, &text)
     }
 
     /// Opens what was sealed for the place `at`.
@@ -247,6 +277,22 @@ mod tests {
             let mut changed = sealed.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             assert!(tasks.open(&[b"a", b"b"], changed).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_anew_is_under_the_newest_secret_in_the_same_place() {
+        let (old, new) = (ClusterSecret::new([1; 32]), ClusterSecret::new([2; 32]));
+        let sealed = old.seal("x").unwrap().seal(&[b"a"], b"text").unwrap();
+        let after = new.clone().also_opens(&old).seal("x").unwrap();
+        let new = new.seal("x").unwrap();
+        assert_eq!((after.age(&sealed), new.age(&sealed)), (Age::Earlier, Age::Unknown));
+        assert!(after.reseal(&[b"b"], sealed.clone()).is_err());
+        let again = after.reseal(&[b"a"], sealed).unwrap();
+        assert_eq!((after.age(&again), new.age(&again[..5])), (Age::Newest, Age::Newest));
+        assert_eq!(new.open(&[b"a"], again).unwrap(), b"text");
+        for text in [&b""[..], &[FORMAT, 0, 0], &[FORMAT + 1, 0, 0, 0, 0]] {
+            assert_eq!(after.age(text), Age::Unknown);
         }
     }
 

@@ -16,7 +16,7 @@ use mcp_types::BoxFuture;
 use crate::client::{Client, Lua, hidden};
 use crate::error::RedisError;
 use crate::metrics::StoreName;
-use crate::secret::Seal;
+use crate::secret::{Age, Seal};
 
 /// A [`SessionStore`] on Redis: one round trip for each operation, about 600 bytes for each session.
 #[derive(Clone)]
@@ -27,6 +27,7 @@ struct Inner {
     seal: Seal,
     update: Lua,
     tell: Lua,
+    reseal: Lua,
     /// What was told, how much that was, and its bytes.
     told: [String; 3],
 }
@@ -52,8 +53,9 @@ impl RedisSessionStore {
     pub(crate) fn new(client: Client, seal: Seal) -> Self {
         let update = Lua::new(include_str!("scripts/session.lua"));
         let tell = Lua::new(include_str!("scripts/told.lua"));
+        let reseal = Lua::new(include_str!("scripts/reseal_text.lua"));
         let told = ["told", "count", "bytes"].map(|name| client.key("s", name));
-        Self(Arc::new(Inner { client, seal, update, tell, told }))
+        Self(Arc::new(Inner { client, seal, update, tell, reseal, told }))
     }
 }
 
@@ -102,7 +104,22 @@ impl Inner {
         let mut cmd = redis::cmd("GETEX");
         cmd.arg(self.name(id)).arg("PX").arg(milliseconds(life));
         let found: Option<Vec<u8>> = self.client.run(StoreName::Sessions, &cmd).await?;
-        found.map(|value| self.checked(id, &value)).transpose()
+        let Some(value) = found else { return Ok(None) };
+        let kept = self.checked(id, &value)?;
+        if self.seal.age(value.get(VERSION..).unwrap_or_default()) == Age::Earlier {
+            self.reseal(id, &value, &kept).await;
+        }
+        Ok(Some(kept))
+    }
+
+    /// Seals a record anew that is in use, and would keep an earlier secret in use as well. Where that fails, or
+    /// the session was changed meanwhile, the next message does it.
+    async fn reseal(&self, id: &str, before: &[u8], kept: &KeptSession) {
+        let Ok(after) = self.written(id, kept.version, &kept.record) else { return };
+        let (name, client) = (self.name(id), &self.client);
+        let args = [before, &after];
+        let done = client.script(StoreName::Sessions, &self.reseal, &[&*name], &args).await;
+        let _: Result<String, _> = done;
     }
 
     async fn update(

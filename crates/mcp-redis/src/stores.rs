@@ -26,7 +26,7 @@ use crate::patience::Patience;
 use crate::rates::RedisRateStore;
 use crate::replay::{CALL, RedisReplayStore};
 use crate::revocations::RedisRevocationStore;
-use crate::secret::ClusterSecret;
+use crate::secret::{ClusterSecret, Seal};
 use crate::sessions::RedisSessionStore;
 use crate::tasks::RedisTaskStore;
 
@@ -197,6 +197,15 @@ impl RedisStores {
     /// [`RedisError::Config`] when no key follows from the secret.
     pub fn state_sealer(&self) -> Result<AeadSealer, RedisError> {
         self.secret.state_sealer()
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What tells under which secret something lies.
+    pub(crate) fn any_seal(&self) -> Result<Seal, RedisError> {
+        self.secret.seal("payload")
     }
 
     /// What each store has counted since the start.

@@ -15,6 +15,8 @@ use crate::error::RedisError;
 use crate::metrics::StoreName;
 use crate::secret::Seal;
 
+mod reseal;
+
 /// A [`TaskStore`] on Redis: one round trip for each operation.
 #[derive(Clone)]
 pub struct RedisTaskStore(Arc<Inner>);

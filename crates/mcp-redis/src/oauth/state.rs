@@ -27,6 +27,8 @@ use crate::error::RedisError;
 use crate::metrics::StoreName;
 use crate::secret::Seal;
 
+mod reseal;
+
 /// A [`Store`] on Redis: one round trip to get, put or remove a record, two to swap one.
 #[derive(Clone)]
 pub struct RedisAuthorizationStore(Arc<Inner>);

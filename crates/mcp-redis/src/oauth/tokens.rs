@@ -10,10 +10,10 @@ use etdi_oauth::{SecretText, TokenStore};
 use mcp_types::BoxFuture;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, hidden};
+use crate::client::{Client, Lua, hidden};
 use crate::error::RedisError;
 use crate::metrics::StoreName;
-use crate::secret::Seal;
+use crate::secret::{Age, Seal};
 
 /// A [`TokenStore`] on Redis, for one owner: one round trip for each operation.
 #[derive(Clone)]
@@ -22,6 +22,7 @@ pub struct RedisTokenStore(Arc<Inner>);
 struct Inner {
     client: Client,
     seal: Seal,
+    reseal: Lua,
     owner: String,
 }
 
@@ -33,7 +34,8 @@ const MOST_BYTES: usize = 256 << 10;
 
 impl RedisTokenStore {
     pub(crate) fn new(client: Client, seal: Seal, owner: String) -> Self {
-        Self(Arc::new(Inner { client, seal, owner }))
+        let reseal = Lua::new(include_str!("../scripts/reseal_text.lua"));
+        Self(Arc::new(Inner { client, seal, reseal, owner }))
     }
 
     /// What is under a name; that somebody asked for it keeps it for another ninety days.
@@ -47,8 +49,17 @@ impl RedisTokenStore {
         cmd.arg(self.key(name)).arg("EX").arg(UNUSED);
         let found: Option<Vec<u8>> = client.run(StoreName::Tokens, &cmd).await?;
         let Some(sealed) = found else { return Ok(None) };
-        let opened = seal.open(&self.place(name), sealed).map(Zeroizing::new);
+        let opened = seal.open(&self.place(name), sealed.clone()).map(Zeroizing::new);
         let opened = client.count(StoreName::Tokens, opened)?;
+        // What is asked for again and again would keep an earlier secret in use. Where it fails, or somebody else
+        // has written, the next who asks does it.
+        if seal.age(&sealed) == Age::Earlier
+            && let Ok(after) = seal.seal(&self.place(name), &opened)
+        {
+            let (key, script) = ([&*self.key(name)], &self.0.reseal);
+            let done = client.script(StoreName::Tokens, script, &key, &[&sealed, &after]).await;
+            let _: Result<String, _> = done;
+        }
         let text = std::str::from_utf8(&opened).map(SecretText::new);
         let text = text.map_err(|_| RedisError::Damaged("a secret is no text"));
         client.count(StoreName::Tokens, text).map(Some)

@@ -18,14 +18,19 @@ impl RedisStores {
     /// [`RedisError`] when no key follows from the secret, or Redis cannot be asked since when it can be
     /// believed.
     pub async fn authorization(&self) -> Result<RedisAuthorizationStore, RedisError> {
-        let super::RedisStoresBuilder { tolerance, believes_empty, .. } = *self.settings;
         let made = self.authorization.get_or_try_init(async || {
-            let (client, seal) = (self.client.clone(), self.secret.seal("authorization")?);
-            let store = RedisAuthorizationStore::new(client, seal, tolerance, believes_empty);
+            let store = self.unmarked_authorization()?;
             store.mark(super::now()).await?;
             Ok(store)
         });
         made.await.cloned()
+    }
+
+    /// The same, which does not note that somebody has looked.
+    pub(crate) fn unmarked_authorization(&self) -> Result<RedisAuthorizationStore, RedisError> {
+        let super::RedisStoresBuilder { tolerance, believes_empty, .. } = *self.settings;
+        let (client, seal) = (self.client.clone(), self.secret.seal("authorization")?);
+        Ok(RedisAuthorizationStore::new(client, seal, tolerance, believes_empty))
     }
 
     /// The secret for `AuthorizationRoutes::shared_nonces`. It follows from the secret of all nodes, and

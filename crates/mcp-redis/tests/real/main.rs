@@ -16,6 +16,7 @@ mod rates;
 #[path = "../../../mcp-transport/tests/http/raw.rs"]
 mod raw;
 mod replay;
+mod reseal;
 mod revocations;
 mod secret;
 mod sentinel;

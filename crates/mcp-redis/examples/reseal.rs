@@ -1,0 +1,46 @@
+//! Seals anew what does not end by itself, for the last round of a change of the secret.
+//!
+//! `CLUSTER_SECRET=new CLUSTER_SECRET_BEFORE=old cargo run -p mcp-redis --features oauth --example reseal --
+//! redis://127.0.0.1:6379 mcp` with the secrets in base64, the address and the prefix; a third word, a file of
+//! authorities in PEM. It may be run while nodes work, and again after it was broken off, and ends with 1 as long as
+//! anything is left that the new secret does not open.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use mcp_redis::{Address, ClusterSecret, RedisStores};
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let mut next = |what: &str| args.next().ok_or(format!("say the {what}"));
+    let (url, prefix) = (next("URL of Redis")?, next("prefix")?);
+    let mut address = Address::one(url);
+    if let Ok(file) = next("authorities") {
+        address = address.authorities(std::fs::read(file)?);
+    }
+    let secret = |name: &str| -> Result<_, Box<dyn Error>> {
+        let text = std::env::var(name).map_err(|_| format!("set `{name}`"))?;
+        Ok(ClusterSecret::from_base64(&text)?)
+    };
+    let secret = secret("CLUSTER_SECRET")?.also_opens(&secret("CLUSTER_SECRET_BEFORE")?);
+    let stores = RedisStores::builder(address, secret).prefix(prefix).connect().await?;
+    let mut is_left = false;
+    for done in stores.reseal().await {
+        let (name, why) = (done.store.name(), done.error.map(|error| error.to_string()));
+        println!("{name}: {} sealed anew, {} do not open", done.resealed, done.unreadable);
+        if let Some(why) = why {
+            eprintln!("{name}: broken off: {why}");
+            is_left = true;
+        }
+    }
+    for left in stores.seals().await? {
+        let name = left.store.name();
+        println!(
+            "{name}: {} under the new secret, {} under the one before, {} under others",
+            left.newest, left.earlier, left.unknown
+        );
+        is_left |= left.earlier + left.unknown > 0;
+    }
+    Ok(if is_left { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
