@@ -9,9 +9,11 @@ use redis::sentinel::{
     SentinelClient, SentinelClientBuilder, SentinelNodeConnectionInfo, SentinelServerType,
 };
 use redis::{
-    Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, TlsCertificates,
-    TlsMode, Value,
+    Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult,
+    TlsCertificates, TlsMode, Value,
 };
+
+use zeroize::Zeroizing;
 
 use crate::error::RedisError;
 use crate::line::{Finder, Line};
@@ -25,6 +27,8 @@ use crate::shards::Shards;
 pub struct Address {
     kind: Kind,
     authorities: Option<Vec<u8>>,
+    /// A certificate and its key, in PEM.
+    ours: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
 }
 
 #[derive(Clone)]
@@ -64,14 +68,39 @@ impl Address {
         Self { authorities: Some(pem.into()), ..self }
     }
 
-    fn of(kind: Kind) -> Self {
-        Self { kind, authorities: None }
+    /// Shows this certificate, with those of the authorities between it and the one that Redis trusts, and proves that
+    /// the key is ours, both in PEM: for a Redis that asks for one (`tls-auth-clients yes`). Members of a cluster,
+    /// sentinels and the master that they name are all shown it. For `rediss://` alone. Rustls takes a key of PKCS #8, PKCS #1
+    /// or SEC 1 that no password protects.
+    ///
+    /// ```no_run
+    /// # fn example() -> std::io::Result<mcp_redis::Address> {
+    /// use std::fs::read;
+    ///
+    /// let address = mcp_redis::Address::one("rediss://redis.internal:6379")
+    ///     .authorities(read("/etc/shop/authority.pem")?)
+    ///     .certificate(read("/etc/shop/node.pem")?, read("/etc/shop/node.key")?);
+    /// # Ok(address) }
+    /// ```
+    #[must_use]
+    pub fn certificate(self, pem: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        Self { ours: Some((pem.into(), Zeroizing::new(key.into()))), ..self }
     }
 
-    /// What the client of Redis is to trust, `None` for what the system does.
+    fn of(kind: Kind) -> Self {
+        Self { kind, authorities: None, ours: None }
+    }
+
+    /// What the client of Redis is to trust and to show, `None` for what the system trusts and nothing.
     fn certificates(&self) -> Option<TlsCertificates> {
-        let root_cert = Some(self.authorities.clone()?);
-        Some(TlsCertificates { client_tls: None, root_cert })
+        if self.authorities.is_none() && self.ours.is_none() {
+            return None;
+        }
+        let client_tls = self.ours.as_ref().map(|(certificate, key)| ClientTlsConfig {
+            client_cert: certificate.clone(),
+            client_key: key.to_vec(),
+        });
+        Some(TlsCertificates { client_tls, root_cert: self.authorities.clone() })
     }
 
     fn urls(&self) -> &[String] {
@@ -146,7 +175,7 @@ impl Address {
     }
 }
 
-/// A client of sentinels which trusts these certificates, theirs and the master's.
+/// A client of sentinels which trusts, and shows, these certificates to them and to the master.
 fn trusting(
     sentinels: &[String],
     service: &str,
