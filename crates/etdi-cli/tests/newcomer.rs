@@ -101,6 +101,27 @@ fn a_publisher_that_signs_as_its_key_is_trusted_as_that() {
     assert!(!listed.contains("clients that your servers know"), "{listed}");
 }
 
+/// What was revoked by its digest is refused also where nobody signed it.
+#[test]
+fn a_revoked_definition_is_refused_although_it_is_not_signed() {
+    let user = User::new();
+    let weather = "-- ETDI __demo-server weather";
+    user.says(&format!("approve --yes {weather}"));
+    let listed: serde_json::Value =
+        serde_json::from_str(&user.says(&format!("list --json {weather}"))).unwrap();
+    let digest =
+        listed["data"]["tools"][0]["digest"].as_str().unwrap_or_else(|| panic!("{listed}"));
+    let revoked = user.says(&format!("keys revoke {digest}"));
+    assert!(revoked.contains("refuses") && revoked.contains("from now on"), "{revoked}");
+    let listed = user.run(&format!("list {weather}"));
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("revoked") && !listed.contains("approved  "), "{listed}");
+    let called = user.fails(&format!("call weather_today city=Oslo {weather}"));
+    assert!(called.contains("revoked"), "{called}");
+    let said = user.run(&format!("approve --yes {weather}"));
+    assert!(!said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+}
+
 #[test]
 fn a_key_that_was_revoked_is_listed_as_revoked() {
     let user = User::new();

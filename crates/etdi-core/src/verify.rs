@@ -330,14 +330,16 @@ impl Verifier {
     /// # Errors
     ///
     /// [`VerifyError::Unsigned`] without attestations. One that is wrong refuses the tool, also
-    /// beside good ones. If none is wrong and none can be checked here, the first such error.
+    /// beside good ones. If none is wrong and none can be checked here, the first such error;
+    /// [`VerifyError::DefinitionRevoked`] when its definition was revoked, signed or not.
     pub fn verify(
         &self,
         tool: &RawTool,
         peer: &Peer,
         now: UnixTime,
     ) -> Result<Verified<ToolDefinition>, VerifyError> {
-        self.verify_by(tool, None, peer, now)
+        let found = self.verify_by(tool, None, peer, now);
+        self.unless_revoked(tool.definition(), found)
     }
 
     /// Checks each attestation of a tool; a manifest may know keys that nobody else knows.
@@ -381,6 +383,17 @@ impl Verifier {
     /// [`VerifyError::DelegationExceeded`] when a key that the manifest delegates to signed what it
     /// may not.
     pub fn verify_listed(
+        &self,
+        tool: &RawTool,
+        manifest: &VerifiedManifest,
+        peer: &Peer,
+        now: UnixTime,
+    ) -> Result<Verified<ToolDefinition>, VerifyError> {
+        let found = self.verify_in(tool, manifest, peer, now);
+        self.unless_revoked(tool.definition(), found)
+    }
+
+    fn verify_in(
         &self,
         tool: &RawTool,
         manifest: &VerifiedManifest,

@@ -61,7 +61,7 @@ pub enum KeysCommand {
     /// Make the key that follows another, and sign for it with the old one. No remedy for a stolen
     /// key: revoke that one.
     Rotate(RotateArguments),
-    /// Refuse whatever a key, a statement, a definition or a provider has ever said.
+    /// Refuse whatever a key, a statement or a provider has ever said, and a definition, signed or not.
     Revoke(RevokeArguments),
     /// Encrypt a key that is not.
     Encrypt {

@@ -59,7 +59,7 @@ pub enum Reason {
     AttestationNotYetValid,
     /// The attestation is not what it must be, or about something else.
     AttestationInvalid,
-    /// The key or the attestation was revoked.
+    /// The key, the attestation or the definition was revoked.
     Revoked,
     /// The key is trusted less than the policy wants.
     KeyUntrusted,
@@ -83,7 +83,9 @@ impl Reason {
                 Self::AttestationExpired
             }
             VerifyError::NotYetValid { .. } => Self::AttestationNotYetValid,
-            VerifyError::Revoked { .. } | VerifyError::StatementRevoked { .. } => Self::Revoked,
+            VerifyError::Revoked { .. }
+            | VerifyError::StatementRevoked { .. }
+            | VerifyError::DefinitionRevoked { .. } => Self::Revoked,
             VerifyError::Definition(_) => Self::DefinitionInvalid,
             VerifyError::Unsigned | VerifyError::NotInManifest { .. } => Self::Unsigned,
             VerifyError::UnknownKey { .. }
@@ -187,7 +189,7 @@ impl Reason {
             Self::AttestationNotYetValid => "the attestation is not valid yet",
             Self::AttestationInvalid => "the attestation is not valid for this tool",
             Self::KeyUntrusted => "the key is not one that the policy trusts",
-            Self::Revoked => "the key or the attestation was revoked",
+            Self::Revoked => "the key, the attestation or the definition was revoked",
             Self::TokenInvalid => "the token that vouches for the tool is invalid",
             Self::DefinitionInvalid => "the definition cannot be read",
             Self::StoreFailed => "the approval store cannot say what is approved",
@@ -262,7 +264,8 @@ mod tests {
                 Some(E::Expired { .. }) => E::NotYetValid { from: at, now: at },
                 Some(E::NotYetValid { .. }) => E::Revoked { key },
                 Some(E::Revoked { .. }) => E::StatementRevoked { issuer, what: "it" },
-                Some(E::StatementRevoked { .. }) => E::RevocationUnknown { issuer, why: text() },
+                Some(E::StatementRevoked { .. }) => E::DefinitionRevoked { digest: one },
+                Some(E::DefinitionRevoked { .. }) => E::RevocationUnknown { issuer, why: text() },
                 Some(E::RevocationUnknown { .. }) => E::KeyRetired { key, until: at },
                 Some(E::KeyRetired { .. }) => E::NotInManifest { issuer },
                 Some(E::NotInManifest { .. }) => {
@@ -316,6 +319,7 @@ mod tests {
             ("ATTESTATION_NOT_YET_VALID", "not_yet_valid", "ATTESTATION_NOT_YET_VALID"),
             ("KEY_REVOKED", "revoked", "REVOKED"),
             ("ATTESTATION_REVOKED", "revoked", "REVOKED"),
+            ("DEFINITION_REVOKED", "revoked", "REVOKED"),
             ("REVOCATION_UNKNOWN", "unverified", "UNVERIFIED"),
             ("KEY_RETIRED", "expired", "ATTESTATION_EXPIRED"),
             ("NOT_IN_MANIFEST", "unverified", "UNSIGNED"),

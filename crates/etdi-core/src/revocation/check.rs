@@ -53,6 +53,23 @@ impl Revocations {
         })
     }
 
+    /// Refuses a definition for which no issuer stands: what was revoked here counts, and what
+    /// those revoke who speak for everybody.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::DefinitionRevoked`].
+    pub(crate) fn check_definition(&self, digest: Digest) -> Result<(), VerifyError> {
+        let state = self.read();
+        let lists = self.authorities.iter();
+        let lists = lists.filter_map(|issuer| Some(&state.issuers.get(issuer)?.revoked));
+        let mut all = std::iter::once(&state.revoked_here).chain(lists);
+        match all.any(|revoked| revoked.contains(&Revoked::Definition(digest))) {
+            true => Err(VerifyError::DefinitionRevoked { digest }),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn find(&self, statement: Statement<'_>) -> Result<(), VerifyError> {
         let state = self.read();
         let lists = std::iter::once(statement.issuer).chain(&self.authorities);

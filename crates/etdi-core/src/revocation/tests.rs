@@ -209,6 +209,36 @@ fn a_tool_that_only_a_manifest_lists_is_revoked_as_well() {
     assert_eq!(code, "KEY_REVOKED");
 }
 
+/// Whoever leaves the signature out does not bring a definition back.
+#[test]
+fn a_revoked_definition_is_refused_without_a_signature_as_well() {
+    let world = World::new();
+    let (bare, odd) = (tool(""), tool("\"no.statement.here\""));
+    let revocations = Arc::new(Revocations::new().authority(ACME.parse().unwrap()));
+    let verifier =
+        Verifier::new(TrustAnchors::new()).revocations(revocations.clone(), Revocation::BestEffort);
+    let code = |tool: &RawTool| verifier.verify(tool, &world.peer, NOW).unwrap_err().code();
+    let (unsigned, stranger) = (code(&bare), code(&world.tool));
+    assert_eq!((unsigned, stranger), ("UNSIGNED", "KEY_UNKNOWN"));
+    let was = code(&odd);
+    revocations.revoke(Revoked::Definition(odd.definition().digest()), None, NOW).unwrap();
+    assert_eq!([code(&bare), code(&world.tool)], ["DEFINITION_REVOKED"; 2]);
+    assert_eq!(code(&odd), was, "what is wrong by itself says so");
+    // A list of whoever speaks for all counts as well; one of anybody else does not.
+    for (revocations, expected) in [
+        (Revocations::new().authority(acme()), "DEFINITION_REVOKED"),
+        (Revocations::new(), "UNSIGNED"),
+    ] {
+        let list = world.list(1, NOW).revoke(Revoked::Definition(bare.definition().digest()));
+        let list = list.sign(&world.key).unwrap();
+        revocations.accept(&list, &acme(), &world.anchors, NOW).unwrap();
+        let verifier = Verifier::new(TrustAnchors::new())
+            .revocations(Arc::new(revocations), Revocation::BestEffort);
+        let found = verifier.verify(&bare, &world.peer, NOW).unwrap_err();
+        assert_eq!(found.code(), expected);
+    }
+}
+
 #[test]
 fn a_number_never_goes_back() {
     let world = World::new();

@@ -192,6 +192,12 @@ pub enum VerifyError {
         /// What was revoked.
         what: &'static str,
     },
+    /// The definition was revoked, for which nobody vouches who could be asked.
+    #[error("the definition {digest} was revoked, it does not count, whoever shows it")]
+    DefinitionRevoked {
+        /// The digest of the definition.
+        digest: Digest,
+    },
     /// It cannot be told whether it was revoked.
     #[error("it cannot be told what {issuer} has revoked: {why}")]
     RevocationUnknown {
@@ -304,6 +310,7 @@ impl VerifyError {
             | Self::NotYetValid { .. }
             | Self::Revoked { .. }
             | Self::StatementRevoked { .. }
+            | Self::DefinitionRevoked { .. }
             | Self::KeyRetired { .. }
             | Self::ManifestRolledBack { .. }
             | Self::ManifestForked { .. }
@@ -342,6 +349,7 @@ impl VerifyError {
             Self::NotYetValid { .. } => "ATTESTATION_NOT_YET_VALID",
             Self::Revoked { .. } => "KEY_REVOKED",
             Self::StatementRevoked { .. } => "ATTESTATION_REVOKED",
+            Self::DefinitionRevoked { .. } => "DEFINITION_REVOKED",
             Self::RevocationUnknown { .. } => "REVOCATION_UNKNOWN",
             Self::KeyRetired { .. } => "KEY_RETIRED",
             Self::NotInManifest { .. } => "NOT_IN_MANIFEST",

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Binding, Verifier, VerifyError};
+use super::{Binding, Verdict, Verifier, VerifyError};
+use crate::definition::ToolDefinition;
 use crate::digest::Digest;
 use crate::identity::ProviderId;
 use crate::key::KeyId;
@@ -50,6 +51,22 @@ impl Verifier {
         };
         known.check_introduced(issuer, introduced_by)?;
         known.check(Statement { issuer, key, id, definition }, demand, now)
+    }
+
+    /// Refuses a definition that was taken back, also where nobody signed it: whoever leaves the
+    /// signature out must not bring it back.
+    pub(super) fn unless_revoked<T>(
+        &self,
+        definition: &ToolDefinition,
+        found: Result<T, VerifyError>,
+    ) -> Result<T, VerifyError> {
+        match (&found, &self.revocations) {
+            (Err(error), Some(known)) if error.verdict() != Verdict::Wrong => {
+                known.check_definition(definition.digest())?;
+                found
+            }
+            _ => found,
+        }
     }
 
     /// Refuses an instance key that was taken back: whoever has stolen it proves to be the server.

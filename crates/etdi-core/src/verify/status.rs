@@ -56,7 +56,9 @@ impl VerificationStatus {
             VerifyError::DigestMismatch { .. } => Self::DigestMismatch,
             VerifyError::Expired { .. } | VerifyError::KeyRetired { .. } => Self::Expired,
             VerifyError::NotYetValid { .. } => Self::NotYetValid,
-            VerifyError::Revoked { .. } | VerifyError::StatementRevoked { .. } => Self::Revoked,
+            VerifyError::Revoked { .. }
+            | VerifyError::StatementRevoked { .. }
+            | VerifyError::DefinitionRevoked { .. } => Self::Revoked,
             VerifyError::Unsigned
             | VerifyError::NotInManifest { .. }
             | VerifyError::RevocationUnknown { .. }
