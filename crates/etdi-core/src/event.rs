@@ -141,6 +141,9 @@ pub struct Event {
     /// The session of a chain of calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// Who called, where somebody vouches for them: `issuer#user`, as policies name one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// The tool that calls another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<String>,
@@ -208,6 +211,7 @@ impl Event {
             token_id: None,
             scopes: Vec::new(),
             session: None,
+            user: None,
             caller: None,
             callee: None,
             depth: None,
@@ -325,6 +329,12 @@ impl Event {
             scopes: scopes.into_iter().take(MAX_SCOPES).map(bounded).collect(),
             ..self
         }
+    }
+
+    /// On behalf of whom somebody vouches for, as policies name one.
+    #[must_use]
+    pub fn by(self, user: &str) -> Self {
+        Self { user: Some(bounded(user)), ..self }
     }
 
     /// About one tool that calls another, so many tools deep, in a session.

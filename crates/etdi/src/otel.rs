@@ -65,6 +65,7 @@ macro_rules! tell {
             etdi.approver = $event.approver.as_deref(),
             etdi.correlation = $event.correlation.as_deref(),
             etdi.source = $event.source.as_deref(),
+            etdi.user = $event.user.as_deref(),
             etdi.caller = $event.caller.as_deref(),
             etdi.callee = $event.callee.as_deref(),
             etdi.depth = $event.depth,

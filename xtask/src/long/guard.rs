@@ -122,7 +122,7 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "the note of a refusal",
         file: "layer/verify/call.rs",
-        find: "self.note_refused(&review, &correlation);",
+        find: "self.note_refused(&review, &exchange.context, &correlation);",
         replace: "",
         noticed_by: "calls and refusals stand in the audit trail",
     },

@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("the servers of whoever asks nothing any more end", idle),
     ("users have servers of their own", users),
     ("whoever reaches a guard over HTTP approves nothing for others", strangers),
+    ("policies and the trail go by who calls", callers),
 ];
 
 struct Served {
@@ -191,6 +192,45 @@ fn users() {
     assert!(served.send("POST", "/mcp", &ada, list).starts_with("HTTP/1.1 401"));
     let (found, _) = served.ask(Speaks::Modern, &bob, "tools/list", json!({}));
     assert!(found["result"]["tools"].is_array(), "{found}");
+}
+
+fn callers() {
+    let yard = Yard::of(Speaks::Modern, Speaks::Modern);
+    let folder = yard.file().with_file_name("policies");
+    std::fs::create_dir(&folder).unwrap();
+    let text = "@id(\"ada\") permit (principal == Etdi::User::\"api-key#ada\", action, resource);";
+    std::fs::write(folder.join("a.cedar"), text).unwrap();
+    let gateway = json!({"http": "127.0.0.1:0", "auth": {"api_keys": "keys.json"}});
+    yard.write(&json!({"policy": "policies"}), &gateway);
+    let file = yard.file().with_file_name("keys.json");
+    let key = |name: &str| {
+        let words = ["auth", "api-key", "new", "--scope", "mcp", file.to_str().unwrap(), name];
+        let made = yard.command(&words).output().unwrap();
+        format!("X-API-Key: {}\r\n", String::from_utf8(made.stdout).unwrap().trim())
+    };
+    let (ada, bob) = (key("ada"), key("bob"));
+    let served = Served::open(yard.gateway(&["--trust-first-use"]));
+    let call = json!({"name": "one__sample", "arguments": {}});
+    for (user, name, may) in [(&ada, "ada", true), (&bob, "bob", false)] {
+        served.ask(Speaks::Modern, user, "tools/list", json!({}));
+        let (said, _) = served.ask(Speaks::Modern, user, "tools/call", call.clone());
+        let said = said.to_string();
+        let denied = format!("a call of `sample` by `api-key#{name}`: no policy permits it");
+        assert_eq!(said.contains(&denied), !may, "{said}");
+        assert!(!said.contains("etdi approve"), "{said}");
+    }
+    let noted = yard.command(&["audit", "query", "--json"]).output().unwrap();
+    let noted: Value = serde_json::from_slice(&noted.stdout).unwrap();
+    let mut users: Vec<(&str, &str)> = Vec::new();
+    for entry in noted["data"]["entries"].as_array().unwrap_or_else(|| panic!("{noted}")) {
+        let event = &entry["event"];
+        if let Some(user) = event["user"].as_str() {
+            users.push((event["kind"].as_str().unwrap(), user));
+        }
+    }
+    let invoked = ("tool_invoked", "api-key#ada");
+    let decided = |name: &'static str| ("policy_decided", name);
+    assert_eq!(users, [decided("api-key#ada"), invoked, decided("api-key#bob")], "{noted}");
 }
 
 fn idle() {

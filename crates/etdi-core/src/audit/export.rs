@@ -125,7 +125,7 @@ struct Line<'a> {
 }
 
 /// The columns of the table: the members of an event.
-const COLUMNS: [&str; 25] = [
+const COLUMNS: [&str; 26] = [
     "kind",
     "severity",
     "server",
@@ -147,6 +147,7 @@ const COLUMNS: [&str; 25] = [
     "token_id",
     "scopes",
     "session",
+    "user",
     "caller",
     "callee",
     "depth",

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use mcp_types::{
     BoxFuture, ClientRequest, DiscoverResult, ErrorObject, Exchange, ExchangeFuture,
-    ExchangeService, Items, Origin, Outcome, RawText, RequestContext, ServerResult, Tool,
+    ExchangeService, Items, Origin, Outcome, Principal, RawText, RequestContext, ServerResult,
+    Tool,
 };
 use serde_json::json;
 use tower_layer::Layer;
@@ -21,7 +22,7 @@ use crate::definition::ToolDefinition;
 use crate::event::{Event, EventKind, Events, Severity};
 use crate::flow::{FlowTracker, Passage};
 use crate::level::{KeyTrust, Rules};
-use crate::policy::{Gate, Obligation, Permitted, Request, Resource, Status};
+use crate::policy::{Gate, Obligation, Permitted, Request, Resource, Status, Subject};
 use crate::proof::{SignError, Signer};
 use crate::random;
 use crate::request::TokenBinding;

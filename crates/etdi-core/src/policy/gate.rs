@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -50,11 +51,18 @@ pub struct Permitted {
 
 /// A call that may not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the policy does not allow a call of `{}`: {}", visible(.tool), .reasons.join("; "))]
+#[error(
+    "the policy does not allow a call of `{}`{}: {}",
+    visible(.tool),
+    .user.as_ref().map(|user| format!(" by `{}`", visible(user))).unwrap_or_default(),
+    .reasons.join("; ")
+)]
 #[non_exhaustive]
 pub struct Denied {
     /// The tool.
     pub tool: String,
+    /// Who called, as policies name whom somebody vouches for: `issuer#user`.
+    pub user: Option<String>,
     /// The policies that forbid it; none where none permits it, or an engine failed.
     pub policies: Vec<String>,
     /// Why, at least one sentence.
@@ -223,6 +231,9 @@ impl Gate {
             .severity(if alert { Severity::High } else { Severity::Low })
             .detail(&Told { permitted, denied });
         event.digest = request.resource.digest;
+        if let Some(user) = request.subject.vouched() {
+            event = event.by(&user);
+        }
         event.level = request.context.level;
         audit::record(&**auditor, &event, request.context.now, self.0.audit).map(|_| ())
     }
@@ -245,7 +256,8 @@ fn denied(request: &Request<'_>, decision: Decision) -> Denied {
             ids => Ids("it is forbidden by", ids).to_string(),
         });
     }
-    Denied { tool: request.resource.tool.to_owned(), policies, reasons }
+    let user = request.subject.vouched().map(Cow::into_owned);
+    Denied { tool: request.resource.tool.to_owned(), user, policies, reasons }
 }
 
 /// A decision as the audit trail tells it.

@@ -90,6 +90,11 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
+    /// The user for whom somebody other than the host vouches, as policies name one: `issuer#user`.
+    pub(crate) fn vouched(&self) -> Option<Cow<'_, str>> {
+        self.issuer.and_then(|_| self.name())
+    }
+
     /// The user as policies name one: `issuer#user`, and the bare name of one for whom nobody
     /// vouches but the host itself.
     pub fn name(&self) -> Option<Cow<'_, str>> {

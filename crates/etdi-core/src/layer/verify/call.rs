@@ -27,7 +27,7 @@ impl Verifying {
         let approved = match review.outcome() {
             ReviewOutcome::Approved(approved) => approved,
             _ => {
-                self.note_refused(&review, &correlation);
+                self.note_refused(&review, &exchange.context, &correlation);
                 return Err(review.error());
             }
         };
@@ -42,6 +42,7 @@ impl Verifying {
         if context.input_responses.is_none() && context.request_state.is_none() {
             let event = Event::new(EventKind::ToolInvoked).of_approval(approved.approval());
             let event = event.severity(Severity::Low).correlated(&correlation);
+            let event = on_behalf_of(event, context);
             self.note(&event, (self.clock)())
                 .map_err(|error| refused("AUDIT_FAILED", &format!("nothing is called: {error}")))?;
         }
@@ -68,9 +69,10 @@ impl Verifying {
     }
 
     /// Notes a call that is refused, each time; if that fails it is refused all the same.
-    fn note_refused(&self, review: &Review, correlation: &str) {
+    fn note_refused(&self, review: &Review, context: &RequestContext, correlation: &str) {
         let event = Event::new(EventKind::ToolRefused).on(&self.server, review.name());
         let event = event.correlated(correlation).detail(&"a call was refused");
+        let event = on_behalf_of(event, context);
         let event = match review.outcome() {
             ReviewOutcome::Refused(refusal) => event.because(refusal.reason),
             _ => event.because(Reason::DefinitionInvalid),
@@ -178,5 +180,17 @@ impl Verifying {
             let data = json!({ wire::ERROR_DATA: "POLICY_DENIED", wire::EVIDENCE: evidence });
             ErrorObject::local(Origin::Refused, denied.to_string()).with_data(&data)
         })
+    }
+}
+
+/// With who called, where somebody vouches for them.
+fn on_behalf_of(event: Event, context: &RequestContext) -> Event {
+    let Some(principal) = context.extensions.get::<Principal>() else { return event };
+    let mut subject = Subject::default();
+    subject.user = Some(&principal.subject);
+    subject.issuer = Some(&principal.issuer);
+    match subject.vouched() {
+        Some(user) => event.by(&user),
+        None => event,
     }
 }
