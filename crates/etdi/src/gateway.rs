@@ -24,8 +24,8 @@
 //!
 //! A server that cannot be started, ends, or does not answer takes no other with it: what it offers is
 //! left out, its calls are answered by an error, and it is started again after a pause that grows from a
-//! quarter of a second to a minute. Clients are told that lists have changed, when it goes and when it
-//! is back. A call that it was at when it ended is not made again.
+//! quarter of a second to a minute. Clients are told that lists have changed, when one goes that had
+//! answered, and when it answers again. A call that it was at when it ended is not made again.
 //!
 //! # Who shares what
 //!

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a rug pull stops one tool of one server", pulled),
     ("a server that ends takes no other with it, and comes back", ends),
     ("a server that cannot be started takes no other with it", never_starts),
+    ("a server that never answers makes nobody list again", never_answers),
     ("a server that says nothing holds up no other for ever", silent),
 ];
 
@@ -265,6 +266,36 @@ fn never_starts() {
         }
         let log = client.end();
         assert!(log.contains("`gone` cannot be started"), "{log}");
+    }
+}
+
+/// A server that ends before it has answered is started again and again, of which clients hear nothing;
+/// what no other server has is an empty list.
+fn never_answers() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Legacy);
+    let servers = json!({
+        "false": {"command": "false"},
+        "demo": {"command": env!("CARGO_BIN_EXE_etdi"), "args": ["__demo-server", "weather"]},
+    });
+    yard.write_text(&json!({ "mcpServers": servers }).to_string());
+    for before in BOTH {
+        let mut client = yard.client(before, everything());
+        assert_eq!(client.tools(), ["demo__weather_today"], "{before:?}");
+        for (method, member) in [
+            ("prompts/list", "prompts"),
+            ("resources/list", "resources"),
+            ("resources/templates/list", "resourceTemplates"),
+        ] {
+            let listed = client.request(method, json!({}));
+            assert_eq!(listed["result"][member], json!([]), "{before:?} {method}: {listed}");
+        }
+        // It has been started three times by then.
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        assert_eq!(client.tools(), ["demo__weather_today"], "{before:?}");
+        let changes = |heard: &Value| heard["method"] == "notifications/tools/list_changed";
+        assert!(!client.heard.iter().any(changes), "{before:?}: {:?}", client.heard);
+        let log = client.end();
+        assert!(log.matches("`false` has ended").count() > 2, "{log}");
     }
 }
 

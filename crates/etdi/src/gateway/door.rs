@@ -132,6 +132,7 @@ impl Upstream {
         if self.waiting.load(Ordering::Relaxed) {
             return Err(late());
         }
+        self.is_asked(&exchange.context);
         let upstream = self.clone();
         let mut asking: ExchangeFuture = Box::pin(async move {
             let mut guarded = upstream.up().await?;
@@ -159,7 +160,7 @@ impl Upstream {
         };
         match &answer {
             Ok(_) => self.well(),
-            Err(error) if error.origin == Origin::Service => {}
+            Err(error) if error.origin == Origin::Service => self.spoke(),
             Err(error) => self.say(&format!("does not answer: {}", visible(&error.message))),
         }
         answer

@@ -11,7 +11,11 @@ use std::time::Duration;
 use etdi_core::change::visible;
 use mcp_client::Group;
 use mcp_transport::ClientPeer;
-use mcp_types::{BoxFuture, ErrorObject, NotificationParams, Origin, Runtime, ServerNotification};
+use mcp_types::{
+    BoxFuture, ClientRequest, ErrorObject, Exchange, NotificationParams, Origin, RequestContext,
+    RequestParams, Runtime, ServerNotification,
+};
+use tower_service::Service;
 
 use super::naming::{name_aside, name_question};
 use super::{Note, Unreached};
@@ -54,6 +58,10 @@ struct State {
     wakers: BTreeMap<u64, Waker>,
     last: u64,
     said: String,
+    /// Whether the server has answered since it was started last.
+    answered: bool,
+    /// With what clients asked last for what the gateway merges.
+    asked: Option<RequestContext>,
 }
 
 /// How a server is at the moment.
@@ -89,6 +97,8 @@ impl Upstream {
             wakers: BTreeMap::new(),
             last: 0,
             said: String::new(),
+            answered: false,
+            asked: None,
         };
         let (asks, tells) = (alias.clone(), alias.clone());
         let downstream = downstream.map(|client| {
@@ -173,15 +183,43 @@ impl Upstream {
 
     /// The server answers.
     pub(super) fn well(&self) {
-        self.lock().said.clear();
+        let mut state = self.lock();
+        state.said.clear();
+        state.answered = true;
+    }
+
+    /// The server has answered, if only with an error.
+    pub(super) fn spoke(&self) {
+        self.lock().answered = true;
+    }
+
+    /// Notes with what a client asks, of which the capabilities are those that a server that is
+    /// started again is told of.
+    pub(super) fn is_asked(&self, context: &RequestContext) {
+        let mut context = context.clone();
+        context.progress_token = None;
+        self.lock().asked = Some(context);
+    }
+
+    /// Waits until a server that was started again answers, and tells clients that it is back. Of one
+    /// that ends before that, as it did the last time, they hear nothing.
+    async fn comes_back(&self, mut guarded: Guarded) {
+        let asked = self.lock().asked.clone();
+        if let Some(context) = asked {
+            let mut exchange = Exchange::new(ClientRequest::Discover(RequestParams::new()));
+            exchange.context = context;
+            match guarded.call(exchange).await {
+                Err(error) if error.origin != Origin::Service => return,
+                _ => self.spoke(),
+            }
+        }
+        self.changed();
     }
 
     /// Starts the server, and again when it has ended, until it is closed.
     pub(super) async fn keep(self: Arc<Self>) {
         let closing = |now: &Now, _| matches!(now, Now::Closing).then_some(());
         let mut pause = FIRST_PAUSE;
-        // Whether what it has was listed to clients.
-        let mut is_listed = false;
         let mut is_first = true;
         loop {
             let begun = self.runtime.now();
@@ -190,11 +228,13 @@ impl Upstream {
             let (why, refused) = match started {
                 Ok(guarded) => {
                     self.set(Now::Up(guarded.clone()));
-                    if !is_first {
-                        self.changed();
-                    }
-                    is_listed = true;
-                    let ended = either(guarded.ended(), self.until(closing)).await;
+                    let closes = async {
+                        if !is_first {
+                            either(self.comes_back(guarded.clone()), self.until(closing)).await;
+                        }
+                        self.until(closing).await;
+                    };
+                    let ended = either(guarded.ended(), closes).await;
                     guarded.close().await;
                     if ended.is_none() {
                         break;
@@ -215,10 +255,11 @@ impl Upstream {
                 None => self.say_anew(&format!("{why}; it is started again in {pause:?}")),
             }
             self.set(Now::Down(refused));
-            if is_listed {
+            // Nothing was listed of one that never answered.
+            if std::mem::take(&mut self.lock().answered) {
                 self.changed();
             }
-            (is_first, is_listed) = (false, false);
+            is_first = false;
             let wait = self.runtime.sleep_until(self.runtime.now() + pause);
             if either(wait, self.until(closing)).await.is_none() {
                 break;

@@ -156,7 +156,11 @@ impl Shared {
             let member = self.member(at)?;
             let page = match page {
                 Ok(Some(page)) => page,
-                Ok(None) => continue,
+                // It has none, which is an answer: what others fail at leaves out their part alone.
+                Ok(None) => {
+                    answered = true;
+                    continue;
+                }
                 Err(error) => {
                     self.failed(member, &error);
                     hints = hints.partial();
