@@ -101,6 +101,33 @@ fn a_publisher_that_signs_as_its_key_is_trusted_as_that() {
     assert!(!listed.contains("clients that your servers know"), "{listed}");
 }
 
+/// A name with one wrong letter does not turn a publisher into a caller.
+#[test]
+fn what_is_written_as_a_publisher_is_trusted_as_one_or_not_at_all() {
+    let (publisher, user) = (User::new(), User::new());
+    publisher.says("keys generate");
+    std::fs::write(user.0.path().join("p.json"), publisher.says("keys export")).unwrap();
+    let asked = user.fails("keys trust p.json");
+    let right = asked.lines().find_map(|line| line.strip_prefix("try:   etdi ")).unwrap();
+    let letter = if right.ends_with('A') { 'Q' } else { 'A' };
+    let mistyped = format!("{}{letter}", &right[..right.len() - 1]);
+    for line in [&mistyped, "keys trust p.json --as etdi:key:ID", "keys trust p.json --as ETDI:x"] {
+        let said = user.fails(line);
+        assert!(said.contains(right), "{line}: {said}");
+    }
+    for name in ["acme.example", "http://acme.example", "acme.example/"] {
+        let said = user.fails(&format!("keys trust p.json --as {name}"));
+        assert!(said.contains("--as https://acme.example\n"), "{name}: {said}");
+    }
+    assert!(!user.says("keys list").contains("clients that your servers know"));
+    assert!(user.says("keys trust p.json --as laptop").contains("the calls of `laptop`"));
+    assert!(
+        user.says("keys trust p.json --as https://acme.example").contains("acme.example signs")
+    );
+    // What is known of callers is no record of a change of theirs.
+    assert!(user.says("undo --list").contains("nothing"), "{}", user.says("undo --list"));
+}
+
 /// What was revoked by its digest is refused also where nobody signed it.
 #[test]
 fn a_revoked_definition_is_refused_although_it_is_not_signed() {

@@ -20,7 +20,7 @@ use crate::args::{RevokeArguments, RotateArguments};
 use crate::exit::{Exit, Failure};
 use crate::home::{Home, write_private};
 use crate::output::{Output, Report};
-use crate::verbs::target::{read_keys, shown_path};
+use crate::verbs::target::{quoted, read_keys, shown_path};
 
 /// The publishers that the user trusts by `trust.json`.
 ///
@@ -89,6 +89,10 @@ pub(super) fn trust(home: &Home, file: &Path, name: Option<&str>) -> Result<Repo
         Failure::usage(message, next)
     })?;
     let (role, shown) = match name.parse::<ProviderId>() {
+        Ok(provider) if provider.key().is_some_and(|key| !ids.contains(&key)) => {
+            return Err(no_publisher(file, name, &ids));
+        }
+        Err(_) if is_meant_as_publisher(name) => return Err(no_publisher(file, name, &ids)),
         Ok(provider) => {
             let mut anchors = anchors(home)?;
             for key in ring.iter() {
@@ -108,6 +112,40 @@ pub(super) fn trust(home: &Home, file: &Path, name: Option<&str>) -> Result<Repo
     let list: Vec<String> = ids.iter().map(|id| format!("  {id}")).collect();
     let data = json!({ "role": role, "name": name, "keys": ids });
     Ok(Report::new(data, format!("{shown}, by\n{}", list.join("\n"))))
+}
+
+/// Whether a name that is none of a publisher is written as one: taken for a client's, it would make
+/// a publisher a caller of one's servers.
+fn is_meant_as_publisher(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let labels: Vec<&str> = lower.trim_end_matches('/').split('.').collect();
+    let is_host = labels.len() > 1
+        && labels.iter().all(|label| {
+            !label.is_empty()
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        });
+    lower.starts_with("etdi:") || lower.contains("://") || is_host
+}
+
+fn no_publisher(file: &Path, name: &str, ids: &[KeyId]) -> Failure {
+    let shown = name.escape_debug();
+    let next = |name: &str| format!("etdi keys trust {} --as {name}", shown_path(file));
+    if !name.to_ascii_lowercase().starts_with("etdi:") {
+        let bare = name.split_once("://").map_or(name, |(_, rest)| rest);
+        let host = bare.split('/').next().unwrap_or_default();
+        let message = format!(
+            "`{shown}` is neither a publisher's origin, which is `https://` and a host, nor a name for \
+             a client of your servers, which has no dots between its words"
+        );
+        return Failure::usage(message, next(&quoted(&format!("https://{host}"))));
+    }
+    let is = match ids {
+        [id] => format!("the key in `{}` is `{id}`", file.display()),
+        _ => format!("the keys in `{}` are others", file.display()),
+    };
+    let message = format!("`{shown}` names no key that is trusted by this: {is}");
+    let id = ids.first().map(KeyId::to_string).unwrap_or_default();
+    Failure::usage(message, next(&format!("etdi:key:{id}")))
 }
 
 /// Takes over the key that follows a trusted one.
