@@ -24,7 +24,9 @@ use crate::talk::answers::Answers;
 use crate::talk::progress::Progress;
 use crate::talk::shown::{Shown, harmless};
 use crate::unattended::{self, needs_a_person};
-use crate::verbs::target::{Opening, block_on, failure, quoted, shown_path, shown_target};
+use crate::verbs::target::{
+    Opening, block_on, failure, policy_test, quoted, shown_path, shown_target,
+};
 use crate::verbs::{policy, tools};
 
 /// Calls a tool.
@@ -74,7 +76,14 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
             Err(failure) => Err(failure),
         };
         talk.close().await;
-        called
+        called.map_err(|failure| match (&arguments.policy, &*failure.code) {
+            (Some(folder), "POLICY_DENIED") => {
+                let call = (&*arguments.tool, arguments.args.as_deref().unwrap_or("{}"));
+                let next = policy_test(folder, call, arguments.user.as_deref(), target);
+                Failure { next, ..failure }
+            }
+            _ => failure,
+        })
     })
 }
 

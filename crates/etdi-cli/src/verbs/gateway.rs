@@ -22,7 +22,7 @@ use crate::home::Home;
 use crate::output::{Output, Report};
 use crate::targets;
 use crate::verbs::guard;
-use crate::verbs::target::{block_on, next_after, quoted, shown_path, shown_target};
+use crate::verbs::target::{block_on, quoted, shown_path};
 use file::{Behind, GatewayFile};
 
 /// Serves the servers of a file until the client is gone, or for ever over HTTP.
@@ -113,12 +113,12 @@ async fn reach(
         true => failure.message,
         false => format!("{}. {}", failure.message, guard::advice("", &failure.next)),
     })?;
-    let (again, place) = (shown_target(&server.guard.target), place(server));
+    let (after, place) = (guard::after(&server.guard), place(server));
     let prefix = server.prefix.clone();
     let guard = guard
         .called(server.name.clone())
         .on_note(move |line| say(&format!("`{prefix}`: {line}")))
-        .advice(move |code, tool| guard::advice(&place, &next_after(code, tool, &again)));
+        .advice(move |code, tool| guard::advice(&place, &after(code, tool)));
     Ok((guard, target))
 }
 

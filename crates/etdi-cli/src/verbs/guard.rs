@@ -23,7 +23,7 @@ use crate::targets::guarded::{filled, is_etdi};
 use crate::unattended::{self, Unattended};
 use crate::verbs::policy;
 use crate::verbs::target::{
-    Opening, block_on, failure, next_after, quoted, shown_command, shown_target,
+    Opening, block_on, failure, next_after, policy_test, quoted, shown_command, shown_target,
 };
 
 /// Guards a server until its client, or the server, is gone.
@@ -130,13 +130,13 @@ pub(super) async fn prepare(
 }
 
 fn guard(guard: Guard, arguments: &GuardArguments) -> Guard {
-    let target = shown_target(&arguments.target);
     let place = place(&arguments.target);
+    let after = after(arguments);
     let guard = guard
         .called(shown_command(&arguments.target))
         .elicit(asks(arguments))
         .calls_per_minute(arguments.calls_per_minute)
-        .advice(move |code, tool| advice(&place, &next_after(code, tool, &target)))
+        .advice(move |code, tool| advice(&place, &after(code, tool)))
         .on_note(say)
         .screen(suspicious)
         .remarks(noted);
@@ -152,12 +152,29 @@ fn asks(arguments: &GuardArguments) -> bool {
     !arguments.no_elicitation && (arguments.http.is_none() || arguments.elicitation)
 }
 
+/// What is to be typed after a refusal by a guard with these options: by its code and the tool.
+pub(super) fn after(
+    arguments: &GuardArguments,
+) -> impl Fn(&str, &str) -> String + Send + Sync + 'static {
+    let (target, policy) = (arguments.target.clone(), arguments.policy.clone());
+    let (again, user) = (shown_target(&target), arguments.user.clone());
+    move |code, tool| match &policy {
+        Some(folder) if code == "POLICY_DENIED" => {
+            policy_test(folder, (tool, "{}"), user.as_deref(), &target)
+        }
+        _ => next_after(code, tool, &again),
+    }
+}
+
 /// What a model is told to do about a refusal. What approves is for the person whom it works for.
 pub(super) fn advice(place: &str, next: &str) -> String {
     match next.starts_with("etdi approve ") {
         true => format!(
             "Only a person can approve it: ask the person you work for to read it and type, in a terminal \
              of their own: {place}{next}"
+        ),
+        false if next.split(' ').nth(1) == Some("policy") => format!(
+            "No approval changes that: who wrote the policies sees why by the call's arguments in {place}{next}"
         ),
         false => format!("To go on: {place}{next}"),
     }

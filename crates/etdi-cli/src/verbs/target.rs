@@ -455,6 +455,26 @@ pub fn next_after(code: &str, tool: &str, again: &str) -> String {
     }
 }
 
+/// What shows why policies deny a call: with its arguments as JSON, and the name of the user.
+pub fn policy_test(
+    folder: &Path,
+    (tool, arguments): (&str, &str),
+    user: Option<&str>,
+    target: &Target,
+) -> String {
+    let mut line = format!("etdi policy test {}", shown_path(folder));
+    // As one word, whatever the tool is called.
+    line.push_str(&format!(" {}", quoted(&format!("--tool={tool}"))));
+    line.push_str(&format!(" --args {}", quoted(arguments)));
+    if let Some(user) = user {
+        line.push_str(&format!(" {}", quoted(&format!("--user={user}"))));
+    }
+    if let Some(server) = &target.server {
+        line.push_str(&format!(" --server {}", quoted(server)));
+    }
+    format!("{line} -- {}", shown_command(target))
+}
+
 /// The command line of a target, as it can be typed again.
 pub fn shown_command(target: &Target) -> String {
     target.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")

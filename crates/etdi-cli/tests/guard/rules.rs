@@ -40,6 +40,8 @@ fn policy() {
             assert_eq!(calls(&world), calls_made, "{before:?} {user}: {result}");
             assert_eq!(result.contains("POLICY_DENIED"), calls_made == 0, "{result}");
             // An approval is not what is wanting, and nobody is sent to give it.
+            let test = format!("etdi policy test {folder} --tool=pay --args '{{}}' --user={user} ");
+            assert_eq!(result.contains(&test), calls_made == 0, "{test}: {result}");
             assert!(!result.contains("etdi approve"), "{result}");
             let log = client.end();
             assert!(!log.contains("BLOCKED `pay`"), "{log}");
