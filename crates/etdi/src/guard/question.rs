@@ -35,7 +35,8 @@ pub(super) fn text(review: &Review, settings: &Settings) -> Option<String> {
     let mut lines =
         vec![format!("Tool `{}`: {}.", visible(review.name()), refusal.reason.describe())];
     let found = review.verification().cloned().map_err(Clone::clone);
-    lines.push(match Standing::of(&found) {
+    let standing = Standing::of(&found);
+    lines.push(match &standing {
         Standing::Verified { issuer, trust, .. } => match trust {
             Trust::Configured => format!("Signed by {issuer}, whom you trust."),
             Trust::Issuer => format!("Signed by {issuer}."),
@@ -45,7 +46,7 @@ pub(super) fn text(review: &Review, settings: &Settings) -> Option<String> {
         _ => "Its signature cannot be checked here.".to_owned(),
     });
     if refusal.alarm {
-        lines.push("ALARM: an honest publisher does not do this.".to_owned());
+        lines.push(format!("ALARM: {}.", alarm(&standing)));
     }
     for finding in settings.findings(definition) {
         lines.push(format!("Finding: {}", visible(&finding)));
@@ -65,6 +66,17 @@ pub(super) fn text(review: &Review, settings: &Settings) -> Option<String> {
     (text.len() <= LONGEST).then_some(text)
 }
 
+/// What an alarm says: a publisher who signs gives a change a new version, and one who signs nothing
+/// changes a text in good faith as well.
+fn alarm(standing: &Standing) -> &'static str {
+    match standing {
+        Standing::Unsigned => {
+            "this is not what was approved, and nobody signed it, so read the change before you say yes"
+        }
+        _ => "an honest publisher does not do this",
+    }
+}
+
 /// The form that asks about tools whose `texts` these are.
 pub(super) fn form(server: &str, texts: &[String]) -> InputRequest {
     let what = match texts {
@@ -72,8 +84,9 @@ pub(super) fn form(server: &str, texts: &[String]) -> InputRequest {
         _ => "all of these tools",
     };
     let message = format!(
-        "etdi guard asks, not the server: may {what} of `{}` be shown to the model and called? What \
-         follows was written by the server.\n\n{}",
+        "etdi guard asks, not the server: may {what} of `{}` be shown to the model and called? The \
+         server wrote what stands behind `Its whole definition`, and what findings and changes quote; all \
+         else is the guard's.\n\n{}",
         visible(server),
         texts.join("\n\n")
     );
