@@ -31,6 +31,26 @@ pub fn approvals(home: &Home) -> Result<FileStore, Failure> {
 pub fn open(home: &Home, taken: Taken) -> Result<FileStore, Failure> {
     let place = place(home)?;
     let sealed = place.seal(chosen(&place)?, taken).map_err(unfit)?;
+    opened(&place, sealed, taken)
+}
+
+/// The same beside a file that a passphrase seals: what was given is the file's
+/// alone where it does not open the store, and the store opens by itself.
+///
+/// # Errors
+///
+/// As [`approvals`].
+pub fn beside_a_file(home: &Home) -> Result<FileStore, Failure> {
+    let place = place(home)?;
+    let chosen = chosen(&place)?;
+    let sealed = match place.seal(chosen, Taken::Checked) {
+        Err(ConfigError::OtherwiseSealed { .. }) => place.seal(None, Taken::Checked),
+        sealed => sealed,
+    };
+    opened(&place, sealed.map_err(unfit)?, Taken::Checked)
+}
+
+fn opened(place: &ApprovalPlace, sealed: Sealed, taken: Taken) -> Result<FileStore, Failure> {
     if let Some(count) = sealed.taken_over {
         // On standard error: it is no part of what was asked for.
         _ = writeln!(

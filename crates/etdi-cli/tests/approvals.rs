@@ -275,6 +275,17 @@ fn approvals_move_to_another_machine_and_withdrawals_stay() {
     assert_eq!(one.json(&["approvals", "export", "--plain", &plain]).0, 0);
     assert_eq!(one.json(&["approvals", "export", "--plain", &plain]).0, 1, "never replaced");
     one.passphrase = Some("travel");
+    // The passphrase is the file's: what opens the store stays as it is.
+    let alone = one.path("alone.etdi");
+    assert_eq!(one.json(&["approvals", "export", &alone]).0, 0);
+    let mut other = User::new();
+    other.approve();
+    other.passphrase = Some("travel");
+    other.allow();
+    assert_eq!(other.json(&["approvals", "import", &alone]).0, 0);
+    (one.passphrase, other.passphrase) = (None, None);
+    assert_eq!((one.call().0, other.call().0), (0, 0));
+    one.passphrase = Some("travel");
     assert_eq!(one.json(&["approvals", "encrypt"]).0, 0);
     assert_eq!(one.json(&["approvals", "export", &file]).0, 0);
     assert!(!std::fs::read_to_string(&file).unwrap().contains("weather"));

@@ -330,7 +330,7 @@ fn change(which: &Which, home: &Home, change: Change) -> Result<Report, Failure>
 }
 
 fn export(file: &Path, plain: bool, home: &Home, output: Output) -> Result<Report, Failure> {
-    let bundle = locked::approvals(home)?.export(system_time()).map_err(failed)?;
+    let bundle = locked::beside_a_file(home)?.export(system_time()).map_err(failed)?;
     let protection = match plain {
         true => None,
         false => Some(passphrase::wanted(passphrase::PASSPHRASE)?),
@@ -354,7 +354,7 @@ fn import(file: &Path, plain: bool, home: &Home, output: Output) -> Result<Repor
         let message = format!("cannot read `{}`: {error}", file.display());
         Failure::usage(message, format!("ls -l {}", shown_path(file)))
     })?;
-    let store = locked::approvals(home)?;
+    let store = locked::beside_a_file(home)?;
     let protection = match Bundle::is_sealed(&bytes) {
         true => Some(opens(&bytes, home)?),
         // Anybody could have put it in place of the one that was exported.
