@@ -114,7 +114,8 @@ fn what_is_nearly_a_name_is_said() {
         let found = said["error"]["message"].as_str().unwrap_or_default();
         assert_eq!((exit, said["error"]["code"].as_str()), (1, Some(code)), "{target}: {said}");
         assert!(found.contains(message), "{target}: {found}");
-        assert!(said["error"]["next"].as_str().unwrap().starts_with("etdi "), "{said}");
+        let next = said["error"]["next"].as_str().unwrap();
+        assert!(["etdi ", "cat ", "ls -l "].iter().any(|one| next.starts_with(one)), "{said}");
     }
     let (exit, said) = user.json(&["list"]);
     assert_eq!((exit, said["error"]["code"].as_str()), (1, Some("usage")));
@@ -194,4 +195,33 @@ fn the_folder_of_somebody_else_starts_nothing_unasked() {
     user.json(&["scan", "./.mcp.json:sky"]);
     assert!(pwned.exists());
     assert_eq!(user.json(&["list", "../.claude.json:sky"]).0, 0);
+}
+
+/// What an error says to try is about the server that was meant, and finds what is wrong with it.
+#[test]
+fn what_to_try_names_the_server_that_was_meant() {
+    let user = User::new();
+    let crash = json!({"command": "sh", "args": ["-c", "exit 3"]});
+    let gone = json!({"command": "/nowhere/at/all"});
+    let servers = json!({"mcpServers": {"crash": crash, "gone": gone}});
+    user.write(".cursor/mcp.json", &servers.to_string());
+    user.write("project/broken.json", "{ \"mcpServers\": {");
+    let next = |words: &[&str]| {
+        let (_, said) = user.json(words);
+        let next = said["error"]["next"].as_str().or(said["data"]["next"].as_str());
+        next.unwrap_or_default().to_owned()
+    };
+    for (words, expected) in [
+        (&["list", "cursor:crash"][..], "etdi doctor -- cursor:crash"),
+        (&["approve", "--yes", "cursor:crash"], "etdi doctor -- cursor:crash"),
+        (&["list", "cursor:gone"], "etdi doctor -- cursor:gone"),
+        (&["list", "http://127.0.0.1:1/mcp"], "etdi doctor -- http://127.0.0.1:1/mcp"),
+        (&["doctor", "cursor:crash"], "sh -c 'exit 3' < /dev/null"),
+        (&["list", "cursor"], "etdi discover cursor"),
+        (&["discover", "foo"], "etdi configs --all"),
+        (&["list", "./none.json:one"], "ls -l ./none.json"),
+        (&["list", "./broken.json:one"], "cat ./broken.json"),
+    ] {
+        assert_eq!(next(words), expected, "{words:?}");
+    }
 }

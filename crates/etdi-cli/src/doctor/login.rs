@@ -34,6 +34,12 @@ pub(super) enum Way {
     Kept(Arc<dyn Authorize>),
 }
 
+/// What is to be done where no login is to be had.
+const BY_A_KEY: &str = "where it lets in by a key, put that into an entry, \
+                        `\"headers\": {\"X-API-Key\": \"${KEY}\"}` beside its `url`, and name the entry: \
+                        `etdi list ./servers.json:NAME`; for logins its operator names the issuer in \
+                        `authorization_servers` (RFC 9728, section 2)";
+
 /// The most bytes of a token.
 const MAX_TOKEN: u64 = 64 << 10;
 
@@ -190,8 +196,8 @@ async fn published(
     };
     let Some(issuer) = issuers.first() else {
         let what = "its metadata names no authorization server";
-        let advice = "name the issuer in `authorization_servers` (RFC 9728, section 2)";
-        return Err(Fault::new("resource_metadata", Whose::ServerOperator, what, advice));
+        let fault = Fault::new("resource_metadata", Whose::ServerOperator, what, BY_A_KEY);
+        return Err(fault.next("etdi list --help"));
     };
     match &metadata {
         Some(metadata) => {

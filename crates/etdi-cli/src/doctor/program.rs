@@ -22,7 +22,7 @@ use super::{Examination, Fault, Whose};
 use crate::args::Target;
 use crate::exit::Exit;
 use crate::targets::Found;
-use crate::verbs::target::{quoted, shown_command, shown_target};
+use crate::verbs::target::{quoted, shown_target};
 
 /// Examines a program.
 pub(super) async fn examine(
@@ -36,7 +36,7 @@ pub(super) async fn examine(
         return Err(fault.next("etdi doctor --help"));
     };
     let path = find(program, examination)?;
-    let spoken = listen(target, &path, program, examination).await?;
+    let spoken = listen(&path, program, examination).await?;
     examination.passed("stdout", spoken);
     protocol(target, &path, program, examination).await
 }
@@ -147,13 +147,12 @@ struct Stray {
 /// Starts it once and looks at what it writes, line by line: connections pass over what is none of
 /// the protocol, and other clients break over it.
 async fn listen(
-    target: &Target,
     path: &Path,
     program: &Program,
     examination: &mut Examination,
 ) -> Result<String, Fault> {
     examination.looking("starting it");
-    let command = shown_command(target);
+    let command = typed(program);
     let mut child = start(path, program).map_err(|error| not_started(path, &error, &command))?;
     examination.passed("start", "it starts");
     examination.looking("listening to its standard output");
@@ -177,6 +176,16 @@ async fn listen(
 
 /// How long a program may take to end, or to say its last words.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// The program as a person starts it in a shell: what an entry of a client says, and not the entry.
+fn typed(program: &Program) -> String {
+    let words = std::iter::once(&program.command).chain(&program.args);
+    let words = words.map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    match &program.cwd {
+        Some(folder) => format!("cd {} && {words}", quoted(folder)),
+        None => words,
+    }
+}
 
 fn start(path: &Path, program: &Program) -> std::io::Result<Child> {
     let mut command = Command::new(path);

@@ -336,7 +336,7 @@ pub fn client(name: &str) -> Result<&'static Client, Failure> {
             format!("`{}` is no client; known are {all}", visible(name))
         }
     };
-    Err(Failure::usage(message, "etdi configs"))
+    Err(Failure::usage(message, "etdi configs --all"))
 }
 
 /// A path as it stands from the root, links not followed.

@@ -63,7 +63,7 @@ pub(super) fn entry(source: Source<'_>, name: &str, places: &Places) -> Result<F
         Source::File(path) => vec![file(Path::new(path))?],
         Source::Unknown(source) => {
             return Err(super::client(source).err().unwrap_or_else(|| {
-                Failure::usage(format!("`{}` is no client", visible(source)), "etdi configs")
+                Failure::usage(format!("`{}` is no client", visible(source)), "etdi configs --all")
             }));
         }
     };
@@ -182,8 +182,10 @@ pub fn config(path: &Path) -> Result<Config, Failure> {
 
 /// A file that is named by its path, as one of the client that writes such files.
 fn file(path: &Path) -> Result<ConfigFile, Failure> {
-    let missing =
-        |why: String| Failure::usage(format!("`{}`: {why}", path.display()), "etdi configs");
+    let missing = |why: String| {
+        let next = format!("ls -l {}", shown_path(path));
+        Failure::usage(format!("`{}`: {why}", path.display()), next)
+    };
     if !path.is_file() {
         return Err(missing("there is no such file".to_owned()));
     }
@@ -214,7 +216,8 @@ fn ends_as(path: &Path, client: &Client) -> bool {
 
 fn read(file: &ConfigFile) -> Result<Config, Failure> {
     Config::open(file).map_err(|error| {
-        Failure::usage(error.to_string(), "etdi configs").with_code("CONFIG_BROKEN")
+        let next = format!("cat {}", shown_path(&file.path));
+        Failure::usage(error.to_string(), next).with_code("CONFIG_BROKEN")
     })
 }
 

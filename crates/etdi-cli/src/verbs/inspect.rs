@@ -32,7 +32,10 @@ pub fn run(arguments: &InspectArguments, home: &Home, output: Output) -> Result<
         let grants = Grants::all(Asker::Nobody);
         let opening = Opening::to_look(target, home, output, grants);
         let talk = Talk::open(opening, Answers::at_terminal(output), None, None).await?;
-        let login = match targets::resolve(&target.command)?.url() {
+        let found = targets::resolve(&target.command)?;
+        let login = match found.url() {
+            // What its entry sends may be what lets in.
+            Some(_) if !found.headers_as_written().is_empty() => None,
             Some(url) => Some(login::kept(url, home).await?.is_some()),
             None => None,
         };

@@ -327,7 +327,6 @@ pub fn read_keys(path: &Path) -> Result<KeyRing, Failure> {
 
 /// What an error of a session means at the terminal.
 pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
-    let command = shown_command(target);
     let again = shown_target(target);
     let code = error.code();
     let (exit, next) = match error {
@@ -344,13 +343,7 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
             }
             mcp_client::Error::Refused(_) => (Exit::Refused, next_after(&code, tool, &again)),
             mcp_client::Error::Connection(_) | mcp_client::Error::Timeout(_) => {
-                let next = match url(&target.command) {
-                    Ok(Some(url)) => format!("curl -i {}", quoted(url)),
-                    _ if target.command.iter().any(|word| targets::is_entry(word)) => {
-                        "etdi discover".to_owned()
-                    }
-                    _ => format!("{command} < /dev/null"),
-                };
+                let next = format!("etdi doctor {again}");
                 match wants_login(client) {
                     true => (Exit::AuthenticationNeeded, log_in(target)),
                     false => (Exit::Unreachable, next),
@@ -517,7 +510,9 @@ pub fn shown_path(path: &Path) -> String {
 fn which(target: &Target) -> String {
     let first = target.command.first().map_or("COMMAND", String::as_str);
     match targets::is_entry(first) {
-        true => "etdi discover".to_owned(),
+        true => format!("etdi doctor {}", shown_target(target)),
+        // Whoever means the client means its servers.
+        false if etdi_clients::Client::find(first).is_some() => format!("etdi discover {first}"),
         false => format!("which {}", quoted(first)),
     }
 }
