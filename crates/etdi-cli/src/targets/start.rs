@@ -1,24 +1,29 @@
 //! A server, started once as a client would start it, to see whether it works there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use etdi::core::change::visible;
+use etdi::core::definition::RawTool;
 use etdi_clients::{Launch, System};
 use mcp_client::Client;
 use mcp_transport::http::http_status;
 use mcp_transport::process::Command;
-use mcp_types::{ExchangeService, Implementation};
+use mcp_types::{ExchangeService, Implementation, Listed, Tool};
 use tokio::time::timeout;
 
 use super::Found;
 use crate::ask::server_says;
 use crate::exit::{Exit, Failure};
+use crate::inspector::suspicious;
 
 /// What a server answered.
 #[derive(Debug)]
 pub struct Answer {
     /// The names of its tools; None where it wants a login first.
     pub tools: Option<Vec<String>>,
+    /// Those of them that the scanner holds for malicious.
+    pub suspicious: Vec<String>,
 }
 
 /// The `PATH` of programs that are started from the desktop.
@@ -101,13 +106,21 @@ async fn asked<S: ExchangeService>(
     match tools {
         Ok(tools) => {
             let names = tools.iter().map(|tool| visible(&tool.name).into_owned()).collect();
-            Ok(Answer { tools: Some(names) })
+            let is_bad = |tool: &&Arc<Listed<Tool>>| {
+                let read = RawTool::read(tool.text().get());
+                read.is_ok_and(|tool| !suspicious(tool.definition()).is_empty())
+            };
+            let bad = tools.iter().filter(is_bad);
+            let bad = bad.map(|tool| visible(&tool.name).into_owned()).collect();
+            Ok(Answer { tools: Some(names), suspicious: bad })
         }
         Err(mcp_client::Error::Connection(error)) if http_status(&error) == Some(401) => {
-            Ok(Answer { tools: None })
+            Ok(Answer { tools: None, suspicious: Vec::new() })
         }
         // A server may have prompts or resources alone.
-        Err(mcp_client::Error::Refused(_)) => Ok(Answer { tools: Some(Vec::new()) }),
+        Err(mcp_client::Error::Refused(_)) => {
+            Ok(Answer { tools: Some(Vec::new()), suspicious: Vec::new() })
+        }
         Err(error) => Err(unreachable(error.to_string())),
     }
 }

@@ -66,6 +66,21 @@ pub fn run(arguments: &InstallArguments, home: &Home, output: Output) -> Result<
         true => None,
         false => Some(started(&found, desktop, arguments, output)?),
     };
+    let first = configs.first().map(|config| config.file().client.id);
+    if let (Some(bad), Some(client)) = (answer.as_ref().map(|one| &one.suspicious), first)
+        && !bad.is_empty()
+    {
+        let bad: Vec<_> = bad.iter().take(8).map(|tool| format!("`{tool}`")).collect();
+        let entry = quoted(&format!("{client}:{name}"));
+        output.warn(&format!(
+            "the scanner holds {} for malicious: read what `etdi scan {entry}` shows, and take it out by \
+             `etdi uninstall {client} {}`, or let a guard hold it back by `etdi guard install {client} \
+             --name {}`",
+            bad.join(", "),
+            quoted(&name),
+            quoted(&name)
+        ));
+    }
     let report = write("install", configs, arguments.dry_run, home)?;
     Ok(told(report, &name, answer, &left_out))
 }
@@ -527,11 +542,11 @@ fn told(mut report: Report, name: &str, answer: Option<Answer>, left_out: &[Stri
     let shown = visible(name).into_owned();
     let (status, line) = match &answer {
         None => ("not_started", String::new()),
-        Some(Answer { tools: None }) => (
+        Some(Answer { tools: None, .. }) => (
             "login_needed",
             format!("\n{bold}{shown}{bold:#} wants a login, which the client asks for"),
         ),
-        Some(Answer { tools: Some(tools) }) => {
+        Some(Answer { tools: Some(tools), .. }) => {
             let names = tools.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
             let more = if tools.len() > 8 { ", …" } else { "" };
             let count = match tools.len() {
