@@ -263,3 +263,24 @@ fn handshake_alone(description: &str) -> String {
 "#
     )
 }
+
+#[test]
+fn a_server_with_a_handshake_alone_is_not_tested_without_one() {
+    let user = User::new();
+    user.write("project/s.sh", &handshake_alone("Adds two numbers."));
+    let step = json!({"tool": "add", "expect": {"text_contains": "3"}});
+    let steps = json!({"server": ["sh", "s.sh"], "steps": [step]});
+    user.write("project/steps.json", &steps.to_string());
+    let run = |revisions: &str| {
+        let words = ["test", "steps.json", "--revisions", revisions];
+        let output = user.command(&words).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (exit, said) = run("both");
+    assert!(exit == Some(0) && said.contains("there is no run without one"), "{said}");
+    assert!(!run("agreed").1.contains("no run without"));
+    let (exit, said) = run("newest");
+    assert_ne!(exit, Some(0), "{said}");
+    assert!(said.contains("the server speaks 2025-11-25, with a handshake alone"), "{said}");
+    assert!(said.contains("etdi test steps.json --revisions handshake\n"), "{said}");
+}

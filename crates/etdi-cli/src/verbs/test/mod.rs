@@ -10,7 +10,7 @@ use self::file::TestFile;
 use crate::args::TestArguments;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Report};
-use crate::verbs::target::{block_on, shown_path};
+use crate::verbs::target::{block_on, quoted, shown_path};
 
 /// Takes the steps of a file and reports; ends with the exit code of a tool's error when something is
 /// not as expected.
@@ -30,7 +30,12 @@ pub fn run(arguments: &TestArguments, output: Output) -> Result<Report, Failure>
         let next = format!("etdi test {} -- ./my-server", shown_path(&arguments.file));
         return Err(Failure::usage(message, next));
     }
-    let runs = block_on(take::all(&file, words, arguments.revisions, output))?;
+    let mut again = format!("etdi test {} --revisions handshake", shown_path(&arguments.file));
+    if !arguments.command.is_empty() {
+        let server = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        again = format!("{again} -- {server}");
+    }
+    let runs = block_on(take::all(&file, (words, &again), arguments.revisions, output))?;
     if let Some(path) = &arguments.junit {
         std::fs::write(path, report::junit(&arguments.file, &runs)).map_err(|error| {
             let message = format!("`{}` cannot be written: {error}", path.display());

@@ -39,10 +39,11 @@ pub struct Taken {
 ///
 /// # Errors
 ///
-/// When the server cannot be started or reached, or speaks no revision that is asked for.
+/// When the server cannot be started or reached, or speaks no revision that is asked for; `again` is the
+/// command with a handshake.
 pub async fn all(
     file: &TestFile,
-    words: &[String],
+    (words, again): (&[String], &str),
     revisions: Revisions,
     output: Output,
 ) -> Result<Vec<Run>, Failure> {
@@ -54,13 +55,44 @@ pub async fn all(
     };
     let mut runs = Vec::new();
     for era in eras {
-        let (run, version) = one(file, words, *era, output).await?;
+        let (run, version) = match one(file, words, *era, output).await {
+            Err(failure) if *era == Some(Era::Modern) => {
+                return Err(with_a_handshake(failure, words, again, file.patience(), output).await);
+            }
+            taken => taken?,
+        };
         runs.push(run);
-        if era.is_none() && version.is_some_and(|version| version.era() == Era::Legacy) {
+        if era.is_none()
+            && let Some(version) = version.filter(|version| version.era() == Era::Legacy)
+        {
+            if matches!(revisions, Revisions::Both) {
+                output.warn(&format!(
+                    "the server speaks {version}, with a handshake alone: there is no run without one"
+                ));
+            }
             break;
         }
     }
     Ok(runs)
+}
+
+/// What failed without a handshake, or that the server speaks with one alone.
+async fn with_a_handshake(
+    failure: Failure,
+    words: &[String],
+    again: &str,
+    patience: Duration,
+    output: Output,
+) -> Failure {
+    let way = Way { era: Some(Era::Legacy), guarded: true, ..Way::default() };
+    let Ok(upstream) = Upstream::reach(words, way, output) else { return failure };
+    let client = Client::new(upstream.caller());
+    let opened = tokio::time::timeout(patience, client.discover()).await;
+    let version = upstream.version().filter(|_| matches!(opened, Ok(Ok(_))));
+    upstream.close().await;
+    let Some(version) = version else { return failure };
+    let message = format!("the server speaks {version}, with a handshake alone");
+    Failure::new(failure.exit, message, again).with_code(failure.code)
 }
 
 async fn one(
