@@ -37,6 +37,14 @@ use crate::verbs::{keys, signer};
 /// When the key cannot be used, the server does not list, or something cannot be signed.
 pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Report, Failure> {
     let by = By::of(arguments, home)?;
+    if let By::Key(key) = &by {
+        let (id, revoked) = (key.verifying_key().id(), keys::revocations(home)?.revoked_here());
+        if revoked.iter().any(|entry| entry.kid == Some(id)) {
+            output.warn(&format!(
+                "key {id} was revoked here: whoever knows that refuses what it signs"
+            ));
+        }
+    }
     let server = server_name(&arguments.server)?;
     let issuer = by.issuer(arguments.issuer.as_deref())?;
     let now = system_time();
@@ -103,11 +111,14 @@ pub fn run(arguments: &SignArguments, home: &Home, output: Output) -> Result<Rep
     });
     let rows = contents.tools.iter().map(|(name, digest)| [name.clone(), digest.to_string()]);
     let text = format!(
-        "{}\n\nmanifest {}, signed by {issuer} until {}, in `{}`",
+        "{}\n\nmanifest {}, signed by {issuer} until {}, in `{}`\n\nthe server has to show it: programs on \
+         this SDK take it by `EtdiServerConfig::manifest`, others cannot yet; then `etdi verify --trust \
+         PUBLIC.json --server {} -- …` with the keys of `etdi keys export` shows what users see",
         table(["tool", "digest"], rows.collect()),
         contents.seq,
         signed.expires,
-        out.display()
+        out.display(),
+        quoted(&arguments.server)
     );
     Ok(Report::new(data, text))
 }
