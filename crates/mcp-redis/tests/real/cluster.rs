@@ -48,7 +48,7 @@ const MEMBER: [&str; 10] = [
     "no",
 ];
 
-async fn cluster_of_three() -> [RedisServer; 3] {
+pub(crate) async fn cluster_of_three() -> [RedisServer; 3] {
     let member = || RedisServer::with(&MEMBER);
     let members = [member(), member(), member()];
     let hosts = members.each_ref().map(|one| format!("127.0.0.1:{}", one.port));

@@ -36,7 +36,11 @@ fn rounds() -> Rounds {
 }
 
 async fn node(server: &RedisServer, secret: &ClusterSecret) -> RedisStores {
-    let builder = RedisStores::builder(Address::one(server.url()), secret.clone());
+    node_at(Address::one(server.url()), secret).await
+}
+
+async fn node_at(address: Address, secret: &ClusterSecret) -> RedisStores {
+    let builder = RedisStores::builder(address, secret.clone());
     let builder = builder.dangerously_believe_empty().timeout(Duration::from_secs(10));
     builder.connect().await.unwrap()
 }
@@ -294,4 +298,19 @@ async fn what_is_in_use_is_sealed_anew_when_it_is_asked_for() {
         let found = alone.tokens_of("ada").unwrap().get("tokens").await.unwrap().unwrap();
         assert_eq!(found.expose(), "one");
     }
+}
+
+#[tokio::test]
+async fn a_cluster_is_gone_through_too() {
+    let members = crate::cluster::cluster_of_three().await;
+    let Rounds { old, first, second, new } = rounds();
+    let at = || Address::cluster([members[0].url()]);
+    fill(&node_at(at(), &old).await, 10).await;
+    drop(node_at(at(), &first).await);
+    let one = node_at(at(), &second).await;
+    assert!(earlier(&one.seals().await.unwrap()) > 30);
+    let done = one.reseal().await;
+    assert!(done.iter().all(|done| done.error.is_none() && done.unreadable == 0), "{done:?}");
+    assert_eq!(earlier(&one.seals().await.unwrap()), 0);
+    holds_all(&node_at(at(), &new).await, 10).await;
 }
