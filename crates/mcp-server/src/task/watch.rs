@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mcp_types::tasks::{DetailedTask, STATUS};
 use mcp_types::{
@@ -32,6 +33,9 @@ impl Watching {
         lock(&self.changed).pop_first()
     }
 }
+
+/// How long passes at least between two looks at what another node may have changed.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// A subscription to tasks: `notifications/tasks`, one for each change that is still news when it
 /// is read, so that a slow reader hears of the last word and not of all.
@@ -136,7 +140,8 @@ impl TaskWatch {
         let Some(runtime) = runtime.filter(|_| !self.ids.is_empty()) else {
             return changed.await;
         };
-        let again = runtime.sleep_until(runtime.now() + self.engine.poll_interval);
+        let pause = self.engine.poll_interval.max(MIN_PAUSE);
+        let again = runtime.sleep_until(runtime.now() + pause);
         if let Either::Second(()) = first_of(changed, again).await {
             self.missed = false;
             for id in &self.ids {

@@ -149,6 +149,17 @@ fn progress_on_another_node_is_heard_within_two_seconds_at_one_write_a_second() 
 }
 
 #[test]
+fn a_subscription_pauses_between_looks_whatever_clients_are_told() {
+    let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
+    let world = World::with(store, |tasks| tasks.poll_interval(Duration::ZERO));
+    let slow = world.begin("slow", r#"{"label":"it"}"#).task_id;
+    let (mut subscription, heard) = listen(&world, &[&slow], &caller());
+    // Without a pause this never came back.
+    assert!(subscription.as_mut().poll(&mut Cx::from_waker(Waker::noop())).is_pending());
+    assert_eq!(heard.0.lock().unwrap().len(), 2);
+}
+
+#[test]
 fn a_sign_of_life_is_no_news() {
     let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
     let bench = Bench::new();
