@@ -261,6 +261,31 @@ fn a_task_that_nobody_knows_takes_no_room() {
 }
 
 #[test]
+fn what_was_lost_is_seen_to_though_the_runtime_of_its_call_is_gone() {
+    for begins in [true, false] {
+        let store = Lossy::default();
+        let world = narrow(&store);
+        store.losses.tasks.store(2, Ordering::SeqCst);
+        let mut lost = world.serve(request("fails", "{}"), &caller());
+        assert!(lost.as_mut().poll(&mut Cx::from_waker(Waker::noop())).is_ready());
+        if begins {
+            // The store is away when it is looked for.
+            store.losses.unreached.store(1, Ordering::SeqCst);
+            world.bench.run();
+        }
+        assert_eq!(world.bench.tasks(), 1);
+        world.bench.tasks.lock().unwrap().clear();
+        call(&world).unwrap_err();
+        world.bench.advance(1);
+        // Both are ended, so there is room for three.
+        for _ in 0..3 {
+            call(&world).unwrap();
+        }
+        assert_eq!(world.bench.tasks(), 0);
+    }
+}
+
+#[test]
 fn a_task_whose_caller_hung_up_before_it_was_named_takes_no_room() {
     let store = Lossy::default();
     let world = narrow(&store);
