@@ -8,7 +8,7 @@ use mcp_redis::{Address, ClusterSecret, RedisStores, RedisStoresBuilder};
 use mcp_transport::http::server::{HttpServer, serve_http};
 use tokio::net::TcpListener;
 
-/// The stores that `REDIS_URL` and `CLUSTER_SECRET` name, still to be connected. Where `CLUSTER_YOUNG` is set,
+/// The stores that `REDIS_URL` and `CLUSTER_SECRET` name, under `CLUSTER_PREFIX` or `cluster`, still to be connected. Where `CLUSTER_YOUNG` is set,
 /// an empty Redis is believed when the node looks first: `examples/cluster` sets it for the nodes that begin
 /// with a Redis of its own, before which nothing was signed, and not for one that takes the place of another.
 ///
@@ -19,7 +19,8 @@ pub fn stores() -> anyhow::Result<RedisStoresBuilder> {
     let secret = std::env::var("CLUSTER_SECRET").context("`CLUSTER_SECRET` is not set")?;
     let url = std::env::var("REDIS_URL").context("`REDIS_URL` is not set")?;
     let secret = ClusterSecret::from_base64(&secret)?;
-    let stores = RedisStores::builder(Address::one(url), secret).prefix("cluster");
+    let prefix = std::env::var("CLUSTER_PREFIX").unwrap_or_else(|_| "cluster".to_owned());
+    let stores = RedisStores::builder(Address::one(url), secret).prefix(prefix);
     Ok(match std::env::var_os("CLUSTER_YOUNG") {
         Some(_) => stores.dangerously_believe_empty(),
         None => stores,

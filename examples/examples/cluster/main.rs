@@ -27,8 +27,8 @@
 //! The balancer hands connections on, one to each node in turn, and knows nothing of MCP. Clients of
 //! 2026-07-28 need no more; a session of an older one is served by whichever node gets its message.
 //! With `--each-request` it hands on requests, so that a session is at another node with each message.
-//! `--redis URL` takes a Redis that is there, whose emptiness nobody believes for 40 seconds, `--nodes N`
-//! starts so many, and `--node PROGRAM` is started in place of this program's own node:
+//! `--redis URL` takes a Redis that is there, whose emptiness nobody believes for 40 seconds, under a prefix of
+//! its own, or under `cluster` with the secret that `CLUSTER_SECRET` holds (32 bytes in base64). `--nodes N` starts so many, and `--node PROGRAM` is started in place of this program's own node:
 //! `cluster --each-request --node ./everything 127.0.0.1:8000`. `cluster measure` says how many calls a
 //! second three nodes answer here, beside one.
 //! `examples/tests/cluster` is this page as a test.
@@ -42,11 +42,13 @@ mod nodes;
 mod redis;
 mod requests;
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use etdi_core::key::{Algorithm, SigningKey};
 use examples::listen_at;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -71,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let listener = listen_at(&arguments.address).await?;
-    let folder = tempfile::tempdir().context("no temporary folder can be made")?;
+    let folder = private_folder().context("no temporary folder can be made")?;
     let own = match arguments.redis {
         None => Some(redis::Redis::start(folder.path())?),
         Some(_) => None,
@@ -81,12 +83,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     println!("redis {redis}");
     for key in [node::PUBLISHER, node::CALLER] {
         let made = SigningKey::generate(Algorithm::EdDsa)?;
-        std::fs::write(folder.path().join(key), made.to_pkcs8_pem().as_bytes())?;
+        kept_private(&folder.path().join(key), made.to_pkcs8_pem().as_bytes())?;
     }
     println!("keys {}", folder.path().display());
-    let mut secret = [0; 32];
-    let filled = SystemRandom::new().fill(&mut secret);
-    filled.map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
+    let (secret, prefix) = match std::env::var("CLUSTER_SECRET") {
+        Ok(secret) => (secret, "cluster".to_owned()),
+        // Nobody knows it afterwards, so nobody else may begin where it was used.
+        Err(_) => {
+            let (secret, number) = (random::<32>()?, random::<9>()?);
+            (STANDARD.encode(secret), format!("cluster-{}", URL_SAFE_NO_PAD.encode(number)))
+        }
+    };
     let program = match arguments.program {
         Some(program) => vec![program, "--node".into()],
         None => {
@@ -94,7 +101,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             vec![this.into(), "node".into(), folder.path().into()]
         }
     };
-    let shared = vec![("REDIS_URL", redis), ("CLUSTER_SECRET", STANDARD.encode(secret))];
+    let shared = vec![("REDIS_URL", redis), ("CLUSTER_SECRET", secret), ("CLUSTER_PREFIX", prefix)];
     let young: &[_] = if own.is_some() { &[("CLUSTER_YOUNG", "1")] } else { &[] };
     let nodes = nodes::Nodes::start(arguments.nodes, &program, shared, young)?;
     println!("balancer http://{}/mcp", listener.local_addr()?);
@@ -112,4 +119,28 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     nodes.stop();
     ended
+}
+
+fn random<const LENGTH: usize>() -> anyhow::Result<[u8; LENGTH]> {
+    let mut random = [0; LENGTH];
+    let filled = SystemRandom::new().fill(&mut random);
+    filled.map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
+    Ok(random)
+}
+
+/// A folder that nobody else on this computer can look into.
+fn private_folder() -> std::io::Result<tempfile::TempDir> {
+    let mut folder = tempfile::Builder::new();
+    #[cfg(unix)]
+    folder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    folder.tempdir()
+}
+
+/// Writes a file that nobody else can read, not even before it is whole.
+fn kept_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text)
 }

@@ -10,6 +10,7 @@
 mod cluster;
 mod dies;
 mod outages;
+mod private;
 #[path = "../../../crates/mcp-redis/tests/real/server.rs"]
 #[allow(dead_code, reason = "here the nodes have the stores")]
 mod redis;
