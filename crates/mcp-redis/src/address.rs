@@ -103,16 +103,24 @@ impl Address {
         Some(TlsCertificates { client_tls, root_cert: self.authorities.clone() })
     }
 
-    fn urls(&self) -> &[String] {
+    pub(crate) fn urls(&self) -> &[String] {
         match &self.kind {
             Kind::One(url) => std::slice::from_ref(url),
             Kind::Cluster(urls) | Kind::Sentinel { sentinels: urls, .. } => urls,
         }
     }
 
+    /// The name of the master that sentinels know.
+    pub(crate) fn service(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Sentinel { service, .. } => Some(service),
+            Kind::One(_) | Kind::Cluster(_) => None,
+        }
+    }
+
     /// Connects, within `timeout` for each step.
     pub(crate) async fn connect(&self, timeout: Duration) -> Result<Connection, RedisError> {
-        if self.urls().iter().any(|url| url.starts_with("rediss:")) {
+        if self.urls().iter().any(|url| url.starts_with("rediss:") || url.starts_with("valkeys:")) {
             // The client of Redis takes the provider of the process. One that the application
             // installed before is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();

@@ -5,15 +5,15 @@ use std::time::Duration;
 use redis::{ErrorKind, ServerErrorKind};
 
 /// Why something was not done. Nothing of what is kept stands in it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedisError {
     /// The addresses or settings cannot be used.
     #[error("Redis cannot be used as it is configured: {0}")]
     Config(String),
     /// There is no connection, or it broke.
-    #[error("Redis cannot be reached, see that it runs and that its address is right")]
-    Unreachable(#[source] redis::RedisError),
+    #[error("Redis cannot be reached{}", .0.or(", see that it runs and that its address is right"))]
+    Unreachable(#[source] Cause),
     /// It did not answer in the time for which it was waited. What was asked may happen all the same.
     #[error("Redis did not answer within {} ms, see whether it is paused or overloaded", .0.as_millis())]
     TooSlow(Duration),
@@ -22,9 +22,10 @@ pub enum RedisError {
     Full,
     /// It refused the command: rights, a replica, a master without replicas, an older version.
     #[error(
-        "Redis refused a command, see its rights, its role, its replicas and its version (7 or newer)"
+        "Redis refused a command{}",
+        .0.or(", see its rights, its role, its replicas and its version (7 or newer)")
     )]
-    Refused(#[source] redis::RedisError),
+    Refused(#[source] Cause),
     /// It throws away keys when it is full, so what was used once could count again.
     #[error(
         "Redis throws keys away when it is full: set `maxmemory-policy` to `noeviction`, a check \
@@ -76,6 +77,46 @@ pub enum RedisError {
     /// Something kept is not what was written.
     #[error("what Redis keeps is not what was written: {0}")]
     Damaged(&'static str),
+}
+
+/// What the client of Redis said, and at the start where it was met and what to do about it.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    said: redis::RedisError,
+    told: Option<String>,
+}
+
+impl Cause {
+    /// What the client of Redis said.
+    pub fn said(&self) -> &redis::RedisError {
+        &self.said
+    }
+
+    pub(crate) fn told(self, told: String) -> Self {
+        Self { told: Some(told), ..self }
+    }
+
+    fn or(&self, else_told: &str) -> String {
+        self.told.as_ref().map_or(else_told.to_owned(), |told| format!(" at {told}"))
+    }
+}
+
+impl From<redis::RedisError> for Cause {
+    fn from(said: redis::RedisError) -> Self {
+        Self { said, told: None }
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.said.fmt(f)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.said.source()
+    }
 }
 
 /// Kinds of [`RedisError`], as they are counted.
@@ -182,17 +223,17 @@ impl RedisError {
                 | ServerErrorKind::ClusterDown
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::TryAgain,
-            ) => Self::Unreachable(error),
+            ) => Self::Unreachable(error.into()),
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
                 Self::Damaged("an answer has another shape")
             }
             // A script that is out of memory in its midst says so in its own words.
             _ if error.detail().is_some_and(|text| text.contains("OOM ")) => Self::Full,
             ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
-                Self::Refused(error)
+                Self::Refused(error.into())
             }
             ErrorKind::InvalidClientConfig => Self::Config(error.to_string()),
-            _ => Self::Unreachable(error),
+            _ => Self::Unreachable(error.into()),
         }
     }
 }

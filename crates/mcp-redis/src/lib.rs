@@ -58,6 +58,7 @@ mod nodes;
 mod oauth;
 mod patience;
 mod rates;
+mod reach;
 mod replay;
 mod reseal;
 mod revocations;
@@ -70,7 +71,7 @@ mod tasks;
 pub use address::Address;
 pub use approvals::RedisApprovalStore;
 pub use changes::ChangeLink;
-pub use error::{Failure, RedisError};
+pub use error::{Cause, Failure, RedisError};
 pub use events::{EventBounds, RedisEventStore};
 pub use metrics::{StoreMetrics, StoreName};
 #[cfg(feature = "oauth")]

@@ -24,6 +24,7 @@ use crate::nodes;
 use crate::oauth::RedisAuthorizationStore;
 use crate::patience::Patience;
 use crate::rates::RedisRateStore;
+use crate::reach;
 use crate::replay::{CALL, RedisReplayStore};
 use crate::revocations::RedisRevocationStore;
 use crate::secret::{ClusterSecret, Seal};
@@ -271,13 +272,21 @@ impl RedisStoresBuilder {
             let text = "a prefix has 1 to 64 letters, digits, `-`, `_` and `.`";
             return Err(RedisError::Config(text.to_owned()));
         }
+        reach::check(self.address.urls())?;
+        match self.connected().await {
+            Ok(stores) => Ok(stores),
+            Err(error) => Err(reach::explained(&self.address, error).await),
+        }
+    }
+
+    async fn connected(&self) -> Result<RedisStores, RedisError> {
         let most = Patience::most(self.timeout);
         let connection = tokio::time::timeout(most, self.address.connect(self.timeout));
         let connection = connection.await.map_err(|_| RedisError::TooSlow(most))??;
         let metrics = Arc::new(Metrics::default());
         let client = Client::new(connection, self.prefix.clone(), self.timeout, metrics);
         nodes::check(&client, &self.prefix, &self.secret).await?;
-        let Self { tolerance, per_key, believes_empty, .. } = self;
+        let Self { tolerance, per_key, believes_empty, .. } = *self;
         let replay =
             RedisReplayStore::new(client.clone(), CALL, tolerance, per_key, believes_empty);
         replay.mark(now()).await?;
@@ -285,7 +294,7 @@ impl RedisStoresBuilder {
         Ok(RedisStores {
             client,
             secret,
-            settings: Arc::new(self),
+            settings: Arc::new(self.clone()),
             replay,
             replays: Arc::default(),
             #[cfg(feature = "oauth")]

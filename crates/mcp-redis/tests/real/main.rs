@@ -15,6 +15,7 @@ mod events;
 mod rates;
 #[path = "../../../mcp-transport/tests/http/raw.rs"]
 mod raw;
+mod reach;
 mod replay;
 mod reseal;
 mod revocations;

@@ -1,0 +1,254 @@
+//! Why nothing could be connected at the start, said so that somebody can do something about it.
+//!
+//! The client of Redis says that a connection broke, or that time is over. Here each address is looked at once more,
+//! without TLS and without any password, and what is found there is named with what to write instead.
+
+use std::time::Duration;
+
+use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo as _, ServerErrorKind};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, lookup_host};
+
+use crate::address::Address;
+use crate::error::{Cause, RedisError};
+
+/// How many of the addresses are looked at.
+const LOOKED_AT: usize = 3;
+
+/// For how long each step of that is waited.
+const STEP: Duration = Duration::from_secs(1);
+
+/// Refuses addresses that are none, without showing the passwords in them.
+///
+/// # Errors
+///
+/// [`RedisError::Config`], with what an address looks like.
+pub(crate) fn check(urls: &[String]) -> Result<(), RedisError> {
+    if urls.is_empty() {
+        let text = "no address is named, write one such as `redis://127.0.0.1:6379`";
+        return Err(RedisError::Config(text.to_owned()));
+    }
+    for url in urls {
+        if let Err(error) = url.as_str().into_connection_info() {
+            let why = error.to_string();
+            let why = why.split(" - ").next().unwrap_or_default();
+            return Err(RedisError::Config(format!(
+                "`{}` is no address of Redis ({why}): write `redis://HOST:PORT`, or `rediss://HOST:PORT` over TLS, \
+                 with `NAME:PASSWORD@` before the host where it asks for them and `/DATABASE` after the port",
+                shown(url)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// An address without user, password and settings; of what is no address nothing that could be one of them.
+fn shown(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
+    let is_plain = !name.is_empty()
+        && port.chars().all(|letter| letter.is_ascii_digit())
+        && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || ":/+".contains(letter));
+    if is_plain { format!("{scheme}{host}") } else { "…".to_owned() }
+}
+
+/// The same error with where it was met, and what to do about it.
+pub(crate) async fn explained(address: &Address, error: RedisError) -> RedisError {
+    let (cause, is_refusal) = match error {
+        RedisError::Unreachable(cause) => (cause, false),
+        RedisError::Refused(cause) => (cause, true),
+        RedisError::TooSlow(_) => (late().into(), false),
+        RedisError::Damaged(shape) => {
+            (redis::RedisError::from((ErrorKind::Parse, shape)).into(), false)
+        }
+        RedisError::Config(text) if text.contains("not point to a sentinel") => {
+            return RedisError::Config(format!(
+                "what answers at {} is no sentinel: name the ports of sentinels, 26379 as a rule, or one server \
+                 with `Address::one`",
+                all_shown(address)
+            ));
+        }
+        other => return other,
+    };
+    let urls = address.urls();
+    let mut told: Vec<String> = Vec::new();
+    match by_its_words(address, &cause) {
+        Some(advice) => {
+            told.push(format!("{}: {advice}", all_shown(address)));
+        }
+        None => {
+            for url in urls.iter().take(LOOKED_AT) {
+                told.push(format!("`{}`: {}", shown(url), look(url, &cause).await));
+            }
+        }
+    }
+    let cause = cause.told(told.join("; "));
+    if is_refusal { RedisError::Refused(cause) } else { RedisError::Unreachable(cause) }
+}
+
+fn all_shown(address: &Address) -> String {
+    let all = address.urls().iter().take(LOOKED_AT).map(|url| format!("`{}`", shown(url)));
+    all.collect::<Vec<_>>().join(", ")
+}
+
+fn late() -> redis::RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+/// What follows from the answer alone.
+fn by_its_words(address: &Address, cause: &Cause) -> Option<String> {
+    let (said, words) = (cause.said(), cause.said().to_string());
+    let is = |code: &str| said.code() == Some(code) || words.contains(code);
+    if said.kind() == ErrorKind::AuthenticationFailed || is("NOAUTH") || is("WRONGPASS") {
+        return Some(
+            "it wants a user and a password, or others than these: write \
+             `redis://NAME:PASSWORD@HOST:PORT`, with `%` and two digits for signs such as `@` and `/`"
+                .to_owned(),
+        );
+    }
+    if is("NOPERM") {
+        return Some(
+            "the user may not do what is needed: docs/deploy.md has the rights, under `Settings of Redis`"
+                .to_owned(),
+        );
+    }
+    if words.contains("cluster support disabled") {
+        return Some("that is one server and no cluster: name it with `Address::one`".to_owned());
+    }
+    if said.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
+        return Some("that is one of a cluster: name it with `Address::cluster`".to_owned());
+    }
+    let is_unknown = words.to_lowercase().contains("unknown command");
+    match address.service() {
+        Some(service) if said.kind() == ErrorKind::MasterNameNotFoundBySentinel => Some(format!(
+            "no sentinel there knows a master `{service}` that answers: see its name (`sentinel monitor`) and whether it runs"
+        )),
+        None if is_unknown => {
+            Some("that is a sentinel, or older than version 7: sentinels are named with `Address::sentinel`".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// What is found at an address, and what to do about it.
+async fn look(url: &str, cause: &Cause) -> String {
+    let Ok(server) = url.into_connection_info() else { return "it is no address".to_owned() };
+    let (host, port, tls) = match server.addr() {
+        ConnectionAddr::Tcp(host, port) => (host, *port, false),
+        ConnectionAddr::TcpTls { host, port, .. } => (host, *port, true),
+        _ => return format!("{}: see that Redis runs and that this is its socket", cause.said()),
+    };
+    match probe(host, port).await {
+        Found::NoName => format!("the name `{host}` is not known here: see its spelling, and the DNS"),
+        Found::Nobody => "nothing listens there: see that Redis runs, on this port, and on an address that others \
+                          reach (`bind`)"
+            .to_owned(),
+        Found::NoWay(why) => format!("no connection is made ({why}): see its host, its port, and firewalls on the way"),
+        Found::Silent => "it takes connections and answers nothing: see whether it is paused or overloaded, and whether \
+                          it is a Redis"
+            .to_owned(),
+        Found::Other => "what answers there is no Redis: see the port".to_owned(),
+        Found::Clear if tls => "it answers there without TLS: name its port for TLS (`tls-port`), or `redis://` where \
+                                nobody else is on the way"
+            .to_owned(),
+        Found::Sealed if !tls => "it closes what is not TLS: write `rediss://`, where that is its port for TLS".to_owned(),
+        Found::Sealed => of_tls(host, cause),
+        Found::Clear => format!("it answers, and then not ({}): see whether it is overloaded", cause.said()),
+    }
+}
+
+/// What TLS says of the certificate.
+fn of_tls(host: &str, cause: &Cause) -> String {
+    let words = cause.said().to_string();
+    let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    if has(&["UnknownIssuer", "BadSignature"]) {
+        return "no authority that this node trusts has signed its certificate: name yours with `Address::authorities`"
+            .to_owned();
+    }
+    if has(&["NotValidForName", "not valid for name"]) {
+        return format!("its certificate is not for `{host}`: write the host that it is for");
+    }
+    if has(&["Expired", "expired", "NotValidYet", "not valid yet"]) {
+        return "its certificate is not valid now: renew it, or set the clock".to_owned();
+    }
+    if has(&["CertificateRequired"]) {
+        return "it wants a certificate of its clients: give it one with `Address::certificate`"
+            .to_owned();
+    }
+    format!("TLS fails ({words}): see its certificate and its versions of TLS")
+}
+
+enum Found {
+    NoName,
+    Nobody,
+    NoWay(String),
+    Silent,
+    /// It closes, or says so in TLS.
+    Sealed,
+    /// A Redis without TLS.
+    Clear,
+    Other,
+}
+
+/// Says `PING` in the clear.
+async fn probe(host: &str, port: u16) -> Found {
+    let step = async |found| tokio::time::timeout(STEP, found).await.ok();
+    if tokio::time::timeout(STEP, lookup_host((host, port))).await.is_ok_and(|found| found.is_err())
+    {
+        return Found::NoName;
+    }
+    let mut stream = match step(TcpStream::connect((host, port))).await {
+        Some(Ok(stream)) => stream,
+        Some(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            return Found::Nobody;
+        }
+        Some(Err(error)) => return Found::NoWay(error.to_string()),
+        None => return Found::NoWay("no packet comes back".to_owned()),
+    };
+    let mut answer = [0; 5];
+    let asked = async {
+        stream.write_all(b"PING\r\n").await?;
+        stream.read(&mut answer).await
+    };
+    match tokio::time::timeout(STEP, asked).await {
+        Err(_) => Found::Silent,
+        Ok(Ok(0) | Err(_)) => Found::Sealed,
+        Ok(Ok(_)) => match answer {
+            [b'+', b'P', ..] | [b'-', b'A'..=b'Z', ..] => Found::Clear,
+            // A record of TLS, an alert.
+            [0x15, 3, ..] => Found::Sealed,
+            _ => Found::Other,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, wanted) in [
+            ("redis://ada:secret@db:6379/2?protocol=3", "redis://db:6379"),
+            ("rediss://:secret@[::1]:6379", "rediss://[::1]:6379"),
+            ("ada:secret@db:6379", "db:6379"),
+            ("redis://:secret", "…"),
+            ("redis://ada:secret", "…"),
+            ("redis://ada:se@cr@et", "redis://et"),
+            ("localhost:6379", "localhost:6379"),
+            ("redis:ada:secret", "…"),
+            ("redis+unix:///run/redis.sock?pass=secret", "…"),
+        ] {
+            assert_eq!(shown(url), wanted, "{url}");
+        }
+        let refused = check(&["redis://ada:secret@db:port".to_owned()]).unwrap_err().to_string();
+        assert!(refused.contains("`…` is no address of Redis") && !refused.contains("secret"));
+        assert!(check(&[]).is_err());
+        check(&["redis://:secret@db".to_owned(), "valkeys://db:1".to_owned()]).unwrap();
+    }
+}
