@@ -247,8 +247,10 @@ async fn how_far_a_task_is_another_node_knows_a_second_later_for_two_operations_
         told.extend(found.status_message);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // A busy machine may be late by a second or two; without it there would be none in the first ten.
-    assert!((3..=6).contains(&told.len()), "{told:?}");
     let cost = round_trips(&stores, StoreName::Tasks) - before;
-    assert!(cost <= 2 * 7, "{cost}");
+    // However late a busy machine is.
+    let most = began.elapsed().as_secs() + 1;
+    // Without it there would be none in the first ten seconds.
+    assert!((3..=most).contains(&(told.len() as u64)), "{told:?}");
+    assert!(cost <= 2 * most, "{cost}");
 }
