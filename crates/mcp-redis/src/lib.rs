@@ -56,6 +56,7 @@ mod metrics;
 mod nodes;
 #[cfg(feature = "oauth")]
 mod oauth;
+mod outage;
 mod patience;
 mod rates;
 mod reach;

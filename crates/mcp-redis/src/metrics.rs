@@ -1,8 +1,9 @@
 //! How often each store was asked, and what became of it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Failure, RedisError};
+use crate::outage::Outage;
 
 /// The stores, as they are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,8 +94,7 @@ pub(crate) struct Metrics([Counts; StoreName::ALL.len()]);
 struct Counts {
     round_trips: AtomicU64,
     failures: [AtomicU64; Failure::ALL.len()],
-    /// Whether the last operation failed for want of a Redis that works.
-    failing: AtomicBool,
+    outage: Outage,
 }
 
 impl Metrics {
@@ -108,14 +108,14 @@ impl Metrics {
         }
     }
 
-    /// Counts an answer. A log has one line when a store begins to fail and one when it works again,
-    /// however many calls there were in between.
+    /// Notes an answer. A log has one line when a store begins to fail and one when it has worked again for a while,
+    /// however many operations failed, and were answered, in between.
     pub(crate) fn answered(&self, store: StoreName) {
         if let Some(counts) = self.of(store)
-            && counts.failing.load(Ordering::Relaxed)
-            && counts.failing.swap(false, Ordering::Relaxed)
+            && let Some(took) = counts.outage.answered()
         {
-            tracing::info!(store = store.name(), "the store on Redis works again");
+            let seconds = took.as_secs();
+            tracing::info!(store = store.name(), seconds, "the store on Redis works again");
         }
     }
 
@@ -128,8 +128,11 @@ impl Metrics {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         }
-        // A caller who asks for too much is no news to an operator.
-        if !matches!(failure, Failure::Quota) && !counts.failing.swap(true, Ordering::Relaxed) {
+        // A caller who asks for too much, or for too long, is no news to an operator.
+        if matches!(failure, Failure::Quota | Failure::TooLong) {
+            return;
+        }
+        if counts.outage.failed() {
             let source = std::error::Error::source(error).map(ToString::to_string);
             tracing::warn!(store = store.name(), %error, source, "a store on Redis fails");
         }
