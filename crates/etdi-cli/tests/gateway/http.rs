@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("users have servers of their own", users),
     ("whoever reaches a guard over HTTP approves nothing for others", strangers),
     ("policies and the trail go by who calls", callers),
+    ("who calls from elsewhere is told no paths of a refused server", no_paths),
 ];
 
 struct Served {
@@ -231,6 +232,28 @@ fn callers() {
     let invoked = ("tool_invoked", "api-key#ada");
     let decided = |name: &'static str| ("policy_decided", name);
     assert_eq!(users, [decided("api-key#ada"), invoked, decided("api-key#bob")], "{noted}");
+}
+
+fn no_paths() {
+    let yard = Yard::of(Speaks::Legacy, Speaks::Legacy);
+    let copy = yard.file().with_file_name("copied");
+    let mut entry = yard.entry("one", &json!({}));
+    std::fs::copy(entry["command"].as_str().unwrap(), &copy).unwrap();
+    entry["command"] = json!(copy);
+    yard.write_text(&json!({ "mcpServers": { "one": entry } }).to_string());
+    let mut client = yard.client(Speaks::Legacy, json!({}));
+    assert_eq!(client.tools().len(), 3);
+    client.end();
+    let other = copy.with_extension("new");
+    std::fs::write(&other, [std::fs::read(&copy).unwrap(), b"other".to_vec()].concat()).unwrap();
+    std::fs::set_permissions(&other, std::fs::metadata(&copy).unwrap().permissions()).unwrap();
+    std::fs::rename(&other, &copy).unwrap();
+    let served = Served::open(yard.gateway(&["--trust-first-use", "--http", "127.0.0.1:0"]));
+    let call = json!({"name": "one__pay", "arguments": {}});
+    let said = served.ask(Speaks::Modern, "", "tools/call", call).0.to_string();
+    assert!(said.contains("is refused"), "{said}");
+    let folder = copy.parent().unwrap().display().to_string();
+    assert!(!said.contains(&folder) && !said.contains("sha-256"), "{said}");
 }
 
 fn idle() {

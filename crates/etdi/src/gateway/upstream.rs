@@ -301,6 +301,11 @@ impl Upstream {
         .await
         .map_err(|refused| {
             let text = match refused {
+                // Paths and digests of this computer are no business of those who call from others.
+                Some(_) if self.downstream.is_none() => {
+                    "the server is refused; whoever runs the gateway finds why in what it says"
+                        .to_owned()
+                }
                 Some(why) => format!("the server is refused: {why}"),
                 None => "the server does not run, and is started again in a while".to_owned(),
             };
