@@ -17,7 +17,7 @@ use mcp_types::Implementation;
 use serde_json::{Value, json};
 
 use crate::args::GatewayArguments;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report};
 use crate::targets;
@@ -147,17 +147,17 @@ fn say(line: &str) {
 /// What would be served.
 fn shown(file: &GatewayFile, door: &serve::Door, output: Output) -> Report {
     let mut text = vec![door.shown()];
-    let mut servers = Vec::new();
+    let (mut servers, mut any_missing) = (Vec::new(), false);
     for server in &file.servers {
         let found = targets::resolve_unbuilt(&server.guard.target.command).ok();
-        let command = found.as_ref().filter(|found| found.url().is_none());
-        let words = command.map(targets::Found::words).unwrap_or_default();
-        let is_package = |word: &str| matches!(targets::cargo::Wanted::read(word), Ok(Some(_)));
-        let is_missing = words
-            .first()
-            .is_some_and(|first| !is_package(first) && targets::find(first, None).is_none());
+        let program = found.as_ref().and_then(|found| match &found.launch {
+            etdi_clients::Launch::Program(program) => Some(program),
+            etdi_clients::Launch::Remote(_) => None,
+        });
+        let is_missing = program.is_some_and(is_missing);
+        any_missing |= is_missing;
         if is_missing {
-            let first = words.first().map_or("", String::as_str);
+            let first = program.map_or("", |program| &program.command);
             let line = format!(
                 "`{}`: there is no program `{}` here",
                 visible(&server.name),
@@ -196,7 +196,25 @@ fn shown(file: &GatewayFile, door: &serve::Door, output: Output) -> Report {
         "file": shown_path(&file.path), "door": door.data(), "servers": servers, "off": file.off,
         "flows": file.flows.as_ref().map(|path| path.display().to_string()),
     });
-    Report::new(data, text.join("\n"))
+    let exit = if any_missing { Exit::Unreachable } else { Exit::Done };
+    Report::new(data, text.join("\n")).ending(exit)
+}
+
+/// Whether there is no such program, by the directory and the `PATH` that its entry gives it. A package is
+/// built.
+fn is_missing(program: &etdi_clients::Program) -> bool {
+    let command = &program.command;
+    if matches!(targets::cargo::Wanted::read(command), Ok(Some(_))) {
+        return false;
+    }
+    let own = program.env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_ref());
+    match &program.cwd {
+        Some(folder) if command.contains('/') => {
+            let path = std::path::Path::new(folder).join(command);
+            targets::find(&path.to_string_lossy(), None).is_none()
+        }
+        _ => targets::find(command, own).is_none(),
+    }
 }
 
 /// What the guard of a server is told beyond what all are.

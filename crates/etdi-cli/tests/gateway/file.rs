@@ -163,6 +163,15 @@ fn checked() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("on standard streams") && said.contains("uno__"), "{said}");
     assert!(said.contains("switched off: `off`") && !said.contains("s3cret"), "{said}");
+    // A program that is not there is no success; one that its own `PATH` has is there.
+    let folder = yard.file().parent().unwrap().join("own");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy("/bin/true", folder.join("only-here")).unwrap();
+    for (env, code) in [(json!({}), 4), (json!({"PATH": folder}), 0)] {
+        let servers = json!({"one": {"command": "only-here", "env": env}});
+        yard.write_text(&json!({ "mcpServers": servers }).to_string());
+        assert_eq!(yard.output(&["--check"]).status.code(), Some(code));
+    }
 }
 
 /// Behind a guard an entry may name a package by its folder; to build it is to run its build script.
