@@ -29,7 +29,9 @@ pub use clients::{
     ConfigsArguments, DiscoverArguments, InstallArguments, InstallScope, UndoArguments,
     UninstallArguments,
 };
-pub use guard::{GatewayArguments, GuardArguments, GuardCommand, GuardInstallArguments};
+pub use guard::{
+    GatewayArguments, GuardArguments, GuardCommand, GuardInstallArguments, GuardUninstallArguments,
+};
 pub use inspect::{
     AnalyzeArguments, AnalyzeToolArguments, DebugTokenArguments, Forms, ScanArguments, ToolFormat,
     ValidateOauthArguments,

@@ -284,3 +284,47 @@ fn a_server_with_a_handshake_alone_is_not_tested_without_one() {
     assert!(said.contains("the server speaks 2025-11-25, with a handshake alone"), "{said}");
     assert!(said.contains("etdi test steps.json --revisions handshake\n"), "{said}");
 }
+
+/// What stands below the guards can be typed, and names what the client alone knows.
+#[test]
+fn what_approves_behind_new_guards_can_be_typed() {
+    let user = User::new();
+    user.write("project/s.sh", &handshake_alone("Adds two numbers."));
+    let servers = json!({"servers": {
+        "asks": {"command": "sh", "args": ["s.sh"], "env": {"KEY": "${input:key}"}},
+        "wants": {"command": "sh", "args": ["s.sh", "${env:NOT_SET}"]},
+        "works": {"command": "sh", "args": ["s.sh"]},
+        "gone": {"command": "/nowhere/at/all"},
+    }});
+    user.write("project/.vscode/mcp.json", &servers.to_string());
+    let output = user.command(&["guard", "install", "vscode", "--json"]).output().unwrap();
+    let (exit, said) = read(output);
+    assert_eq!(exit, 0, "{said}");
+    let own = [
+        "KEY=VALUE etdi approve -- sh s.sh",
+        "NOT_SET=VALUE etdi approve vscode:wants",
+        "etdi approve vscode:works",
+        "etdi doctor -- vscode:gone",
+    ];
+    assert_eq!(said["data"]["next"], json!(own), "{said}");
+    let words = ["approve", "--json", "--yes", "--", "sh", "s.sh"];
+    let approved = user.command(&words).env("KEY", "x").output().unwrap();
+    assert_eq!(read(approved).0, 0);
+}
+
+#[test]
+fn what_was_not_looked_into_is_not_counted_as_sound() {
+    let user = User::new();
+    let says = |words: &[&str]| {
+        let output = user.command(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(says(&["scan", "--all-clients"]).contains("no client on this computer has a server"));
+    user.write(".cursor/mcp.json", r#"{"mcpServers": {"x": {"command": "sh"}"#);
+    let said = says(&["discover"]);
+    assert!(said.contains("and 1 file that cannot be read"), "{said}");
+    // What the guard builds itself is no program that is missing.
+    let guarded = json!({"command": ETDI, "args": ["guard", "--", "cargo:notes"]});
+    user.write(".cursor/mcp.json", &json!({"mcpServers": {"x": guarded}}).to_string());
+    assert!(!says(&["discover"]).contains("NO_PROGRAM"), "{}", says(&["discover"]));
+}

@@ -63,10 +63,24 @@ pub enum GuardCommand {
     #[command(after_help = "  etdi guard install cursor claude-code --trust-first-use --dry-run")]
     Install(GuardInstallArguments),
     /// Take the guards away again.
-    Uninstall(GuardInstallArguments),
+    Uninstall(GuardUninstallArguments),
 }
 
-/// Options of `etdi guard install` and `uninstall`.
+/// Options of `etdi guard uninstall`.
+#[derive(Debug, Args)]
+pub struct GuardUninstallArguments {
+    /// The clients, as `etdi configs --all` names them.
+    #[arg(value_name = "CLIENT", required = true)]
+    pub clients: Vec<String>,
+    /// Only the server of this name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Show what would change, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Options of `etdi guard install`.
 #[derive(Debug, Args)]
 pub struct GuardInstallArguments {
     /// The clients, as `etdi configs --all` names them.

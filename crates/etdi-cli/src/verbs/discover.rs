@@ -69,7 +69,7 @@ pub fn run(arguments: &DiscoverArguments) -> Result<Report, Failure> {
         })).collect::<Vec<_>>(),
         "of": servers.len(), "with_problems": wrong, "broken_files": broken,
     });
-    let text = text(&files, &looked, servers.len(), wrong);
+    let text = text(&files, &looked, servers.len(), (wrong, broken));
     let exit = if arguments.problems && wrong + broken > 0 { Exit::Refused } else { Exit::Done };
     Ok(Report::new(data, text).ending(exit))
 }
@@ -102,6 +102,12 @@ fn data(server: &Server, problems: &[Problem]) -> serde_json::Value {
     })
 }
 
+/// Whether an entry leads to no program: it is not there, nor its directory or its script.
+pub(super) fn cannot_start(server: &Server) -> bool {
+    let gone = ["NO_PROGRAM", "NO_DIRECTORY", "NO_SCRIPT"];
+    problems(server).iter().any(|problem| gone.contains(&problem.code))
+}
+
 /// What is wrong with an entry by itself.
 fn problems(server: &Server) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -113,8 +119,12 @@ fn problems(server: &Server) -> Vec<Problem> {
             true => " of a file that others on this computer can read",
             false => "",
         };
-        problems
-            .push(problem("SECRET_IN_CLEAR", format!("{names} holds a secret in clear{others}")));
+        let way = server.client().reference("NAME");
+        let way = way.map_or_else(String::new, |way| format!(", write `{way}` for a variable"));
+        problems.push(problem(
+            "SECRET_IN_CLEAR",
+            format!("{names} holds a secret in clear{others}{way}"),
+        ));
     }
     let variable = |name: &str| std::env::var(name).ok();
     let launch = match server.resolved(&variable) {
@@ -178,7 +188,8 @@ fn program_problems(server: &Server, program: &Program) -> Option<Problem> {
         let message = format!("its directory `{}` is not there", visible(cwd));
         return Some(problem("NO_DIRECTORY", message));
     }
-    if program.command.contains("${") {
+    // What the guard builds is no program yet.
+    if program.command.contains("${") || is_package(&program.command) {
         return None;
     }
     let own = program.env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_str());
@@ -216,6 +227,11 @@ fn program_problems(server: &Server, program: &Program) -> Option<Problem> {
     let script = script.filter(|word| Path::new(word).is_absolute() && runs_other_code(&found));
     let script = script.filter(|word| !Path::new(word).exists())?;
     Some(problem("NO_SCRIPT", format!("there is no file `{}`", visible(script))))
+}
+
+/// Whether a word stands for a package of Cargo, by its name or its folder.
+fn is_package(word: &str) -> bool {
+    matches!(targets::cargo::Wanted::read(word), Ok(Some(_)))
 }
 
 /// Which entries start the same as one before, by their place in the list.
@@ -278,7 +294,7 @@ fn text(
     files: &[(ConfigFile, State)],
     looked: &[(&Server, Vec<Problem>)],
     count: usize,
-    wrong: usize,
+    (wrong, broken): (usize, usize),
 ) -> String {
     let (bold, dim, warn, bad) = (style::BOLD, style::DIM, style::WARN, style::BAD);
     let mut text = String::new();
@@ -321,6 +337,10 @@ fn text(
     let first = looked.first().map(|(server, _)| server.target());
     let servers = if count == 1 { "server" } else { "servers" };
     text.push_str(&format!("\n{count} {servers}, {wrong} with something wrong"));
+    if broken > 0 {
+        let files = if broken == 1 { "file" } else { "files" };
+        text.push_str(&format!(", and {broken} {files} that cannot be read"));
+    }
     if let Some(target) = first {
         text.push_str(&format!("\nask one: etdi list {}", quoted(&target)));
     }

@@ -44,11 +44,16 @@ pub fn run(arguments: &ScanArguments, home: &Home, output: Output) -> Result<Rep
                        `--all-clients`";
         return Err(Failure::usage(message, "etdi scan --all-clients"));
     }
+    let is_idle = servers.is_empty() && faults.is_empty();
     let mut report = self::servers(servers, arguments.timeout, &arguments.forms, home, output)?;
     if let (false, Some(members)) = (faults.is_empty(), report.data.as_object_mut()) {
         members.insert("not_read".to_owned(), json!(faults));
         // Whatever is configured there was not looked into.
         report.exit = if report.exit == Exit::Done { Exit::Unreachable } else { report.exit };
+    }
+    if is_idle && !arguments.forms.sarif && !arguments.forms.github {
+        report.text =
+            "no client on this computer has a server, so that nothing was looked into".to_owned();
     }
     Ok(report)
 }

@@ -2,7 +2,7 @@
 //! away again.
 
 use etdi::core::change::visible;
-use etdi_clients::{Client, Config, Launch, Program, RemoteServer, Scope, Server};
+use etdi_clients::{Client, Config, Launch, Program, RemoteServer, Scope, Server, Unresolved};
 use serde_json::{Value, json};
 
 use crate::args::{GuardCommand, GuardInstallArguments};
@@ -13,6 +13,7 @@ use crate::output::{Output, Report};
 use crate::targets;
 use crate::targets::Ours;
 use crate::targets::guarded::{self, ours, this};
+use crate::verbs::discover;
 use crate::verbs::target::quoted;
 use crate::verbs::uninstall::{broken, write};
 
@@ -22,24 +23,28 @@ use crate::verbs::uninstall::{broken, write};
 ///
 /// When a client is not known, a file cannot be read or changed, or nothing fits. Nothing is written then.
 pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result<Report, Failure> {
-    let (arguments, verb) = match command {
-        GuardCommand::Install(arguments) => (arguments, "guard install"),
-        GuardCommand::Uninstall(arguments) => (arguments, "guard uninstall"),
+    let (clients, only, dry_run, verb) = match command {
+        GuardCommand::Install(one) => (&one.clients, &one.name, one.dry_run, "guard install"),
+        GuardCommand::Uninstall(one) => (&one.clients, &one.name, one.dry_run, "guard uninstall"),
     };
+    let whose = clients.join(", ");
     let clients: Vec<&'static Client> =
-        arguments.clients.iter().map(|name| targets::client(name)).collect::<Result<_, _>>()?;
+        clients.iter().map(|name| targets::client(name)).collect::<Result<_, _>>()?;
     let guard = match command {
-        GuardCommand::Install(_) => Some(Guard::new(arguments)?),
+        GuardCommand::Install(arguments) => Some(Guard::new(arguments)?),
         GuardCommand::Uninstall(_) => None,
     };
+    let trusts_first =
+        matches!(command, GuardCommand::Install(arguments) if arguments.trust_first_use);
     let mut there = Vec::new();
     let (mut configs, mut names) = (Vec::new(), Vec::new());
+    let (mut next, mut idle) = (Vec::new(), Vec::new());
     let (mut left_out, mut notes) = (Vec::new(), Vec::new());
     for file in targets::files_of(&clients, &targets::places()) {
         let mut config = Config::open(&file).map_err(|error| broken(&error))?;
         let changed = config.rewrite_each(|server| {
             there.push(server.name.clone());
-            if arguments.name.as_ref().is_some_and(|name| *name != server.name) {
+            if only.as_ref().is_some_and(|name| *name != server.name) {
                 return None;
             }
             let changed = match (&server.launch, &guard) {
@@ -53,6 +58,10 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
                     notes.extend(
                         lost(&server.launch, &launch).map(|what| format!("`{}` {what}", name())),
                     );
+                    match discover::cannot_start(server) {
+                        true => idle.push(format!("etdi doctor -- {}", quoted(&name()))),
+                        false => next.push(approves(server)),
+                    }
                     Some(launch)
                 }
                 Ok(None) => None,
@@ -70,7 +79,7 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
     for line in left_out.iter().chain(&notes) {
         output.warn(line);
     }
-    if let Some(name) = arguments.name.as_ref().filter(|name| !there.contains(name)) {
+    if let Some(name) = only.as_ref().filter(|name| !there.contains(name)) {
         there.sort();
         there.dedup();
         let all: Vec<_> = there.iter().map(|name| format!("`{}`", visible(name))).collect();
@@ -79,7 +88,6 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
             Some(near) => format!("did you mean `{}`? There are {}", visible(near), all.join(", ")),
             None => format!("there are {}", all.join(", ")),
         };
-        let whose = arguments.clients.join(", ");
         let message = format!(
             "there is no server `{}` in what {} has: {meant}",
             visible(name),
@@ -101,7 +109,7 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
     }
     if configs.is_empty() {
         let message = match &guard {
-            Some(_) => "there is no server without a guard",
+            Some(_) => "there is no server to put a guard before",
             None => "there is no server behind a guard",
         };
         return Err(Failure::usage(message, "etdi discover").with_code("NO_SUCH_SERVER"));
@@ -110,25 +118,53 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
     if guard.is_some() && configs.iter().any(shared) {
         output.warn(SHARED);
     }
-    let mut report = write(verb, configs, arguments.dry_run, home)?;
+    let mut report = write(verb, configs, dry_run, home)?;
     let names: Vec<_> = names.iter().map(|name| visible(name).into_owned()).collect();
     if let Value::Object(data) = &mut report.data {
         data.insert("servers".to_owned(), json!(names));
         data.insert("left_out".to_owned(), json!(left_out));
     }
     report.text = format!("{}\n{}", names.join("\n"), report.text);
-    if guard.is_some() && !arguments.trust_first_use {
-        let next: Vec<_> =
-            names.iter().map(|name| format!("etdi approve {}", quoted(name))).collect();
-        report.text.push_str(&format!(
-            "\n\nwhat was not approved yet is not listed to the client; read and approve:\n  {}",
-            next.join("\n  ")
-        ));
+    if guard.is_some() && !trusts_first {
+        if !next.is_empty() {
+            report.text.push_str(&format!(
+                "\n\nwhat was not approved yet is not listed to the client; read and approve:\n  {}",
+                next.join("\n  ")
+            ));
+        }
+        if !idle.is_empty() {
+            let idle = idle.join("\n  ");
+            report.text.push_str(&format!("\n\nwhat cannot start as it is:\n  {idle}"));
+        }
+        next.extend(idle);
         if let Value::Object(data) = &mut report.data {
             data.insert("next".to_owned(), json!(next));
         }
     }
     Ok(report)
+}
+
+/// The command that approves a server, with what only its client knows left to be filled in: a reference
+/// to that stands as it is written.
+fn approves(server: &Server) -> String {
+    let by_name = format!("etdi approve {}", quoted(&visible(&server.target())));
+    match (server.resolved(&|name| std::env::var(name).ok()), &server.launch) {
+        (Some(Err(Unresolved::NotSet(name))), _) => format!("{name}=VALUE {by_name}"),
+        (Some(Err(Unresolved::OfClient(_))), Ok(Launch::Program(program))) => {
+            let is_asked = |(_, value): &&(String, String)| value.contains("${");
+            let mut words: Vec<_> = match &program.cwd {
+                Some(cwd) => vec![format!("cd {} &&", quoted(&visible(cwd)))],
+                None => Vec::new(),
+            };
+            let asked = program.env.iter().filter(is_asked);
+            words.extend(asked.map(|(name, _)| format!("{}=VALUE", visible(name))));
+            words.push("etdi approve --".to_owned());
+            let command = std::iter::once(&program.command).chain(&program.args);
+            words.extend(command.map(|word| quoted(&visible(word))));
+            words.join(" ")
+        }
+        _ => by_name,
+    }
 }
 
 /// What is said of a file that a team shares.
