@@ -129,7 +129,7 @@ pub enum Command {
     /// Check the audit trail, look into it, and hand it on.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Run an authorization server of your own.
+    /// Log in and out, make keys for callers, or run an authorization server of your own.
     #[command(subcommand)]
     Auth(AuthCommand),
     /// Look into definitions: for what is said to the model and against the user.

@@ -29,8 +29,8 @@ pub mod verbs;
 
 use std::ffi::OsString;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use crate::args::{Arguments, Command};
 use crate::exit::{Exit, Failure};
@@ -43,12 +43,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let dashes = arguments.iter().any(|word| *word == "--");
     // What a client starts in place of a server has the protocol on its standard output.
-    let verb = arguments.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'));
-    let speaks = verb.is_some_and(|verb| *verb == "guard" || *verb == "gateway" || *verb == "run");
-    let mut arguments = match Arguments::try_parse_from(arguments) {
+    let mut words =
+        arguments.iter().skip(1).filter(|word| !word.to_string_lossy().starts_with('-'));
+    let speaks = words.next().is_some_and(|verb| {
+        let changes = |word: &OsString| *word == "install" || *word == "uninstall";
+        let guards = *verb == "guard" && !words.next().is_some_and(changes);
+        guards || *verb == "gateway" || *verb == "run"
+    });
+    let mut arguments = match Arguments::try_parse_from(&arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            return misused(&error, !dashes, Output::new(json).beside_the_protocol(speaks));
+            let output = Output::new(json).beside_the_protocol(speaks);
+            return misused(&error, (!dashes, &typed_verbs(&arguments)), output);
         }
     };
     arguments.command.settle();
@@ -67,7 +73,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 /// A command line that cannot be read, or one that asks for help.
-fn misused(error: &clap::Error, dashless: bool, output: Output) -> u8 {
+fn misused(error: &clap::Error, (dashless, typed): (bool, &str), output: Output) -> u8 {
     let text = error.render().to_string();
     // An option that is wrong is no server.
     let is_option = text.lines().next().is_some_and(|line| line.contains("'-"));
@@ -79,19 +85,68 @@ fn misused(error: &clap::Error, dashless: bool, output: Output) -> u8 {
         if targetless && !shown {
             eprintln!("\n{TARGET}: etdi list -- ./my-server");
         }
+        if let Some(meant) = elsewhere(error) {
+            eprintln!("\n{meant}");
+        }
         return if shown { Exit::Done.code() } else { Exit::Usage.code() };
     }
     let line = text.lines().next().unwrap_or_default();
     let message = line.strip_prefix("error: ").unwrap_or(line);
+    // What is wanting stands below, a line each.
+    let below = text.lines().skip(1).take_while(|line| line.starts_with("  ")).map(str::trim);
+    let message = match message.strip_suffix(':') {
+        Some(_) => format!("{message} {}", below.collect::<Vec<_>>().join(", ")),
+        None => message.to_owned(),
+    };
+    let message = match elsewhere(error) {
+        Some(meant) => format!("{message}; {meant}"),
+        None => message,
+    };
     let (message, next) = match targetless {
         true => (format!("{message}; {TARGET}"), "etdi list -- ./my-server"),
-        false => (message.to_owned(), ""),
+        false => (message, ""),
     };
     let next = match next {
-        "" => format!("{} --help", verbs(&text)),
+        "" if text.contains("Usage: ") => format!("{} --help", verbs(&text)),
+        "" => format!("{typed} --help"),
         next => next.to_owned(),
     };
     output.finish("etdi", Err(Failure::usage(message, next)))
+}
+
+/// Where a verb is to be found that is none by itself, such as `revoke`.
+fn elsewhere(error: &clap::Error) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let all = Arguments::command();
+    let mut open = vec![("etdi".to_owned(), &all)];
+    let mut found = Vec::new();
+    while let Some((path, command)) = open.pop() {
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+            let path = format!("{path} {}", inner.get_name());
+            if inner.get_name() == word {
+                found.push(format!("`{path}`"));
+            }
+            open.push((path, inner));
+        }
+    }
+    found.sort();
+    (!found.is_empty()).then(|| format!("there is {}", found.join(", ")))
+}
+
+/// The command that was typed, and the command within it, as far as there are such.
+fn typed_verbs(arguments: &[OsString]) -> String {
+    let mut all = Arguments::command();
+    let mut said = "etdi".to_owned();
+    let words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
+    for word in words.filter(|word| !word.starts_with('-')) {
+        let Some(found) = all.find_subcommand(&*word).cloned() else { break };
+        said = format!("{said} {}", found.get_name());
+        all = found;
+    }
+    said
 }
 
 /// The command, and the command within it, that a complaint is about.

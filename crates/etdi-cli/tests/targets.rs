@@ -313,6 +313,25 @@ fn what_approves_behind_new_guards_can_be_typed() {
 }
 
 #[test]
+fn a_command_that_is_given_wrongly_says_what_is_wanting() {
+    let user = User::new();
+    let (_, said) = user.json(&["init"]);
+    assert!(said["error"]["message"].as_str().unwrap().contains("--provider"), "{said}");
+    assert_eq!(said["error"]["next"], "etdi init --help");
+    let (_, said) = user.json(&["new", "x", "--template", "nope"]);
+    assert_eq!(said["error"]["next"], "etdi new --help", "{said}");
+    let (_, said) = user.json(&["revoke", "default"]);
+    let places = "there is `etdi approvals revoke`, `etdi auth api-key revoke`, `etdi keys revoke`";
+    assert!(said["error"]["message"].as_str().unwrap().ends_with(places), "{said}");
+    // No protocol is spoken by what changes files.
+    let output = user.command(&["guard", "install", "--json"]).output().unwrap();
+    assert!(read(output).1["error"]["message"].as_str().unwrap().contains("<CLIENT>"));
+    let words = ["guard", "uninstall", "cursor", "--trust-first-use", "--json"];
+    let (_, said) = read(user.command(&words).output().unwrap());
+    assert!(said["error"]["message"].to_string().contains("--trust-first-use"), "{said}");
+}
+
+#[test]
 fn what_was_not_looked_into_is_not_counted_as_sound() {
     let user = User::new();
     let says = |words: &[&str]| {
