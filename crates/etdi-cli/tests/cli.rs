@@ -115,7 +115,7 @@ fn a_plain_server_is_approved_pinned_and_called() {
 
     // Nobody to ask, and nobody said yes.
     let (exit, _) = user.json(&with_weather(&["approve"]));
-    assert_eq!(exit, 1);
+    assert_eq!(exit, 6);
     assert_eq!(user.json(&with_weather(&["approve", "--yes"])).0, 0);
     let call = with_weather(&["call", "weather_today", "city=Oslo"]);
     let (exit, called) = user.json(&call);

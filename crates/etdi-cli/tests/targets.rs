@@ -312,6 +312,30 @@ fn what_approves_behind_new_guards_can_be_typed() {
     assert_eq!(read(approved).0, 0);
 }
 
+/// Nobody is there to ask: what a person is to type has all that was typed, and a server that was named.
+#[test]
+fn an_approval_without_a_terminal_says_what_to_type() {
+    let user = User::new();
+    let (exit, said) = user.json(&["approve", "add", "a b", "--", "sh", "s.sh"]);
+    assert_eq!((exit, said["error"]["code"].as_str()), (6, Some("NOBODY_TO_ASK")), "{said}");
+    assert_eq!(said["error"]["next"], "etdi approve add 'a b' -- sh s.sh");
+    let (exit, said) = user.json(&["approve"]);
+    assert_eq!(exit, 1, "{said}");
+    assert!(said["error"]["message"].as_str().unwrap().contains("no server is named"), "{said}");
+}
+
+/// An address that another has ends a guard as it ends `run`.
+#[test]
+fn an_address_in_use_is_no_wrong_command() {
+    let user = User::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let words = ["guard", "--http", &address, "--", ETDI, "__demo-server", "weather"];
+    let output = user.command(&words).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+}
+
 #[test]
 fn a_command_that_is_given_wrongly_says_what_is_wanting() {
     let user = User::new();

@@ -32,13 +32,15 @@ pub fn approve(
 ) -> Result<Report, Failure> {
     let target = &arguments.target;
     if !arguments.yes && !output.can_ask() {
-        let next = format!("etdi approve {}", shown_target(target));
-        return Err(Failure { exit: Exit::Usage, ..nobody("an approval", next) });
+        // Without a server there is nothing to be typed that would approve one.
+        if target.command.is_empty() {
+            crate::targets::resolve(&target.command)?;
+        }
+        return Err(nobody("an approval", again(arguments)));
     }
     let despite = Despite { alarm: arguments.despite_alarm, scanner: arguments.despite_scanner };
     if despite != Despite::default() {
-        let next = format!("etdi approve {}", shown_target(target));
-        needs_a_person(home, output, "what overrides a warning", next)?;
+        needs_a_person(home, output, "what overrides a warning", again(arguments))?;
     }
     let unattended = unattended::here(home, output);
     let granted = match &arguments.permissions {
@@ -191,6 +193,12 @@ pub fn approve(
             .with_details(data, text)),
         }
     })
+}
+
+/// The command as a person types it, with the tools that it names.
+fn again(arguments: &ApproveArguments) -> String {
+    let tools: String = arguments.tools.iter().map(|tool| format!("{} ", quoted(tool))).collect();
+    format!("etdi approve {tools}{}", shown_target(&arguments.target))
 }
 
 /// The code of what the scanner calls critical, and nobody has read.

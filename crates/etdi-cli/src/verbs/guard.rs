@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::args::{GuardArguments, Target};
 use crate::ask::{Asker, Grants, user};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::inspector::{noted, suspicious};
 use crate::output::{Output, Report};
@@ -71,7 +71,8 @@ pub fn run(arguments: &GuardArguments, home: &Home, output: Output) -> Result<Re
                 let guarded = guard.open(reached).await.map_err(fail)?;
                 let unserved = |error: &dyn std::fmt::Display| {
                     let next = format!("etdi guard --http 127.0.0.1:0 {}", shown_target(target));
-                    Failure::usage(format!("`{address}` cannot be served: {error}"), next)
+                    let message = format!("`{address}` cannot be served: {error}");
+                    Failure::new(Exit::Unreachable, message, next).with_code("NOT_SERVED")
                 };
                 let listener =
                     TcpListener::bind(address).await.map_err(|error| unserved(&error))?;
