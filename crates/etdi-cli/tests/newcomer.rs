@@ -224,6 +224,11 @@ fn a_provider_that_is_set_up_wrongly_is_told_whose_fault_it_is() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("the network:") && said.contains("provider reached: no"), "{said}");
+    let empty = r#"{"config_version": 1, "oauth_config": {"provider": "custom", "client_id": "a",
+        "domain": "http://127.0.0.1:1", "client_secret": ""}}"#;
+    std::fs::write(user.0.path().join("empty.json"), empty).unwrap();
+    let said = String::from_utf8(user.run("validate-oauth --config empty.json").stderr).unwrap();
+    assert!(said.contains("set `ETDI_CLIENT_SECRET`"), "{said}");
     let settings =
         r#"{"config_version": 1, "oauth_config": {"provider": "auth0", "client_id": "a"}}"#;
     std::fs::write(user.0.path().join("etdi-config.json"), settings).unwrap();

@@ -336,6 +336,17 @@ fn an_address_in_use_is_no_wrong_command() {
     assert_eq!(output.status.code(), Some(4), "{said}");
 }
 
+/// A secret in a URL is not said again.
+#[test]
+fn what_to_try_repeats_no_secret_of_a_url() {
+    let user = User::new();
+    for url in ["https://user:hunter2@127.0.0.1:1/mcp", "https://127.0.0.1:1/mcp?token=hunter2"] {
+        let (_, said) = user.json(&["list", url]);
+        assert!(said["error"]["next"].as_str().unwrap().contains("127.0.0.1:1/mcp"), "{said}");
+        assert!(!said["error"]["next"].to_string().contains("hunter2"), "{said}");
+    }
+}
+
 #[test]
 fn a_command_that_is_given_wrongly_says_what_is_wanting() {
     let user = User::new();
@@ -370,4 +381,18 @@ fn what_was_not_looked_into_is_not_counted_as_sound() {
     let guarded = json!({"command": ETDI, "args": ["guard", "--", "cargo:notes"]});
     user.write(".cursor/mcp.json", &json!({"mcpServers": {"x": guarded}}).to_string());
     assert!(!says(&["discover"]).contains("NO_PROGRAM"), "{}", says(&["discover"]));
+}
+
+#[test]
+fn a_path_that_leads_upwards_is_written_without_going_up() {
+    let user = User::new();
+    user.write("other/s.sh", &handshake_alone("Adds two numbers."));
+    let words = ["install", "claude-code", "--name", "up", "--", "sh", "../other/s.sh"];
+    assert_eq!(user.json(&words).0, 0);
+    let (_, said) = user.json(&["discover", "claude-code"]);
+    let path = user.0.path().canonicalize().unwrap().join("other/s.sh");
+    assert_eq!(said["data"]["servers"][0]["command"][1], json!(path), "{said}");
+    user.write("project/plain.sh", "#!/bin/sh\n");
+    let (_, said) = user.json(&["install", "claude-code", "--", "./plain.sh"]);
+    assert_eq!(said["error"]["next"], "chmod +x ./plain.sh", "{said}");
 }

@@ -339,7 +339,13 @@ pub fn client(name: &str) -> Result<&'static Client, Failure> {
     Err(Failure::usage(message, "etdi configs --all"))
 }
 
-/// A path as it stands from the root, links not followed.
+/// A path as it stands from the root, links not followed but where `..` leads out of one: two spellings of
+/// a file would be two servers.
 pub fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let is_up = whole.components().any(|part| part == std::path::Component::ParentDir);
+    match (whole.parent().filter(|_| is_up).map(std::fs::canonicalize), whole.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => whole,
+    }
 }

@@ -273,8 +273,14 @@ fn settle(launch: &mut Launch, variables: Vec<(String, String)>) -> Result<(), F
     let shown = visible(&program.command).into_owned();
     let path = find(&program.command, None).ok_or_else(|| {
         let place = if program.command.contains('/') { "" } else { " in the PATH" };
-        let message = format!("there is no program `{shown}`{place}");
-        let next = format!("which {}", quoted(&program.command));
+        let is_file = program.command.contains('/') && Path::new(&program.command).is_file();
+        let quoted = quoted(&program.command);
+        let (message, next) = match is_file {
+            true => {
+                (format!("`{shown}` is a file that may not be run"), format!("chmod +x {quoted}"))
+            }
+            false => (format!("there is no program `{shown}`{place}"), format!("which {quoted}")),
+        };
         Failure::new(Exit::Unreachable, message, next).with_code("NOT_STARTED")
     })?;
     let path = targets::absolute(&path);
@@ -520,7 +526,7 @@ fn started(
     let patience = Duration::from_secs(arguments.timeout.max(1));
     let answer = block_on(start::once(&resolved, desktop, patience));
     answer.map_err(|mut failure| {
-        let how = match desktop {
+        let how = match desktop && matches!(found.launch, Launch::Program(_)) {
             true => "as a program of the desktop starts it, with few variables and a short PATH",
             false => "as the client starts it",
         };

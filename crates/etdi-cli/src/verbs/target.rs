@@ -14,6 +14,7 @@ use etdi::core::level::SecurityLevel;
 use etdi::core::policy::LocalRules;
 use etdi::http::HttpTarget;
 use etdi::{Error, EtdiClient, EtdiClientBuilder, Reached, Session};
+use etdi_clients::{Launch, RemoteServer};
 use etdi_oauth::{Discovery, GuardedFetch, Rules};
 use etdi_policy::CedarEngine;
 use mcp_client::Inputs;
@@ -468,9 +469,17 @@ pub fn policy_test(
     format!("{line} -- {}", shown_command(target))
 }
 
-/// The command line of a target, as it can be typed again.
+/// The command line of a target, as it can be typed again; what a URL holds of a secret is left to whoever
+/// types it.
 pub fn shown_command(target: &Target) -> String {
-    target.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    let words: Vec<_> = match target.command.as_slice() {
+        [url] if url.contains("://") => {
+            let url = url.clone();
+            Launch::Remote(RemoteServer { url, ..RemoteServer::default() }).shown()
+        }
+        words => words.to_vec(),
+    };
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// The end of a command about the same target, as it can be typed: without its options it would be

@@ -25,6 +25,12 @@ pub fn run(arguments: &ValidateOauthArguments, output: Output) -> Result<Report,
     let client = config
         .registered()
         .map_err(|error| Failure::usage(error.to_string(), NEXT).with_code("CONFIGURATION"))?;
+    if config.client_secret.as_ref().is_some_and(|secret| secret.reveal().is_empty()) {
+        output.warn(
+            "`client_secret` is there and empty: set `ETDI_CLIENT_SECRET`, or take it out where the client is \
+             registered as a public one",
+        );
+    }
     let rules = rules_for(&client.issuer);
     let loopback = rules.loopback;
     let validator = OAuthValidator::new(Arc::new(GuardedFetch::new(rules)));
