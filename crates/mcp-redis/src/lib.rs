@@ -83,5 +83,5 @@ pub use reseal::{Resealed, Seals};
 pub use revocations::RedisRevocationStore;
 pub use secret::ClusterSecret;
 pub use sessions::RedisSessionStore;
-pub use stores::{RedisStores, RedisStoresBuilder};
+pub use stores::{Health, RedisStores, RedisStoresBuilder};
 pub use tasks::RedisTaskStore;

@@ -31,8 +31,12 @@ use crate::secret::{ClusterSecret, Seal};
 use crate::sessions::RedisSessionStore;
 use crate::tasks::RedisTaskStore;
 
+mod health;
 #[cfg(feature = "oauth")]
 mod oauth;
+mod wait;
+
+pub use health::Health;
 
 /// The stores of a server of many nodes, all on one connection.
 ///
@@ -45,6 +49,7 @@ pub struct RedisStores {
     replay: RedisReplayStore,
     /// Those of other spans, by their seconds: each believes an empty Redis once.
     replays: Arc<Mutex<BTreeMap<u64, RedisReplayStore>>>,
+    health: Arc<health::Last>,
     #[cfg(feature = "oauth")]
     authorization: Arc<OnceCell<RedisAuthorizationStore>>,
 }
@@ -60,6 +65,7 @@ pub struct RedisStoresBuilder {
     per_key: u64,
     believes_empty: bool,
     events: EventBounds,
+    wait: Duration,
 }
 
 impl RedisStores {
@@ -74,6 +80,7 @@ impl RedisStores {
             per_key: 10_000,
             believes_empty: false,
             events: EventBounds::default(),
+            wait: Duration::ZERO,
         }
     }
 
@@ -260,6 +267,15 @@ impl RedisStoresBuilder {
         Self { believes_empty: true, ..self }
     }
 
+    /// For how long [`connect`](Self::connect) tries again while Redis cannot be reached; not at all unless this is
+    /// called. Each wait is a line of the log. What tries cannot mend, such as another secret, ends it at once.
+    /// A Redis that comes later than its node is not believed to have been empty always, whatever
+    /// [`dangerously_believe_empty`](Self::dangerously_believe_empty) says.
+    #[must_use]
+    pub fn wait(self, most: Duration) -> Self {
+        Self { wait: most, ..self }
+    }
+
     /// Connects, and looks whether this Redis will do.
     ///
     /// # Errors
@@ -273,6 +289,11 @@ impl RedisStoresBuilder {
             return Err(RedisError::Config(text.to_owned()));
         }
         reach::check(self.address.urls())?;
+        wait::connect(self).await
+    }
+
+    /// One try, with all that is looked at before anything is believed.
+    async fn tried(&self) -> Result<RedisStores, RedisError> {
         match self.connected().await {
             Ok(stores) => Ok(stores),
             Err(error) => Err(reach::explained(&self.address, error).await),
@@ -297,6 +318,7 @@ impl RedisStoresBuilder {
             settings: Arc::new(self.clone()),
             replay,
             replays: Arc::default(),
+            health: Arc::default(),
             #[cfg(feature = "oauth")]
             authorization: Arc::default(),
         })

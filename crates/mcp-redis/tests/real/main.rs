@@ -24,6 +24,7 @@ mod secret;
 mod sentinel;
 mod server;
 mod sessions;
+mod start;
 mod tasks;
 mod tls;
 #[cfg(feature = "oauth")]

@@ -1,0 +1,72 @@
+//! What a node says of itself to whoever sends it requests.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::RedisStores;
+use crate::error::RedisError;
+use crate::metrics::StoreName;
+
+/// How a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// Redis is read and written, and the nodes that start seal what this one opens.
+    Ready,
+    /// It is not so: what needs Redis fails closed, all else goes on.
+    Degraded,
+}
+
+/// What was found last, and when.
+pub(super) type Last = Mutex<Option<(Instant, Health)>>;
+
+/// For how long that is believed.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// For how long the key stays by which is seen whether Redis takes anything.
+const KEPT: &str = "10";
+
+impl RedisStores {
+    /// How this node is, for a balancer or whatever starts nodes. Redis is asked once a second at most, with two commands,
+    /// however many ask, and an answer takes no longer than an operation may. It says nothing of why: that is in the log
+    /// and in [`metrics`](RedisStores::metrics), under [`StoreName::Nodes`]. In a cluster one shard is asked.
+    ///
+    /// ```no_run
+    /// # async fn example(stores: mcp_redis::RedisStores) -> (u16, &'static str) {
+    /// use mcp_redis::Health;
+    ///
+    /// match stores.health().await {
+    ///     Health::Ready => (200, "ready"),
+    ///     _ => (503, "degraded"),
+    /// }
+    /// # }
+    /// ```
+    pub async fn health(&self) -> Health {
+        // Whoever waits for the lock hears what was found meanwhile.
+        let mut last = self.health.lock().await;
+        if let Some((at, health)) = *last
+            && at.elapsed() < BELIEVED
+        {
+            return health;
+        }
+        let health = match self.looks_well().await {
+            Ok(true) => Health::Ready,
+            Ok(false) | Err(_) => Health::Degraded,
+        };
+        *last = Some((Instant::now(), health));
+        health
+    }
+
+    async fn looks_well(&self) -> Result<bool, RedisError> {
+        let mut written = redis::cmd("SET");
+        written.arg(self.client.key("n", "health")).arg("").arg("EX").arg(KEPT);
+        let _: String = self.client.run(StoreName::Nodes, &written).await?;
+        let mut read = redis::cmd("HGET");
+        read.arg(self.client.key("n", "nodes")).arg("seals");
+        let seals: Option<String> = self.client.run(StoreName::Nodes, &read).await?;
+        let names = self.secret.names(&self.settings.prefix)?;
+        Ok(seals.is_none_or(|seals| names.contains(&seals)))
+    }
+}

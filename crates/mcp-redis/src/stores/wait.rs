@@ -1,0 +1,34 @@
+//! A start that waits for Redis.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{RedisStores, RedisStoresBuilder};
+use crate::error::{Failure, RedisError};
+
+/// How long the first pause is, and the longest.
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Tries until all that a start looks at was looked at, for as long as the builder says.
+pub(super) async fn connect(mut builder: RedisStoresBuilder) -> Result<RedisStores, RedisError> {
+    let end = Instant::now() + builder.wait;
+    let mut pause = FIRST;
+    loop {
+        let error = match builder.tried().await {
+            Ok(stores) => return Ok(stores),
+            Err(error) => error,
+        };
+        let left = end.saturating_duration_since(Instant::now());
+        let may_come = matches!(error.failure(), Failure::Unreachable | Failure::TooSlow);
+        if !may_come || left.is_zero() {
+            return Err(error);
+        }
+        // What may have been emptied since then is nothing that was never used.
+        builder.believes_empty = false;
+        tracing::warn!(%error, seconds_left = left.as_secs(), "this node waits for Redis");
+        tokio::time::sleep(pause.min(left)).await;
+        pause = (pause * 2).min(LONGEST);
+    }
+}
