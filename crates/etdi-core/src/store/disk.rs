@@ -2,9 +2,13 @@
 
 use core::any::Any;
 use core::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+#[cfg(unix)]
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::approval::StoreError;
@@ -24,6 +28,11 @@ pub(crate) trait Files: Send + Sync + fmt::Debug {
     /// The first bytes of a file, `None` when there is none.
     fn read_start(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
         self.read_part(name, 0, limit)
+    }
+
+    /// The same of a file that is read before every call.
+    fn read_again(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_start(name, limit)
     }
 
     /// Puts a file in place at once: afterwards there is the old one or the new one, whole. The
@@ -66,11 +75,29 @@ const LOCK_ATTEMPTS: u32 = if cfg!(test) { 20 } else { 200 };
 #[derive(Debug)]
 pub(crate) struct Disk {
     directory: PathBuf,
+    /// The file whose start was read last. While it is open no other file can have its number, so
+    /// that it can be read again without being opened for as long as it keeps its name.
+    #[cfg(unix)]
+    held: Mutex<Option<Held>>,
+}
+
+#[cfg(unix)]
+#[derive(Debug)]
+struct Held {
+    name: String,
+    id: (u64, u64),
+    file: File,
 }
 
 impl Disk {
     pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
-        let disk = Self { directory: directory.to_owned() };
+        let directory = directory.to_owned();
+        let disk = Self {
+            directory,
+            #[cfg(unix)]
+            held: Mutex::default(),
+        };
+        let directory = disk.directory.as_path();
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -85,7 +112,7 @@ impl Disk {
     /// Whose directory it is: a directory of somebody else is open to them whatever its mode. What
     /// this process makes says who it is; where it may make nothing, it has nothing to lose either.
     #[cfg(unix)]
-    fn owned(&self, metadata: &std::fs::Metadata) -> Result<(), StoreError> {
+    fn owned(&self, metadata: &Metadata) -> Result<(), StoreError> {
         use std::os::unix::fs::MetadataExt;
         // A name that whoever owns the directory cannot have taken beforehand.
         let probe = self.path(&format!("owner.{}", super::vault::new_id()?));
@@ -114,7 +141,7 @@ impl Disk {
     }
 
     #[cfg(not(unix))]
-    fn owned(&self, _: &std::fs::Metadata) -> Result<(), StoreError> {
+    fn owned(&self, _: &Metadata) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -152,15 +179,8 @@ impl Files for Disk {
         limit: usize,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(name);
-        // A link could lead to anyone's file, and opening a pipe would wait for its writer.
-        match path.symlink_metadata() {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => {
-                let what = format!("`{}` is no ordinary file; remove it", path.display());
-                return Err(StoreError::Corrupt { what });
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("look at", &path)(error)),
+        if ordinary(&path)?.is_none() {
+            return Ok(None);
         }
         let mut file = match File::open(&path) {
             Ok(file) => file,
@@ -177,6 +197,42 @@ impl Files for Disk {
         let size = metadata.len().saturating_sub(from).min(limit).min(AT_ONCE);
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         file.take(limit).read_to_end(&mut bytes).map_err(failed("read", &path))?;
+        Ok(Some(bytes))
+    }
+
+    /// From the file that was opened for it the last time, if that still has the name. What it holds
+    /// is read in any case: who writes into it is seen as well as who puts another in its place.
+    #[cfg(unix)]
+    fn read_again(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(name);
+        let Some(named) = ordinary(&path)? else { return Ok(None) };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let still = held.take().filter(|held| held.name == name && held.id == id(&named));
+        let (kept, metadata) = match still {
+            Some(held) => (held, named),
+            None => {
+                let file = match File::open(&path) {
+                    Ok(file) => file,
+                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                    Err(error) => return Err(failed("open", &path)(error)),
+                };
+                let metadata = file.metadata().map_err(failed("look at", &path))?;
+                (Held { name: name.to_owned(), id: id(&metadata), file }, metadata)
+            }
+        };
+        exposed(&path, &metadata, 0o600)?;
+        let mut bytes = vec![0; limit];
+        let mut length = 0;
+        while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
+            match FileExt::read_at(&kept.file, rest, length as u64) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed("read", &path)(error)),
+            }
+        }
+        bytes.truncate(length);
+        *held = Some(kept);
         Ok(Some(bytes))
     }
 
@@ -241,12 +297,38 @@ pub(crate) fn private() -> OpenOptions {
     options
 }
 
+/// What a path names, `None` where there is nothing. A link could lead to anyone's file, and opening
+/// a pipe would wait for its writer.
+fn ordinary(path: &Path) -> Result<Option<Metadata>, StoreError> {
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(Some(metadata)),
+        Ok(_) => {
+            let what = format!("`{}` is no ordinary file; remove it", path.display());
+            Err(StoreError::Corrupt { what })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("look at", path)(error)),
+    }
+}
+
+/// What a file is known by while it is open: its device and its number there.
+#[cfg(unix)]
+pub(crate) fn id(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn id(_: &Metadata) -> (u64, u64) {
+    (0, 0)
+}
+
 fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> StoreError {
     move |source| StoreError::Io { action, path: path.display().to_string(), source }
 }
 
 #[cfg(unix)]
-fn exposed(path: &Path, metadata: &std::fs::Metadata, wanted: u32) -> Result<(), StoreError> {
+fn exposed(path: &Path, metadata: &Metadata, wanted: u32) -> Result<(), StoreError> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
     if mode & 0o077 == 0 {
         return Ok(());
@@ -256,7 +338,7 @@ fn exposed(path: &Path, metadata: &std::fs::Metadata, wanted: u32) -> Result<(),
 
 /// Where there are no modes, a user's own directory is what the system makes it.
 #[cfg(not(unix))]
-fn exposed(_: &Path, _: &std::fs::Metadata, _: u32) -> Result<(), StoreError> {
+fn exposed(_: &Path, _: &Metadata, _: u32) -> Result<(), StoreError> {
     Ok(())
 }
 

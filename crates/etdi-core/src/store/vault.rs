@@ -391,7 +391,7 @@ impl Vault {
     fn head(&self) -> Result<Arc<Head>, StoreError> {
         let known = self.seen().clone();
         if let Some(known) = &known {
-            let start = self.files.read_start(head::NAME, head::LINE_BYTES)?;
+            let start = self.files.read_again(head::NAME, head::LINE_BYTES)?;
             if start.is_some_and(|start| known.is_still(&start)) {
                 return Ok(known.clone());
             }

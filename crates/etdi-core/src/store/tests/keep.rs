@@ -3,6 +3,7 @@
 use super::*;
 use crate::approval::Withdrawn;
 use crate::secret::{PassphraseCost, SealingKey};
+use crate::store::disk::{Disk, Files};
 use crate::store::{Bundle, StorageConfig, StorageType};
 
 fn host(byte: u8) -> Protection {
@@ -143,4 +144,43 @@ fn every_setting_changes_something() {
 
 fn put_into(store: &dyn ApprovalStore) {
     now(store.put(approval("search"), None)).unwrap();
+}
+
+/// The head is read before every call, from a file that stays open. Whatever is done to what lies
+/// under its name counts all the same.
+#[test]
+fn a_head_that_is_read_again_is_what_lies_under_its_name() {
+    let scratch = Scratch::new();
+    let disk = Disk::open(&scratch.0).unwrap();
+    let path = scratch.0.join("head");
+    let again = || disk.read_again("head", 4).unwrap();
+    assert_eq!(again(), None);
+    disk.write("head", b"first").unwrap();
+    assert_eq!(again().as_deref(), Some(&b"firs"[..]));
+    // Written in place, within the same tick of the clock and as long as before.
+    fs::write(&path, "First").unwrap();
+    assert_eq!(again().as_deref(), Some(&b"Firs"[..]));
+    // Another in its place, as our own writers put it there.
+    disk.write("head", b"next!").unwrap();
+    assert_eq!(again().as_deref(), Some(&b"next"[..]));
+    // Another directory in place of the whole one, while the old file lives on elsewhere.
+    let aside = Scratch::new();
+    fs::rename(&scratch.0, &aside.0).unwrap();
+    assert_eq!(again(), None);
+    fs::create_dir(&scratch.0).unwrap();
+    fs::copy(aside.0.join("head"), &path).unwrap();
+    fs::write(&path, "else").unwrap();
+    assert_eq!(again().as_deref(), Some(&b"else"[..]));
+    // A link to the very file that is open is a link.
+    fs::rename(&path, scratch.0.join("moved")).unwrap();
+    symlink(scratch.0.join("moved"), &path).unwrap();
+    assert!(matches!(disk.read_again("head", 4), Err(StoreError::Corrupt { .. })));
+    fs::remove_file(&path).unwrap();
+    fs::rename(scratch.0.join("moved"), &path).unwrap();
+    assert_eq!(again().as_deref(), Some(&b"else"[..]));
+    // Others may read it.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(disk.read_again("head", 4), Err(StoreError::Exposed { .. })));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(again(), None);
 }
