@@ -95,9 +95,27 @@ impl Digest {
         hasher.finish()
     }
 
+    /// As it prints, written into a place that the caller has.
+    pub(crate) fn text<'a>(&self, room: &'a mut Text) -> &'a str {
+        base64url::encode_32(&self.0, &mut room.0)
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// Room for a digest as it prints.
+pub(crate) struct Text([u8; PREFIX.len() + base64url::TEXT_OF_32]);
+
+impl Default for Text {
+    fn default() -> Self {
+        let mut room = [0; PREFIX.len() + base64url::TEXT_OF_32];
+        for (to, from) in room.iter_mut().zip(PREFIX.bytes()) {
+            *to = from;
+        }
+        Self(room)
     }
 }
 
@@ -139,7 +157,7 @@ impl fmt::Debug for Hasher {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}", base64url::encode(&self.0))
+        f.write_str(self.text(&mut Text::default()))
     }
 }
 
@@ -167,7 +185,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text(&mut Text::default()))
     }
 }
 

@@ -305,7 +305,7 @@ impl FromStr for KeyId {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&base64url::encode(&self.0))
+        f.pad(base64url::encode_32(&self.0, &mut [0; base64url::TEXT_OF_32]))
     }
 }
 
@@ -329,7 +329,7 @@ impl fmt::Debug for SigningKey {
 
 impl Serialize for KeyId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(base64url::encode_32(&self.0, &mut [0; base64url::TEXT_OF_32]))
     }
 }
 

@@ -1,11 +1,11 @@
 //! The chain itself: what a line is, and what vouches for what.
 
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::digest::{Digest, Hasher};
+use crate::digest::{self, Digest, Hasher};
 use crate::event::Event;
 use crate::time::UnixTime;
 
@@ -27,24 +27,47 @@ impl ChainHead {
     }
 
     /// The digest of the line that follows with this entry.
-    fn next(&self, entry: &str) -> Self {
+    pub(super) fn next(&self, entry: &[u8]) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(TAG);
         hasher.update(&[0]);
         hasher.update(&self.entries.to_be_bytes());
         hasher.update(self.digest.as_bytes());
-        hasher.update(entry.as_bytes());
+        hasher.update(entry);
         Self { entries: self.entries.saturating_add(1), digest: hasher.finish() }
     }
 
-    /// The line that follows with this entry, without its end, and the head after it.
-    pub(super) fn line(&self, entry: &str) -> (String, Self) {
-        let next = self.next(entry);
-        let line = format!(
-            r#"{{"v":{FORMAT},"seq":{},"prev":"{}","entry":{entry},"digest":"{}"}}"#,
-            self.entries, self.digest, next.digest
-        );
-        (line, next)
+    /// Puts the line that follows with this entry into `line`, without its end, and gives the head
+    /// after it. Nothing is copied twice: a line is written before each call.
+    pub(super) fn line(
+        &self,
+        line: &mut Vec<u8>,
+        entry: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
+    ) -> serde_json::Result<Self> {
+        let mut room = digest::Text::default();
+        line.clear();
+        // Writing to a vector cannot fail.
+        let _ = write!(line, r#"{{"v":{FORMAT},"seq":{},"prev":""#, self.entries);
+        line.extend_from_slice(self.digest.text(&mut room).as_bytes());
+        line.extend_from_slice(br#"","entry":"#);
+        let start = line.len();
+        entry(line)?;
+        let next = self.next(line.get(start..).unwrap_or_default());
+        line.extend_from_slice(br#","digest":""#);
+        line.extend_from_slice(next.digest.text(&mut room).as_bytes());
+        line.extend_from_slice(br#""}"#);
+        Ok(next)
+    }
+
+    /// The same of the text of an entry.
+    #[cfg(test)]
+    pub(super) fn line_of(&self, entry: &str) -> (String, Self) {
+        let mut line = Vec::new();
+        let next = self.line(&mut line, |to| {
+            to.extend_from_slice(entry.as_bytes());
+            Ok(())
+        });
+        (String::from_utf8(line).unwrap(), next.unwrap())
     }
 }
 
@@ -73,6 +96,23 @@ pub struct Entry {
 impl Entry {
     /// An event that happened at `at`.
     pub fn new(event: Event, at: UnixTime) -> Self {
+        Self { at, event, checkpoint: None, kept_from: None }
+    }
+}
+
+/// An [`Entry`] as it is written, of an event that its owner keeps.
+#[derive(Serialize)]
+pub(super) struct Noted<'a> {
+    pub(super) at: UnixTime,
+    pub(super) event: &'a Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) checkpoint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kept_from: Option<u64>,
+}
+
+impl<'a> Noted<'a> {
+    pub(super) fn new(event: &'a Event, at: UnixTime) -> Self {
         Self { at, event, checkpoint: None, kept_from: None }
     }
 }
@@ -248,11 +288,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Line<'_>, ChainHead), ChainFault> {
         return Err(ChainFault::Format(line.v));
     }
     let before = ChainHead { entries: line.seq, digest: line.prev };
-    let (spelled, after) = before.line(line.entry.get());
+    let mut spelled = Vec::with_capacity(text.len());
+    let put = |to: &mut Vec<u8>| {
+        to.extend_from_slice(line.entry.get().as_bytes());
+        Ok(())
+    };
+    let after = before.line(&mut spelled, put).map_err(|_| ChainFault::Malformed)?;
     if after.digest != line.digest {
         return Err(ChainFault::Changed);
     }
-    if spelled != text {
+    if spelled != text.as_bytes() {
         return Err(ChainFault::Malformed);
     }
     Ok((line, after))

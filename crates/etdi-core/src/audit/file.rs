@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::chain::{MAX_LINE, read};
+use super::chain::{MAX_LINE, Noted, read};
 use super::trail::{archive, archives};
 use super::{AuditError, Auditor, ChainError, ChainFault, ChainHead, Entry, checkpoint};
 use crate::event::{Event, EventKind, Severity};
@@ -122,6 +122,8 @@ struct State {
     repaired: Option<u64>,
     /// What the last line of the file is about.
     last: Option<EventKind>,
+    /// Room for the next line.
+    line: Vec<u8>,
     /// How many bytes of a write get through, and whether it can be taken back, in tests.
     #[cfg(test)]
     fault: Option<(usize, bool)>,
@@ -139,11 +141,12 @@ impl State {
         }
         Ok(Self {
             file,
-            id: id(&metadata),
+            id: disk::id(&metadata),
             head: ChainHead::start(),
             length: 0,
             repaired: None,
             last: None,
+            line: Vec::new(),
             #[cfg(test)]
             fault: None,
         })
@@ -275,7 +278,7 @@ impl AuditFile {
     /// How long the file that is open is, if it still has the name of the trail.
     #[cfg(unix)]
     fn in_place(&self, state: &State) -> Option<u64> {
-        let named = self.path.metadata().ok().filter(|named| id(named) == state.id)?;
+        let named = self.path.metadata().ok().filter(|named| disk::id(named) == state.id)?;
         Some(named.len())
     }
 
@@ -384,20 +387,24 @@ impl AuditFile {
         AuditError::Damaged { path: self.path.display().to_string(), source }
     }
 
-    fn append(&self, state: &mut State, entry: &Entry) -> Result<(), AuditError> {
-        let text = serde_json::to_string(entry).map_err(AuditError::Event)?;
-        let (mut line, head) = state.head.line(&text);
-        line.push('\n');
-        let written = state.write(line.as_bytes()).and_then(|()| match self.options.durability {
+    fn append(&self, state: &mut State, entry: &Noted<'_>) -> Result<(), AuditError> {
+        // Kept for the next line; no line is longer than `MAX_LINE`.
+        let mut line = core::mem::take(&mut state.line);
+        let put = |to: &mut Vec<u8>| serde_json::to_writer(to, entry);
+        let head = state.head.line(&mut line, put).map_err(AuditError::Event)?;
+        line.push(b'\n');
+        let written = state.write(&line).and_then(|()| match self.options.durability {
             Durability::Written => Ok(()),
             Durability::Synced => state.file.sync_data(),
         });
+        let length = line.len() as u64;
+        state.line = line;
         if let Err(error) = written {
             state.take_back();
             return Err(self.failed("write")(error));
         }
         state.head = head;
-        state.length += line.len() as u64;
+        state.length += length;
         state.last = Some(entry.event.kind);
         Ok(())
     }
@@ -407,7 +414,7 @@ impl AuditFile {
         let repaired = Event::new(EventKind::AuditRepaired)
             .severity(Severity::High)
             .detail(&format_args!("{bytes} bytes of half a line were taken out"));
-        self.append(state, &Entry::new(repaired, at))?;
+        self.append(state, &Noted::new(&repaired, at))?;
         state.repaired = None;
         Ok(())
     }
@@ -421,7 +428,7 @@ impl AuditFile {
         let signed = state.head;
         let statement = checkpoint::sign(&signed, signer, at).map_err(AuditError::Sign)?;
         let event = Event::new(EventKind::AuditCheckpoint).severity(Severity::Low);
-        let entry = Entry { checkpoint: Some(statement), ..Entry::new(event, at) };
+        let entry = Noted { checkpoint: Some(&statement), ..Noted::new(&event, at) };
         self.append(state, &entry)?;
         Ok(signed)
     }
@@ -434,7 +441,7 @@ impl AuditFile {
     /// Ends this file. The next act finds it finished and goes on in another.
     fn finish(&self, state: &mut State, at: UnixTime) -> Result<(), AuditError> {
         let event = Event::new(EventKind::AuditRotated).severity(Severity::Low);
-        self.append(state, &Entry::new(event, at))
+        self.append(state, &Noted::new(&event, at))
     }
 
     /// Removes the oldest files, after a line has said which entries are kept.
@@ -447,7 +454,7 @@ impl AuditFile {
         // A file is named by the number of the first entry after it.
         let Some((kept_from, _)) = archives.get(old - 1) else { return Ok(()) };
         let event = Event::new(EventKind::AuditPruned).severity(Severity::Medium);
-        let entry = Entry { kept_from: Some(*kept_from), ..Entry::new(event, at) };
+        let entry = Noted { kept_from: Some(*kept_from), ..Noted::new(&event, at) };
         self.append(state, &entry)?;
         for (_, path) in archives.iter().take(old) {
             std::fs::remove_file(path).map_err(failed("remove a file of", path))?;
@@ -490,7 +497,7 @@ impl Auditor for AuditFile {
             {
                 self.sign(state, &**signer, at)?;
             }
-            self.append(state, &Entry::new(event.clone(), at))
+            self.append(state, &Noted::new(event, at))
         })
     }
 
@@ -528,18 +535,6 @@ fn kind(entry: &str) -> Option<EventKind> {
 
 fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> AuditError {
     move |source| AuditError::Io { action, path: path.display().to_string(), source }
-}
-
-/// What a file is known by while it is open: its device and its number there.
-#[cfg(unix)]
-fn id(metadata: &std::fs::Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-    (metadata.dev(), metadata.ino())
-}
-
-#[cfg(not(unix))]
-fn id(_: &std::fs::Metadata) -> (u64, u64) {
-    (0, 0)
 }
 
 #[cfg(unix)]

@@ -54,7 +54,7 @@ impl Auditor for MemoryAuditor {
         let entry = Entry::new(event.clone(), at);
         let text = serde_json::to_string(&entry).map_err(AuditError::Event)?;
         let mut kept = self.lock();
-        (_, kept.head) = kept.head.line(&text);
+        kept.head = kept.head.next(text.as_bytes());
         while kept.entries.len() >= self.capacity.max(1) {
             kept.entries.pop_front();
         }

@@ -126,7 +126,7 @@ fn removed_moved_repeated_and_foreign_lines_are_found() {
         let mut lines = Vec::new();
         for number in 0..2 {
             let entry = Entry::new(event(number + 10), UnixTime(9));
-            let (line, next) = head.line(&serde_json::to_string(&entry).unwrap());
+            let (line, next) = head.line_of(&serde_json::to_string(&entry).unwrap());
             head = next;
             lines.push(format!("{line}\n"));
         }

@@ -150,13 +150,20 @@ impl Events {
 
     /// Tells everybody who listens.
     pub fn emit(&self, event: Event, at: UnixTime) {
-        if let Some(count) = self.0.counts.0.get(event.kind as usize) {
+        if self.count(event.kind) {
+            self.tell(Entry::new(event, at));
+        }
+    }
+
+    /// Counts an event, and says whether anybody listens.
+    fn count(&self, kind: EventKind) -> bool {
+        if let Some(count) = self.0.counts.0.get(kind as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        if self.0.interested.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        let entry = Entry::new(event, at);
+        self.0.interested.load(Ordering::Acquire) > 0
+    }
+
+    fn tell(&self, entry: Entry) {
         self.0.tell_queues(&entry);
         let listeners: Vec<Listener> = {
             let listeners = lock(&self.0.listeners);
@@ -316,16 +323,22 @@ pub struct Broadcast {
 
 impl Auditor for Broadcast {
     fn record(&self, event: &Event, at: UnixTime) -> Result<(), AuditError> {
+        let named;
         let event = match &event.source {
-            Some(_) => event.clone(),
-            None => event.clone().from_source(&self.source),
+            Some(_) => event,
+            None => {
+                named = event.clone().from_source(&self.source);
+                &named
+            }
         };
-        let kept = self.auditor.record(&event, at);
+        let kept = self.auditor.record(event, at);
         if let Err(error) = &kept {
             let failed = Event::new(EventKind::AuditFailed).severity(Severity::Critical);
             self.events.emit(failed.from_source(&self.source).detail(error), at);
         }
-        self.events.emit(event, at);
+        if self.events.count(event.kind) {
+            self.events.tell(Entry::new(event.clone(), at));
+        }
         kept
     }
 

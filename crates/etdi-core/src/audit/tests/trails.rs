@@ -121,7 +121,7 @@ fn a_crash_anywhere_while_a_file_is_put_aside() {
     let head = audit.head();
     // The last line says that another follows, and nothing else has happened yet.
     let entry = Entry::new(Event::new(EventKind::AuditRotated), UnixTime(3));
-    let (line, end) = head.line(&serde_json::to_string(&entry).unwrap());
+    let (line, end) = head.line_of(&serde_json::to_string(&entry).unwrap());
     let mut text = fs::read_to_string(place.path()).unwrap();
     text.push_str(&line);
     text.push('\n');
@@ -229,7 +229,7 @@ fn a_signed_trail_cannot_be_written_anew() {
     let mut head = ChainHead::start();
     let mut text = String::new();
     for entry in [Entry::new(event(0), UnixTime(0)), of(&other)] {
-        let (line, next) = head.line(&serde_json::to_string(&entry).unwrap());
+        let (line, next) = head.line_of(&serde_json::to_string(&entry).unwrap());
         text.push_str(&format!("{line}\n"));
         head = next;
     }
