@@ -244,6 +244,10 @@ fn who_installs_a_poisoned_server_is_told() {
         let told = format!("holds `add` for malicious: read what `etdi scan claude-code:{script}`");
         assert_eq!(said.contains(&told), is_bad, "{said}");
         assert_eq!(said.contains(&format!("install claude-code --name {script}`")), is_bad);
+        let output = user.command(&["list", &format!("claude-code:{script}")]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let told = format!("holds `add` for malicious: `etdi scan claude-code:{script}` shows why");
+        assert_eq!(said.contains(&told), is_bad, "{said}");
     }
 }
 

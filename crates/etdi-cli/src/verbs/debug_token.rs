@@ -4,6 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use etdi_core::change::visible;
+use etdi_core::time::UnixTime;
 use etdi_oauth::inspect::{Issue, Severity, TokenDebugger, TokenDifference, TokenReport};
 use etdi_oauth::provider::ClaimShape;
 use etdi_oauth::{Clock, GuardedFetch, Issuer, JwtVerifier};
@@ -20,6 +21,9 @@ const NEXT: &str = "etdi debug-token --help";
 
 /// The most bytes that are read; a longer text is no token.
 const MOST: u64 = 64 << 10;
+
+/// What no time of a token is at or after.
+const YEAR_10000: u64 = 253_402_300_800;
 
 /// Reports on one token.
 ///
@@ -90,7 +94,13 @@ fn told(report: &TokenReport, asked: bool, difference: Option<&TokenDifference>)
         text.push_str(&format!("{bold}{part}{bold:#}\n"));
         let members: serde_json::Map<String, Value> = said.parse().unwrap_or_default();
         for (name, value) in members {
-            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let shown = match (name.as_str(), value.as_u64()) {
+                // RFC 7519, section 4.1: seconds since 1970.
+                ("exp" | "nbf" | "iat" | "auth_time", Some(at)) if at < YEAR_10000 => {
+                    format!("{at} ({})", UnixTime(at))
+                }
+                _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+            };
             text.push_str(&format!("  {:<16} {}\n", visible(&name), visible(&shown)));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use etdi::core::change::visible;
 use etdi::core::layer::Review;
 use etdi::core::level::SecurityLevel;
 use serde_json::json;
@@ -11,8 +12,9 @@ use crate::ask::{Asker, Grants};
 use crate::demo::meet::found;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
+use crate::inspector::suspicious;
 use crate::output::{Output, Report, table};
-use crate::verbs::target::{Opening, block_on, failure, shown_target};
+use crate::verbs::target::{Opening, block_on, failure, shown_command, shown_target};
 use crate::verbs::tools;
 
 /// Lists the tools of a server.
@@ -23,7 +25,28 @@ use crate::verbs::tools;
 pub fn list(target: &Target, home: &Home, output: Output) -> Result<Report, Failure> {
     let opening = Opening::to_look(target, home, output, Grants::all(Asker::Nobody));
     let (reviews, server) = reviews(opening)?;
+    let is_bad = |review: &&Arc<Review>| {
+        let definition = review.definition().filter(|_| !review.is_approved());
+        definition.is_some_and(|definition| !suspicious(definition).is_empty())
+    };
+    let bad: Vec<_> = reviews.iter().filter(is_bad).take(8).collect();
+    if !bad.is_empty() {
+        let bad: Vec<_> = bad.iter().map(|one| format!("`{}`", visible(one.name()))).collect();
+        output.warn(&format!(
+            "the scanner holds {} for malicious: `etdi scan {}` shows why",
+            bad.join(", "),
+            scanned(target)
+        ));
+    }
     Ok(report(&reviews, &server, target))
+}
+
+/// The server, as `etdi scan` is told it.
+fn scanned(target: &Target) -> String {
+    match target.command.as_slice() {
+        [_] => shown_command(target),
+        _ => format!("-- {}", shown_command(target)),
+    }
 }
 
 /// What is listed, for people and programs.
