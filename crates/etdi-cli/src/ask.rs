@@ -283,13 +283,25 @@ fn prompt(text: &str) -> bool {
 
 fn question(text: &str, ask: &str) -> bool {
     let mut stderr = anstream::stderr();
-    let mut line = String::new();
-    // Who cannot be asked has not said yes.
-    write!(stderr, "{text}\n{ask} [y/N] ").is_ok()
-        && stderr.flush().is_ok()
-        && std::io::stdin().lock().read_line(&mut line).is_ok()
-        && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
+    let mut asked = format!("{text}\n{ask} [y/N] ");
+    for _ in 0..TRIES {
+        let mut line = String::new();
+        // Who cannot be asked has not said yes.
+        let is_heard = write!(stderr, "{asked}").is_ok()
+            && stderr.flush().is_ok()
+            && std::io::stdin().lock().read_line(&mut line).is_ok_and(|read| read > 0);
+        match line.trim().to_lowercase().as_str() {
+            "y" | "yes" => return is_heard,
+            "" | "n" | "no" => return false,
+            _ if !is_heard => return false,
+            _ => asked = format!("`y` for yes or `n` for no: {ask} [y/N] "),
+        }
+    }
+    false
 }
+
+/// How often is asked again after what is neither yes nor no.
+const TRIES: usize = 3;
 
 /// All that a person needs to decide. Texts of the peer are shown as they are, nothing hidden.
 fn describe(question: &Question<'_>) -> String {
@@ -365,7 +377,12 @@ fn describe(question: &Question<'_>) -> String {
         field("scanner", format!("{warn}{}{warn:#}", SafeText::of(&line)));
     }
     if question.alarm {
-        field("alarm", format!("{bad}an honest publisher does not do this{bad:#}"));
+        // Who signs gives a change a new version; who signs nothing changes a text in good faith, too.
+        let what = match question.standing() {
+            Standing::Unsigned => "this is not what was approved, and nobody signed it",
+            _ => "an honest publisher does not do this",
+        };
+        field("alarm", format!("{bad}{what}{bad:#}"));
     }
     if !question.changes.is_empty() {
         lines.push(format!("  what changed since the last approval ({}):", changes::LEGEND));

@@ -156,7 +156,10 @@ fn at_a_terminal_what_overrides_a_warning_is_asked() {
     for (answer, exit) in [("n\n", 6), ("y\n", 0)] {
         let mut terminal = user.at_a_terminal(&words);
         let asked = terminal.sees("approve?");
-        assert!(asked.contains("an honest publisher does not do this"), "{asked}");
+        assert!(asked.contains("this is not what was approved"), "{asked}");
+        // Any other word is no answer.
+        terminal.types("all\n");
+        terminal.sees("`y` for yes or `n` for no");
         terminal.types(answer);
         assert_eq!(terminal.ends().0.code(), Some(exit));
     }
