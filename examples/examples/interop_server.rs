@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use mcp_server::{
     Context, Elicited, ServerBuilder, ToolError, data, prompt, resource, server, tool,
 };
-use mcp_transport::http::server::{HttpOptions, HttpServer, SseServer};
+use mcp_transport::http::server::{HttpServer, SseServer};
 use tokio::net::TcpListener;
 
 /// Gives its message back.
@@ -91,8 +91,7 @@ async fn node() -> anyhow::Result<()> {
     let stores = examples::node::stores()?.connect().await?;
     let server = offers().seal_state(stores.state_sealer()?).build()?;
     let _link = stores.link(&server.changes()).await?;
-    let options = stores.share_http(HttpOptions::default())?;
-    examples::node::serve(HttpServer::with(server, options)).await
+    examples::node::serve(server, &stores).await
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -4,8 +4,9 @@
 //! their output, and keeps their input open for as long as they are to serve.
 
 use anyhow::Context as _;
-use mcp_redis::{Address, ClusterSecret, RedisStores, RedisStoresBuilder};
-use mcp_transport::http::server::{HttpServer, serve_http};
+use mcp_redis::{Address, ClusterSecret, Health, RedisStores, RedisStoresBuilder};
+use mcp_server::types::ExchangeService;
+use mcp_transport::http::server::{HttpOptions, HttpServer, serve_http};
 use tokio::net::TcpListener;
 
 /// The stores that `REDIS_URL` and `CLUSTER_SECRET` name, under `CLUSTER_PREFIX` or `cluster`, still to be connected. Where `CLUSTER_YOUNG` is set,
@@ -27,12 +28,20 @@ pub fn stores() -> anyhow::Result<RedisStoresBuilder> {
     })
 }
 
-/// Serves on a free port of this computer, which it prints, until the input is closed.
+/// Serves on a free port of this computer, which it prints, until the input is closed. Sessions are those of
+/// all nodes; `/live` says that the process answers, `/ready` whether the stores do.
 ///
 /// # Errors
 ///
 /// When nothing can listen.
-pub async fn serve(server: HttpServer) -> anyhow::Result<()> {
+pub async fn serve(service: impl ExchangeService, stores: &RedisStores) -> anyhow::Result<()> {
+    let asked = stores.clone();
+    let options = stores.share_http(HttpOptions::default())?;
+    let options = options.probe("/live", || async { true }).probe("/ready", move || {
+        let stores = asked.clone();
+        async move { stores.health().await == Health::Ready }
+    });
+    let server = HttpServer::with(service, options);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     Ok(serve_http(server, listener, orphaned()).await?)

@@ -26,6 +26,7 @@
 //!
 //! The balancer hands connections on, one to each node in turn, and knows nothing of MCP. Clients of
 //! 2026-07-28 need no more; a session of an older one is served by whichever node gets its message.
+//! A node answers `/live`, and `/ready` while its stores do.
 //! With `--each-request` it hands on requests, so that a session is at another node with each message.
 //! `--redis URL` takes a Redis that is there, whose emptiness nobody believes for 40 seconds, under a prefix of
 //! its own, or under `cluster` with the secret that `CLUSTER_SECRET` holds (32 bytes in base64). `--nodes N` starts so many, and `--node PROGRAM` is started in place of this program's own node:

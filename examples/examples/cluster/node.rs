@@ -14,7 +14,6 @@ use etdi::{EtdiServerConfig, secure};
 use mcp_server::task::Tasks;
 use mcp_server::{Context, server, tool};
 use mcp_transport::LimitsLayer;
-use mcp_transport::http::server::{HttpOptions, HttpServer};
 use tower_layer::Layer as _;
 
 /// The files of the keys, in the folder that all nodes read.
@@ -86,7 +85,5 @@ pub(crate) async fn run(folder: &Path) -> anyhow::Result<()> {
         .nonces(stores.nonces())
         .calls_per_minute(0);
     let service = LimitsLayer::new().layer(secure(server, config).await?);
-    let options = stores.share_http(HttpOptions::default())?;
-
-    examples::node::serve(HttpServer::with(service, options)).await
+    examples::node::serve(service, &stores).await
 }

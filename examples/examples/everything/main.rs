@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use mcp_server::task::{MemoryTaskStore, TaskStore};
 use mcp_server::{ServerBuilder, server};
 use mcp_transport::LimitsLayer;
-use mcp_transport::http::server::{HttpOptions, HttpServer};
+use mcp_transport::http::server::HttpServer;
 use tower_layer::Layer;
 
 fn everything(tasks: impl TaskStore) -> ServerBuilder {
@@ -25,8 +25,7 @@ async fn node() -> anyhow::Result<()> {
     let stores = examples::node::stores()?.connect().await?;
     let server = everything(stores.tasks()?).seal_state(stores.state_sealer()?).build()?;
     let _link = stores.link(&server.changes()).await?;
-    let options = stores.share_http(HttpOptions::default())?;
-    examples::node::serve(HttpServer::with(LimitsLayer::new().layer(server), options)).await
+    examples::node::serve(LimitsLayer::new().layer(server), &stores).await
 }
 
 #[tokio::main(flavor = "current_thread")]

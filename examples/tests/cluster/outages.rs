@@ -109,9 +109,22 @@ impl World {
         self.session.call(&self.urls[node], 100 + node, "echo", &message).await.map(drop)
     }
 
+    /// Each node says by itself, and soon, whether its stores answer; that it is there it says always.
+    async fn say(&self, ready: StatusCode) {
+        for url in &self.urls {
+            assert_eq!(self.session.probe(url, "/live").await, Some(StatusCode::OK));
+            let began = Instant::now();
+            while self.session.probe(url, "/ready").await != Some(ready) {
+                assert!(began.elapsed() < Duration::from_secs(10), "{url} does not say {ready}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
     /// Nothing that needs Redis is done while it does not answer, and each says which store and what to do.
     async fn fails_closed(&self) {
         self.plain_calls_go_on().await;
+        self.say(StatusCode::SERVICE_UNAVAILABLE).await;
         for node in 0..self.nodes.len() {
             let refused = self.pay(node).await.expect_err("the check cannot be made");
             assert_eq!(refused.code(), "REPLAY_STORE_FULL");
@@ -142,6 +155,7 @@ impl World {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         println!("sessions and tasks after {:?}", began.elapsed());
+        self.say(StatusCode::OK).await;
         self.plain_calls_go_on().await;
         self.used_stays_used().await;
         self.admitted().await;

@@ -79,6 +79,16 @@ impl Session {
         Ok(Events { body: answer.into_body(), read: Vec::new() })
     }
 
+    /// What is answered at another path of a node than that of its endpoint.
+    pub(crate) async fn probe(&self, url: &str, path: &str) -> Option<StatusCode> {
+        let url = url.replace("/mcp", path);
+        match self.send(&url, Method::GET, None, "").await {
+            Ok(answer) => Some(answer.status()),
+            Err(Failed::Refused(status, _)) => Some(status),
+            Err(Failed::Broken) => None,
+        }
+    }
+
     async fn send(
         &self,
         url: &str,

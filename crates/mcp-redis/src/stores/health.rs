@@ -34,14 +34,17 @@ impl RedisStores {
     /// and in [`metrics`](RedisStores::metrics), under [`StoreName::Nodes`]. In a cluster one shard is asked.
     ///
     /// ```no_run
-    /// # async fn example(stores: mcp_redis::RedisStores) -> (u16, &'static str) {
+    /// # fn example(stores: mcp_redis::RedisStores)
+    /// # -> Result<mcp_transport::http::server::HttpOptions, mcp_redis::RedisError> {
     /// use mcp_redis::Health;
+    /// use mcp_transport::http::server::HttpOptions;
     ///
-    /// match stores.health().await {
-    ///     Health::Ready => (200, "ready"),
-    ///     _ => (503, "degraded"),
-    /// }
-    /// # }
+    /// let options = stores.share_http(HttpOptions::default())?;
+    /// let options = options.probe("/live", || async { true }).probe("/ready", move || {
+    ///     let stores = stores.clone();
+    ///     async move { stores.health().await == Health::Ready }
+    /// });
+    /// # Ok(options) }
     /// ```
     pub async fn health(&self) -> Health {
         // Whoever waits for the lock hears what was found meanwhile.

@@ -306,3 +306,32 @@ async fn a_router_of_axum_serves_the_same() {
     assert_eq!(status("localhost", "/other", "").await, 405);
     assert_eq!(status("localhost", "/elsewhere", "").await, 404);
 }
+
+/// A balancer asks by address and has no token; it hears whether to send anybody here, and no more.
+#[tokio::test]
+async fn whoever_asks_hears_whether_the_server_is_ready() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let up = Arc::new(AtomicBool::new(true));
+    let asked = up.clone();
+    let options = HttpOptions::default()
+        .probe("/live", || async { true })
+        .probe("/ready", move || std::future::ready(asked.load(Ordering::Relaxed)))
+        .probe("/mcp", || async { true });
+    let served = tools(options).await;
+    let get = |path: &str| format!("GET {path} HTTP/1.1\nHost: 10.0.0.7:8000\n");
+    let reply = served.ask(&get("/ready"), "").await;
+    assert_eq!((reply.status, &*reply.body), (200, r#"{"ready":true}"#));
+    up.store(false, Ordering::Relaxed);
+    let reply = served.ask(&get("/ready?verbose"), "").await;
+    assert_eq!((reply.status, &*reply.body), (503, r#"{"ready":false}"#));
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    served.ask(&get("/live"), "").await.with_status(200);
+    // Nothing else is open to foreign hosts, the endpoint least of all.
+    for path in ["/mcp", "/readyness", "/live/", "/"] {
+        served.ask(&get(path), "").await.with_status(403);
+    }
+    let reply = served.ask("POST /ready HTTP/1.1\nHost: localhost\n", "{}").await;
+    assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, HEAD")));
+}

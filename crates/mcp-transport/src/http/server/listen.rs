@@ -259,6 +259,7 @@ impl Service<Request<Incoming>> for AtPath {
         let path = request.uri().path();
         if path == shared.options.path
             || shared.is_document(path)
+            || shared.is_probe(path)
             || shared.guard.check(request.uri(), request.headers()).is_err()
         {
             return self.server.serve(request);

@@ -128,6 +128,7 @@ mod options;
 mod outlet;
 mod page;
 mod post;
+mod probe;
 mod read;
 mod repeated;
 #[cfg(feature = "rest")]
@@ -170,12 +171,18 @@ impl HttpServer {
         self.documents_router().route_service(&path, self)
     }
 
-    /// A router with what the gate lets everybody read, for a server that is mounted by
-    /// `nest_service`: its paths are at the root of the host ([`Gate::documents`](super::Gate)).
+    /// A router with what everybody may read, for a server that is mounted by `nest_service`: its
+    /// paths are at the root of the host ([`Gate::documents`](super::Gate), [`HttpOptions::probe`]).
     #[cfg(feature = "axum")]
     pub fn documents_router(&self) -> axum::Router {
-        let paths = self.0.documents.iter().map(|document| document.path.clone());
-        paths.fold(axum::Router::new(), |router, path| router.route_service(&path, self.clone()))
+        let documents = self.0.documents.iter().map(|document| &*document.path);
+        let probes = self.0.options.probes.iter().map(|probe| &*probe.path);
+        // A path twice is a fault that the router would stop the program for.
+        let paths: std::collections::BTreeSet<_> = documents.chain(probes).collect();
+        paths
+            .into_iter()
+            .filter(|path| *path != self.0.options.path)
+            .fold(axum::Router::new(), |router, path| router.route_service(path, self.clone()))
     }
 
     /// Ends all streams that would last, as [`serve_http`] does when it is shut down:
@@ -187,6 +194,11 @@ impl HttpServer {
     /// Answers one request. The answer's body, where it is a stream, drives the call.
     pub fn serve<B: Body>(&self, request: Request<B>) -> ResponseFuture<B> {
         let (parts, body) = request.into_parts();
+        if !self.0.options.probes.is_empty()
+            && let Some(state) = self.0.probed(&parts.method, entry::full_path(&parts))
+        {
+            return ResponseFuture { body: None, state, asked: None, page: None };
+        }
         let origin = parts.headers.get(header::ORIGIN);
         let page = origin.filter(|origin| self.0.guard.invites(origin)).cloned();
         // From here on it is handed from one to the next, and ends in the exchange's extensions.

@@ -8,6 +8,7 @@ use mcp_types::Runtime;
 use super::event_store::{EventStore, MemoryEventStore};
 use super::guard::Guard;
 use super::nodes::{Nodes, Together};
+use super::probe::Probe;
 use super::session_store::SessionStore;
 use crate::framing::FrameLimits;
 use crate::http::Gate;
@@ -68,6 +69,7 @@ pub struct HttpOptions {
     /// Set where other nodes serve the sessions too. Behind a trait, so that a server alone carries
     /// nothing of what that takes.
     pub(super) nodes: Option<Arc<dyn Nodes>>,
+    pub(super) probes: Vec<Probe>,
     hosts: Vec<String>,
     origins: Vec<String>,
     any_host: bool,
@@ -97,6 +99,7 @@ impl Default for HttpOptions {
             gate: None,
             runtime: None,
             nodes: None,
+            probes: Vec::new(),
             hosts: Vec::new(),
             origins: Vec::new(),
             any_host: false,
@@ -200,6 +203,7 @@ impl std::fmt::Debug for HttpOptions {
             .field("streams_per_session", &self.streams_per_session)
             .field("shares_sessions", &self.nodes.is_some())
             .field("gate", &self.gate.is_some())
+            .field("probes", &self.probes)
             .field("hosts", &self.hosts)
             .field("origins", &self.origins)
             .field("any_host", &self.any_host)
