@@ -2,8 +2,10 @@
 //!
 //! `CLUSTER_SECRET=new CLUSTER_SECRET_BEFORE=old cargo run -p mcp-redis --features oauth --example reseal --
 //! redis://127.0.0.1:6379 mcp` with the secrets in base64, the address and the prefix; a third word, a file of
-//! authorities in PEM. It may be run while nodes work, and again after it was broken off, and ends with 1 as long as
-//! anything is left that the new secret does not open.
+//! authorities in PEM. It may be run while nodes work, and again after it was broken off. It ends with 1 as long as
+//! anything is left that the new secret does not open, and where it is refused: under a prefix that no node has, and as
+//! long as the nodes do not seal with the new secret. It connects to one Redis; for a cluster or sentinels take
+//! `Address::cluster` or `Address::sentinel` instead.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -11,7 +13,19 @@ use std::process::ExitCode;
 use mcp_redis::{Address, ClusterSecret, RedisStores};
 
 #[tokio::main]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match reseal().await {
+        Ok(false) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Gives whether anything is left.
+async fn reseal() -> Result<bool, Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let mut next = |what: &str| args.next().ok_or(format!("say the {what}"));
     let (url, prefix) = (next("URL of Redis")?, next("prefix")?);
@@ -24,9 +38,10 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         Ok(ClusterSecret::from_base64(&text)?)
     };
     let secret = secret("CLUSTER_SECRET")?.also_opens(&secret("CLUSTER_SECRET_BEFORE")?);
-    let stores = RedisStores::builder(address, secret).prefix(prefix).connect().await?;
+    let stores = RedisStores::builder(address, secret).prefix(prefix).beside_nodes();
+    let stores = stores.connect().await?;
     let mut is_left = false;
-    for done in stores.reseal().await {
+    for done in stores.reseal().await? {
         let (name, why) = (done.store.name(), done.error.map(|error| error.to_string()));
         println!("{name}: {} sealed anew, {} do not open", done.resealed, done.unreadable);
         if let Some(why) = why {
@@ -42,5 +57,5 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         );
         is_left |= left.earlier + left.unknown > 0;
     }
-    Ok(if is_left { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(is_left)
 }

@@ -62,11 +62,28 @@ pub enum RedisError {
     /// The nodes that started before seal with a secret that this one does not open.
     #[error(
         "the other nodes under the prefix `{prefix}` seal with a secret that this one does not open, though they open \
-         what it seals: give it their secret too (`also_opens`), a change of the secret leaves no round out"
+         what it seals: give it their secret too (`also_opens`), a change of the secret leaves no round out; where all \
+         nodes are stopped, and what they sealed may be lost, `DEL {key}` has the next node begin anew"
     )]
     SecretBehind {
         /// Under which prefix.
         prefix: String,
+        /// Where Redis keeps of which secrets its nodes are.
+        key: String,
+    },
+    /// The nodes that started before do not open what this one seals, or do not seal with its secret what it is to
+    /// seal anew for them.
+    #[error(
+        "the other nodes under the prefix `{prefix}` do not yet use the secret with which this one seals: see that it is \
+         the right one, and not in the place of the one that it also opens; go over all nodes with the old secret that \
+         `also_opens` the new one first, then with the new one that `also_opens` the old one, and only then seal anew; \
+         where all nodes are stopped, `DEL {key}` has the next node begin anew"
+    )]
+    SecretAhead {
+        /// Under which prefix.
+        prefix: String,
+        /// Where Redis keeps of which secrets its nodes are.
+        key: String,
     },
     /// Something lives longer than the store remembers it.
     #[error("a statement counts longer than the {0} s for which this store is built")]
@@ -141,7 +158,7 @@ pub enum Failure {
     Forgetful,
     /// [`RedisError::Emptied`]
     Emptied,
-    /// [`RedisError::OtherSecret`] and [`RedisError::SecretBehind`]
+    /// [`RedisError::OtherSecret`], [`RedisError::SecretBehind`] and [`RedisError::SecretAhead`]
     Secret,
     /// [`RedisError::TooLong`]
     TooLong,
@@ -202,7 +219,9 @@ impl RedisError {
             Self::Clock(_) => Failure::Clock,
             Self::Forgetful(_) => Failure::Forgetful,
             Self::Emptied => Failure::Emptied,
-            Self::OtherSecret { .. } | Self::SecretBehind { .. } => Failure::Secret,
+            Self::OtherSecret { .. } | Self::SecretBehind { .. } | Self::SecretAhead { .. } => {
+                Failure::Secret
+            }
             Self::TooLong(_) => Failure::TooLong,
             Self::Quota => Failure::Quota,
             Self::Damaged(_) => Failure::Damaged,

@@ -4,43 +4,86 @@
 //! follows from the secret and the prefix, and tells neither. Whoever may write to Redis can put any name there, and
 //! wins nothing: what is sealed opens with the secret alone.
 //!
-//! A node has to open what the others seal. So each round of a change of the secret is accepted beside the one before
-//! and the one after, and one that leaves a round out is refused before it serves anything.
+//! A node has to open what the others seal, and they what it seals. So each round of a change of the secret is accepted
+//! beside the one before and the one after; one that leaves a round out is refused before it serves anything, and leaves
+//! what is noted as it was, so that the others start again as before.
 
 use crate::client::{Client, Lua};
 use crate::error::RedisError;
 use crate::metrics::StoreName;
 use crate::secret::ClusterSecret;
 
-/// Holds the secrets of this node against those of the nodes that started before, and notes them.
+/// What becomes of the secrets that were held against the others'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum As {
+    /// Noted: the next node is held against them.
+    Node,
+    /// Nothing yet: a node that has still more to look at.
+    Candidate,
+    /// Nothing: what is no node needs one that started before.
+    Visitor,
+}
+
+/// Holds these secrets against those of the nodes that started before.
 pub(crate) async fn check(
     client: &Client,
     prefix: &str,
     secret: &ClusterSecret,
+    who: As,
 ) -> Result<(), RedisError> {
     let key = client.key("n", "nodes");
     let names = client.count(StoreName::Nodes, secret.names(prefix))?;
-    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+    let how = if who == As::Node { "join" } else { "look" };
+    let args: Vec<&[u8]> =
+        std::iter::once(how).chain(names.iter().map(String::as_str)).map(str::as_bytes).collect();
     let script = Lua::new(include_str!("scripts/nodes.lua"));
-    let said: String = client.script(StoreName::Nodes, &script, &[&key], &names).await?;
+    let said: String = client.script(StoreName::Nodes, &script, &[&key], &args).await?;
     let prefix = prefix.to_owned();
     let error = match &*said {
         "first" | "same" => return Ok(()),
+        "changes" if who != As::Node => return Ok(()),
+        "nobody" if who == As::Candidate => return Ok(()),
         "changes" => {
             tracing::info!(prefix, "this node seals with another secret than the one before it");
             return Ok(());
         }
-        "ahead" => {
-            tracing::warn!(
-                prefix,
-                "this node seals with a secret that the node before it does not open: unless all are stopped, go \
-                 over all nodes with the old secret that `also_opens` the new one first"
-            );
-            return Ok(());
-        }
+        "nobody" => nobody(&prefix),
         "other" => RedisError::OtherSecret { prefix, key },
-        "behind" => RedisError::SecretBehind { prefix },
+        "behind" => RedisError::SecretBehind { prefix, key },
+        "ahead" => RedisError::SecretAhead { prefix, key },
         _ => RedisError::Damaged("the script of nodes said what it never says"),
     };
     client.count(StoreName::Nodes, Err(error))
+}
+
+/// Whether the node that started last seals with the secret that these seal with.
+///
+/// # Errors
+///
+/// [`RedisError::SecretAhead`] when it does not, [`RedisError::Config`] where none started.
+pub(crate) async fn seal_as(
+    client: &Client,
+    prefix: &str,
+    secret: &ClusterSecret,
+) -> Result<(), RedisError> {
+    let error = match sealing(client).await? {
+        Some(seals) if secret.names(prefix)?.first() == Some(&seals) => return Ok(()),
+        Some(_) => {
+            RedisError::SecretAhead { prefix: prefix.to_owned(), key: client.key("n", "nodes") }
+        }
+        None => nobody(prefix),
+    };
+    client.count(StoreName::Nodes, Err(error))
+}
+
+/// The name of the secret with which the node seals that started last.
+pub(crate) async fn sealing(client: &Client) -> Result<Option<String>, RedisError> {
+    let mut read = redis::cmd("HGET");
+    read.arg(client.key("n", "nodes")).arg("seals");
+    client.run(StoreName::Nodes, &read).await
+}
+
+fn nobody(prefix: &str) -> RedisError {
+    let text = "no node has started under the prefix";
+    RedisError::Config(format!("{text} `{prefix}`, give the prefix that the nodes have"))
 }

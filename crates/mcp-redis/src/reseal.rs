@@ -71,6 +71,10 @@ impl RedisStores {
     /// version of an approval or a task holds it still, and nodes read approvals and revocations once more. It takes
     /// memory for 64 records at a time (512 of approvals), and does not wait in between.
     ///
+    /// It is for the time when the nodes seal with the secret that these stores seal with, which the node that started
+    /// last has noted. Before that, or with the two secrets swapped, it would take from the nodes what they do not
+    /// open, and is refused. It cannot see a node of an earlier round that was never started again: let none be left.
+    ///
     /// A secret that others know is not mended by this: what they may have sealed with it is sealed anew as well.
     /// Give approvals and the rest anew then, under another prefix.
     ///
@@ -79,15 +83,22 @@ impl RedisStores {
     /// # -> Result<(), Box<dyn std::error::Error>> {
     /// use mcp_redis::{Address, RedisStores};
     ///
-    /// let stores = RedisStores::builder(Address::one(url), new.also_opens(&old)).connect().await?;
-    /// for done in stores.reseal().await {
+    /// let stores = RedisStores::builder(Address::one(url), new.also_opens(&old));
+    /// let stores = stores.beside_nodes().connect().await?;
+    /// for done in stores.reseal().await? {
     ///     println!("{}: {} anew, {} do not open", done.store.name(), done.resealed, done.unreadable);
     /// }
     /// let left = stores.seals().await?.iter().map(|store| store.earlier + store.unknown).sum::<u64>();
     /// assert_eq!(left, 0, "something is still under another secret");
     /// # Ok(()) }
     /// ```
-    pub async fn reseal(&self) -> Vec<Resealed> {
+    ///
+    /// # Errors
+    ///
+    /// [`RedisError::SecretAhead`] where the nodes seal with another secret, [`RedisError::Config`] where no node has
+    /// started, or another when Redis cannot be asked that. Nothing was written then.
+    pub async fn reseal(&self) -> Result<Vec<Resealed>, RedisError> {
+        self.seal_as_nodes().await?;
         type Failed = Box<dyn std::error::Error + Send + Sync>;
         let mut all = Vec::new();
         let mut note = |store, (tally, done): (Tally, Result<(), Failed>)| {
@@ -109,7 +120,7 @@ impl RedisStores {
         reseal!(Tasks, self.tasks());
         #[cfg(feature = "oauth")]
         reseal!(Authorization, self.unmarked_authorization());
-        all
+        Ok(all)
     }
 
     /// Under which secrets the records of these stores lie: approvals, revocations, tasks and the state of an

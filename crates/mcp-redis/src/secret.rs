@@ -23,7 +23,7 @@ use crate::error::RedisError;
 ///
 /// To change it, go over all nodes three times: with the old one that [`also_opens`](Self::also_opens) the new one,
 /// then with the new one that `also_opens` the old one, then with the new one alone, once nothing is left that the old
-/// one sealed: what does not end by itself [`RedisStores::reseal`](crate::RedisStores::reseal) seals anew, and
+/// one sealed. A node that leaves a round out does not start. What does not end by itself [`RedisStores::reseal`](crate::RedisStores::reseal) seals anew, and
 /// [`seals`](crate::RedisStores::seals) says what is left. One secret seals no more than four
 /// billion (2^32) records of a kind: change it once a month where there are more than a thousand a second.
 #[derive(Clone)]

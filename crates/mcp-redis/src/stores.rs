@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::error::RedisError;
 use crate::events::{EventBounds, RedisEventStore};
 use crate::metrics::{Metrics, StoreMetrics};
-use crate::nodes;
+use crate::nodes::{self, As};
 #[cfg(feature = "oauth")]
 use crate::oauth::RedisAuthorizationStore;
 use crate::patience::Patience;
@@ -64,6 +64,7 @@ pub struct RedisStoresBuilder {
     tolerance: Duration,
     per_key: u64,
     believes_empty: bool,
+    who: As,
     events: EventBounds,
     wait: Duration,
 }
@@ -79,6 +80,7 @@ impl RedisStores {
             tolerance: Duration::from_secs(10),
             per_key: 10_000,
             believes_empty: false,
+            who: As::Node,
             events: EventBounds::default(),
             wait: Duration::ZERO,
         }
@@ -207,6 +209,11 @@ impl RedisStores {
         self.secret.state_sealer()
     }
 
+    /// Whether what these seal anew is under the secret with which the nodes seal.
+    pub(crate) async fn seal_as_nodes(&self) -> Result<(), RedisError> {
+        nodes::seal_as(&self.client, &self.settings.prefix, &self.secret).await
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
@@ -276,12 +283,22 @@ impl RedisStoresBuilder {
         Self { wait: most, ..self }
     }
 
+    /// Connects as what is no node, such as a tool that calls [`RedisStores::reseal`]: the secret is held against that of
+    /// the nodes, and nothing is written to Redis until a store writes. [`connect`](Self::connect) then refuses a prefix
+    /// under which no node ever started ([`RedisError::Config`]), and does not look whether keys are thrown away and
+    /// whether the clocks agree. A Redis that is empty is not believed then.
+    #[must_use]
+    pub fn beside_nodes(self) -> Self {
+        Self { who: As::Visitor, ..self }
+    }
+
     /// Connects, and looks whether this Redis will do.
     ///
     /// # Errors
     ///
     /// [`RedisError`]: it cannot be reached, refuses commands, throws keys away when it is full,
-    /// its clock is another one, or the other nodes under the prefix have another secret.
+    /// its clock is another one, or the other nodes under the prefix have another secret. Which secrets a node has
+    /// is noted only when all else will do.
     pub async fn connect(self) -> Result<RedisStores, RedisError> {
         let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
         if !(1..=64).contains(&self.prefix.len()) || !self.prefix.chars().all(fits) {
@@ -306,11 +323,17 @@ impl RedisStoresBuilder {
         let connection = connection.await.map_err(|_| RedisError::TooSlow(most))??;
         let metrics = Arc::new(Metrics::default());
         let client = Client::new(connection, self.prefix.clone(), self.timeout, metrics);
-        nodes::check(&client, &self.prefix, &self.secret).await?;
-        let Self { tolerance, per_key, believes_empty, .. } = *self;
+        let Self { tolerance, per_key, .. } = *self;
+        let believes_empty = self.believes_empty && self.who == As::Node;
         let replay =
             RedisReplayStore::new(client.clone(), CALL, tolerance, per_key, believes_empty);
-        replay.mark(now()).await?;
+        let check = |who| nodes::check(&client, &self.prefix, &self.secret, who);
+        if self.who == As::Node {
+            check(As::Candidate).await?;
+            replay.mark(now()).await?;
+        }
+        // Last, because others are held against what is noted here.
+        check(self.who).await?;
         let secret = self.secret.clone();
         Ok(RedisStores {
             client,

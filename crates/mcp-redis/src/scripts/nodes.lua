@@ -1,17 +1,22 @@
--- KEYS: which secrets the nodes have. ARGV: the names of this node's secrets, the one that it seals with first,
--- and '1' when this script was unknown.
+-- KEYS: which secrets the nodes have. ARGV: 'join' for a node, 'look' for who notes nothing, the names of its
+-- secrets, the one that it seals with first, and '1' when this script was unknown.
 local seals, opens = unpack(redis.call('HMGET', KEYS[1], 'seals', 'opens'))
 local ours = {}
-for number = 1, #ARGV - 1 do ours[ARGV[number]] = true end
+for number = 2, #ARGV - 1 do ours[ARGV[number]] = true end
 local said = 'first'
 if seals then
-  local common = false
-  for name in (opens or ''):gmatch('%S+') do common = common or ours[name] end
+  local common, knows = false, false
+  for name in (opens or ''):gmatch('%S+') do
+    common = common or ours[name]
+    knows = knows or name == ARGV[2]
+  end
   if not common then return 'other' end
   -- What nodes seal that started before would not open here.
   if not ours[seals] then return 'behind' end
-  local knows = (' ' .. opens .. ' '):find(' ' .. ARGV[1] .. ' ', 1, true)
-  said = not knows and 'ahead' or seals ~= ARGV[1] and 'changes' or 'same'
+  -- What is sealed here they would not open. Noted, it would keep them from starting again.
+  if not knows then return 'ahead' end
+  said = seals ~= ARGV[2] and 'changes' or 'same'
 end
-redis.call('HSET', KEYS[1], 'seals', ARGV[1], 'opens', table.concat(ARGV, ' ', 1, #ARGV - 1))
+if ARGV[1] == 'look' then return seals and said or 'nobody' end
+redis.call('HSET', KEYS[1], 'seals', ARGV[2], 'opens', table.concat(ARGV, ' ', 2, #ARGV - 1))
 return said

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::RedisStores;
 use crate::error::RedisError;
 use crate::metrics::StoreName;
+use crate::nodes;
 
 /// How a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,9 +67,7 @@ impl RedisStores {
         let mut written = redis::cmd("SET");
         written.arg(self.client.key("n", "health")).arg("").arg("EX").arg(KEPT);
         let _: String = self.client.run(StoreName::Nodes, &written).await?;
-        let mut read = redis::cmd("HGET");
-        read.arg(self.client.key("n", "nodes")).arg("seals");
-        let seals: Option<String> = self.client.run(StoreName::Nodes, &read).await?;
+        let seals = nodes::sealing(&self.client).await?;
         let names = self.secret.names(&self.settings.prefix)?;
         Ok(seals.is_none_or(|seals| names.contains(&seals)))
     }

@@ -12,7 +12,7 @@ use etdi_core::definition::RawTool;
 use etdi_core::key::KeyId;
 use etdi_core::level::SecurityLevel;
 use etdi_core::revocation::{RevocationStore as _, Revocations, Revoked};
-use mcp_redis::{Address, ClusterSecret, RedisStores, Resealed, Seals, StoreName};
+use mcp_redis::{Address, ClusterSecret, RedisError, RedisStores, Resealed, Seals, StoreName};
 use mcp_server::task::{KeptTask, Quota, TaskStore as _};
 use mcp_transport::http::server::SessionStore as _;
 
@@ -139,7 +139,7 @@ async fn an_old_secret_opens_nothing_any_more_and_the_new_one_all() {
     let named = approval("pay");
     let held = old.approvals().unwrap().put(named.clone(), None).await.unwrap();
     assert!(earlier(&one.seals().await.unwrap()) > 300);
-    let done = one.reseal().await;
+    let done = one.reseal().await.unwrap();
     assert_eq!(of(&done, StoreName::Approvals), (101, 0));
     assert_eq!(of(&done, StoreName::Revocations), (1, 0));
     assert_eq!(of(&done, StoreName::Tasks), (200, 0));
@@ -164,7 +164,39 @@ async fn an_old_secret_opens_nothing_any_more_and_the_new_one_all() {
     assert!(old.approvals().unwrap().memory("server 1").await.is_err());
     assert!(old.revocations().unwrap().read(0).await.is_err());
     // Once more there is nothing to do.
-    assert!(one.reseal().await.iter().all(|done| done.resealed == 0 && done.unreadable == 0));
+    assert!(
+        one.reseal().await.unwrap().iter().all(|done| done.resealed == 0 && done.unreadable == 0)
+    );
+}
+
+/// A round early, or with the secrets swapped, the running nodes would open nothing of it any more.
+#[tokio::test]
+async fn what_the_nodes_do_not_seal_with_seals_nothing_anew() {
+    let Rounds { old, first, second, new } = rounds();
+    for (started, resealing) in [
+        // The nodes have the old one alone, or seal with it.
+        (vec![&old], &second),
+        (vec![&old, &first], &second),
+        // Swapped, beside the second round and the last.
+        (vec![&old, &first, &second], &first),
+        (vec![&old, &first, &second, &new], &first),
+    ] {
+        let server = RedisServer::start();
+        let mut nodes = Vec::new();
+        for secret in started {
+            nodes.push(node(&server, secret).await);
+        }
+        let last = nodes.last().unwrap();
+        fill(last, 3).await;
+        let builder = RedisStores::builder(Address::one(server.url()), resealing.clone());
+        let done = match builder.beside_nodes().connect().await {
+            Ok(stores) => stores.reseal().await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        assert!(matches!(done, Err(RedisError::SecretAhead { .. })), "{done:?}");
+        assert_eq!(earlier(&last.seals().await.unwrap()), 0);
+        holds_all(last, 3).await;
+    }
 }
 
 /// Whoever reseals is broken off again and again, at another place each time.
@@ -183,7 +215,8 @@ async fn whoever_broke_off_begins_again() {
         assert!(now <= left, "{now} of {left}");
         broken += u32::from(now < left && now > 0);
         left = now;
-        if done.is_ok() {
+        if let Ok(done) = done {
+            done.unwrap();
             break;
         }
     }
@@ -216,7 +249,7 @@ async fn what_another_node_writes_meanwhile_counts() {
             (count, expected)
         })
     };
-    while one.reseal().await.iter().any(|done| {
+    while one.reseal().await.unwrap().iter().any(|done| {
         // An approval store that others write faster says so, and is asked again.
         assert!(done.error.is_none() || done.store == StoreName::Approvals, "{done:?}");
         done.resealed > 0 || done.error.is_some()
@@ -252,7 +285,7 @@ async fn what_does_not_open_is_told_and_left_as_it_is() {
     let names: Vec<_> = names.lines().filter(|name| name.starts_with("s:")).collect();
     let swap = "redis.call('HSET', KEYS[1], ARGV[1], redis.call('HGET', KEYS[1], ARGV[2]))";
     server.ask(&["EVAL", swap, "1", approvals, names[0], names[1]]);
-    let done = one.reseal().await;
+    let done = one.reseal().await.unwrap();
     assert_eq!(of(&done, StoreName::Approvals), (2, 1));
     assert_eq!(of(&done, StoreName::Revocations), (0, 1));
     assert_eq!(of(&done, StoreName::Tasks), (5, 1));
@@ -309,7 +342,7 @@ async fn a_cluster_is_gone_through_too() {
     drop(node_at(at(), &first).await);
     let one = node_at(at(), &second).await;
     assert!(earlier(&one.seals().await.unwrap()) > 30);
-    let done = one.reseal().await;
+    let done = one.reseal().await.unwrap();
     assert!(done.iter().all(|done| done.error.is_none() && done.unreadable == 0), "{done:?}");
     assert_eq!(earlier(&one.seals().await.unwrap()), 0);
     holds_all(&node_at(at(), &new).await, 10).await;

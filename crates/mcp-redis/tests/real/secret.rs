@@ -1,6 +1,6 @@
 //! A node that has not the secret of the others is refused before it serves anything.
 
-use mcp_redis::{ClusterSecret, Failure, RedisError, RedisStores};
+use mcp_redis::{Address, ClusterSecret, Failure, Health, RedisError, RedisStores};
 
 use crate::server::RedisServer;
 
@@ -11,7 +11,7 @@ fn secret(byte: u8) -> ClusterSecret {
 }
 
 async fn start(server: &RedisServer, secret: &ClusterSecret) -> Result<RedisStores, RedisError> {
-    let builder = RedisStores::builder(mcp_redis::Address::one(server.url()), secret.clone());
+    let builder = RedisStores::builder(Address::one(server.url()), secret.clone());
     builder.dangerously_believe_empty().connect().await
 }
 
@@ -67,8 +67,86 @@ async fn a_secret_is_changed_in_rounds_and_none_is_left_out() {
         start(&server, running).await.unwrap();
         let refused = start(&server, late).await;
         assert!(matches!(refused, Err(RedisError::SecretBehind { .. })), "{refused:?}");
-        assert!(refused.unwrap_err().to_string().contains("`also_opens`"));
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("`also_opens`") && text.contains(&format!("`DEL {KEY}`")), "{text}");
     }
+}
+
+fn is_ahead(started: &Result<RedisStores, RedisError>) -> bool {
+    let Err(error @ RedisError::SecretAhead { .. }) = started else { return false };
+    error.failure() == Failure::Secret && error.to_string().contains(&format!("`DEL {KEY}`"))
+}
+
+/// A node whose secret the others do not open is refused, and keeps none of them from starting.
+#[tokio::test]
+async fn a_stray_node_locks_nobody_out() {
+    let (old, new, wrong) = (secret(1), secret(2), secret(3));
+    let (first, second) = (old.clone().also_opens(&new), new.clone().also_opens(&old));
+    let mistyped = wrong.also_opens(&old);
+    for (round, stray, right) in [
+        // A stale node of the first round, after the last one.
+        (vec![&old, &first, &second, &new], &first, vec![&new]),
+        // A mistyped new secret, before the first round and within it.
+        (vec![&old], &mistyped, vec![&old, &first, &second]),
+        (vec![&old, &first], &mistyped, vec![&old, &first, &second, &new]),
+        // The second round before the first.
+        (vec![&old], &second, vec![&old, &first, &second]),
+    ] {
+        let server = RedisServer::start();
+        let mut nodes = Vec::new();
+        for secret in round {
+            nodes.push(start(&server, secret).await.unwrap());
+        }
+        let kept = server.ask(&["HGETALL", KEY]);
+        let started = start(&server, stray).await;
+        assert!(is_ahead(&started), "{started:?}");
+        assert_eq!(server.ask(&["HGETALL", KEY]), kept);
+        assert_eq!(nodes.last().unwrap().health().await, Health::Ready);
+        for (number, secret) in right.into_iter().enumerate() {
+            let started = start(&server, secret).await;
+            assert!(started.is_ok(), "start {number}: {started:?}");
+        }
+        // The way out that the error names, where all are stopped.
+        server.ask(&["DEL", KEY]);
+        start(&server, stray).await.unwrap();
+    }
+}
+
+/// A node that is refused for something else has not said which secret the prefix has.
+#[tokio::test]
+async fn who_is_refused_for_the_setting_of_redis_has_noted_nothing() {
+    let server = RedisServer::start();
+    server.ask(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    server.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let refused = start(&server, &secret(2)).await;
+    assert!(matches!(refused, Err(RedisError::Evicts)), "{refused:?}");
+    assert_eq!(server.ask(&["EXISTS", KEY]), "0");
+    server.ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    start(&server, &secret(1)).await.unwrap();
+}
+
+/// What is no node starts with the secrets of the nodes alone, and leaves nothing behind.
+#[tokio::test]
+async fn what_is_no_node_writes_nothing() {
+    let server = RedisServer::start();
+    let visit = |secret: &ClusterSecret, prefix: &str| {
+        let builder = RedisStores::builder(Address::one(server.url()), secret.clone());
+        builder.prefix(prefix).beside_nodes().connect()
+    };
+    let mistyped = visit(&secret(1), "mcpp").await;
+    let Err(RedisError::Config(text)) = &mistyped else { panic!("{mistyped:?}") };
+    assert_eq!(
+        text,
+        "no node has started under the prefix `mcpp`, give the prefix that the nodes have"
+    );
+    assert_eq!(server.ask(&["KEYS", "*"]), "");
+    let _node = start(&server, &secret(1)).await.unwrap();
+    let kept = [server.ask(&["HGETALL", KEY]), server.ask(&["DBSIZE"])];
+    let (ahead, beside) = (secret(2).also_opens(&secret(1)), secret(1).also_opens(&secret(2)));
+    assert!(visit(&beside, "mcp").await.is_ok());
+    assert!(is_ahead(&visit(&ahead, "mcp").await));
+    assert!(visit(&secret(2), "mcp").await.is_err());
+    assert_eq!([server.ask(&["HGETALL", KEY]), server.ask(&["DBSIZE"])], kept);
 }
 
 /// What Redis keeps of a secret is of no use for another prefix, and is not the secret nor what seals.
