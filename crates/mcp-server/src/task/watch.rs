@@ -1,12 +1,13 @@
 //! Changes of tasks, for whoever subscribed to them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mcp_types::tasks::{DetailedTask, STATUS};
 use mcp_types::{
-    ErrorObject, Members, RawText, RequestContext, ServerNotification, SubscriptionFilter,
+    ErrorObject, Members, RawText, RequestContext, Runtime, ServerNotification, SubscriptionFilter,
 };
 use tokio::sync::Notify;
 
@@ -29,8 +30,14 @@ impl Watching {
         self.notify.notify_one();
     }
 
-    fn next(&self) -> Option<String> {
-        lock(&self.changed).pop_first()
+    /// The one that changed and follows `last`, so that none waits for one that changes all the time.
+    fn next(&self, last: &str) -> Option<String> {
+        let mut changed = lock(&self.changed);
+        let id = changed.range::<str, _>((Bound::Excluded(last), Bound::Unbounded)).next().cloned();
+        match id {
+            Some(id) => changed.take(&id),
+            None => changed.pop_first(),
+        }
     }
 }
 
@@ -46,10 +53,14 @@ pub(crate) struct TaskWatch {
     ids: Vec<String>,
     /// The task at which we were looking.
     looking: Option<String>,
+    /// The one before, or none.
+    last: String,
     /// What was told last of each.
     told: HashMap<String, RawText>,
     /// Whether the store was away when we looked at one.
     missed: bool,
+    /// When all are looked at again, however much is told before.
+    next_look: Option<Instant>,
     server: Server,
     request: RequestContext,
 }
@@ -69,8 +80,21 @@ impl TaskWatch {
         for id in &ids {
             watching.changed(id);
         }
-        let (looking, told) = (None, HashMap::new());
-        Self { engine, watching, owner, ids, looking, told, missed: false, server, request }
+        let (looking, last, told) = (None, String::new(), HashMap::new());
+        let (missed, next_look) = (false, None);
+        Self {
+            engine,
+            watching,
+            owner,
+            ids,
+            looking,
+            last,
+            told,
+            missed,
+            next_look,
+            server,
+            request,
+        }
     }
 
     /// Says in the acknowledgement which tasks are watched: those of the caller among the ones that
@@ -96,57 +120,72 @@ impl TaskWatch {
     /// ready, it has lost nothing.
     async fn next(&mut self) -> ServerNotification {
         loop {
-            while let Some(id) = self.looking.take().or_else(|| self.watching.next()) {
-                if !self.ids.contains(&id) {
-                    continue;
-                }
-                self.looking = Some(id.clone());
-                let of = (&*id, &*self.owner);
-                let found = self.engine.look(&self.server, of, &self.request).await;
-                self.looking = None;
-                let task = match found {
-                    Ok(record) => self.engine.shown(&id, &record, Members::new()),
-                    Err(Trouble::Away) => {
-                        self.missed = true;
-                        continue;
-                    }
-                    Err(Trouble::Refused(_)) => continue,
-                };
-                let over =
-                    !matches!(task, DetailedTask::Working(_) | DetailedTask::InputRequired(_));
-                if over {
-                    self.ids.retain(|known| *known != id);
-                }
-                let (Ok(params), Ok(news)) = (RawText::of(&task), RawText::of(&undated(task)))
-                else {
-                    continue;
-                };
-                if self.told.get(&id) != Some(&news) {
-                    self.told.insert(id, news);
-                    let method = STATUS.to_owned();
-                    return ServerNotification::Extension { method, params: Some(params) };
-                }
+            let next_look = self.look_again();
+            let id = self.looking.take().or_else(|| self.watching.next(&self.last));
+            let Some(id) = id else {
+                self.wait(next_look).await;
+                continue;
+            };
+            if !self.ids.contains(&id) {
+                continue;
             }
-            self.wait().await;
+            self.looking = Some(id.clone());
+            let of = (&*id, &*self.owner);
+            let found = self.engine.look(&self.server, of, &self.request).await;
+            self.looking = None;
+            self.last.clone_from(&id);
+            let task = match found {
+                Ok(record) => self.engine.shown(&id, &record, Members::new()),
+                Err(Trouble::Away) => {
+                    self.missed = true;
+                    continue;
+                }
+                Err(Trouble::Refused(_)) => continue,
+            };
+            let over = !matches!(task, DetailedTask::Working(_) | DetailedTask::InputRequired(_));
+            if over {
+                self.ids.retain(|known| *known != id);
+            }
+            let (Ok(params), Ok(news)) = (RawText::of(&task), RawText::of(&undated(task))) else {
+                continue;
+            };
+            if self.told.get(&id) != Some(&news) {
+                self.told.insert(id, news);
+                let method = STATUS.to_owned();
+                return ServerNotification::Extension { method, params: Some(params) };
+            }
         }
     }
 
-    /// Waits for a change. What another node changes in a shared store is seen by looking, and so is what
-    /// changed while the store was away.
-    async fn wait(&mut self) {
-        let changed = self.watching.notify.notified();
+    /// Has all tasks looked at where it is time, and says when that is next: what another node changes in a shared
+    /// store is seen by looking alone, and so is what changed while the store was away. What is told meanwhile puts
+    /// nothing off.
+    fn look_again(&mut self) -> Option<(Arc<dyn Runtime>, Instant)> {
         let looks = self.missed || self.engine.store.is_shared();
         let runtime = self.engine.runtime(&self.request).filter(|_| looks);
         let Some(runtime) = runtime.filter(|_| !self.ids.is_empty()) else {
-            return changed.await;
+            self.next_look = None;
+            return None;
         };
-        let pause = self.engine.poll_interval.max(MIN_PAUSE);
-        let again = runtime.sleep_until(runtime.now() + pause);
-        if let Either::Second(()) = first_of(changed, again).await {
+        let (now, pause) = (runtime.now(), self.engine.poll_interval.max(MIN_PAUSE));
+        let mut next = *self.next_look.get_or_insert(now + pause);
+        if next <= now {
             self.missed = false;
             for id in &self.ids {
                 self.watching.changed(id);
             }
+            next = now + pause;
+            self.next_look = Some(next);
+        }
+        Some((runtime, next))
+    }
+
+    /// Waits for a change, until the next look at the latest.
+    async fn wait(&self, next_look: Option<(Arc<dyn Runtime>, Instant)>) {
+        let changed = self.watching.notify.notified();
+        match next_look {
+            Some((runtime, next)) => _ = first_of(changed, runtime.sleep_until(next)).await,
+            None => changed.await,
         }
     }
 }

@@ -269,3 +269,26 @@ fn a_subscription_hears_of_what_other_nodes_do() {
         [r#"notifications/tasks input_required ["name"]"#, "notifications/tasks cancelled"]
     );
 }
+
+#[test]
+fn a_busy_task_here_hides_none_of_another_node() {
+    let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
+    let bench = Bench::new();
+    let one = World::on(bench.clone(), store.clone(), |tasks| tasks);
+    let two = World::on(bench.clone(), store, |tasks| tasks);
+    let slow = one.begin("slow", r#"{"label":"it"}"#).task_id;
+    let counts = two.begin("counts", "{}").task_id;
+    let (mut subscription, heard) = listen(&two, &[&slow, &counts], &caller());
+    let mut cx = Cx::from_waker(Waker::noop());
+    for tenth in 1..=60 {
+        if tenth == 30 {
+            one.counters.open();
+        }
+        two.counters.open.store(tenth, Ordering::SeqCst);
+        bench.advance(100);
+        assert!(subscription.as_mut().poll(&mut cx).is_pending());
+    }
+    let told = heard.0.lock().unwrap();
+    assert!(told.iter().any(|told| told.contains("completed")), "{told:?}");
+    assert!(told.iter().filter(|told| told.contains("working")).count() >= 50, "{told:?}");
+}
