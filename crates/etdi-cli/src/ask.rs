@@ -385,7 +385,8 @@ fn describe(question: &Question<'_>) -> String {
         field("alarm", format!("{bad}{what}{bad:#}"));
     }
     if !question.changes.is_empty() {
-        lines.push(format!("  what changed since the last approval ({}):", changes::LEGEND));
+        let legend = changes::legend(question.changes);
+        lines.push(format!("  what changed since the last approval ({legend}):"));
         lines.extend(changes::lines(question.changes).iter().map(|line| format!("  {line}")));
     }
     lines.join("\n")

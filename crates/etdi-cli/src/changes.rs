@@ -6,9 +6,22 @@ use etdi::core::change::{Change, Changes, visible};
 pub const LEGEND: &str =
     "!! no honest publisher does this, ! look closely, * less than before, . harmless";
 
-/// The differences, line by line, the gravest first.
+/// The part of [`LEGEND`] about the marks that stand before these differences.
+pub fn legend(changes: &Changes) -> String {
+    let lines = lines(changes);
+    let stands = |mark: &str| {
+        let mut marks = lines.iter().filter(|line| !line.starts_with("     "));
+        marks.any(|line| line.trim_start().split(' ').next() == Some(mark)) || changes.omitted() > 0
+    };
+    let parts = LEGEND.split(", ").filter(|part| part.split(' ').next().is_some_and(stands));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// The differences, line by line, the gravest first. That a tool kept its version is none where it
+/// never had one.
 pub fn lines(changes: &Changes) -> Vec<String> {
-    let mut lines: Vec<String> = changes.iter().flat_map(shown).collect();
+    let told = changes.iter().filter(|change| !change.is_without_version());
+    let mut lines: Vec<String> = told.flat_map(shown).collect();
     if changes.omitted() > 0 {
         lines.push(format!("… and {} more", changes.omitted()));
     }
@@ -54,6 +67,19 @@ mod tests {
         let changes = Changes::between(&tool("Old.", "1.2.0"), &tool("Old.", "1.3.0")).unwrap();
         let text = lines(&changes).join("\n");
         assert!(text.contains("- \"1.2.0\"\n     + \"1.3.0\""), "{text}");
+    }
+
+    /// Nobody who signs nothing is told that no honest publisher edits a text.
+    #[test]
+    fn a_tool_without_a_version_did_not_keep_it() {
+        let bare =
+            |text: &str| format!(r#"{{"description":"{text}","inputSchema":{{}},"name":"t"}}"#);
+        let changes = Changes::between(&bare("Old."), &bare("New.")).unwrap();
+        let text = lines(&changes).join("\n");
+        assert!(!text.contains("version") && text.contains("description: text changed"), "{text}");
+        assert_eq!(legend(&changes), "! look closely");
+        let kept = Changes::between(&tool("Old.", "1.2.0"), &tool("New.", "1.2.0")).unwrap();
+        assert!(legend(&kept).starts_with("!! no honest publisher does this, "));
     }
 
     /// Every mark that can stand before a difference is explained.

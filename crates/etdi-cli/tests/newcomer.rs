@@ -164,6 +164,13 @@ fn what_was_just_locked_is_not_called_unlocked() {
     let user = User::new();
     let first = user.says("lock -- ETDI __demo-server weather");
     assert!(first.contains("locked 0 tools") && !first.contains("not locked"), "{first}");
+    // What declares no version is held by no lock, so a check vouches for none of it.
+    let checked = user.fails("lock --check -- ETDI __demo-server weather");
+    assert!(checked.contains("0 tools are locked, nothing was checked"), "{checked}");
+    assert!(
+        checked.contains("declares no version") && checked.contains("etdi inspect"),
+        "{checked}"
+    );
     assert!(user.fails("audit verify missing.jsonl").contains("there is no audit trail"));
     let said = user.fails("keys encrypt --json nothing");
     assert!(said.is_empty() || said.contains("there is no key"), "{said}");

@@ -222,6 +222,15 @@ pub struct Change {
     pub gravity: Gravity,
 }
 
+impl Change {
+    /// Whether this says no more than that a definition changed which declares no version, neither
+    /// before nor now. It is as grave as any, because nothing tells such a change from a rug
+    /// pull, but to a person who reads the other differences it is no news.
+    pub fn is_without_version(&self) -> bool {
+        self.kind == ChangeKind::VersionKept && self.before.is_none() && self.after.is_none()
+    }
+}
+
 /// All differences between two definitions, the gravest first.
 ///
 /// Prints as a compact difference for people, in which characters that do not show are escaped;

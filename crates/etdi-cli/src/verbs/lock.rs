@@ -13,21 +13,27 @@ use crate::output::{Output, Report};
 use crate::verbs::offered::Offered;
 use crate::verbs::target::{block_on, quoted, shown_path};
 
+/// What `--check` says of tools without a version beside others that are as they are locked.
+const UNHELD: &str = "a tool that declares no version is in no lock, so it was not checked";
+
 /// Writes the lock, or checks it.
 ///
 /// # Errors
 ///
 /// When the server does not list, the lock cannot be read or written, a tool changed and its
-/// version does not say so, or, with `--check`, anything is not as it is locked.
+/// version does not say so, or, with `--check`, anything is not as it is locked, which is also
+/// so of each tool that cannot be locked, and where no tool is locked.
 pub fn run(arguments: &LockArguments, output: Output) -> Result<Report, Failure> {
     let offered = block_on(Offered::list(&arguments.command, output))?;
     let definitions = || offered.tools.iter().map(RawTool::definition);
     let path = &arguments.file;
     let command: Vec<_> = arguments.command.iter().map(|word| quoted(word)).collect();
     let again = format!("etdi lock --file {} -- {}", shown_path(path), command.join(" "));
+    let inspect = format!("etdi inspect -- {}", command.join(" "));
     let old = read(path)?;
     let findings = old.clone().unwrap_or_default().check(definitions());
-    for finding in findings.iter().filter(|one| one.state == State::NoVersion) {
+    let unheld = |one: &&Finding| one.state == State::NoVersion;
+    for finding in findings.iter().filter(unheld).filter(|_| !arguments.check) {
         output.warn(&finding.to_string());
     }
     if findings.iter().any(|one| one.state.is_broken()) {
@@ -36,16 +42,24 @@ pub fn run(arguments: &LockArguments, output: Output) -> Result<Report, Failure>
         let failure = Failure::new(Exit::Refused, message, again).with_code("VERSION_RULE");
         return Err(failure.with_details(data(&findings), broken));
     }
-    let fresh = |state: &State| matches!(state, State::Same | State::NoVersion);
     if arguments.check {
         if old.is_none() {
             let message = format!("there is no `{}`", path.display());
             return Err(Failure::new(Exit::Refused, message, again).with_code("LOCK_OUTDATED"));
         }
-        if !findings.iter().all(|one| fresh(&one.state)) {
+        // What declares no version is in no lock: nothing says that it is what it was.
+        let fresh = |state: &State| matches!(state, State::Same);
+        if findings.is_empty() || !findings.iter().all(|one| fresh(&one.state)) {
             let stale = shown(&findings, |state| !fresh(state));
-            let message = "the server is not what is locked";
-            let failure = Failure::new(Exit::Refused, message, again).with_code("LOCK_OUTDATED");
+            let mended =
+                findings.iter().any(|one| !matches!(one.state, State::Same | State::NoVersion));
+            let (message, next) = match mended {
+                true => ("the server is not what is locked", again),
+                // A new lock would hold none of them either.
+                false if findings.iter().any(|one| fresh(&one.state)) => (UNHELD, inspect),
+                false => ("0 tools are locked, nothing was checked", inspect),
+            };
+            let failure = Failure::new(Exit::Refused, message, next).with_code("LOCK_OUTDATED");
             return Err(failure.with_details(data(&findings), stale));
         }
         let text = format!("all {} tools are as they are locked", findings.len());

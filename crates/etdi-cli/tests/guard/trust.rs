@@ -9,6 +9,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a poisoned tool is blocked until it is approved", poisoned),
     ("a rug pull is stopped, reviewed and let through", pulled),
     ("a rug pull between a listing and a call is stopped", pulled_in_between),
+    ("a client is told that a tool is not what it was listed", unlike_listed),
     ("the client is asked when it calls", asked_in_a_call),
     ("the client is asked when tools are listed", asked_beside),
     ("first use is once", first_use_is_once),
@@ -122,6 +123,29 @@ fn pulled_in_between() {
     assert!(!world.noted("heard").iter().any(|line| line.contains("tools/call")));
     // Nobody listed since, and whoever reads the log is told all the same.
     assert!(client.end().contains("BLOCKED `pay`"));
+}
+
+/// A server that changes without a word: the client hears of it when its call is stopped, and when
+/// somebody has approved what there is now.
+fn unlike_listed() {
+    let changed = "notifications/tools/list_changed";
+    let options = ["--trust-first-use", "--recheck-after", "0"];
+    let world = World::new(Speaks::Legacy);
+    let mut client = world.client(Speaks::Legacy, json!({}), &options);
+    assert_eq!(client.tools(), ["pay", "slow", "sample"]);
+    world.describe(POISON);
+    let result = client.call("pay");
+    assert!(text(&result).contains("DEFINITION_CHANGED"), "{result}");
+    client.hear(changed);
+    let again = client.call("pay");
+    assert!(text(&again).contains("DEFINITION_CHANGED"), "{again}");
+    assert_eq!(client.tools(), ["slow", "sample"]);
+    let twice = client.heard.iter().any(|one| one["method"] == changed);
+    assert!(!twice, "told once of each change");
+    world.allow();
+    world.run(&["approve", "pay", "--yes", "--despite-alarm", "--despite-scanner"]);
+    client.hear(changed);
+    assert_eq!(client.tools(), ["pay", "slow", "sample"]);
 }
 
 fn approve(yes: Value) -> (&'static str, Value) {

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use etdi_core::change::visible;
+use etdi_core::definition::ToolDefinition;
+use etdi_core::digest::Digest;
 use etdi_core::layer::{Review, ReviewOutcome};
 use mcp_types::{RawText, Runtime};
 
@@ -25,6 +27,8 @@ impl Shared {
         declared: Option<&RawText>,
     ) {
         let reviews = self.layer.reviews();
+        self.state().listed =
+            reviews.iter().map(|review| (review.name().to_owned(), offered(review))).collect();
         let blocked: Vec<_> = reviews.into_iter().filter(|review| !review.is_approved()).collect();
         if blocked.is_empty() {
             return;
@@ -40,6 +44,28 @@ impl Shared {
             let shared = self.clone();
             runtime.spawn(Box::pin(async move { shared.offer(&blocked).await }));
         }
+        self.watch_on(&runtime);
+    }
+
+    /// After a call of a tool: tells the client to list anew where the tool is not what it was
+    /// listed last, be it held back since or approved as it is now.
+    pub(super) fn unlike_listed(self: &Arc<Self>, name: &str, runtime: Option<Arc<dyn Runtime>>) {
+        let Some(runtime) = runtime else { return };
+        let now = self.layer.review(name).and_then(|review| offered(&review));
+        let is_held = now.is_none();
+        match self.state().listed.get_mut(name) {
+            Some(then) if *then != now => *then = now,
+            _ => return,
+        }
+        if is_held {
+            self.watch_on(&runtime);
+        }
+        let shared = self.clone();
+        runtime.spawn(Box::pin(async move { shared.tools_changed().await }));
+    }
+
+    /// Watches the approvals, unless somebody does.
+    fn watch_on(self: &Arc<Self>, runtime: &Arc<dyn Runtime>) {
         if !self.watching.swap(true, Ordering::Relaxed) {
             let (shared, timers) = (self.clone(), runtime.clone());
             runtime.spawn(Box::pin(async move { shared.watch(&*timers).await }));
@@ -128,6 +154,12 @@ impl Shared {
             }
         }
     }
+}
+
+/// What a client is listed of a tool: nothing where it is held back.
+fn offered(review: &Review) -> Option<Digest> {
+    let shown = review.definition().filter(|_| review.is_approved());
+    shown.map(ToolDefinition::digest)
 }
 
 /// A definition by its name and digest.

@@ -56,7 +56,8 @@ pub(super) fn text(review: &Review, settings: &Settings) -> Option<String> {
     }
     if !refusal.changes.is_empty() {
         lines.push("What changed since it was approved:".to_owned());
-        lines.extend(refusal.changes.iter().map(|change| format!("  {change}")));
+        let told = refusal.changes.iter().filter(|change| !change.is_without_version());
+        lines.extend(told.map(|change| format!("  {change}")));
         if refusal.changes.omitted() > 0 {
             return None;
         }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use etdi_core::approval::{Answer, Granted};
 use etdi_core::change::visible;
+use etdi_core::digest::Digest;
 use etdi_core::layer::{Review, VerifyLayer};
 use etdi_core::verify::Peer;
 use etdi_core::wire;
@@ -60,6 +61,8 @@ pub(super) struct State {
     /// What was said to be blocked, and what was asked about, by name and digest.
     pub(super) said: HashSet<String>,
     pub(super) offered: HashSet<String>,
+    /// What the client was listed last: of each tool the digest, or nothing where it was held back.
+    pub(super) listed: HashMap<String, Option<Digest>>,
     /// Who listens to changes of the tools.
     pub(super) listeners: Vec<Notifier>,
 }
@@ -117,7 +120,10 @@ impl Guarded {
         }
         let verbatim = exchange.context.extensions.get_shared::<Verbatim>();
         let declared = exchange.context.declared().cloned();
-        match self.inner.call(exchange).await {
+        let runtime = exchange.context.runtime.clone();
+        let called = self.inner.call(exchange).await;
+        shared.unlike_listed(&name, runtime);
+        match called {
             // What would be taken for the answer to our question must not be asked by the server.
             Ok(Outcome::InputRequired(asked)) if is_ours(&asked) => Err(shared.in_our_name(&name)),
             Ok(outcome) => {
