@@ -109,6 +109,11 @@ impl Cause {
         &self.said
     }
 
+    /// Whether Redis said so, by the word that its errors begin with.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.said.code() == Some(code) || self.said.to_string().contains(code)
+    }
+
     pub(crate) fn told(self, told: String) -> Self {
         Self { told: Some(told), ..self }
     }

@@ -1,6 +1,7 @@
 //! How often each store was asked, and what became of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::error::{Failure, RedisError};
 use crate::outage::Outage;
@@ -90,6 +91,11 @@ impl StoreMetrics {
 #[derive(Debug, Default)]
 pub(crate) struct Metrics([Counts; StoreName::ALL.len()]);
 
+fn works_again(store: StoreName, after: Duration) {
+    let seconds = after.as_secs();
+    tracing::info!(store = store.name(), seconds, "the store on Redis works again");
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     round_trips: AtomicU64,
@@ -114,8 +120,7 @@ impl Metrics {
         if let Some(counts) = self.of(store)
             && let Some(took) = counts.outage.answered()
         {
-            let seconds = took.as_secs();
-            tracing::info!(store = store.name(), seconds, "the store on Redis works again");
+            works_again(store, took);
         }
     }
 
@@ -132,7 +137,10 @@ impl Metrics {
         if matches!(failure, Failure::Quota | Failure::TooLong) {
             return;
         }
-        if counts.outage.failed() {
+        if let Some(begins) = counts.outage.failed() {
+            if let Some(took) = begins.before {
+                works_again(store, took);
+            }
             let source = std::error::Error::source(error).map(ToString::to_string);
             tracing::warn!(store = store.name(), %error, source, "a store on Redis fails");
         }

@@ -19,6 +19,13 @@ pub(crate) struct Outage {
     state: Mutex<State>,
 }
 
+/// An outage that begins.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Begins {
+    /// How long the one before was, where no log says yet that it is over.
+    pub(crate) before: Option<Duration>,
+}
+
 #[derive(Debug, Default, Clone, Copy)]
 enum State {
     #[default]
@@ -31,12 +38,17 @@ enum State {
 }
 
 impl Outage {
-    /// Whether an outage begins with this failure.
-    pub(crate) fn failed(&self) -> bool {
+    /// Says of a failure whether an outage begins with it, and how long the one before was that was over without an
+    /// answer that said so: nothing was asked since.
+    pub(crate) fn failed(&self) -> Option<Begins> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         let (since, begins) = match *state {
-            State::Well => (Instant::now(), true),
-            State::Failing { since, .. } => (since, false),
+            State::Well => (now, Some(Begins { before: None })),
+            State::Failing { since, quiet: Some(quiet) } if now - quiet >= QUIET => {
+                (now, Some(Begins { before: Some(quiet - since) }))
+            }
+            State::Failing { since, .. } => (since, None),
         };
         *state = State::Failing { since, quiet: None };
         self.goes_on.store(true, Ordering::Relaxed);
@@ -70,21 +82,36 @@ mod tests {
     async fn an_outage_begins_and_ends_once() {
         let outage = Outage::default();
         assert_eq!(outage.answered(), None);
-        assert!(outage.failed());
-        // Others are answered all the time, and each answer is followed by a failure, however late.
-        for pause in [1, 100, 3_000, 60_000] {
+        assert_eq!(outage.failed(), Some(Begins { before: None }));
+        // Others are answered all the time, and each answer is followed by a failure.
+        for pause in [1, 100, 3_000, 9_999] {
             for _ in 0..10 {
                 tokio::time::advance(Duration::from_millis(pause)).await;
                 assert_eq!(outage.answered(), None);
-                assert!(!outage.failed(), "it goes on");
+                tokio::time::advance(Duration::from_millis(pause)).await;
+                assert_eq!(outage.failed(), None, "it goes on");
             }
         }
         assert_eq!(outage.answered(), None);
         tokio::time::advance(QUIET - Duration::from_millis(1)).await;
         assert_eq!(outage.answered(), None);
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(outage.answered().map(|took| took.as_secs()), Some(631));
+        assert_eq!(outage.answered().map(|took| took.as_secs()), Some(262));
         assert_eq!(outage.answered(), None);
-        assert!(outage.failed(), "the next one");
+        assert_eq!(outage.failed(), Some(Begins { before: None }), "the next one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_after_a_while_without_questions_is_another() {
+        let outage = Outage::default();
+        outage.failed();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(outage.answered(), None);
+        tokio::time::advance(Duration::from_secs(7 * 3600)).await;
+        let before = Some(Duration::from_secs(5));
+        assert_eq!(outage.failed(), Some(Begins { before }));
+        // Where nothing was answered in between nobody knows that the first was over.
+        tokio::time::advance(Duration::from_secs(7 * 3600)).await;
+        assert_eq!(outage.failed(), None);
     }
 }

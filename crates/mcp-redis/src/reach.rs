@@ -42,17 +42,24 @@ pub(crate) fn check(urls: &[String]) -> Result<(), RedisError> {
     Ok(())
 }
 
-/// An address without user, password and settings; of what is no address nothing that could be one of them.
+/// An address without user, password and settings; of what is no address nothing that could be one of them, as far as
+/// that can be told: where the host was forgotten, what stands in its place is taken for one.
 fn shown(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
+        Some((scheme @ ("unix" | "redis+unix" | "valkey+unix"), _)) => {
+            return format!("{scheme}://…");
+        }
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), url),
     };
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (before, settings) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, host) = before.rsplit_once('@').unwrap_or(("", before));
     let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
-    let is_plain = !name.is_empty()
-        && port.chars().all(|letter| letter.is_ascii_digit())
+    // With one more `@` it cannot be told where a password ends.
+    let is_plain = !user.contains('@')
+        && !settings.contains('@')
+        && !name.is_empty()
+        && (port.is_empty() || port.parse::<u16>().is_ok())
         && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || ":/+".contains(letter));
     if is_plain { format!("{scheme}{host}") } else { "…".to_owned() }
 }
@@ -81,6 +88,12 @@ pub(crate) async fn explained(address: &Address, error: RedisError) -> RedisErro
         Some(advice) => {
             told.push(format!("{}: {advice}", all_shown(address)));
         }
+        // It is there and answers: its words are all that there is to say.
+        None if is_refusal => told.push(format!(
+            "{}: {}: see its rights, its role, its replicas and its version (7 or newer)",
+            all_shown(address),
+            cause.said()
+        )),
         None => {
             for url in urls.iter().take(LOOKED_AT) {
                 told.push(format!("`{}`: {}", shown(url), look(url, &cause).await));
@@ -103,7 +116,7 @@ fn late() -> redis::RedisError {
 /// What follows from the answer alone.
 fn by_its_words(address: &Address, cause: &Cause) -> Option<String> {
     let (said, words) = (cause.said(), cause.said().to_string());
-    let is = |code: &str| said.code() == Some(code) || words.contains(code);
+    let is = |code: &str| cause.is(code);
     if said.kind() == ErrorKind::AuthenticationFailed || is("NOAUTH") || is("WRONGPASS") {
         return Some(
             "it wants a user and a password, or others than these: write \
@@ -114,6 +127,19 @@ fn by_its_words(address: &Address, cause: &Cause) -> Option<String> {
     if is("NOPERM") {
         return Some(
             "the user may not do what is needed: docs/deploy.md has the rights, under `Settings of Redis`"
+                .to_owned(),
+        );
+    }
+    if is("NOREPLICAS") {
+        return Some(
+            "its replicas are not there (`min-replicas-to-write`): see that they run and follow it, or have the \
+             start wait for them (`RedisStoresBuilder::wait`)"
+                .to_owned(),
+        );
+    }
+    if is("READONLY") {
+        return Some(
+            "that is a replica: name its master, or its sentinels with `Address::sentinel`"
                 .to_owned(),
         );
     }
@@ -239,10 +265,13 @@ mod tests {
             ("ada:secret@db:6379", "db:6379"),
             ("redis://:secret", "…"),
             ("redis://ada:secret", "…"),
-            ("redis://ada:se@cr@et", "redis://et"),
+            ("redis://ada:se@cr@et", "…"),
+            ("redis://ada:12/34@db:6379", "…"),
+            ("redis://ada:123456", "…"),
+            ("redis://db:6379/?pass=se@cret", "…"),
             ("localhost:6379", "localhost:6379"),
             ("redis:ada:secret", "…"),
-            ("redis+unix:///run/redis.sock?pass=secret", "…"),
+            ("redis+unix:///run/redis.sock?pass=se@cret123", "redis+unix://…"),
         ] {
             assert_eq!(shown(url), wanted, "{url}");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{RedisStores, RedisStoresBuilder};
-use crate::error::{Failure, RedisError};
+use crate::error::RedisError;
 
 /// How long the first pause is, and the longest.
 const FIRST: Duration = Duration::from_millis(250);
@@ -21,8 +21,7 @@ pub(super) async fn connect(mut builder: RedisStoresBuilder) -> Result<RedisStor
             Err(error) => error,
         };
         let left = end.saturating_duration_since(Instant::now());
-        let may_come = matches!(error.failure(), Failure::Unreachable | Failure::TooSlow);
-        if !may_come || left.is_zero() {
+        if !may_come(&error) || left.is_zero() {
             return Err(error);
         }
         // What may have been emptied since then is nothing that was never used.
@@ -30,5 +29,15 @@ pub(super) async fn connect(mut builder: RedisStoresBuilder) -> Result<RedisStor
         tracing::warn!(%error, seconds_left = left.as_secs(), "this node waits for Redis");
         tokio::time::sleep(pause.min(left)).await;
         pause = (pause * 2).min(LONGEST);
+    }
+}
+
+/// Whether time alone may mend it: where all start at once the replicas of a master come after it, and in a failover the
+/// one that is asked is a replica yet.
+fn may_come(error: &RedisError) -> bool {
+    match error {
+        RedisError::Unreachable(_) | RedisError::TooSlow(_) => true,
+        RedisError::Refused(cause) => cause.is("NOREPLICAS") || cause.is("READONLY"),
+        _ => false,
     }
 }

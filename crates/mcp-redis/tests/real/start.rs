@@ -56,6 +56,27 @@ async fn the_wait_has_an_end_and_is_for_nothing_that_it_does_not_mend() {
     assert!(took >= Duration::from_secs(1) && took < LONG / 2, "{took:?}");
 }
 
+/// Where all start at once the replicas come after their master, and a failover ends.
+#[tokio::test]
+async fn a_node_waits_for_replicas_and_for_a_master() {
+    let server = RedisServer::start();
+    let replicas = |number| ["CONFIG", "SET", "min-replicas-to-write", number];
+    for (before, after, said) in [
+        (&replicas("1")[..], &replicas("0")[..], "its replicas are not there"),
+        (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"], "that is a replica"),
+    ] {
+        server.ask(before);
+        let refused = server.builder().connect().await.unwrap_err();
+        assert_eq!(refused.failure(), Failure::Refused);
+        assert!(refused.to_string().contains(said), "{refused}");
+        let starting = tokio::spawn(server.builder().wait(LONG).connect());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!starting.is_finished(), "it waits");
+        server.ask(after);
+        starting.await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn health_is_what_redis_does_now_and_asked_once_a_second() {
     let mut server = RedisServer::start();
