@@ -44,6 +44,9 @@ async fn reseal() -> Result<bool, Box<dyn Error>> {
     for done in stores.reseal().await? {
         let (name, why) = (done.store.name(), done.error.map(|error| error.to_string()));
         println!("{name}: {} sealed anew, {} do not open", done.resealed, done.unreadable);
+        for field in done.strays {
+            println!("{name}: no head names the field {field:?}, which `HDEL` takes out");
+        }
         if let Some(why) = why {
             eprintln!("{name}: broken off: {why}");
             is_left = true;

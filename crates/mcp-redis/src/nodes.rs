@@ -18,6 +18,8 @@ use crate::secret::ClusterSecret;
 pub(crate) enum As {
     /// Noted: the next node is held against them.
     Node,
+    /// Noted where nothing is: a node that is up, on a Redis that was emptied.
+    Again,
     /// Nothing yet: a node that has still more to look at.
     Candidate,
     /// Nothing: what is no node needs one that started before.
@@ -33,7 +35,11 @@ pub(crate) async fn check(
 ) -> Result<(), RedisError> {
     let key = client.key("n", "nodes");
     let names = client.count(StoreName::Nodes, secret.names(prefix))?;
-    let how = if who == As::Node { "join" } else { "look" };
+    let how = match who {
+        As::Node => "join",
+        As::Again => "again",
+        As::Candidate | As::Visitor => "look",
+    };
     let args: Vec<&[u8]> =
         std::iter::once(how).chain(names.iter().map(String::as_str)).map(str::as_bytes).collect();
     let script = Lua::new(include_str!("scripts/nodes.lua"));

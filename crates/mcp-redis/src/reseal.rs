@@ -21,6 +21,9 @@ pub struct Resealed {
     pub resealed: u64,
     /// How many could not be opened, and are as they were: of a secret that this node does not have, or damaged.
     pub unreadable: u64,
+    /// Of these, names of fields that no head names, at most eight: nobody of this server has written them, nobody reads
+    /// them, and `HDEL` of the key `PREFIX:1:{a}:approvals` takes them out. Of approvals alone.
+    pub strays: Vec<String>,
     /// Why the store was not gone through to its end. What was sealed anew before stays so.
     pub error: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -40,16 +43,33 @@ pub struct Seals {
 }
 
 /// How many records one store had sealed anew, and how many did not open.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Tally {
     pub(crate) resealed: u64,
     pub(crate) unreadable: u64,
+    pub(crate) strays: Vec<String>,
 }
+
+impl Tally {
+    /// Counts a field that no head names.
+    pub(crate) fn stray(&mut self, field: &[u8]) {
+        self.unreadable += 1;
+        if self.strays.len() < MOST_STRAYS {
+            let name = String::from_utf8_lossy(field);
+            self.strays.push(name.chars().take(LONGEST_STRAY).collect());
+        }
+    }
+}
+
+/// How many of them are named, and with how many letters each.
+const MOST_STRAYS: usize = 8;
+const LONGEST_STRAY: usize = 128;
 
 impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, more: Self) {
         self.resealed += more.resealed;
         self.unreadable += more.unreadable;
+        self.strays.extend(more.strays);
     }
 }
 
@@ -57,7 +77,7 @@ impl std::ops::AddAssign for Tally {
 const AT_ONCE: usize = 64;
 const BYTES: usize = 1 << 20;
 
-/// How many pages a hash has at most: each has a record at least, and no store keeps so many.
+/// How many pages of a hash are read at most. Each looks at some 64 records and may give none; no store keeps so many.
 const MOST_PAGES: usize = 1 << 20;
 
 impl RedisStores {
@@ -102,8 +122,8 @@ impl RedisStores {
         type Failed = Box<dyn std::error::Error + Send + Sync>;
         let mut all = Vec::new();
         let mut note = |store, (tally, done): (Tally, Result<(), Failed>)| {
-            let Tally { resealed, unreadable } = tally;
-            all.push(Resealed { store, resealed, unreadable, error: done.err() });
+            let Tally { resealed, unreadable, strays } = tally;
+            all.push(Resealed { store, resealed, unreadable, strays, error: done.err() });
         };
         macro_rules! reseal {
             ($name:ident, $store:expr) => {{

@@ -275,7 +275,8 @@ impl RedisStoresBuilder {
     }
 
     /// For how long [`connect`](Self::connect) tries again while Redis cannot be reached; not at all unless this is
-    /// called. Each wait is a line of the log. What tries cannot mend, such as another secret, ends it at once.
+    /// called. Each wait is a line of the log; what is counted
+    /// ([`RedisStores::metrics`]) begins with the try that succeeds. What tries cannot mend, such as another secret, ends it at once.
     /// A Redis that comes later than its node is not believed to have been empty always, whatever
     /// [`dangerously_believe_empty`](Self::dangerously_believe_empty) says.
     #[must_use]

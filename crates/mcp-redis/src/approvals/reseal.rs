@@ -3,8 +3,9 @@
 use etdi_core::approval::StoreError;
 use etdi_core::digest::Digest;
 
-use super::{Draft, Inner, RedisApprovalStore};
-use crate::reseal::Tally;
+use super::{Draft, Inner, RedisApprovalStore, other};
+use crate::metrics::StoreName;
+use crate::reseal::{Pages, Tally};
 use crate::secret::Age;
 
 /// How many records are read and written in one step, each of which is a write that nodes see.
@@ -29,11 +30,31 @@ impl RedisApprovalStore {
             written.await?;
             tally.resealed += 1;
         }
-        Ok(())
+        self.0.strays(tally).await
     }
 }
 
 impl Inner {
+    /// Counts what lies there under another secret and no head names: it would keep an old one from being dropped.
+    async fn strays(&self, tally: &mut Tally) -> Result<(), StoreError> {
+        let mut pages = Pages::new(&self.client, StoreName::Approvals, &self.key);
+        while let Some(old) = pages.next_earlier(&self.seal).await.map_err(other)? {
+            if old.is_empty() {
+                continue;
+            }
+            // Read after them: what was written meanwhile has a name.
+            let known = self.draft(&[]).await?.head.records;
+            let has_name = |field: &[u8]| {
+                field == b"head"
+                    || std::str::from_utf8(field).is_ok_and(|name| known.contains_key(name))
+            };
+            for field in old.iter().filter(|field| !has_name(field)) {
+                tally.stray(field);
+            }
+        }
+        Ok(())
+    }
+
     fn reseal(&self, draft: &mut Draft, names: &[String]) -> Result<Tally, StoreError> {
         let mut tally = Tally::default();
         for name in names {

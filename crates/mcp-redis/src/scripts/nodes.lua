@@ -1,5 +1,5 @@
--- KEYS: which secrets the nodes have. ARGV: 'join' for a node, 'look' for who notes nothing, the names of its
--- secrets, the one that it seals with first, and '1' when this script was unknown.
+-- KEYS: which secrets the nodes have. ARGV: 'join' for a node, 'look' for who notes nothing, 'again' for a node
+-- that notes what is gone; the names of its secrets, the one that it seals with first, and '1' when this script was unknown.
 local seals, opens = unpack(redis.call('HMGET', KEYS[1], 'seals', 'opens'))
 local ours = {}
 for number = 2, #ARGV - 1 do ours[ARGV[number]] = true end
@@ -18,5 +18,6 @@ if seals then
   said = seals ~= ARGV[2] and 'changes' or 'same'
 end
 if ARGV[1] == 'look' then return seals and said or 'nobody' end
+if ARGV[1] == 'again' and seals then return said end
 redis.call('HSET', KEYS[1], 'seals', ARGV[2], 'opens', table.concat(ARGV, ' ', 2, #ARGV - 1))
 return said

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::RedisStores;
 use crate::error::RedisError;
 use crate::metrics::StoreName;
-use crate::nodes;
+use crate::nodes::{self, As};
 
 /// How a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,10 @@ const KEPT: &str = "10";
 
 impl RedisStores {
     /// How this node is, for a balancer or whatever starts nodes. Redis is asked once a second at most, with two commands,
-    /// however many ask, and an answer takes no longer than an operation may. It says nothing of why: that is in the log
-    /// and in [`metrics`](RedisStores::metrics), under [`StoreName::Nodes`]. In a cluster one shard is asked.
+    /// however many ask, and an answer takes no longer than two operations may: each ten times
+    /// [`timeout`](super::RedisStoresBuilder::timeout) at the worst, where others are answered meanwhile. It says nothing of
+    /// why: that is in the log and in [`metrics`](RedisStores::metrics), under [`StoreName::Nodes`]. In a cluster one shard
+    /// is asked. Where Redis was emptied, a third command notes again of which secrets this node is.
     ///
     /// ```no_run
     /// # fn example(stores: mcp_redis::RedisStores)
@@ -67,8 +69,15 @@ impl RedisStores {
         let mut written = redis::cmd("SET");
         written.arg(self.client.key("n", "health")).arg("").arg("EX").arg(KEPT);
         let _: String = self.client.run(StoreName::Nodes, &written).await?;
-        let seals = nodes::sealing(&self.client).await?;
-        let names = self.secret.names(&self.settings.prefix)?;
-        Ok(seals.is_none_or(|seals| names.contains(&seals)))
+        let prefix = &self.settings.prefix;
+        match nodes::sealing(&self.client).await? {
+            Some(seals) => Ok(self.secret.names(prefix)?.contains(&seals)),
+            None if self.settings.who == As::Node => {
+                // Redis was emptied: without them a stranger would start, and keep us from starting again.
+                nodes::check(&self.client, prefix, &self.secret, As::Again).await?;
+                Ok(true)
+            }
+            None => Ok(true),
+        }
     }
 }

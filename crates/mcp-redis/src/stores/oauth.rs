@@ -34,7 +34,8 @@ impl RedisStores {
     }
 
     /// The secret for `AuthorizationRoutes::shared_nonces`. It follows from the secret of all nodes, and
-    /// asks no Redis.
+    /// asks no Redis. It follows from the one that seals alone: in the midst of a change of the secret a client that goes
+    /// from a node of one secret to one of another is given a new nonce (`use_dpop_nonce`), and asks again.
     ///
     /// # Errors
     ///

@@ -301,6 +301,24 @@ async fn what_does_not_open_is_told_and_left_as_it_is() {
     assert_eq!(opened, 2);
 }
 
+/// A field that no head names would keep the old secret for ever.
+#[tokio::test]
+async fn a_field_that_no_head_names_is_told() {
+    let server = RedisServer::start();
+    let [old, one, _] = nodes(&server).await;
+    fill(&old, 3).await;
+    let approvals = "mcp:1:{a}:approvals";
+    server.ask(&["HSET", approvals, "a:orphan", "zzz"]);
+    let done = one.reseal().await.unwrap();
+    assert_eq!(of(&done, StoreName::Approvals).1, 1);
+    let store = done.iter().find(|done| done.store == StoreName::Approvals).unwrap();
+    assert_eq!(store.strays, ["a:orphan"]);
+    assert_eq!(earlier(&one.seals().await.unwrap()), 1);
+    server.ask(&["HDEL", approvals, "a:orphan"]);
+    assert_eq!(earlier(&one.seals().await.unwrap()), 0);
+    holds_all(&one, 3).await;
+}
+
 /// A session, or a user's tokens, that are asked for again and again would keep the old secret for ever.
 #[tokio::test]
 async fn what_is_in_use_is_sealed_anew_when_it_is_asked_for() {

@@ -125,6 +125,20 @@ async fn who_is_refused_for_the_setting_of_redis_has_noted_nothing() {
     start(&server, &secret(1)).await.unwrap();
 }
 
+/// A Redis that was emptied hears again which secret the prefix has, from a node that is asked how it is.
+#[tokio::test]
+async fn a_node_that_is_up_notes_again_what_is_gone() {
+    let server = RedisServer::start();
+    let ours = start(&server, &secret(1)).await.unwrap();
+    let kept = server.ask(&["HGETALL", KEY]);
+    server.ask(&["FLUSHALL"]);
+    assert_eq!(ours.health().await, Health::Ready);
+    assert_eq!(server.ask(&["HGETALL", KEY]), kept);
+    let refused = start(&server, &secret(2)).await;
+    assert!(matches!(refused, Err(RedisError::OtherSecret { .. })), "{refused:?}");
+    start(&server, &secret(1)).await.unwrap();
+}
+
 /// What is no node starts with the secrets of the nodes alone, and leaves nothing behind.
 #[tokio::test]
 async fn what_is_no_node_writes_nothing() {
