@@ -62,7 +62,7 @@ impl Address {
     }
 
     /// Trusts these authorities, certificates in PEM, in place of the system's: for a Redis whose
-    /// certificate an authority of one's own has signed. For `rediss://` alone.
+    /// certificate an authority of one's own has signed. For `rediss://` alone: a URL without TLS is refused beside it.
     #[must_use]
     pub fn authorities(self, pem: impl Into<Vec<u8>>) -> Self {
         Self { authorities: Some(pem.into()), ..self }
@@ -70,7 +70,7 @@ impl Address {
 
     /// Shows this certificate, with those of the authorities between it and the one that Redis trusts, and proves that
     /// the key is ours, both in PEM: for a Redis that asks for one (`tls-auth-clients yes`). Members of a cluster,
-    /// sentinels and the master that they name are all shown it. For `rediss://` alone. Rustls takes a key of PKCS #8, PKCS #1
+    /// sentinels and the master that they name are all shown it. For `rediss://` alone, as the authorities are. Rustls takes a key of PKCS #8, PKCS #1
     /// or SEC 1 that no password protects.
     ///
     /// ```no_run
@@ -93,7 +93,7 @@ impl Address {
 
     /// What the client of Redis is to trust and to show, `None` for what the system trusts and nothing.
     fn certificates(&self) -> Option<TlsCertificates> {
-        if self.authorities.is_none() && self.ours.is_none() {
+        if !self.names_certificates() {
             return None;
         }
         let client_tls = self.ours.as_ref().map(|(certificate, key)| ClientTlsConfig {
@@ -101,6 +101,11 @@ impl Address {
             client_key: key.to_vec(),
         });
         Some(TlsCertificates { client_tls, root_cert: self.authorities.clone() })
+    }
+
+    /// Whether something is to be trusted or shown that is for TLS alone.
+    pub(crate) fn names_certificates(&self) -> bool {
+        self.authorities.is_some() || self.ours.is_some()
     }
 
     pub(crate) fn urls(&self) -> &[String] {

@@ -18,23 +18,31 @@ const LOOKED_AT: usize = 3;
 /// For how long each step of that is waited.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Refuses addresses that are none, without showing the passwords in them.
+/// Refuses addresses that are none, without showing the passwords in them, and those without TLS where certificates
+/// for it are named: whoever names them does not want a password said in the clear.
 ///
 /// # Errors
 ///
 /// [`RedisError::Config`], with what an address looks like.
-pub(crate) fn check(urls: &[String]) -> Result<(), RedisError> {
+pub(crate) fn check(address: &Address) -> Result<(), RedisError> {
+    let urls = address.urls();
     if urls.is_empty() {
         let text = "no address is named, write one such as `redis://127.0.0.1:6379`";
         return Err(RedisError::Config(text.to_owned()));
     }
     for url in urls {
-        if let Err(error) = url.as_str().into_connection_info() {
+        let server = url.as_str().into_connection_info().map_err(|error| {
             let why = error.to_string();
             let why = why.split(" - ").next().unwrap_or_default();
-            return Err(RedisError::Config(format!(
+            RedisError::Config(format!(
                 "`{}` is no address of Redis ({why}): write `redis://HOST:PORT`, or `rediss://HOST:PORT` over TLS, \
                  with `NAME:PASSWORD@` before the host where it asks for them and `/DATABASE` after the port",
+                shown(url)
+            ))
+        })?;
+        if address.names_certificates() && !matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
+            return Err(RedisError::Config(format!(
+                "`{}` is without TLS, and authorities or a certificate are named: write `rediss://HOST:PORT`, or name none",
                 shown(url)
             )));
         }
@@ -275,9 +283,29 @@ mod tests {
         ] {
             assert_eq!(shown(url), wanted, "{url}");
         }
-        let refused = check(&["redis://ada:secret@db:port".to_owned()]).unwrap_err().to_string();
+        let check = |address: Address| check(&address).map_err(|error| error.to_string());
+        let refused = check(Address::one("redis://ada:secret@db:port")).unwrap_err();
         assert!(refused.contains("`…` is no address of Redis") && !refused.contains("secret"));
-        assert!(check(&[]).is_err());
-        check(&["redis://:secret@db".to_owned(), "valkeys://db:1".to_owned()]).unwrap();
+        assert!(check(Address::cluster(Vec::<String>::new())).is_err());
+        check(Address::cluster(["redis://:secret@db", "valkeys://db:1"])).unwrap();
+    }
+
+    #[test]
+    fn certificates_are_for_tls() {
+        let all = |urls: [&str; 2]| {
+            [Address::cluster(urls), Address::sentinel(urls, "shop"), Address::one(urls[1])]
+        };
+        for address in all(["rediss://db:1", "redis://ada:secret@db:2"]) {
+            check(&address).unwrap();
+            for address in [address.clone().authorities("ours"), address.certificate("ours", "key")]
+            {
+                let refused = check(&address).unwrap_err().to_string();
+                assert!(refused.contains("`redis://db:2` is without TLS"), "{refused}");
+                assert!(!refused.contains("secret"), "{refused}");
+            }
+        }
+        for address in all(["rediss://db:1", "valkeys://db:2"]) {
+            check(&address.authorities("ours").certificate("ours", "key")).unwrap();
+        }
     }
 }

@@ -306,7 +306,7 @@ impl RedisStoresBuilder {
             let text = "a prefix has 1 to 64 letters, digits, `-`, `_` and `.`";
             return Err(RedisError::Config(text.to_owned()));
         }
-        reach::check(self.address.urls())?;
+        reach::check(&self.address)?;
         wait::connect(self).await
     }
 
