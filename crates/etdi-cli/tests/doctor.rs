@@ -391,6 +391,11 @@ fn what_a_protected_server_publishes_wrongly() {
     let basic = web(|_| (401, &["www-authenticate: Basic realm=\"x\""], String::new()));
     let found = Patient::new().doctor(&["--", &url(basic)]);
     found.is(("resource_metadata", "server_operator", 3), "it wants `basic`");
+
+    // A gateway with keys: no login leads there, and nobody's server is at fault.
+    let keys = web(|_| (401, &["www-authenticate: ApiKey realm=\"x\""], String::new()));
+    let found = Patient::new().doctor(&["--", &url(keys)]);
+    found.is(("api_key", "you", 3), "it lets in by an API key");
 }
 
 #[test]

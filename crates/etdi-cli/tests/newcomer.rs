@@ -101,6 +101,22 @@ fn a_publisher_that_signs_as_its_key_is_trusted_as_that() {
     assert!(!listed.contains("clients that your servers know"), "{listed}");
 }
 
+/// What was revoked stays refused, so nothing may say that it is trusted now.
+#[test]
+fn what_was_revoked_is_not_called_trusted() {
+    let (publisher, user) = (User::new(), User::new());
+    publisher.says("keys generate");
+    std::fs::write(user.0.path().join("a.json"), publisher.says("keys export")).unwrap();
+    user.says("keys trust a.json --as https://acme.example");
+    user.says("keys revoke https://acme.example");
+    let said = user.fails("keys trust a.json --as https://acme.example");
+    assert!(
+        said.contains("https://acme.example was revoked here") && said.contains("slip"),
+        "{said}"
+    );
+    assert!(user.says("keys trust a.json --as https://other.example").contains("trusts what"));
+}
+
 /// A name with one wrong letter does not turn a publisher into a caller.
 #[test]
 fn what_is_written_as_a_publisher_is_trusted_as_one_or_not_at_all() {

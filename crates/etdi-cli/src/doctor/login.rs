@@ -40,6 +40,12 @@ const BY_A_KEY: &str = "where it lets in by a key, put that into an entry, \
                         `etdi list ./servers.json:NAME`; for logins its operator names the issuer in \
                         `authorization_servers` (RFC 9728, section 2)";
 
+/// Where there are no logins at all, such as at a gateway with keys.
+const AN_API_KEY: &str = "its operator makes one with `etdi auth api-key new FILE NAME`; put it into an entry, \
+                          `\"headers\": {\"X-API-Key\": \"${KEY}\"}` beside its `url`, and name the entry: \
+                          `etdi list ./servers.json:NAME`; where the entry sends one already, that key is \
+                          unknown or revoked";
+
 /// The most bytes of a token.
 const MAX_TOKEN: u64 = 64 << 10;
 
@@ -179,6 +185,10 @@ async fn published(
     if bearer.is_none()
         && let Some(other) = challenges.first()
     {
+        if other.scheme().eq_ignore_ascii_case("apikey") {
+            let fault = Fault::new("api_key", Whose::You, "it lets in by an API key", AN_API_KEY);
+            return Err(fault.exit(Exit::AuthenticationNeeded).next("etdi list --help"));
+        }
         let scheme = visible(other.scheme()).into_owned();
         let what = format!("it wants `{scheme}`, not a token of OAuth");
         let advice = "ask its operator how clients log in; a key goes into a header of the client";

@@ -95,6 +95,7 @@ pub(super) fn trust(home: &Home, file: &Path, name: Option<&str>) -> Result<Repo
         Err(_) if is_meant_as_publisher(name) => return Err(no_publisher(file, name, &ids)),
         Ok(provider) => {
             let mut anchors = anchors(home)?;
+            refuse_revoked(home, &provider, &ids)?;
             for key in ring.iter() {
                 anchors.trust(provider.clone(), key.clone());
             }
@@ -112,6 +113,25 @@ pub(super) fn trust(home: &Home, file: &Path, name: Option<&str>) -> Result<Repo
     let list: Vec<String> = ids.iter().map(|id| format!("  {id}")).collect();
     let data = json!({ "role": role, "name": name, "keys": ids });
     Ok(Report::new(data, format!("{shown}, by\n{}", list.join("\n"))))
+}
+
+/// Nobody is told to trust what stays refused whatever is trusted.
+fn refuse_revoked(home: &Home, provider: &ProviderId, ids: &[KeyId]) -> Result<(), Failure> {
+    let here = revocations(home)?.revoked_here();
+    let what = here.iter().find_map(|entry| match entry.revoked()? {
+        Revoked::Provider(revoked) if revoked == *provider => Some(revoked.to_string()),
+        Revoked::Key(id) if ids.contains(&id) => Some(format!("the key {id}")),
+        _ => None,
+    });
+    let Some(what) = what else { return Ok(()) };
+    let directory = home.directory("revocations")?;
+    let message = format!(
+        "{what} was revoked here, and is refused whoever trusts it; a slip is taken back by hand: out of \
+         `here` in `{}/revocations.json`, and a key out of `trust.json` as well",
+        directory.display()
+    );
+    let next = format!("ls -l {}", shown_path(&directory));
+    Err(Failure::new(Exit::Refused, message, next).with_code("REVOKED"))
 }
 
 /// Whether a name that is none of a publisher is written as one: taken for a client's, it would make
