@@ -5,7 +5,9 @@ use std::time::Duration;
 use redis::{ErrorKind, ServerErrorKind};
 
 /// Why something was not done. Nothing of what is kept stands in it.
-#[derive(Debug, Clone, thiserror::Error)]
+///
+/// `Debug` is the text and what is behind it, so that a `main` that gives it back says what to do.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedisError {
     /// The addresses or settings cannot be used.
@@ -94,6 +96,18 @@ pub enum RedisError {
     /// Something kept is not what was written.
     #[error("what Redis keeps is not what was written: {0}")]
     Damaged(&'static str),
+}
+
+impl std::fmt::Debug for RedisError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")?;
+        let mut behind = std::error::Error::source(self);
+        while let Some(source) = behind {
+            write!(f, ": {source}")?;
+            behind = source.source();
+        }
+        Ok(())
+    }
 }
 
 /// What the client of Redis said, and at the start where it was met and what to do about it.

@@ -106,7 +106,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let young: &[_] = if own.is_some() { &[("CLUSTER_YOUNG", "1")] } else { &[] };
     let nodes = nodes::Nodes::start(arguments.nodes, &program, shared, young)?;
     println!("balancer http://{}/mcp", listener.local_addr()?);
-    let stop = async { drop(tokio::signal::ctrl_c().await) };
+    let stop = interrupted();
     let balance = async {
         if arguments.each_request {
             return requests::run(listener, nodes.table()).await;
@@ -120,6 +120,20 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     nodes.stop();
     ended
+}
+
+/// Waits for whoever ends this program: at its terminal, or by `kill`.
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut asked) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
+        tokio::select! {
+            _ = asked.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    drop(tokio::signal::ctrl_c().await);
 }
 
 fn random<const LENGTH: usize>() -> anyhow::Result<[u8; LENGTH]> {

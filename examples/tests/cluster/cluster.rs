@@ -55,6 +55,10 @@ impl Cluster {
         lines.iter().filter_map(after).collect()
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn balancer(&self) -> String {
         self.said("balancer").remove(0)
     }

@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, signal};
 use crate::redis::RedisServer;
 
 fn mode(path: &Path) -> u32 {
@@ -17,6 +18,12 @@ fn nobody_else_reads_the_keys() {
     assert_eq!(mode(&folder), 0o700);
     for key in ["publisher.pem", "caller.pem"] {
         assert_eq!(mode(&folder.join(key)), 0o600, "{key}");
+    }
+    signal(cluster.process(), "-TERM");
+    let began = Instant::now();
+    while folder.exists() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the keys are left");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

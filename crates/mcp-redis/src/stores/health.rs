@@ -59,7 +59,15 @@ impl RedisStores {
         }
         let health = match self.looks_well().await {
             Ok(true) => Health::Ready,
-            Ok(false) | Err(_) => Health::Degraded,
+            Ok(false) => {
+                // What is counted is in the log too, where it begins.
+                let prefix = self.settings.prefix.clone();
+                let behind =
+                    RedisError::SecretBehind { prefix, key: self.client.key("n", "nodes") };
+                self.client.metrics().failed(StoreName::Nodes, &behind);
+                Health::Degraded
+            }
+            Err(_) => Health::Degraded,
         };
         *last = Some((Instant::now(), health));
         health

@@ -1,6 +1,8 @@
 //! A node that has not the secret of the others is refused before it serves anything.
 
-use mcp_redis::{Address, ClusterSecret, Failure, Health, RedisError, RedisStores};
+use std::time::Duration;
+
+use mcp_redis::{Address, ClusterSecret, Failure, Health, RedisError, RedisStores, StoreName};
 
 use crate::server::RedisServer;
 
@@ -161,6 +163,29 @@ async fn what_is_no_node_writes_nothing() {
     assert!(is_ahead(&visit(&ahead, "mcp").await));
     assert!(visit(&secret(2), "mcp").await.is_err());
     assert_eq!([server.ask(&["HGETALL", KEY]), server.ask(&["DBSIZE"])], kept);
+}
+
+/// A node that was left behind by a change of the secret says so of itself: to a balancer, in what it counts, and
+/// in words that say what to do where a `main` gives the error back.
+#[tokio::test]
+async fn a_node_that_was_left_behind_says_so() {
+    let server = RedisServer::start();
+    let (old, new) = (secret(1), secret(2));
+    let (first, second) = (old.clone().also_opens(&new), new.clone().also_opens(&old));
+    let left = start(&server, &old).await.unwrap();
+    let _first = start(&server, &first).await.unwrap();
+    assert_eq!(left.health().await, Health::Ready);
+    let _second = start(&server, &second).await.unwrap();
+    let degraded = async {
+        while left.health().await == Health::Ready {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), degraded).await.unwrap();
+    let counted = left.metrics().into_iter().find(|one| one.store == StoreName::Nodes);
+    assert!(counted.unwrap().failed(Failure::Secret) > 0);
+    let late = start(&server, &old).await.unwrap_err();
+    assert!(format!("{late:?}").contains("`also_opens`"), "{late:?}");
 }
 
 /// What Redis keeps of a secret is of no use for another prefix, and is not the secret nor what seals.

@@ -107,8 +107,10 @@ impl Engine {
         let end = found.end();
         let run = self.live.enter(id, end, |known| known.unwrap_or(request.extensions.clone()));
         let pledge = Pledge::new(self, server, (id, owner), run, self.runtime(request));
+        let mut ended = false;
         let adopted = self
             .change(id, owner, |record| {
+                ended = false;
                 // Whoever looked at the same time has entered too, and the next look will do. A worker that gave a
                 // sign of life since has its task.
                 if !pledge.is_alone() || !record.has_worker_of(found) {
@@ -122,15 +124,22 @@ impl Engine {
                     pledge.name(record);
                 } else {
                     self.fail(record, interrupted());
+                    ended = true;
                 }
                 Verdict::Write(again)
             })
             .await;
         match &adopted {
-            Ok((_, true)) => pledge.begin(),
+            Ok((_, true)) => {
+                tracing::info!(tool = %found.tool, "a task is taken over, whose worker fell silent");
+                pledge.begin();
+            }
             // What was given to the store may have been written.
             Err(Trouble::Away) => drop(pledge),
             Ok((_, false)) | Err(Trouble::Refused(_)) => {
+                if ended && adopted.is_ok() {
+                    tracing::warn!(tool = %found.tool, "a task has failed, whose worker fell silent");
+                }
                 pledge.give_back().into_iter().for_each(|run| self.live.leave(run));
             }
         }
