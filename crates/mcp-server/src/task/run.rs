@@ -323,12 +323,13 @@ impl Work<'_> {
     }
 
     /// Says from time to time that the worker is alive, where others share the store. Ready when
-    /// the task was taken away: stopped on another node, or taken over by one.
+    /// the task was taken away: stopped on another node, taken over by one, or gone from the store,
+    /// so that nobody could ask what became of it.
     async fn beat(&self, run: &Run) {
         if !self.engine.store.is_shared() {
             return std::future::pending().await;
         }
-        let (mut away, mut wait) = (false, self.wait());
+        let (mut away, mut wait, mut told) = (false, self.wait(), false);
         loop {
             // A store that cannot be reached for a moment is no reason to stop the work. It is asked as often as
             // for the end of a task: whoever finds the lease over when the store is back waits, but not for long.
@@ -345,9 +346,19 @@ impl Work<'_> {
             }
             away = matches!(beat, Err(Trouble::Away));
             match beat {
-                Ok(true) | Err(Trouble::Away) => {}
+                Ok(true) => told = false,
+                Err(Trouble::Away) => {}
                 Ok(false) => return,
-                Err(error) => tracing::warn!(%error, "a task could not say that it is alive"),
+                Err(error) if error.is_unknown() => {
+                    tracing::warn!("a task that ran is gone from its store, its tool is stopped");
+                    return;
+                }
+                // Once, however often it is tried again.
+                Err(error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(%error, "a task could not say that it is alive");
+                    }
+                }
             }
         }
     }

@@ -49,6 +49,13 @@ impl Outage {
     }
 }
 
+impl Trouble {
+    /// Whether there is no such task, or it is another's.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Refused(error) if *error == unknown())
+    }
+}
+
 impl From<ErrorObject> for Trouble {
     fn from(error: ErrorObject) -> Self {
         Self::Refused(error)

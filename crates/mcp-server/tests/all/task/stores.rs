@@ -175,6 +175,23 @@ fn words_for_which_there_is_no_room_do_not_cost_a_task_its_worker() {
 }
 
 #[test]
+fn a_tool_whose_task_is_gone_from_the_store_is_stopped() {
+    let store = Arc::new(MemoryTaskStore::new());
+    let bench = Bench::new();
+    let one = World::on(bench.clone(), Arc::new(Shared(store.clone())), |tasks| tasks);
+    let slow = one.begin("slow", r#"{"label":"it"}"#).task_id;
+    bench.advance(60_000);
+    assert_eq!(
+        (line(&one.get(&slow)).split(' ').next(), one.counters.get()),
+        (Some("working"), (1, 0))
+    );
+    // Emptied, as a store that lost its data.
+    block_on(store.sweep(u64::MAX)).unwrap();
+    bench.advance(10_000);
+    assert_eq!(one.counters.get(), (1, 1));
+}
+
+#[test]
 fn a_lease_is_as_long_as_it_is_set() {
     let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
     let bench = Bench::new();
