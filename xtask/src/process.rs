@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -69,10 +71,7 @@ pub(crate) struct Listening {
 impl Listening {
     /// Starts what `command` makes of a free port, and waits until it listens.
     pub(crate) fn start(command: impl FnOnce(u16) -> Command) -> Result<Listening, String> {
-        let free =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
-        let address: SocketAddr =
-            free.map_err(|error| format!("there is no free port: {error}"))?;
+        let address = free_address()?;
         let mut command = command(address.port());
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
@@ -105,6 +104,25 @@ impl Listening {
         }
     }
 }
+
+/// An address on which nothing listens. Its port is below those that systems give out by themselves:
+/// servers that are started at the same time take such ones, and so does every connection.
+fn free_address() -> Result<SocketAddr, String> {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..PORTS.len() {
+        // Each process begins elsewhere, and gives no port twice.
+        let number =
+            std::process::id().wrapping_mul(97).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(number % u32::from(PORTS.end - PORTS.start)).unwrap_or_default();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + port));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    Err("there is no free port".to_owned())
+}
+
+const PORTS: Range<u16> = 20_000..32_000;
 
 impl Drop for Listening {
     fn drop(&mut self) {
