@@ -12,6 +12,8 @@ mod guard;
 mod modern;
 mod nodes;
 mod raw;
+mod resume;
 mod sessions;
+mod slow;
 mod streams;
 mod two_nodes;
