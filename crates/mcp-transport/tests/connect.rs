@@ -383,6 +383,32 @@ async fn a_lost_connection_fails_what_is_in_flight_and_what_comes() {
     assert_eq!(server.call(call("echo")).await.unwrap_err().origin, Origin::Connection);
 }
 
+/// More than may be unsent before others wait, at a server that goes away before it is sent.
+#[tokio::test]
+async fn nobody_waits_for_room_at_a_connection_that_is_lost() {
+    let (mut connection, mut lines) = to_lines(Some(Era::Modern));
+    let mut other = connection.clone();
+    let opening = tokio::spawn(other.call(discover()));
+    lines.next().await.unwrap();
+    lines.send(r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}}"#).await;
+    opening.await.unwrap().unwrap();
+    let mut params = CallToolRequestParams::new("echo");
+    params.arguments = RawText::new(format!(r#"{{"message":"{}"}}"#, "x".repeat(300 << 10))).ok();
+    let large = connection.call(Exchange::new(ClientRequest::CallTool(params)));
+    // It wants room as many times as it is asked, and is kept once.
+    let nobody = Arc::new(Nobody);
+    for _ in 0..100 {
+        let wake = Waker::from(nobody.clone());
+        assert!(connection.poll_ready(&mut Context::from_waker(&wake)).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&nobody), 2);
+    drop(lines);
+    assert!(large.await.is_err());
+    let room = std::future::poll_fn(|cx| connection.poll_ready(cx));
+    tokio::time::timeout(Duration::from_secs(5), room).await.expect("it is over").unwrap();
+    assert!(connection.call(call("echo")).await.is_err());
+}
+
 #[tokio::test]
 async fn closing_waits_for_the_end() {
     let mut server = to_tools(None);

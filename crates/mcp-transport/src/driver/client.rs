@@ -182,13 +182,16 @@ impl Service<Exchange> for Connection {
     type Error = ErrorObject;
     type Future = ExchangeFuture;
 
-    /// Waits while much is unsent, because the server reads slowly.
+    /// Waits while much is unsent, because the server reads slowly; not where the connection has failed,
+    /// which the call says.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorObject>> {
         let mut state = self.0.0.lock();
-        if state.conn.queued_bytes() < HIGH_WATER {
+        if state.conn.queued_bytes() < HIGH_WATER || state.conn.failure().is_some() {
             return Poll::Ready(Ok(()));
         }
-        state.senders.push(cx.waker().clone());
+        if !state.senders.iter().any(|known| known.will_wake(cx.waker())) {
+            state.senders.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -350,15 +353,14 @@ impl Shared {
         state.conn.fail(error);
         state.peer.tasks.abort_all();
         state.run_events();
+        let senders = std::mem::take(&mut state.senders);
+        drop(state);
+        senders.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn finish(&self) {
-        let mut state = self.lock();
-        state.finished = true;
-        let senders = std::mem::take(&mut state.senders);
-        drop(state);
+        self.lock().finished = true;
         self.over.notify_waiters();
-        senders.into_iter().for_each(Waker::wake);
     }
 }
 
