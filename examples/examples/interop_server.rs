@@ -91,7 +91,7 @@ async fn node() -> anyhow::Result<()> {
     let stores = examples::node::stores()?.connect().await?;
     let server = offers().seal_state(stores.state_sealer()?).build()?;
     let _link = stores.link(&server.changes()).await?;
-    examples::node::serve(server, &stores).await
+    examples::node::serve(server.clone(), server, &stores).await
 }
 
 #[tokio::main(flavor = "current_thread")]

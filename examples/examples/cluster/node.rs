@@ -84,6 +84,6 @@ pub(crate) async fn run(folder: &Path) -> anyhow::Result<()> {
         .replay_store(Arc::new(stores.replay()))
         .nonces(stores.nonces())
         .calls_per_minute(0);
-    let service = LimitsLayer::new().layer(secure(server, config).await?);
-    examples::node::serve(service, &stores).await
+    let service = LimitsLayer::new().layer(secure(server.clone(), config).await?);
+    examples::node::serve(server, service, &stores).await
 }

@@ -25,7 +25,7 @@ async fn node() -> anyhow::Result<()> {
     let stores = examples::node::stores()?.connect().await?;
     let server = everything(stores.tasks()?).seal_state(stores.state_sealer()?).build()?;
     let _link = stores.link(&server.changes()).await?;
-    examples::node::serve(LimitsLayer::new().layer(server), &stores).await
+    examples::node::serve(server.clone(), LimitsLayer::new().layer(server), &stores).await
 }
 
 #[tokio::main(flavor = "current_thread")]

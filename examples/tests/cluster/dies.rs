@@ -4,16 +4,43 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use mcp_client::task::{Started, TaskTicket};
 use mcp_client::{Error, text_of};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::cluster::{Cluster, signal};
+use super::wire::Session;
 use super::{Caller, Refused, client, runtime, send};
 
 /// How many clients call at once.
 const CLIENTS: usize = 6;
+
+/// A node that is told to end says so to the balancer first, answers what it is sent until that has heard it, and
+/// hands its tasks on: nobody waits for a lease, and nothing breaks off.
+#[tokio::test]
+async fn a_node_that_is_told_to_end_hands_its_tasks_on() {
+    let cluster = Cluster::start();
+    let (process, url) = cluster.nodes()[0].clone();
+    let (ending, other) = (client(&url), client(&cluster.nodes()[1].1));
+    let begun = ending.call_tool_as_task("print", &json!({ "pages": 6 }), runtime()).await;
+    let Ok(Started::Task(task)) = begun else { panic!("it becomes a task") };
+    let mut elsewhere = other.task(task.ticket().clone(), runtime());
+    let balancer = Session::begin(&cluster.nodes()[1].1).await.unwrap();
+    assert_eq!(balancer.probe(&url, "/ready").await, Some(StatusCode::OK));
+
+    signal(process, "-TERM");
+    let told = Instant::now();
+    while balancer.probe(&url, "/ready").await != Some(StatusCode::SERVICE_UNAVAILABLE) {
+        assert!(told.elapsed() < Duration::from_secs(1), "it is still said to be ready");
+    }
+    let echoed = ending.call_tool("echo", &json!({ "message": "still" })).await.unwrap();
+    assert!(text_of(&echoed).starts_with("Echo: still"));
+    let done = tokio::time::timeout(Duration::from_secs(20), elsewhere.result()).await;
+    assert_eq!(text_of(&done.expect("nobody waits for a lease").unwrap()), "printed 6 pages");
+    assert_eq!(balancer.probe(&url, "/live").await, None, "it has ended");
+}
 
 #[tokio::test]
 async fn nothing_that_was_acknowledged_is_lost() {

@@ -39,7 +39,7 @@ pub(super) struct Record {
     /// All keys under which the client was ever asked.
     #[serde(default)]
     pub(super) used: BTreeSet<String>,
-    /// How many times the task was begun anew because its worker was gone.
+    /// How many times the task was begun anew because its worker fell silent.
     #[serde(default)]
     pub(super) restarts: u32,
     pub(super) phase: Phase,
@@ -244,7 +244,7 @@ impl Record {
 }
 
 /// The time as the protocol writes it (RFC 3339).
-fn date(milliseconds: u64) -> String {
+pub(super) fn date(milliseconds: u64) -> String {
     // The last second of the year 9999 is the last that the format has.
     let time = Duration::from_millis(milliseconds.min(253_402_300_799_000));
     humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + time).to_string()

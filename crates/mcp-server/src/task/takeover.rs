@@ -10,11 +10,11 @@ use super::pledge::Pledge;
 use super::record::{Phase, Record};
 use super::run::BEATS;
 use super::suspects::{Grace, Known};
-use super::trouble::{Trouble, interrupted};
+use super::trouble::{Trouble, interrupted, worn_out};
 use crate::Server;
 
-/// How many times a task whose worker is gone is begun anew, at most: a task that ends its process
-/// would end it for ever.
+/// How many times a task whose worker fell silent is begun anew, at most: a task that ends its process
+/// would end it for ever. One that was put down by a server that stopped in good order does not count.
 const MAX_RESTARTS: u32 = 3;
 
 impl Engine {
@@ -107,38 +107,49 @@ impl Engine {
         let end = found.end();
         let run = self.live.enter(id, end, |known| known.unwrap_or(request.extensions.clone()));
         let pledge = Pledge::new(self, server, (id, owner), run, self.runtime(request));
-        let mut ended = false;
+        let was_put_down = matches!(found.phase, Phase::Working { lease: 0, .. });
+        let mut ended = None;
         let adopted = self
             .change(id, owner, |record| {
-                ended = false;
+                ended = None;
                 // Whoever looked at the same time has entered too, and the next look will do. A worker that gave a
                 // sign of life since has its task.
                 if !pledge.is_alone() || !record.has_worker_of(found) {
                     return Verdict::Leave(false);
                 }
-                let again = pledge.has_runtime()
-                    && record.restarts < MAX_RESTARTS
-                    && may_run_twice(server, &record.tool);
-                if again {
-                    record.restarts += 1;
-                    pledge.name(record);
-                } else {
-                    self.fail(record, interrupted());
-                    ended = true;
+                let why = match may_run_twice(server, &record.tool) && pledge.has_runtime() {
+                    false => Some(interrupted()),
+                    true => (!was_put_down && record.restarts >= MAX_RESTARTS).then(worn_out),
+                };
+                match &why {
+                    None => {
+                        record.restarts += u32::from(!was_put_down);
+                        pledge.name(record);
+                    }
+                    Some(why) => self.fail(record, why.clone()),
                 }
-                Verdict::Write(again)
+                ended = why;
+                Verdict::Write(ended.is_none())
             })
             .await;
         match &adopted {
             Ok((_, true)) => {
-                tracing::info!(tool = %found.tool, "a task is taken over, whose worker fell silent");
+                match was_put_down {
+                    true => {
+                        tracing::info!(tool = %found.tool, "a task goes on here, put down by a server that stopped");
+                    }
+                    false => {
+                        tracing::info!(tool = %found.tool, "a task is taken over, whose worker fell silent");
+                    }
+                }
                 pledge.begin();
             }
             // What was given to the store may have been written.
             Err(Trouble::Away) => drop(pledge),
             Ok((_, false)) | Err(Trouble::Refused(_)) => {
-                if ended && adopted.is_ok() {
-                    tracing::warn!(tool = %found.tool, "a task has failed, whose worker fell silent");
+                if let (Some(why), Ok(_)) = (&ended, &adopted) {
+                    let why = &*why.message;
+                    tracing::warn!(tool = %found.tool, why, "a task has failed, whose worker is gone");
                 }
                 pledge.give_back().into_iter().for_each(|run| self.live.leave(run));
             }

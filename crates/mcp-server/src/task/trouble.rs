@@ -101,6 +101,12 @@ pub(super) fn interrupted() -> ErrorObject {
     )
 }
 
+pub(super) fn worn_out() -> ErrorObject {
+    ErrorObject::internal(
+        "whoever ran the task ended before it was done, four times; it is not begun once more",
+    )
+}
+
 const UNAVAILABLE: &str = "the server cannot use its store of tasks, try again later";
 
 #[cfg(test)]

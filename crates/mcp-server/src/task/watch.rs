@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mcp_types::tasks::{DetailedTask, STATUS};
+use mcp_types::tasks::{DetailedTask, FailedTask, STATUS};
 use mcp_types::{
     ErrorObject, Members, RawText, RequestContext, Runtime, ServerNotification, SubscriptionFilter,
 };
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::engine::Engine;
 use super::live::lock;
 use super::race::{Either, first_of};
+use super::record::date;
 use super::trouble::Trouble;
 use crate::Server;
 
@@ -43,6 +44,8 @@ impl Watching {
 
 /// How long passes at least between two looks at what another node may have changed.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
+/// And at most, however rarely a server lets itself be asked.
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// A subscription to tasks: `notifications/tasks`, one for each change that is still news when it
 /// is read, so that a slow reader hears of the last word and not of all.
@@ -140,6 +143,7 @@ impl TaskWatch {
                     self.missed = true;
                     continue;
                 }
+                Err(trouble) if trouble.is_unknown() => self.gone(&id, trouble.into()),
                 Err(Trouble::Refused(_)) => continue,
             };
             let over = !matches!(task, DetailedTask::Working(_) | DetailedTask::InputRequired(_));
@@ -157,6 +161,13 @@ impl TaskWatch {
         }
     }
 
+    /// A task that the store has lost, or forgotten, since it was subscribed to: for whoever waits for its end, it
+    /// has failed.
+    fn gone(&self, id: &str, error: ErrorObject) -> DetailedTask {
+        let now = date((self.engine.clock)());
+        DetailedTask::Failed(FailedTask::new(now.clone(), error, now, id, None))
+    }
+
     /// Has all tasks looked at where it is time, and says when that is next: what another node changes in a shared
     /// store is seen by looking alone, and so is what changed while the store was away. What is told meanwhile puts
     /// nothing off.
@@ -167,7 +178,7 @@ impl TaskWatch {
             self.next_look = None;
             return None;
         };
-        let (now, pause) = (runtime.now(), self.engine.poll_interval.max(MIN_PAUSE));
+        let (now, pause) = (runtime.now(), self.engine.poll_interval.clamp(MIN_PAUSE, MAX_PAUSE));
         let mut next = *self.next_look.get_or_insert(now + pause);
         if next <= now {
             self.missed = false;

@@ -102,8 +102,28 @@ fn a_task_that_ends_its_process_does_not_do_so_for_ever() {
         assert_eq!(next.counters.get(), (1, 0));
     }
     let last = World::with(store, |tasks| tasks);
-    assert!(line(&last.get(&id)).starts_with("failed"));
+    let failed = line(&last.get(&id));
+    assert!(failed.starts_with("failed -32603 whoever ran the task ended"), "{failed}");
     assert_eq!(last.counters.get(), (0, 0));
+}
+
+#[test]
+fn servers_that_stop_in_good_order_hand_a_task_on_however_many_they_are() {
+    let store: Arc<dyn TaskStore> = Arc::new(MemoryTaskStore::new());
+    let first = World::with(store.clone(), |tasks| tasks);
+    let id = first.begin("again", "{}").task_id;
+    let mut running = first;
+    for _ in 0..9 {
+        block_on(running.server.stop_tasks());
+        running.bench.run();
+        let next = World::with(store.clone(), |tasks| tasks);
+        assert!(line(&next.get(&id)).starts_with("working"));
+        assert_eq!(next.counters.get(), (1, 0));
+        running = next;
+    }
+    running.counters.open();
+    running.bench.run();
+    assert!(line(&running.get(&id)).starts_with("completed"));
 }
 
 #[test]

@@ -271,6 +271,35 @@ fn a_subscription_hears_of_what_other_nodes_do() {
 }
 
 #[test]
+fn who_waits_for_a_task_that_the_store_has_lost_is_told() {
+    let store = Arc::new(MemoryTaskStore::new());
+    let shared: Arc<dyn TaskStore> = Arc::new(Shared(store.clone()));
+    let bench = Bench::new();
+    let one = World::on(bench.clone(), shared.clone(), |tasks| tasks);
+    let two = World::on(bench.clone(), shared, |tasks| tasks.poll_interval(Duration::MAX));
+    let asks = one.begin("asks", "{}").task_id;
+    let mut cx = Cx::from_waker(Waker::noop());
+    for world in [&one, &two] {
+        let (mut subscription, heard) = listen(world, &[&asks], &caller());
+        assert!(subscription.as_mut().poll(&mut cx).is_pending());
+        drop((subscription, heard));
+    }
+    let (mut subscription, heard) = listen(&one, &[&asks], &caller());
+    assert!(subscription.as_mut().poll(&mut cx).is_pending());
+    block_on(store.sweep(u64::MAX)).unwrap();
+    for _ in 0..3 {
+        bench.advance(1_000);
+        assert!(subscription.as_mut().poll(&mut cx).is_pending());
+    }
+    let told = heard.0.lock().unwrap();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told[2].starts_with("notifications/tasks failed -32602 there is no such task"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_busy_task_here_hides_none_of_another_node() {
     let store: Arc<dyn TaskStore> = Arc::new(Shared(Arc::default()));
     let bench = Bench::new();
