@@ -4,7 +4,10 @@ use std::collections::HashSet;
 use std::io::{BufRead, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use etdi::core::approval::{Answer, ApprovalKey, Approver, Granted, Question, Reason, Standing};
+use etdi::Error;
+use etdi::core::approval::{
+    Answer, ApprovalKey, Approver, Granted, Pin, Question, Reason, Standing,
+};
 use etdi::core::definition::ToolDefinition;
 use etdi::core::identity::ServerIdentity;
 use etdi::core::permission::Permission;
@@ -352,8 +355,14 @@ fn describe(question: &Question<'_>) -> String {
     if let Some(pin) = facts.pin {
         // A bare name is what the `PATH` of whoever starts it makes of it.
         field("program", format!("{}, pinned", SafeText::of(&pin.executable)));
+        for name in pin.files.keys() {
+            field("is given", format!("{}, pinned", SafeText::of(name)));
+        }
     }
     field("because", question.reason.describe().to_owned());
+    if let Some(other) = other_program(question) {
+        field("changed", format!("{bad}{other}{bad:#}"));
+    }
     for risk in question.risks {
         field("risk", format!("{warn}{risk}{warn:#}"));
     }
@@ -390,6 +399,18 @@ fn describe(question: &Question<'_>) -> String {
         lines.extend(changes::lines(question.changes).iter().map(|line| format!("  {line}")));
     }
     lines.join("\n")
+}
+
+/// In what the program is another one than the approval says, or one of the files that it is given.
+fn other_program(question: &Question<'_>) -> Option<Error> {
+    let approved = question.previous?.pin.as_ref()?;
+    question.facts.pin.filter(|found| *found != approved).map(|found| another(approved, found))
+}
+
+/// In what a program is another one than the approved one, file by file.
+pub fn another(approved: &Pin, found: &Pin) -> Error {
+    let (approved, found) = (Box::new(approved.clone()), Box::new(found.clone()));
+    Error::ExecutableChanged { approved, found }
 }
 
 /// Every other member of a definition, as it was signed.

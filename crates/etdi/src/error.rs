@@ -1,6 +1,6 @@
 //! What went wrong, sorted by what a host can do about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use etdi_core::approval::{Pin, StoreError};
@@ -194,19 +194,25 @@ fn another(approved: &Pin, found: &Pin) -> String {
         let (was, is) = (&approved.digest, &found.digest);
         return format!("`{path}` is not the program that was approved: it was {was}, it is {is}");
     }
-    let mut names = approved.files.keys().chain(found.files.keys());
-    let Some(name) = names.find(|name| approved.files.get(*name) != found.files.get(*name)) else {
-        return format!("`{path}` is started with other arguments than were approved");
-    };
-    let shown = |files: &BTreeMap<String, Digest>| match files.get(name) {
+    let names: BTreeSet<&String> = approved.files.keys().chain(found.files.keys()).collect();
+    let shown = |files: &BTreeMap<String, Digest>, name: &String| match files.get(name) {
         Some(digest) => format!("{digest}"),
         None => "no file".to_owned(),
     };
-    let (was, is) = (shown(&approved.files), shown(&found.files));
-    format!(
-        "`{}`, which `{path}` is given, is not the file that was approved: it was {was}, it is {is}",
-        visible(name)
-    )
+    let others =
+        names.into_iter().filter(|name| approved.files.get(*name) != found.files.get(*name));
+    let others = others.map(|name| {
+        let (was, is) = (shown(&approved.files, name), shown(&found.files, name));
+        format!(
+            "`{}`, which `{path}` is given, is not the file that was approved: it was {was}, it is {is}",
+            visible(name)
+        )
+    });
+    let others: Vec<_> = others.collect();
+    match others.is_empty() {
+        true => format!("`{path}` is started with other arguments than were approved"),
+        false => others.join("; "),
+    }
 }
 
 /// The families of errors, by names that never change.

@@ -264,6 +264,9 @@ fn described(approval: &Approval, now: UnixTime) -> String {
     }
     if let Some(pin) = &approval.pin {
         line("program", &format!("{} ({})", pin.executable, pin.digest));
+        for (name, digest) in &pin.files {
+            line("is given", &format!("{name} ({digest})"));
+        }
         line("command", &pin.argv.join(" "));
     }
     line("definition", &approval.definition);

@@ -75,6 +75,8 @@ pub fn approve(
                 words.join(" ")
             ));
         }
+        let changed = gone.first().zip(pinned.as_ref());
+        let changed = changed.and_then(|(one, pinned)| pinned.changed(one));
         // A tool that is now vouched for by another, or by nobody, is approved under another key.
         let issuer = |review: &Review| {
             review.verification().ok().map(|verified| verified.issuer().as_str().to_owned())
@@ -124,7 +126,8 @@ pub fn approve(
                 }
                 Err(error) => {
                     let code = error.code();
-                    let cause = tools::cause(review, code);
+                    let changed = changed.clone().filter(|_| code == CHANGED);
+                    let cause = tools::cause(review, code).or(changed);
                     let message = match &cause {
                         Some(cause) => format!("{error}: {cause}"),
                         None => error.to_string(),

@@ -9,7 +9,7 @@ use etdi::core::level::Policy;
 use etdi::system_time;
 use etdi_core::store::FileStore;
 
-use crate::ask::{Asker, agreed, user};
+use crate::ask::{Asker, agreed, another, user};
 use crate::exit::Failure;
 use crate::first_use::is_same;
 use crate::home::Home;
@@ -51,6 +51,12 @@ impl Pinned {
         Ok(all)
     }
 
+    /// In what the program is another one than an approval says.
+    pub(super) fn changed(&self, one: &Approval) -> Option<String> {
+        let approved = one.pin.as_ref().filter(|approved| **approved != self.pin);
+        approved.map(|approved| another(approved, &self.pin).to_string())
+    }
+
     /// The command under which the same program, given the same, was approved in another spelling: that
     /// is another server, whose approvals do not count here.
     ///
@@ -77,9 +83,10 @@ impl Pinned {
     pub(super) async fn settle(&self, one: &Approval, asker: Asker) -> Result<bool, Failure> {
         let text = format!(
             "\n{} of {}\n  the program is another one than when it was approved, and lists it no more, \
-             or as of another publisher\n  a yes withdraws its approval: should it come back, it asks again",
+             or as of another publisher\n{}  a yes withdraws its approval: should it come back, it asks again",
             visible(&one.key.tool),
-            visible(&one.key.server)
+            visible(&one.key.server),
+            self.changed(one).map_or_else(String::new, |changed| format!("  {changed}\n")),
         );
         if !agreed(asker, text, "withdraw its approval?").await {
             return Ok(false);

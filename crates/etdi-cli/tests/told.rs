@@ -1,0 +1,132 @@
+//! What people are told about servers that changed, that a policy keeps out, or that do not work.
+
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
+
+mod terminal;
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::terminal::Terminal;
+
+const ETDI: &str = env!("CARGO_BIN_EXE_etdi");
+
+/// Somebody with an empty home, and scripts beside it.
+struct User(TempDir);
+
+impl User {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(ETDI);
+        for name in ["ETDI_PASSPHRASE_FD", "ETDI_KEY_FILE", "ETDI_STATE", "ETDI_PASSPHRASE"] {
+            command.env_remove(name);
+        }
+        let home = self.0.path().join("etdi");
+        command.args(words).env("ETDI_HOME", home).current_dir(self.0.path());
+        command.env("HOME", self.0.path());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// The exit code and the envelope.
+    fn json(&self, words: &[&str]) -> (i32, Value) {
+        let (verb, rest) = words.split_first().unwrap();
+        let output = self.run(&[&[*verb, "--json"], rest].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let read = serde_json::from_str(&text);
+        (output.status.code().unwrap(), read.unwrap_or_else(|_| panic!("{words:?}: {text}")))
+    }
+
+    /// What a command says, to whom ever, and its exit code.
+    fn says(&self, words: &[&str]) -> (i32, String) {
+        let output = self.run(words);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    }
+}
+
+/// A server with a handshake alone, that answers `tools/list` and `tools/call` with these members.
+fn script(list: &str, call: &str) -> String {
+    format!(
+        r#"while read -r line; do
+  id=$(printf %s "$line" | sed 's/.*"id":\([0-9]*\).*/\1/')
+  case "$line" in
+    *'"initialize"'*) echo '{{"jsonrpc":"2.0","id":'$id',"result":{{"protocolVersion":"2025-11-25","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"s","version":"1"}}}}}}' ;;
+    *tools/list*) echo '{{"jsonrpc":"2.0","id":'$id',{list}}}' ;;
+    *tools/call*) echo '{{"jsonrpc":"2.0","id":'$id',{call}}}' ;;
+    *'"id"'*) echo '{{"jsonrpc":"2.0","id":'$id',"error":{{"code":-32601,"message":"no"}}}}' ;;
+  esac
+done
+"#
+    )
+}
+
+/// One that offers these tools.
+fn offering(tools: &str) -> String {
+    let call = r#""result":{"content":[{"type":"text","text":"done"}]}"#;
+    script(&format!(r#""result":{{"tools":[{tools}]}}"#), call)
+}
+
+const NOTE: &str =
+    r#"{"name":"note","description":"Takes a note.","inputSchema":{"type":"object"}}"#;
+
+const NOTES: [&str; 3] = ["--", "/bin/sh", "notes.sh"];
+
+fn with_notes<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    [words, &NOTES].concat()
+}
+
+/// The program is the same as ever; what changed is a file that it is given, and that is what is asked.
+#[test]
+fn a_question_about_a_changed_script_names_the_script() {
+    let user = User::new();
+    user.write("notes.sh", &offering(NOTE));
+    assert_eq!(user.says(&with_notes(&["approve", "--yes"])).0, 0);
+    let (_, shown) = user.says(&["approvals", "show", "note"]);
+    assert!(shown.contains("is given     notes.sh (sha-256:"), "{shown}");
+    let was = shown.split_once("notes.sh (").unwrap().1.split(')').next().unwrap().to_owned();
+
+    user.write("notes.sh", &format!("# changed\n{}", offering(NOTE)));
+    let changed = format!("is not the file that was approved: it was {was}, it is sha-256:");
+    let (exit, called) = user.says(&with_notes(&["call", "note"]));
+    assert!(exit == 6 && called.contains(&changed), "{called}");
+    let (exit, refused) = user.json(&with_notes(&["approve", "--yes"]));
+    let why = refused["error"]["details"]["tools"][0]["message"].as_str().unwrap();
+    assert!(exit == 6 && why.contains("`notes.sh`, which") && why.contains(&changed), "{refused}");
+    let mut terminal = Terminal::start(user.command(&with_notes(&["approve"])));
+    let asked = terminal.sees("approve?");
+    assert!(asked.contains("`notes.sh`, which") && asked.contains(&changed), "{asked}");
+    terminal.types("y\n");
+    assert_eq!(terminal.ends().0.code(), Some(0));
+    assert_eq!(user.says(&with_notes(&["call", "note"])).0, 0);
+
+    // A tool that the changed script lists no more is asked about in the same words.
+    let other = NOTE.replace("note", "other");
+    user.write("notes.sh", &offering(&other));
+    let mut terminal = Terminal::start(user.command(&with_notes(&["approve", "note"])));
+    let asked = terminal.sees("withdraw its approval?");
+    assert!(asked.contains("`notes.sh`, which"), "{asked}");
+    terminal.types("n\n");
+    assert_ne!(terminal.ends().0.code(), Some(0));
+}
