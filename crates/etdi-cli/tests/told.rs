@@ -130,3 +130,47 @@ fn a_question_about_a_changed_script_names_the_script() {
     terminal.types("n\n");
     assert_ne!(terminal.ends().0.code(), Some(0));
 }
+
+/// What is to be typed after a failure, with its exit code.
+fn next(failed: &(i32, Value)) -> (i32, &str) {
+    (failed.0, failed.1["error"]["next"].as_str().unwrap())
+}
+
+const FORECAST: &str = r#"{"name":"forecast","inputSchema":{"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer"}}}}"#;
+
+/// The test that is advised decides about the same call: by the same user, with the same arguments.
+#[test]
+fn what_shows_a_denial_asks_about_the_same_call() {
+    let user = User::new();
+    user.write("notes.sh", &offering(FORECAST));
+    let rules = r#"@id("near") permit (principal == Etdi::User::"ada", action, resource)
+        when { context.arguments has city && context.arguments.city == "Oslo" };"#;
+    user.write("policies/a.cedar", rules);
+    let call = ["call", "forecast", "city=Rome", "days=2", "--yes", "--policy", "policies"];
+    for who in [&["--user", "ada"][..], &["--user", "bob"], &[]] {
+        let denied = user.json(&with_notes(&[&call[..], who].concat()));
+        assert_eq!(denied.1["error"]["code"], "POLICY_DENIED", "{denied:?}");
+        let (exit, test) = next(&denied);
+        assert!(exit == 6 && test.contains(r#"--args '{"city":"Rome","days":2}'"#), "{test}");
+        let name = who.last().unwrap_or(&"user");
+        assert!(test.contains(&format!("--user={name} ")), "{test}");
+        let folder = std::path::Path::new(ETDI).parent().unwrap().display();
+        let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+        let run = |line: &str| {
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", line]).env("PATH", &path).current_dir(user.0.path());
+            let output = shell.env("ETDI_HOME", user.0.path().join("etdi")).output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            (output.status.code(), String::from_utf8(said).unwrap())
+        };
+        let (exit, said) = run(test);
+        assert!(exit == Some(6) && said.contains("the policies deny the call"), "{test}: {said}");
+        let may = run(&test.replace("Rome", "Oslo")).0 == Some(0);
+        assert_eq!(may, *name == "ada", "{test}");
+    }
+    // What came out of a file is named, and not shown.
+    user.write("given.json", r#"{"city":"Rome"}"#);
+    let call = ["call", "forecast", "--args=@given.json", "--policy", "policies"];
+    let denied = user.json(&with_notes(&call));
+    assert!(next(&denied).1.contains(r#"--args '{"city": ...}'"#), "{denied:?}");
+}

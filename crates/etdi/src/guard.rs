@@ -67,7 +67,29 @@ struct Settings {
 }
 
 /// Says what to do about a tool of a server.
-type Advice = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
+type Advice = Arc<dyn Fn(&Refused<'_>) -> String + Send + Sync>;
+
+/// What a guard refuses, for whoever says how to go on; see [`Guard::advice`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Refused<'a> {
+    /// The stable code of the refusal.
+    pub code: &'a str,
+    /// The name of the tool, which is the server's choice and may be anything; empty where a server is
+    /// refused as a whole.
+    pub tool: &'a str,
+    /// Who calls, as policies name them; nobody where it is no call that is refused.
+    pub user: Option<String>,
+    /// The tool as it is listed, where that can be read.
+    pub definition: Option<&'a ToolDefinition>,
+}
+
+impl<'a> Refused<'a> {
+    /// A refusal with this code of a tool of this name, of which nothing else is known.
+    pub fn new(code: &'a str, tool: &'a str) -> Self {
+        Self { code, tool, user: None, definition: None }
+    }
+}
 
 /// Says what is suspicious about a definition, a line each.
 type Screen = Arc<dyn Fn(&ToolDefinition) -> Vec<String> + Send + Sync>;
@@ -81,7 +103,7 @@ impl EtdiClient {
             elicit: true,
             recheck_after: if strict { 0 } else { RECHECK_AFTER },
             calls_per_minute: 0,
-            advice: Arc::new(|_, _| "a person approves it with `etdi approve`".to_owned()),
+            advice: Arc::new(|_| "a person approves it with `etdi approve`".to_owned()),
             note: Arc::new(|line| tracing::warn!("{line}")),
             screen: None,
             remarks: None,
@@ -132,9 +154,11 @@ impl Guard {
         self
     }
 
-    /// Says how to go on after a refusal, from its stable code and the name of the tool, which is the
-    /// server's choice and may be anything; the answer stands in the result of a refused call.
-    pub fn advice(mut self, advice: impl Fn(&str, &str) -> String + Send + Sync + 'static) -> Self {
+    /// Says how to go on after a refusal; the answer stands in the result of a refused call.
+    pub fn advice(
+        mut self,
+        advice: impl Fn(&Refused<'_>) -> String + Send + Sync + 'static,
+    ) -> Self {
         self.settings.advice = Arc::new(advice);
         self
     }
@@ -142,7 +166,7 @@ impl Guard {
     /// What is to be done about a server that is refused as a whole.
     pub(crate) fn way_on(&self, error: &Error) -> Option<String> {
         let is_refused = matches!(error, Error::ExecutableChanged { .. });
-        is_refused.then(|| (self.settings.advice)(&error.code(), ""))
+        is_refused.then(|| (self.settings.advice)(&Refused::new(&error.code(), "")))
     }
 
     /// Takes what the guard has to say, line by line and free of the server's invisible characters; by

@@ -105,7 +105,7 @@ pub use callers::Callers;
 pub use client::{EtdiClient, EtdiClientBuilder, system_time};
 pub use error::{Error, ErrorKind, SecureError};
 pub use gateway::{Gateway, Gatewayed};
-pub use guard::{Guard, Guarded};
+pub use guard::{Guard, Guarded, Refused};
 pub use program::Program;
 pub use secure::{AUTHORING, EtdiServerConfig, Secured, secure};
 pub use servers::{

@@ -23,6 +23,7 @@ use crate::talk::Talk;
 use crate::talk::answers::Answers;
 use crate::talk::progress::Progress;
 use crate::talk::shown::{Shown, harmless};
+use crate::targets;
 use crate::unattended::{self, needs_a_person};
 use crate::verbs::target::{
     Opening, block_on, failure, policy_test, quoted, shown_path, shown_target,
@@ -72,20 +73,49 @@ pub fn run(arguments: &CallArguments, home: &Home, output: Output) -> Result<Rep
         };
         let who = format!("`{}`", visible(&arguments.tool));
         let called = match patience.until("the server", listed(&talk, &arguments.tool)).await {
-            Ok(review) => patience.until(&who, sent(&talk, &review, given)).await,
+            Ok(review) => match read(&talk, &review, given) {
+                Ok(given) => {
+                    let sent = patience.until(&who, sent(&talk, &review, &given)).await;
+                    sent.map_err(|failure| denied(failure, arguments, &given))
+                }
+                Err(failure) => Err(failure),
+            },
             Err(failure) => Err(failure),
         };
         talk.close().await;
-        called.map_err(|failure| match (&arguments.policy, &*failure.code) {
-            (Some(folder), "POLICY_DENIED") => {
-                let call = (&*arguments.tool, arguments.args.as_deref().unwrap_or("{}"));
-                let next = policy_test(folder, call, arguments.user.as_deref(), target);
-                Failure { next, ..failure }
-            }
-            _ => failure,
-        })
+        called
     })
 }
+
+/// After a denial by policies: what shows how they decide about the same call.
+fn denied(failure: Failure, arguments: &CallArguments, given: &Value) -> Failure {
+    if failure.code != "POLICY_DENIED" {
+        return failure;
+    }
+    // Those of a guard before the entry are asked where none are named.
+    let found = targets::resolve(&arguments.target.command).ok().and_then(|found| found.guard);
+    let guard = found.as_ref().map(|guard| &guard.arguments);
+    let (folder, user) = match (&arguments.policy, guard) {
+        (Some(folder), _) => (Some(folder), &arguments.user),
+        (None, Some(guard)) => (guard.policy.as_ref(), &guard.user),
+        (None, None) => (None, &None),
+    };
+    let Some(folder) = folder else { return failure };
+    let mut target = arguments.target.clone();
+    target.server = target.server.or_else(|| guard.and_then(|guard| guard.target.server.clone()));
+    // What came out of a file is not for the screen.
+    let is_typed = arguments.args.as_deref().is_none_or(|text| !text.starts_with(['@', '-']));
+    let given = match is_typed {
+        true => given.to_string(),
+        false => policy::to_be_filled_in(given.as_object()),
+    };
+    let (call, user) = ((&*arguments.tool, &*given), user.as_deref().unwrap_or(NOBODY));
+    let next = policy_test(folder, call, Some(user), &target);
+    Failure { next, ..failure }
+}
+
+/// Who calls where nobody says who.
+const NOBODY: &str = "user";
 
 /// Arguments as they were given.
 pub enum Given<'a> {
@@ -102,7 +132,8 @@ pub enum Given<'a> {
 /// As [`run`].
 pub async fn over(talk: &Talk, tool: &str, given: Given<'_>) -> Result<Report, Failure> {
     let review = listed(talk, tool).await?;
-    sent(talk, &review, given).await
+    let given = read(talk, &review, given)?;
+    sent(talk, &review, &given).await
 }
 
 /// What is known of a tool now.
@@ -116,21 +147,25 @@ async fn listed(talk: &Talk, tool: &str) -> Result<Arc<Review>, Failure> {
     })
 }
 
-/// The call itself.
-async fn sent(talk: &Talk, review: &Review, given: Given<'_>) -> Result<Report, Failure> {
-    let tool = review.name();
-    let fail = |error: etdi::Error| failure(&error, tool, &talk.target);
+/// The arguments as an object, by the types that the tool declares.
+fn read(talk: &Talk, review: &Review, given: Given<'_>) -> Result<Value, Failure> {
     let definition = review.definition().map(|one| one.canonical());
     let definition = definition.and_then(|text| serde_json::from_str::<Value>(text).ok());
     let schema = definition.as_ref().and_then(|one| one.get("inputSchema"));
-    let given = match given {
-        Given::Whole(given) => given,
+    match given {
+        Given::Whole(given) => Ok(given),
         Given::Pairs(pairs) => {
             let next = format!("etdi list --json {}", shown_target(&talk.target));
-            from_pairs(pairs, schema.unwrap_or(&Value::Null), tool, &next)?
+            from_pairs(pairs, schema.unwrap_or(&Value::Null), review.name(), &next)
         }
-    };
-    let call = talk.client.tool_call(tool).arguments(&given).map_err(|error| fail(error.into()))?;
+    }
+}
+
+/// The call itself.
+async fn sent(talk: &Talk, review: &Review, given: &Value) -> Result<Report, Failure> {
+    let tool = review.name();
+    let fail = |error: etdi::Error| failure(&error, tool, &talk.target);
+    let call = talk.client.tool_call(tool).arguments(given).map_err(|error| fail(error.into()))?;
     let progress = Progress::new(talk.output);
     let line = progress.clone();
     let call = call.on_progress(move |report| line.show(&report));

@@ -118,7 +118,7 @@ async fn reach(
     let guard = guard
         .called(server.name.clone())
         .on_note(move |line| say(&format!("`{prefix}`: {line}")))
-        .advice(move |code, tool| guard::advice(&place, &after(code, tool)));
+        .advice(move |refused| guard::advice(&place, &after(refused)));
     Ok((guard, target))
 }
 

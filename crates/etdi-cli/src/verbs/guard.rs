@@ -7,9 +7,9 @@ use std::path::Path;
 
 use etdi::core::flow::{FlowRules, FlowTracker};
 use etdi::core::layer::AskWhen;
-use etdi::{Guard, Program};
+use etdi::{Guard, Program, Refused};
 use mcp_transport::http::server::{HttpServer, serve_http};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::args::{GuardArguments, Target};
@@ -137,7 +137,7 @@ fn guard(guard: Guard, arguments: &GuardArguments) -> Guard {
         .called(shown_command(&arguments.target))
         .elicit(asks(arguments))
         .calls_per_minute(arguments.calls_per_minute)
-        .advice(move |code, tool| advice(&place, &after(code, tool)))
+        .advice(move |refused| advice(&place, &after(refused)))
         .on_note(say)
         .screen(suspicious)
         .remarks(noted);
@@ -153,17 +153,22 @@ fn asks(arguments: &GuardArguments) -> bool {
     !arguments.no_elicitation && (arguments.http.is_none() || arguments.elicitation)
 }
 
-/// What is to be typed after a refusal by a guard with these options: by its code and the tool.
+/// What is to be typed after a refusal by a guard with these options.
 pub(super) fn after(
     arguments: &GuardArguments,
-) -> impl Fn(&str, &str) -> String + Send + Sync + 'static {
+) -> impl Fn(&Refused<'_>) -> String + Send + Sync + 'static {
     let (target, policy) = (arguments.target.clone(), arguments.policy.clone());
-    let (again, user) = (shown_target(&target), arguments.user.clone());
-    move |code, tool| match &policy {
-        Some(folder) if code == "POLICY_DENIED" => {
-            policy_test(folder, (tool, "{}"), user.as_deref(), &target)
+    let again = shown_target(&target);
+    move |refused| match &policy {
+        Some(folder) if refused.code == "POLICY_DENIED" => {
+            let definition = refused.definition.map(|one| serde_json::from_str(one.canonical()));
+            let definition: Value = definition.and_then(Result::ok).unwrap_or_default();
+            let arguments =
+                definition.pointer("/inputSchema/properties").and_then(Value::as_object);
+            let call = (refused.tool, &*policy::to_be_filled_in(arguments));
+            policy_test(folder, call, refused.user.as_deref(), &target)
         }
-        _ => next_after(code, tool, &again),
+        _ => next_after(refused.code, refused.tool, &again),
     }
 }
 

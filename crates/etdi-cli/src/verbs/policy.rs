@@ -6,7 +6,7 @@ use etdi::core::change::visible;
 use etdi::core::policy::{Decision, Request, Resource, Status};
 use etdi::system_time;
 use etdi_policy::{CedarEngine, LoadError, schema_of};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::args::{Described, PolicyCommand};
 use crate::exit::{Exit, Failure};
@@ -114,6 +114,16 @@ fn listed(server: &Described, output: Output) -> Result<(String, Offered), Failu
 pub fn load(folder: &Path) -> Result<CedarEngine, Failure> {
     CedarEngine::from_folder(folder).map_err(|error| wrong(&error, folder))
 }
+
+/// An object with the members of another, for whoever knows what they are in a call.
+pub fn to_be_filled_in(members: Option<&Map<String, Value>>) -> String {
+    let names = members.into_iter().flat_map(|members| members.keys().take(MOST_NAMED));
+    let names: Vec<_> = names.map(|name| format!("{}: ...", Value::from(name.as_str()))).collect();
+    format!("{{{}}}", names.join(", "))
+}
+
+/// So many arguments of a tool are named.
+const MOST_NAMED: usize = 16;
 
 fn wrong(error: &LoadError, folder: &Path) -> Failure {
     Failure::usage(error.to_string(), format!("ls {}", shown_path(folder)))

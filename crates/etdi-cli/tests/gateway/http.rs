@@ -218,6 +218,9 @@ fn callers() {
         let said = said.to_string();
         let denied = format!("a call of `sample` by `api-key#{name}`: no policy permits it");
         assert_eq!(said.contains(&denied), !may, "{said}");
+        // What shows why is asked about whoever called, not about whoever runs the gateway.
+        let user = format!("'--user=api-key#{name}'");
+        assert_eq!(said.contains(&user), !may, "{user}: {said}");
         assert!(!said.contains("etdi approve"), "{said}");
     }
     let noted = yard.command(&["audit", "query", "--json"]).output().unwrap();

@@ -10,8 +10,8 @@ use etdi_core::digest::Digest;
 use etdi_core::layer::{Review, ReviewOutcome};
 use mcp_types::{RawText, Runtime};
 
-use super::question;
 use super::service::{MOST_SAID, Shared};
+use super::{Refused, question};
 
 /// How many bytes of questions one form may hold.
 const MOST_ASKED: usize = 8 << 10;
@@ -88,7 +88,9 @@ impl Shared {
             ReviewOutcome::Unreadable(error) => error.to_string(),
             _ => String::new(),
         };
-        let advice = (self.settings.advice)(review.code(), review.name());
+        let mut refused = Refused::new(review.code(), review.name());
+        refused.definition = review.definition();
+        let advice = (self.settings.advice)(&refused);
         self.settings.say(&format!("BLOCKED `{name}`: {why} ({}). {advice}", review.code()));
         let findings = review.definition().map(|one| self.settings.findings(one));
         for finding in findings.unwrap_or_default() {

@@ -1,5 +1,6 @@
 //! The guard as a service: what is refused becomes a result that says how to go on, or a question.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -10,19 +11,19 @@ use etdi_core::approval::{Answer, Granted};
 use etdi_core::change::visible;
 use etdi_core::digest::Digest;
 use etdi_core::layer::{Review, VerifyLayer};
+use etdi_core::policy::Subject;
 use etdi_core::verify::Peer;
 use etdi_core::wire;
 use mcp_transport::{ClientPeer, Verbatim};
 use mcp_types::{
     CallToolResult, Caller, ClientCapabilities, ClientRequest, ErrorObject, Exchange,
-    ExchangeFuture, InputRequiredResult, Notifier, Origin, Outcome, RawText, RequestContext,
-    ServerResult,
+    ExchangeFuture, InputRequiredResult, Notifier, Origin, Outcome, Principal, RawText,
+    RequestContext, ServerResult,
 };
 use tower_service::Service;
 
-use super::Settings;
 use super::first::FirstUse;
-use super::{listen, question};
+use super::{Refused, Settings, listen, question};
 use crate::EtdiClient;
 use crate::servers::Ending;
 use crate::session::Yes;
@@ -121,6 +122,7 @@ impl Guarded {
         let verbatim = exchange.context.extensions.get_shared::<Verbatim>();
         let declared = exchange.context.declared().cloned();
         let runtime = exchange.context.runtime.clone();
+        let principal = exchange.context.extensions.get_shared::<Principal>();
         let called = self.inner.call(exchange).await;
         shared.unlike_listed(&name, runtime);
         match called {
@@ -133,7 +135,7 @@ impl Guarded {
                 Ok(outcome)
             }
             Err(error) if error.origin == Origin::Refused => {
-                shared.blocked(&name, &error, declared.as_ref())
+                shared.blocked(&name, &error, declared.as_ref(), principal.as_deref())
             }
             Err(error) => Err(error),
         }
@@ -279,6 +281,7 @@ impl Shared {
         name: &str,
         error: &ErrorObject,
         declared: Option<&RawText>,
+        principal: Option<&Principal>,
     ) -> Result<Outcome, ErrorObject> {
         if self.may_ask(declared)
             && let Some(asked) = self.ask_about(name)
@@ -305,8 +308,23 @@ impl Shared {
             Some(review) => self.say_blocked(&review),
             None => {}
         }
-        let advice = (self.settings.advice)(&code, name);
+        let review = self.layer.review(name);
+        let mut refused = Refused::new(&code, name);
+        refused.user = Some(self.caller(principal));
+        refused.definition = review.as_ref().and_then(|review| review.definition());
+        let advice = (self.settings.advice)(&refused);
         Ok(said(format!("etdi guard ({code}): {}. {advice}", error.message)))
+    }
+
+    /// Who calls, as policies name them: whom the server's door knows, else the user of this guard.
+    fn caller(&self, principal: Option<&Principal>) -> String {
+        let mut subject = Subject::default();
+        subject.user = Some(self.client.user());
+        if let Some(principal) = principal {
+            subject.user = Some(&principal.subject);
+            subject.issuer = Some(&principal.issuer);
+        }
+        subject.name().map(Cow::into_owned).unwrap_or_default()
     }
 
     fn ask_about(&self, name: &str) -> Option<InputRequiredResult> {
