@@ -174,3 +174,53 @@ fn what_shows_a_denial_asks_about_the_same_call() {
     let denied = user.json(&with_notes(&call));
     assert!(next(&denied).1.contains(r#"--args '{"city": ...}'"#), "{denied:?}");
 }
+
+/// One cause has one exit code, and the verb that finds it out is what comes next.
+#[test]
+fn a_server_that_answers_with_an_error_or_ends_is_one_for_the_doctor() {
+    let user = User::new();
+    let error = r#""error":{"code":-32603,"message":"no database"}"#;
+    user.write("notes.sh", &script(error, error));
+    user.write("ends.sh", "echo 'no key' >&2; read -r line; exit 3\n");
+    user.write("steps.json", r#"{"server":["/bin/sh","notes.sh"],"steps":[{"tool":"note"}]}"#);
+    let verbs: [&[&str]; 12] = [
+        &["list"],
+        &["inspect"],
+        &["verify"],
+        &["approve", "--yes"],
+        &["call", "note"],
+        &["lock"],
+        &["manifest"],
+        &["scan"],
+        &["analyze"],
+        &["diff", "tools.json"],
+        &["test", "steps.json"],
+        &["sign", "--server", "pkg:cargo/notes"],
+    ];
+    assert_eq!(user.says(&["keys", "new"]).0, 0);
+    user.write("tools.json", r#"{"tools":[]}"#);
+    for verb in verbs {
+        for (file, code) in [("notes.sh", 5), ("ends.sh", 4)] {
+            if verb[0] == "test" && file == "notes.sh" {
+                // Its steps are what fails there.
+                continue;
+            }
+            let failed = user.json(&[verb, &["--", "/bin/sh", file]].concat());
+            let (exit, next) = next(&failed);
+            assert_eq!(exit, code, "{verb:?} {file}: {}", failed.1);
+            assert_eq!(next, format!("etdi doctor -- /bin/sh {file}"), "{verb:?}: {}", failed.1);
+            let message = failed.1["error"]["message"].as_str().unwrap();
+            assert!(!message.contains("\\n") && !message.contains('\n'), "{verb:?}: {message}");
+            let is_local = file == "ends.sh";
+            assert!(!(is_local && message.contains("(code")), "{verb:?}: {message}");
+        }
+    }
+    let (exit, said) = user.says(&["doctor", "--", "/bin/sh", "notes.sh"]);
+    assert!(exit == 5 && said.contains("no database"), "{said}");
+    // A file that may not be executed: `which` says nothing of it, the doctor says what to do.
+    for verb in [&["list"][..], &["lock"], &["diff", "tools.json"], &["scan"]] {
+        let failed = user.json(&[verb, &["--", "./notes.sh"]].concat());
+        assert_eq!(next(&failed), (4, "etdi doctor -- ./notes.sh"), "{verb:?}: {}", failed.1);
+    }
+    assert!(user.says(&["doctor", "--", "./notes.sh"]).1.contains("chmod +x"));
+}

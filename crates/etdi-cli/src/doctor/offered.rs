@@ -19,6 +19,7 @@ use super::place::Place;
 use super::{Examination, Fault, Whose, schema};
 use crate::args::Target;
 use crate::exit::Exit;
+use crate::verbs::ended::plainly_with_words;
 use crate::verbs::target::shown_target;
 
 /// Asks a server behind a URL.
@@ -96,11 +97,11 @@ fn silent(target: &Target, examination: &Examination) -> Fault {
 /// Why no revision was agreed on.
 pub(super) fn version_fault(error: &Error, target: &Target) -> Fault {
     let text = match error {
-        Error::Service(error) => error.message.clone(),
-        other => other.to_string(),
+        Error::Service(error) => visible(&error.message).into_owned(),
+        other => plainly_with_words(other, "the server"),
     };
     let spoken: Vec<_> = ProtocolVersion::ALL.iter().map(|version| version.as_str()).collect();
-    let what = format!("no revision is agreed on: {}", visible(&text));
+    let what = format!("no revision is agreed on: {text}");
     let advice = format!("serve one of {}", spoken.join(", "));
     let fault = Fault::new("versions", Whose::ServerOperator, what, advice);
     fault.next(format!("etdi list --json {}", shown_target(target)))
@@ -134,7 +135,7 @@ pub(super) async fn talk<S: ExchangeService>(
     let tools = match listed {
         Ok(Ok(tools)) => tools,
         Ok(Err(error)) => {
-            let what = format!("`tools/list` fails: {}", visible(&error.to_string()));
+            let what = format!("`tools/list` fails: {}", plainly_with_words(&error, "the server"));
             let advice = "read the server's log, and answer with a list of tools";
             return Err(Fault::new("tools", Whose::ServerOperator, what, advice).next(next));
         }

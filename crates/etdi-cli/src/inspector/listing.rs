@@ -19,6 +19,8 @@ use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::login;
 use crate::targets;
+use crate::verbs::ended::plainly_with_words;
+use crate::verbs::target::quoted;
 
 /// A server to be listed.
 #[derive(Clone, Debug)]
@@ -87,6 +89,17 @@ impl Server {
         };
         let name = entry.unwrap_or(name);
         Ok(Self { name, file, line, reach })
+    }
+
+    /// What finds out why it cannot be asked.
+    pub fn doctor(&self) -> String {
+        let words = match &self.reach {
+            _ if targets::is_entry(&self.name) => vec![self.name.as_str()],
+            Reach::Program { argv, .. } => argv.iter().map(String::as_str).collect(),
+            Reach::Url { url, .. } => vec![without_query(url)],
+        };
+        let words: Vec<_> = words.into_iter().map(quoted).collect();
+        format!("etdi doctor -- {}", words.join(" "))
     }
 }
 
@@ -234,7 +247,7 @@ async fn list(server: &Server, home: &Home) -> Result<Vec<Entry>, Unreached> {
             let client = Client::new(connection);
             let listed = everything(&client).await;
             client.service().close().await;
-            listed.map_err(|error| unreached(&error))
+            listed.map_err(|error| unreached(&error, &server.name))
         }
         Reach::Program { argv, env, directory } => {
             let Some((program, rest)) = argv.split_first() else {
@@ -253,23 +266,24 @@ async fn list(server: &Server, home: &Home) -> Result<Vec<Entry>, Unreached> {
             let client = Client::new(mcp_transport::connect(io, info));
             let listed = everything(&client).await;
             client.service().close().await;
-            listed.map_err(|error| unreached(&error))
+            listed.map_err(|error| unreached(&error, &server.name))
         }
     }
 }
 
-fn unreached(error: &Error) -> Unreached {
+fn unreached(error: &Error, program: &str) -> Unreached {
     let login = matches!(error, Error::Connection(error) if http_status(error) == Some(401));
     let exit = match error {
         _ if login => Exit::AuthenticationNeeded,
-        Error::Protocol(_) | Error::TooManyPages(_) | Error::TooManyBytes(_) => {
-            Exit::ProtocolViolation
-        }
+        Error::Protocol(_)
+        | Error::TooManyPages(_)
+        | Error::TooManyBytes(_)
+        | Error::Service(_) => Exit::ProtocolViolation,
         _ => Exit::Unreachable,
     };
     let message = match login {
         true => "it wants a login".to_owned(),
-        false => visible(&error.to_string()).into_owned(),
+        false => plainly_with_words(error, program),
     };
     Unreached { exit, message }
 }

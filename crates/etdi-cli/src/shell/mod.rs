@@ -29,7 +29,7 @@ use crate::talk::Talk;
 use crate::talk::answers::Answers;
 use crate::unattended;
 use crate::verbs::call::Given;
-use crate::verbs::target::{Opening, block_on, failure};
+use crate::verbs::target::{Opening, block_on, unlisted};
 use crate::verbs::{call, complete as completed, get, inspect, list, read};
 
 use self::known::Known;
@@ -249,7 +249,7 @@ impl Shell {
         match (verb, words) {
             ("help" | "?", _) => Ok(Report::new(serde_json::json!({ "help": HELP }), HELP)),
             ("list", _) => {
-                let fail = |error| failure(&error, "", &talk.target);
+                let fail = |error| unlisted(&error, &talk.target);
                 let reviews = talk.session.discover_tools().await.map_err(fail)?;
                 let server = talk.session.peer().identity.to_string();
                 Ok(list::report(&reviews, &server, &talk.target))

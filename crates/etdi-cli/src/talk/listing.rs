@@ -18,7 +18,7 @@ impl Talk {
     /// When they cannot be listed.
     pub async fn prompts(&self) -> Result<Vec<Arc<Listed<Prompt>>>, Failure> {
         match self.session.about().capabilities.prompts {
-            Some(_) => self.client.all_prompts().await.map_err(|error| self.failure(error, "")),
+            Some(_) => self.client.all_prompts().await.map_err(|error| self.unlisted(error)),
             None => Ok(Vec::new()),
         }
     }
@@ -30,7 +30,7 @@ impl Talk {
     /// When they cannot be listed.
     pub async fn resources(&self) -> Result<Vec<Arc<Listed<Resource>>>, Failure> {
         match self.session.about().capabilities.resources {
-            Some(_) => self.client.all_resources().await.map_err(|error| self.failure(error, "")),
+            Some(_) => self.client.all_resources().await.map_err(|error| self.unlisted(error)),
             None => Ok(Vec::new()),
         }
     }
@@ -44,7 +44,7 @@ impl Talk {
         match self.session.about().capabilities.resources {
             Some(_) => {
                 let listed = self.client.all_resource_templates().await;
-                listed.map_err(|error| self.failure(error, ""))
+                listed.map_err(|error| self.unlisted(error))
             }
             None => Ok(Vec::new()),
         }

@@ -22,7 +22,7 @@ use crate::args::Target;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::talk::answers::Answers;
-use crate::verbs::target::{Heard, Opening, Told, failure};
+use crate::verbs::target::{Heard, Opening, Told, failure, unlisted};
 
 /// A client that answers what servers ask, and waits for tasks.
 pub type Asking = Client<Answering<Tracking<VerifyService<Reached>>>>;
@@ -72,5 +72,10 @@ impl Talk {
     /// What an error of a request comes to at the terminal.
     pub fn failure(&self, error: mcp_client::Error, tool: &str) -> Failure {
         failure(&error.into(), tool, &self.target)
+    }
+
+    /// What an error of a listing comes to there.
+    pub fn unlisted(&self, error: mcp_client::Error) -> Failure {
+        unlisted(&error.into(), &self.target)
     }
 }

@@ -16,6 +16,7 @@ use super::Found;
 use crate::ask::server_says;
 use crate::exit::{Exit, Failure};
 use crate::inspector::suspicious;
+use crate::verbs::ended;
 
 /// What a server answered.
 #[derive(Debug)]
@@ -121,6 +122,6 @@ async fn asked<S: ExchangeService>(
         Err(mcp_client::Error::Refused(_)) => {
             Ok(Answer { tools: Some(Vec::new()), suspicious: Vec::new() })
         }
-        Err(error) => Err(unreachable(error.to_string())),
+        Err(error) => Err(unreachable(ended::plainly(&error, "the server"))),
     }
 }

@@ -16,7 +16,7 @@ use crate::home::Home;
 use crate::inspector::critical;
 use crate::output::{Output, Report, table};
 use crate::unattended::{self, Unattended, needs_a_person, nobody};
-use crate::verbs::target::{Opening, block_on, failure, next_after, quoted, shown_target};
+use crate::verbs::target::{Opening, block_on, next_after, quoted, shown_target, unlisted};
 use crate::verbs::tools;
 use gone::Pinned;
 
@@ -55,7 +55,7 @@ pub fn approve(
         let grants = grants.knowing(home).await?;
         let session = Opening::to_judge(target, home, output, grants.clone()).open().await?;
         let reviews = session.discover_tools().await;
-        let reviews = reviews.map_err(|error| failure(&error, "", target))?;
+        let reviews = reviews.map_err(|error| unlisted(&error, target))?;
         let peer = session.peer();
         let pinned = match peer.measurement.as_ref().map(|measured| measured.pin()) {
             Some(pin) => Some(Pinned::new(home, peer.identity.to_string(), pin)?),

@@ -26,7 +26,7 @@ use crate::talk::shown::{Shown, harmless};
 use crate::targets;
 use crate::unattended::{self, needs_a_person};
 use crate::verbs::target::{
-    Opening, block_on, failure, policy_test, quoted, shown_path, shown_target,
+    Opening, block_on, failure, policy_test, quoted, shown_path, shown_target, unlisted,
 };
 use crate::verbs::{policy, tools};
 
@@ -138,7 +138,7 @@ pub async fn over(talk: &Talk, tool: &str, given: Given<'_>) -> Result<Report, F
 
 /// What is known of a tool now.
 async fn listed(talk: &Talk, tool: &str) -> Result<Arc<Review>, Failure> {
-    let fail = |error: etdi::Error| failure(&error, tool, &talk.target);
+    let fail = |error: etdi::Error| unlisted(&error, &talk.target);
     let reviews = talk.session.discover_tools().await.map_err(fail)?;
     reviews.iter().find(|review| review.name() == tool).cloned().ok_or_else(|| {
         let names = reviews.iter().map(|review| review.name());

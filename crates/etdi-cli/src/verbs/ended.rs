@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::args::Target;
 use crate::exit::Failure;
+use crate::verbs::target::shown_target;
 
 /// What the transport says of a stream that ended.
 const CLOSED: &str = "the server closed the connection";
@@ -44,6 +45,34 @@ pub fn retold(failure: Failure, error: &Error, target: &Target) -> Failure {
     told(failure, error, target, "")
 }
 
+/// An error of a client in one line, for whoever has read the last words of `program` already.
+pub fn plainly(error: &ClientError, program: &str) -> String {
+    match error {
+        ClientError::Connection(error) => match Ending::read(&error.message) {
+            Some(Ending { status, .. }) => format!("`{}` ended ({status})", visible(program)),
+            None => visible(&error.message).into_owned(),
+        },
+        ClientError::Timeout(error) | ClientError::Refused(error) => {
+            visible(&error.message).into_owned()
+        }
+        error => visible(&error.to_string()).into_owned(),
+    }
+}
+
+/// The same for whoever has not.
+pub fn plainly_with_words(error: &ClientError, program: &str) -> String {
+    let plain = plainly(error, program);
+    match error {
+        ClientError::Connection(error) => match Ending::read(&error.message) {
+            Some(Ending { words, .. }) if !words.is_empty() => {
+                format!("{plain}; its last words: {}", visible(&words.join(" | ")))
+            }
+            _ => plain,
+        },
+        _ => plain,
+    }
+}
+
 fn told(mut failure: Failure, error: &Error, target: &Target, when: &str) -> Failure {
     let program = target.command.first().map_or("the server", String::as_str);
     let program = visible(program);
@@ -67,7 +96,7 @@ fn told(mut failure: Failure, error: &Error, target: &Target, when: &str) -> Fai
         Error::Client(ClientError::Protocol(text)) if text.contains(ECHO) => {
             failure.message =
                 format!("`{program}` sends our own requests back: it is not an MCP server");
-            failure.next = "etdi list --help".to_owned();
+            failure.next = format!("etdi doctor {}", shown_target(target));
             failure
         }
         _ => failure,

@@ -18,7 +18,7 @@ use crate::output::{Output, Report, style, table};
 use crate::talk::Talk;
 use crate::talk::answers::Answers;
 use crate::targets;
-use crate::verbs::target::{Opening, block_on, failure, shown_target};
+use crate::verbs::target::{Opening, block_on, shown_target, unlisted};
 use crate::verbs::tools;
 
 /// Inspects a server.
@@ -88,7 +88,7 @@ impl<'a> Listing<'a> {
 ///
 /// As [`run`].
 pub async fn over(talk: &Talk, login: Option<bool>, schemas: bool) -> Result<Report, Failure> {
-    let fail = |error| failure(&error, "", &talk.target);
+    let fail = |error| unlisted(&error, &talk.target);
     let about = talk.session.about();
     let offers_tools = about.capabilities.tools.is_some();
     let reviews = match offers_tools {

@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::inspector::suspicious;
 use crate::output::{Output, Report, table};
-use crate::verbs::target::{Opening, block_on, failure, shown_command, shown_target};
+use crate::verbs::target::{Opening, block_on, shown_command, shown_target, unlisted};
 use crate::verbs::tools;
 
 /// Lists the tools of a server.
@@ -121,6 +121,6 @@ pub(crate) fn reviews(opening: Opening<'_>) -> Result<(Vec<Arc<Review>>, String)
         let reviews = session.discover_tools().await;
         let server = session.peer().identity.to_string();
         session.close().await;
-        Ok((reviews.map_err(|error| failure(&error, "", target))?, server))
+        Ok((reviews.map_err(|error| unlisted(&error, target))?, server))
     })
 }

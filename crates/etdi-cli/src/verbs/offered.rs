@@ -18,8 +18,8 @@ use crate::args::ContentsArguments;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::targets;
-use crate::verbs::endorse;
 use crate::verbs::target::{quoted, shown_path};
+use crate::verbs::{endorse, upstream};
 
 /// All that a server shows to a model before anything is called.
 pub struct Offered {
@@ -47,9 +47,6 @@ impl Offered {
             protected(url)?;
         }
         output.progress(&format!("listing what {} offers", argv.join(" ")));
-        let unreachable = |error: String| {
-            Failure::new(Exit::Unreachable, error, format!("etdi list -- {command}"))
-        };
         let info = Implementation::new("etdi", env!("CARGO_PKG_VERSION"));
         let listed = match found.process() {
             None => {
@@ -63,14 +60,17 @@ impl Offered {
                 // It is not yet what is about to be signed.
                 let command_line = command_line.env_remove(endorse::SECRET);
                 let io = command_line.env(etdi::AUTHORING, "1").spawn();
-                let io = io.map_err(|error| unreachable(error.to_string()))?;
+                let io = io.map_err(|error| {
+                    let next = format!("etdi doctor -- {command}");
+                    Failure::new(Exit::Unreachable, error.to_string(), next)
+                })?;
                 let client = Client::new(mcp_transport::connect(io, info));
                 let listed = Self::ask(&client).await;
                 client.service().close().await;
                 listed
             }
         };
-        let (tools, offered) = listed.map_err(|error| unreachable(error.to_string()))?;
+        let (tools, offered) = listed.map_err(|error| upstream::failure(&error, argv))?;
         let read = tools.iter().map(|tool| {
             RawTool::from_listed(tool).map_err(|error: DefinitionError| {
                 let name = tool.name.escape_debug();

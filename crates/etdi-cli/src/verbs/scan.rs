@@ -208,7 +208,7 @@ pub fn servers(
     let asked = asked(servers, seconds, home, output)?;
     if let [Asked { server, listed: Err(why) }] = asked.as_slice() {
         let message = format!("`{}`: {}", visible(&server.name), why.message);
-        return Err(Failure::new(why.exit, message, "etdi scan --help"));
+        return Err(Failure::new(why.exit, message, server.doctor()));
     }
     let missed: Vec<_> =
         asked.iter().filter_map(|one| Some((&one.server, one.listed.as_ref().err()?))).collect();

@@ -350,8 +350,10 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
                     false => (Exit::Unreachable, next),
                 }
             }
-            mcp_client::Error::Protocol(_) | mcp_client::Error::TooManyPages(_) => {
-                (Exit::ProtocolViolation, format!("etdi list --json {again}"))
+            mcp_client::Error::Protocol(_)
+            | mcp_client::Error::TooManyPages(_)
+            | mcp_client::Error::TooManyBytes(_) => {
+                (Exit::ProtocolViolation, format!("etdi doctor {again}"))
             }
             mcp_client::Error::ToolFailed(_) => {
                 (Exit::ToolError, format!("etdi list --json {again}"))
@@ -373,6 +375,19 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
             },
             None => failure,
         },
+        _ => failure,
+    }
+}
+
+/// What an error of a listing means: whoever asks for one asks for nothing that could be wrong, so that an
+/// error in answer to it is the server's fault.
+pub fn unlisted(error: &Error, target: &Target) -> Failure {
+    let failure = failure(error, "", target);
+    match error {
+        Error::Client(mcp_client::Error::Service(_)) => {
+            let next = format!("etdi doctor {}", shown_target(target));
+            Failure { exit: Exit::ProtocolViolation, next, ..failure }
+        }
         _ => failure,
     }
 }
@@ -518,7 +533,8 @@ pub fn shown_path(path: &Path) -> String {
 /// How to look for the program of a target.
 fn which(target: &Target) -> String {
     let first = target.command.first().map_or("COMMAND", String::as_str);
-    match targets::is_entry(first) {
+    // Of a path there may be a file that is no program, which `which` says nothing of.
+    match targets::is_entry(first) || first.contains('/') {
         true => format!("etdi doctor {}", shown_target(target)),
         // Whoever means the client means its servers.
         false if etdi_clients::Client::find(first).is_some() => format!("etdi discover {first}"),

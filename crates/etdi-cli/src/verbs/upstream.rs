@@ -15,8 +15,8 @@ use crate::ask::IN_THE_CLEAR;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::targets;
-use crate::verbs::endorse;
 use crate::verbs::target::quoted;
+use crate::verbs::{ended, endorse};
 
 /// The way to a server that was reached without verifying anything.
 #[derive(Clone, Debug)]
@@ -62,6 +62,9 @@ impl Upstream {
         let unreachable = |error: mcp_transport::Error| {
             let first = words.first().map_or("COMMAND", String::as_str);
             let next = match error {
+                mcp_transport::Error::Spawn { .. } if first.contains('/') => {
+                    format!("etdi doctor -- {}", shown(words))
+                }
                 mcp_transport::Error::Spawn { .. } => format!("which {}", quoted(first)),
                 _ => format!("curl -i {}", quoted(first)),
             };
@@ -146,9 +149,14 @@ fn behind(config: &mut ClientConfig, client: Option<&ClientPeer>) -> Option<Tell
     Some(Arc::new(move |told| client.tell(told)))
 }
 
+/// Words as they can be typed.
+pub fn shown(words: &[String]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// What an exchange with such a server came to, as a failure of the command.
 pub fn failure(error: &mcp_client::Error, words: &[String]) -> Failure {
-    let shown = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let shown = shown(words);
     let exit = match error {
         mcp_client::Error::Connection(error)
             if mcp_transport::http::http_status(error) == Some(401) =>
@@ -162,5 +170,6 @@ pub fn failure(error: &mcp_client::Error, words: &[String]) -> Failure {
         mcp_client::Error::ToolFailed(_) => Exit::ToolError,
         _ => Exit::ProtocolViolation,
     };
-    Failure::new(exit, error.to_string(), format!("etdi list -- {shown}"))
+    let program = words.first().map_or("the server", String::as_str);
+    Failure::new(exit, ended::plainly(error, program), format!("etdi doctor -- {shown}"))
 }

@@ -139,7 +139,7 @@ impl Offer {
             Ok(Ok(offer)) => Ok(offer),
             Ok(Err(why)) => {
                 let shown: Vec<_> = words.iter().map(|word| quoted(word)).collect();
-                let next = format!("etdi list --json -- {}", shown.join(" "));
+                let next = format!("etdi doctor -- {}", shown.join(" "));
                 Err(Failure::new(Exit::ProtocolViolation, why, next))
             }
             Err(error) => Err(failure(&error, words)),

@@ -11,7 +11,7 @@ use crate::args::Revisions;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::verbs::test::file::{Asked, Expect, Step, TestFile};
-use crate::verbs::upstream::{Upstream, Way, failure};
+use crate::verbs::upstream::{Upstream, Way, failure, shown};
 
 /// All steps in one revision.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ async fn one(
         Err(_) => Err(Failure::new(
             crate::exit::Exit::Unreachable,
             format!("the server did not answer within {} ms", file.timeout_ms),
-            "etdi test --help",
+            format!("etdi doctor -- {}", shown(words)),
         )),
     };
     if let Err(failure) = opened {
