@@ -25,6 +25,7 @@ use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::output::{Output, Report, style};
 use crate::targets::{self, Found};
+use crate::verbs::list;
 use crate::verbs::target::{block_on, shown_target};
 
 /// Whose business a fault is.
@@ -203,7 +204,10 @@ pub fn run(arguments: &DoctorArguments, home: &Home, output: Output) -> Result<R
         examination.failed(fault);
     }
     let again = shown_target(target);
+    let is_suspect = examination.steps.iter().any(|step| step.step == offered::SCANNER);
     let next = match &found {
+        // What leads on to an approval comes after what speaks against one.
+        Ok(()) if is_suspect => list::scanned(target),
         Ok(()) => format!("etdi inspect {again}"),
         Err(fault) => fault.next.clone().unwrap_or_else(|| format!("etdi doctor {again}")),
     };
@@ -249,6 +253,9 @@ fn told(target: &str, steps: &[Step], found: &Result<(), Fault>, next: &str) -> 
         }
     }
     match found {
+        Ok(()) if steps.iter().any(|step| step.step == offered::SCANNER) => {
+            text.push_str("it works, and the scanner warns of it\n");
+        }
         Ok(()) => text.push_str("nothing is wrong\n"),
         Err(fault) => text.push_str(&format!(
             "the first fault is {}: the step `{}`\n",

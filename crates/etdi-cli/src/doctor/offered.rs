@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use etdi::core::change::visible;
+use etdi::core::definition::RawTool;
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use mcp_client::{Client, Error};
@@ -19,7 +20,9 @@ use super::place::Place;
 use super::{Examination, Fault, Whose, schema};
 use crate::args::Target;
 use crate::exit::Exit;
+use crate::inspector::suspicious;
 use crate::verbs::ended::plainly_with_words;
+use crate::verbs::list;
 use crate::verbs::target::shown_target;
 
 /// Asks a server behind a URL.
@@ -158,8 +161,21 @@ pub(super) async fn talk<S: ExchangeService>(
         let advice = "mend its definition: clients leave the tool out, or all tools";
         return Err(Fault::new("schemas", Whose::ServerOperator, what, advice).next(next));
     }
-    schemas(&tools, &next, examination)
+    schemas(&tools, &next, examination)?;
+    let is_bad = |tool: &&Arc<Listed<Tool>>| {
+        let read = RawTool::read(tool.text().get());
+        read.is_ok_and(|tool| !suspicious(tool.definition()).is_empty())
+    };
+    let bad: Vec<_> = tools.iter().filter(is_bad).map(|tool| &*tool.name).collect();
+    if !bad.is_empty() {
+        let advice = "read what it finds before anything of this server is approved";
+        examination.warned(SCANNER, Whose::ServerOperator, list::malicious(&bad), advice);
+    }
+    Ok(())
 }
+
+/// The step of what the scanner says.
+pub(super) const SCANNER: &str = "scanner";
 
 /// All tools, and what is listed as one and cannot be read.
 async fn all<S: ExchangeService>(

@@ -19,7 +19,7 @@ use crate::talk::Talk;
 use crate::talk::answers::Answers;
 use crate::targets;
 use crate::verbs::target::{Opening, block_on, shown_target, unlisted};
-use crate::verbs::tools;
+use crate::verbs::{list, tools};
 
 /// Inspects a server.
 ///
@@ -95,6 +95,7 @@ pub async fn over(talk: &Talk, login: Option<bool>, schemas: bool) -> Result<Rep
         true => talk.session.discover_tools().await.map_err(fail)?,
         false => Vec::new(),
     };
+    list::warn_of(&reviews, &talk.target, talk.output);
     let listed: Vec<Listing<'_>> = reviews.iter().map(|review| Listing::of(review)).collect();
     let (prompts, resources) = (talk.prompts().await?, talk.resources().await?);
     let templates = talk.templates().await?;

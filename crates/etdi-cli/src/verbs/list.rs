@@ -25,27 +25,42 @@ use crate::verbs::tools;
 pub fn list(target: &Target, home: &Home, output: Output) -> Result<Report, Failure> {
     let opening = Opening::to_look(target, home, output, Grants::all(Asker::Nobody));
     let (reviews, server) = reviews(opening)?;
+    warn_of(&reviews, target, output);
+    Ok(report(&reviews, &server, target))
+}
+
+/// Says which tools the scanner holds for malicious, of those that nobody has approved.
+pub fn warn_of(reviews: &[Arc<Review>], target: &Target, output: Output) {
     let is_bad = |review: &&Arc<Review>| {
         let definition = review.definition().filter(|_| !review.is_approved());
         definition.is_some_and(|definition| !suspicious(definition).is_empty())
     };
-    let bad: Vec<_> = reviews.iter().filter(is_bad).take(8).collect();
+    let bad: Vec<_> = reviews.iter().filter(is_bad).map(|one| one.name()).collect();
     if !bad.is_empty() {
-        let bad: Vec<_> = bad.iter().map(|one| format!("`{}`", visible(one.name()))).collect();
-        output.warn(&format!(
-            "the scanner holds {} for malicious: `etdi scan {}` shows why",
-            bad.join(", "),
-            scanned(target)
-        ));
+        let (held, scan) = (malicious(&bad), scanned(target));
+        output.warn(&format!("{held}: `{scan}` shows why"));
     }
-    Ok(report(&reviews, &server, target))
 }
 
-/// The server, as `etdi scan` is told it.
-fn scanned(target: &Target) -> String {
+/// That the scanner holds these tools for malicious; the first of them are named.
+pub fn malicious(names: &[&str]) -> String {
+    let shown: Vec<_> =
+        names.iter().take(MOST_NAMED).map(|name| format!("`{}`", visible(name))).collect();
+    let more = match names.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("the scanner holds {}{more} for malicious", shown.join(", "))
+}
+
+/// So many tools are named in a note.
+const MOST_NAMED: usize = 8;
+
+/// The command that shows what the scanner finds.
+pub fn scanned(target: &Target) -> String {
     match target.command.as_slice() {
-        [_] => shown_command(target),
-        _ => format!("-- {}", shown_command(target)),
+        [_] => format!("etdi scan {}", shown_command(target)),
+        _ => format!("etdi scan -- {}", shown_command(target)),
     }
 }
 
