@@ -7,6 +7,10 @@
 //! elsewhere, or by the checkpoints that a [`Signer`](crate::proof::Signer) puts into the trail: a
 //! chain alone cannot know that it was longer, or that all of it was written anew.
 //!
+//! Where lines cannot be written, such as on a full disk, the first that is written again says how many are
+//! missing before it, and an operator hears of it from
+//! [`AuditFileOptions::on_outage`].
+//!
 //! An [`AuditFile`] goes on in another file once it is long enough, and the chain goes on with it;
 //! [`verify_trail`] and [`read_trail`] read them as one, [`export`] turns entries into what other
 //! programs collect.
@@ -20,6 +24,7 @@ mod chain;
 mod checkpoint;
 mod file;
 mod memory;
+mod outage;
 mod trail;
 
 pub mod export;
@@ -27,6 +32,7 @@ pub mod export;
 pub use chain::{ChainError, ChainFault, ChainHead, Entry, verify_chain};
 pub use file::{AuditFile, AuditFileOptions, Durability};
 pub use memory::MemoryAuditor;
+pub use outage::AuditOutage;
 pub use trail::{Filter, TrailError, TrailReport, last_entries, read_trail, verify_trail};
 
 /// Takes note of events.
@@ -120,6 +126,12 @@ pub enum AuditError {
     /// A checkpoint cannot be signed.
     #[error("the audit trail cannot be signed: {0}; give it a key that can sign, or none")]
     Sign(#[source] SignError),
+    /// An event with texts that are longer than an event has, which no line holds.
+    #[error("the event has {bytes} bytes, more than a line of the audit trail, shorten its texts")]
+    TooLong {
+        /// How long its line would be.
+        bytes: usize,
+    },
     /// The event has no JSON form.
     #[error("the event cannot be written")]
     Event(#[source] serde_json::Error),

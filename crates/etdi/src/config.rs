@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etdi_core::approval::ApprovalStore;
-use etdi_core::audit::{AuditFile, Durability};
+use etdi_core::audit::{AuditFile, AuditOutage, Durability};
 use etdi_core::key::SigningKey;
 use etdi_core::level::{CallAttestation, Handling, Policy, SecurityLevel};
 pub use etdi_core::permission::RiskLexicon;
@@ -431,7 +431,13 @@ impl EtdiClientConfig {
             None => home.inside("audit")?.join("events.jsonl"),
         };
         let durability = if audit.sync { Durability::Synced } else { Durability::Written };
-        let mut options = AuditFile::options().durability(durability).rotate_at(audit.rotate_bytes);
+        let mut options = AuditFile::options()
+            .durability(durability)
+            .rotate_at(audit.rotate_bytes)
+            .on_outage(|outage| match outage {
+                AuditOutage::Ends { .. } => tracing::info!("{outage}"),
+                _ => tracing::error!("{outage}"),
+            });
         if let Some(files) = audit.keep_files {
             options = options.keep_files(files);
         }

@@ -86,7 +86,7 @@ fn verify(
     let data = json!({
         "entries": report.head.entries, "first": report.first, "files": report.files,
         "head": head, "checkpoints": report.checkpoints, "unsigned": report.unsigned(),
-        "keys_checked": keys.is_some(),
+        "lost": report.lost, "keys_checked": keys.is_some(),
     });
     // A trail that somebody wrote anew has no checkpoint of a key that they do not have.
     let allowed = signed_within.or_else(|| keys.map(|_| report.head.entries.saturating_sub(1)));
@@ -108,6 +108,12 @@ fn verify(
     );
     if report.first > 0 {
         text.push_str(&format!("\nremoved      {} older entries, as a line says", report.first));
+    }
+    if report.lost > 0 {
+        text.push_str(&format!(
+            "\nmissing      {}, which could not be written, as lines say: etdi audit query --kind audit_lost",
+            report.lost
+        ));
     }
     if keys.is_none() && report.checkpoints > 0 {
         text.push_str(

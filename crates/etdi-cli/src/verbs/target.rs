@@ -1,11 +1,12 @@
 //! From a target on the command line to a session, and from what goes wrong to a failure.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use etdi::config::ConfigError;
 use etdi::core::approval::Pin;
-use etdi::core::audit::{AuditFile, Durability};
+use etdi::core::audit::{AuditFile, AuditOutage};
 use etdi::core::change::visible;
 use etdi::core::identity::ServerIdentity;
 use etdi::core::key::KeyRing;
@@ -226,7 +227,11 @@ fn unfit(error: &ConfigError) -> Failure {
 /// When it is damaged or cannot be written.
 pub fn audit(home: &Home) -> Result<AuditFile, Failure> {
     let path = home.directory("audit")?.join("events.jsonl");
-    AuditFile::open(&path, Durability::Written).map_err(|error| {
+    // On standard error, which is a client's log where a guard runs.
+    let told = |outage: &AuditOutage<'_>| {
+        _ = writeln!(std::io::stderr(), "warning: {outage}");
+    };
+    AuditFile::options().on_outage(told).open(&path).map_err(|error| {
         let next = format!("mv {0} {0}.kept", shown_path(&path));
         Failure::new(Exit::Refused, error.to_string(), next).with_code("AUDIT_FAILED")
     })

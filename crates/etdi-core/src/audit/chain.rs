@@ -91,12 +91,16 @@ pub struct Entry {
     /// The number of the first entry that is still kept, where older files were removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_from: Option<u64>,
+    /// How many entries of one process are missing before this one, because they could not be
+    /// written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
 }
 
 impl Entry {
     /// An event that happened at `at`.
     pub fn new(event: Event, at: UnixTime) -> Self {
-        Self { at, event, checkpoint: None, kept_from: None }
+        Self { at, event, checkpoint: None, kept_from: None, lost: None }
     }
 }
 
@@ -109,11 +113,13 @@ pub(super) struct Noted<'a> {
     pub(super) checkpoint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) kept_from: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lost: Option<u64>,
 }
 
 impl<'a> Noted<'a> {
     pub(super) fn new(event: &'a Event, at: UnixTime) -> Self {
-        Self { at, event, checkpoint: None, kept_from: None }
+        Self { at, event, checkpoint: None, kept_from: None, lost: None }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use super::chain::{MAX_LINE, Noted, read};
+use super::outage::{AuditOutage, Losses};
 use super::trail::{archive, archives};
 use super::{AuditError, Auditor, ChainError, ChainFault, ChainHead, Entry, checkpoint};
 use crate::event::{Event, EventKind, Severity};
@@ -13,15 +14,9 @@ use crate::proof::Signer;
 use crate::store::disk;
 use crate::time::UnixTime;
 
-/// What has happened to a line when [`Auditor::record`] returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Durability {
-    /// The system has it; a power cut may lose it.
-    Written,
-    /// The device has it.
-    Synced,
-}
+mod options;
+
+pub use options::{AuditFileOptions, Durability};
 
 /// An audit trail in a file that is only ever appended to. Several processes may share one.
 ///
@@ -34,81 +29,8 @@ pub struct AuditFile {
     path: PathBuf,
     options: AuditFileOptions,
     state: Mutex<State>,
+    losses: Losses,
 }
-
-/// How an audit trail is kept; [`AuditFileOptions::open`] begins it, or goes on with it.
-#[derive(Clone)]
-#[must_use = "options do nothing until `open` is called"]
-pub struct AuditFileOptions {
-    durability: Durability,
-    rotate_at: u64,
-    keep_files: Option<usize>,
-    signer: Option<(Arc<dyn Signer>, u64)>,
-}
-
-impl Default for AuditFileOptions {
-    /// Lines are written and not synced, a file is at most 16 MiB, all are kept, nothing is signed.
-    fn default() -> Self {
-        Self {
-            durability: Durability::Written,
-            rotate_at: 16 << 20,
-            keep_files: None,
-            signer: None,
-        }
-    }
-}
-
-impl std::fmt::Debug for AuditFileOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AuditFileOptions")
-            .field("durability", &self.durability)
-            .field("rotate_at", &self.rotate_at)
-            .field("keep_files", &self.keep_files)
-            .finish_non_exhaustive()
-    }
-}
-
-impl AuditFileOptions {
-    /// Says what has happened to a line when it counts as noted.
-    pub fn durability(self, durability: Durability) -> Self {
-        Self { durability, ..self }
-    }
-
-    /// Goes on in another file once one has so many bytes, at least 128 KiB.
-    pub fn rotate_at(self, bytes: u64) -> Self {
-        Self { rotate_at: bytes.max(SMALLEST), ..self }
-    }
-
-    /// Removes the oldest files beyond so many, at least one beside the one that is written.
-    pub fn keep_files(self, files: usize) -> Self {
-        Self { keep_files: Some(files.max(1)), ..self }
-    }
-
-    /// Signs the trail after so many entries each, at least one. Whoever has the file and not the
-    /// key can then neither write it anew nor cut off more than that without being found out.
-    pub fn sign(self, signer: Arc<dyn Signer>, every: u64) -> Self {
-        Self { signer: Some((signer, every.max(1))), ..self }
-    }
-
-    /// Opens a trail, or begins one in a file that only its owner may read.
-    ///
-    /// A line that a crash left half-written is taken out, and the next line says so. Of what is
-    /// there only the last line is checked; [`super::verify_trail`] checks all.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be opened or locked, others may write it, or its last line is damaged.
-    pub fn open(self, path: impl AsRef<Path>) -> Result<AuditFile, AuditError> {
-        let path = path.as_ref().to_owned();
-        let state = State::open(&path)?;
-        let audit = AuditFile { path, options: self, state: Mutex::new(state) };
-        audit.locked(|_| Ok(()))?;
-        Ok(audit)
-    }
-}
-
-/// No file is shorter when it is full: two of the longest lines fit.
-const SMALLEST: u64 = if cfg!(test) { 1 << 10 } else { 2 * MAX_LINE as u64 };
 
 #[derive(Debug)]
 struct State {
@@ -215,7 +137,7 @@ impl AuditFile {
     /// When the signer cannot sign, or the trail cannot be written.
     pub fn checkpoint(&self, signer: &dyn Signer, now: UnixTime) -> Result<ChainHead, AuditError> {
         self.locked(|state| {
-            self.note_repair(state, now)?;
+            self.note_faults(state, now)?;
             self.sign(state, signer, now)
         })
     }
@@ -393,6 +315,10 @@ impl AuditFile {
         let put = |to: &mut Vec<u8>| serde_json::to_writer(to, entry);
         let head = state.head.line(&mut line, put).map_err(AuditError::Event)?;
         line.push(b'\n');
+        if line.len() > MAX_LINE {
+            // What no reader takes for a line would end the trail. The room is not kept.
+            return Err(AuditError::TooLong { bytes: line.len() });
+        }
         let written = state.write(&line).and_then(|()| match self.options.durability {
             Durability::Written => Ok(()),
             Durability::Synced => state.file.sync_data(),
@@ -409,13 +335,25 @@ impl AuditFile {
         Ok(())
     }
 
-    fn note_repair(&self, state: &mut State, at: UnixTime) -> Result<(), AuditError> {
-        let Some(bytes) = state.repaired else { return Ok(()) };
-        let repaired = Event::new(EventKind::AuditRepaired)
-            .severity(Severity::High)
-            .detail(&format_args!("{bytes} bytes of half a line were taken out"));
-        self.append(state, &Noted::new(&repaired, at))?;
-        state.repaired = None;
+    /// Says what was taken out of the trail, and what never came into it.
+    fn note_faults(&self, state: &mut State, at: UnixTime) -> Result<(), AuditError> {
+        if let Some(bytes) = state.repaired {
+            let repaired = Event::new(EventKind::AuditRepaired)
+                .severity(Severity::High)
+                .detail(&format_args!("{bytes} bytes of half a line were taken out"));
+            self.append(state, &Noted::new(&repaired, at))?;
+            state.repaired = None;
+        }
+        let lost = self.losses.untold();
+        if lost > 0 {
+            let what = if lost == 1 { "entry" } else { "entries" };
+            let event = Event::new(EventKind::AuditLost)
+                .severity(Severity::High)
+                .detail(&format_args!("{lost} {what} could not be written"));
+            let entry = Noted { lost: Some(lost), ..Noted::new(&event, at) };
+            self.append(state, &entry)?;
+            self.losses.told(lost);
+        }
         Ok(())
     }
 
@@ -468,7 +406,7 @@ impl AuditFile {
             if !self.is_full(state) {
                 return Ok(false);
             }
-            self.note_repair(state, at)?;
+            self.note_faults(state, at)?;
             self.finish(state, at).map(|()| true)
         })?;
         if full {
@@ -477,10 +415,8 @@ impl AuditFile {
         }
         Ok(())
     }
-}
 
-impl Auditor for AuditFile {
-    fn record(&self, event: &Event, at: UnixTime) -> Result<(), AuditError> {
+    fn write(&self, event: &Event, at: UnixTime) -> Result<(), AuditError> {
         let full = {
             let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             self.is_full(&state)
@@ -489,7 +425,7 @@ impl Auditor for AuditFile {
             self.rotate(at)?;
         }
         self.locked(|state| {
-            self.note_repair(state, at)?;
+            self.note_faults(state, at)?;
             if let Some((signer, every)) = &self.options.signer
                 && state.head.entries > 0
                 && state.head.entries.is_multiple_of(*every)
@@ -499,6 +435,27 @@ impl Auditor for AuditFile {
             }
             self.append(state, &Noted::new(event, at))
         })
+    }
+}
+
+impl Auditor for AuditFile {
+    fn record(&self, event: &Event, at: UnixTime) -> Result<(), AuditError> {
+        let written = self.write(event, at);
+        let told = self.options.told.as_ref();
+        match &written {
+            Err(error) if self.losses.failed(at) => {
+                if let Some(told) = told {
+                    told(&AuditOutage::Begins(error));
+                }
+            }
+            Err(_) => {}
+            Ok(()) => {
+                if let (Some(lost), Some(told)) = (self.losses.over(), told) {
+                    told(&AuditOutage::Ends { lost });
+                }
+            }
+        }
+        written
     }
 
     fn is_chained(&self) -> bool {

@@ -51,6 +51,8 @@ pub struct TrailReport {
     pub files: usize,
     /// How many checkpoints it has.
     pub checkpoints: u64,
+    /// How many entries are missing that could not be written, as lines of the trail say.
+    pub lost: u64,
     /// The end that the last checkpoint signs; what comes after it only the chain vouches for.
     pub signed: Option<ChainHead>,
 }
@@ -93,8 +95,9 @@ pub fn verify_trail(
 ) -> Result<TrailReport, TrailError> {
     let path = path.as_ref();
     let mut pruned: Option<u64> = None;
+    let head = ChainHead::start();
     let mut report =
-        TrailReport { first: 0, head: ChainHead::start(), files: 0, checkpoints: 0, signed: None };
+        TrailReport { first: 0, head, files: 0, checkpoints: 0, lost: 0, signed: None };
     walk(path, |entry, before, after| {
         if report.files_begin(&before) {
             report.first = before.entries;
@@ -110,6 +113,7 @@ pub fn verify_trail(
             return Err(ChainFault::Checkpoint("it is not signed".to_owned()));
         }
         pruned = pruned.max(entry.kept_from);
+        report.lost = report.lost.saturating_add(entry.lost.unwrap_or_default());
         report.head = after;
         Ok(())
     })

@@ -103,8 +103,11 @@ kinds! {
     ProviderError = "provider_error",
     /// The approval store could not say for certain what is approved.
     StoreFailed = "store_failed",
-    /// The audit trail could not be written; only listeners hear of it.
+    /// The audit trail could not be written; only listeners hear of it, and the trail says afterwards
+    /// that something is missing.
     AuditFailed = "audit_failed",
+    /// Entries could not be written before this one, and are missing in the audit trail.
+    AuditLost = "audit_lost",
     /// The audit trail ended in half a line, which was taken out.
     AuditRepaired = "audit_repaired",
     /// The audit trail up to here was signed.
