@@ -50,6 +50,7 @@ use crate::approval::StoreError;
 use crate::identity::ProviderId;
 use crate::level::Revocation;
 use crate::proof::ProofVerifier;
+use crate::store::Anchor;
 use crate::store::disk::{Disk, Files};
 use crate::time::UnixTime;
 use crate::verify::VerifyError;
@@ -62,6 +63,7 @@ mod fresh;
 mod heard;
 mod known;
 mod list;
+mod mark;
 mod shared;
 
 pub(crate) use check::Statement;
@@ -152,6 +154,19 @@ pub enum RevocationError {
     /// Another one of the same number.
     #[error("there are two revocation lists with number {0}, ask the issuer which one is right")]
     Fork(u64),
+    /// What was revoked on this host is not all there any more.
+    #[error(
+        "what was revoked here, {count} in all as `{mark}` says, is not all in `{path}` any more, so \
+         nothing is taken to be sound: put it back; `etdi approvals accept-restored` takes it as it is"
+    )]
+    TakenAway {
+        /// The file.
+        path: String,
+        /// The mark.
+        mark: String,
+        /// How many there were.
+        count: usize,
+    },
     /// It cannot be kept.
     #[error("revocation lists cannot be kept: {0}")]
     Store(String),
@@ -164,6 +179,8 @@ pub struct Revocations {
     without_list: BTreeSet<ProviderId>,
     authorities: BTreeSet<ProviderId>,
     disk: Option<Disk>,
+    /// What says outside the directory what was revoked here.
+    mark: Option<Arc<dyn Anchor>>,
     /// What other nodes know.
     shared: Option<shared::Shared>,
     /// What the source had at hand of an issuer when it was asked last.
@@ -187,6 +204,7 @@ impl Revocations {
             without_list: BTreeSet::new(),
             authorities: BTreeSet::new(),
             disk: None,
+            mark: None,
             shared: None,
             heard: Mutex::default(),
             version: Mutex::default(),
@@ -328,7 +346,9 @@ impl Revocations {
         if text.len() > MAX_FILE {
             return Err(too_long(disk));
         }
-        disk.write(FILE, &text).map_err(store)
+        self.holds(disk, &merged.here)?;
+        disk.write(FILE, &text).map_err(store)?;
+        self.mark(disk, &merged.here)
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {

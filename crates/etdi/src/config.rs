@@ -364,7 +364,7 @@ impl EtdiClientConfig {
             }
             _ => None,
         };
-        builder.kept_revocations = Some(self.trust.revocations(kept.as_deref())?);
+        builder.kept_revocations = Some(self.trust.revocations(kept.as_deref(), home.state())?);
         if let Some(lists) = self.trust.revocation_files()? {
             builder = builder.revocation_source(Arc::new(lists));
         }

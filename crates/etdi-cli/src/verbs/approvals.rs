@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use etdi::config::place::{ApprovalPlace, Taken};
+use etdi::config::place::{ApprovalPlace, Taken, revocations_as_they_are};
 use etdi::core::approval::{
     Approval, ApprovalStore, Approvals, Granted, NoApprover, Reason, StoreError, Withdrawn,
 };
@@ -74,13 +74,19 @@ pub fn run(command: &ApprovalsCommand, home: &Home, output: Output) -> Result<Re
         ApprovalsCommand::AcceptRestored => {
             // What nobody sealed may be another's: to seal it is an act of its own.
             locked::place(home)?.refuse_clear().map_err(unfit)?;
-            let text = "\nan old store knows nothing of what was withdrawn or refused since, and one that was \
-                        removed takes every server for a new one";
+            let text = "\nan old store knows nothing of what was withdrawn, refused or revoked since, and one \
+                        that was removed takes every server for a new one";
             act(home, output, "to take a store as it is", text, "take it?", "accept-restored")?;
             let store = locked::open(home, Taken::AsItIs)?;
             let count = listed(&store)?.len();
-            let text = format!("the store is taken as it is, with {count} approvals; look at them");
-            Ok(Report::new(json!({ "approvals": count }), text))
+            let directory = home.directory("revocations")?;
+            let revoked =
+                revocations_as_they_are(&directory, &locked::state(home)?).map_err(unfit)?;
+            let text = format!(
+                "the store is taken as it is, with {count} approvals, and {revoked} entries of what was \
+                 revoked; look at them"
+            );
+            Ok(Report::new(json!({ "approvals": count, "revoked": revoked }), text))
         }
         ApprovalsCommand::SetClock => {
             let now = system_time();

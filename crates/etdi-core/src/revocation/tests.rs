@@ -18,6 +18,7 @@ use crate::trust::TrustAnchors;
 use crate::verify::{Peer, Verdict, VerifiedManifest, Verifier};
 
 mod held;
+mod taken_away;
 mod waiting;
 
 const NOW: UnixTime = UnixTime(1_767_323_045);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use etdi_core::approval::StoreError;
 use etdi_core::digest::Digest;
+use etdi_core::revocation::Revocations;
 use etdi_core::secret::{KeyFile, Keychain, Protection, ProtectionKind};
 use etdi_core::store::{
     Anchor, FileAnchor, FileStore, FileStoreOptions, KeychainAnchor, StoreState,
@@ -343,6 +344,39 @@ impl ApprovalPlace {
     fn locked(&self, by: Option<ProtectionKind>) -> ConfigError {
         ConfigError::Locked { path: self.directory.display().to_string(), by }
     }
+}
+
+/// What was revoked on this host, kept in a directory, with its mark in the directory of the user's state:
+/// whoever takes something out of the one without the other is found out.
+///
+/// # Errors
+///
+/// [`ConfigError::Revocations`] when something was taken out, or it cannot be read, and
+/// [`ConfigError::Store`] when the mark has no place.
+pub fn revocations(directory: &Path, state: Option<&Path>) -> Result<Revocations, ConfigError> {
+    Ok(match state {
+        Some(state) => {
+            Revocations::open_marked(directory, Arc::new(revocations_mark(directory, state)?))?
+        }
+        None => Revocations::open(directory)?,
+    })
+}
+
+/// Takes what is there for all that was revoked, and gives how many entries that are: the user says so.
+///
+/// # Errors
+///
+/// As [`revocations`], but for what was taken out.
+pub fn revocations_as_they_are(directory: &Path, state: &Path) -> Result<usize, ConfigError> {
+    Ok(Revocations::take_as_it_is(directory, &revocations_mark(directory, state)?)?)
+}
+
+/// By its path, so that several homes may have one directory for state.
+fn revocations_mark(directory: &Path, state: &Path) -> Result<FileAnchor, ConfigError> {
+    let path = resolved(directory);
+    let digest = Digest::of_bytes(path.as_os_str().as_encoded_bytes());
+    let name: String = format!("revocations-{digest}").chars().filter(|c| *c != ':').collect();
+    Ok(FileAnchor::open(state, &name)?)
 }
 
 /// Leaves a note that a sealed store is here, where there is none and no mark.

@@ -88,9 +88,13 @@ impl TrustConfig {
     }
 
     /// What is known of revocations, kept where the command `etdi` keeps it.
-    pub(super) fn revocations(&self, kept: Option<&Path>) -> Result<Revocations, ConfigError> {
+    pub(super) fn revocations(
+        &self,
+        kept: Option<&Path>,
+        state: Option<&Path>,
+    ) -> Result<Revocations, ConfigError> {
         let mut revocations = match kept {
-            Some(directory) => Revocations::open(directory)?,
+            Some(directory) => super::place::revocations(directory, state)?,
             None => Revocations::new(),
         };
         for (index, text) in self.without_revocation_list.iter().enumerate() {

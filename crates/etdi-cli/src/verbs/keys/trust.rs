@@ -4,11 +4,13 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use etdi::core::client_keys::{ClientKeyError, FileClients, KnownClients};
+use etdi::config::{ConfigError, place};
+use etdi::core::change::visible;
+use etdi::core::client_keys::{ClientKeyError, ClientTrust, FileClients, KnownClients};
 use etdi::core::identity::ProviderId;
 use etdi::core::jws::IssuedJws;
 use etdi::core::key::{AllowList, KeyId, KeyRing};
-use etdi::core::revocation::{RevocationList, Revocations, Revoked};
+use etdi::core::revocation::{RevocationError, RevocationList, Revocations, Revoked};
 use etdi::core::rotation::Rotation;
 use etdi::core::trust::TrustAnchors;
 use etdi::core::wire::{RevocationsClaims, StatementType};
@@ -19,6 +21,7 @@ use super::chest;
 use crate::args::{RevokeArguments, RotateArguments};
 use crate::exit::{Exit, Failure};
 use crate::home::{Home, write_private};
+use crate::locked;
 use crate::output::{Output, Report};
 use crate::verbs::target::{quoted, read_keys, shown_path};
 
@@ -49,8 +52,13 @@ pub fn anchors(home: &Home) -> Result<TrustAnchors, Failure> {
 /// When they cannot be read.
 pub fn revocations(home: &Home) -> Result<Revocations, Failure> {
     let directory = home.directory("revocations")?;
-    Revocations::open(&directory).map_err(|error| {
-        let next = format!("ls -l {}", shown_path(&directory));
+    place::revocations(&directory, Some(&locked::state(home)?)).map_err(|error| {
+        let next = match &error {
+            ConfigError::Revocations(RevocationError::TakenAway { .. }) => {
+                "etdi approvals accept-restored".to_owned()
+            }
+            _ => format!("ls -l {}", shown_path(&directory)),
+        };
         Failure::new(Exit::Refused, error.to_string(), next).with_code("STORE_FAILED")
     })
 }
@@ -127,7 +135,8 @@ fn refuse_revoked(home: &Home, provider: &ProviderId, ids: &[KeyId]) -> Result<(
     let directory = home.directory("revocations")?;
     let message = format!(
         "{what} was revoked here, and is refused whoever trusts it; a slip is taken back by hand: out of \
-         `here` in `{}/revocations.json`, and a key out of `trust.json` as well",
+         `here` in `{}/revocations.json`, and a key out of `trust.json` as well; `etdi approvals \
+         accept-restored` then takes that as it is",
         directory.display()
     );
     let next = format!("ls -l {}", shown_path(&directory));
