@@ -331,10 +331,21 @@ impl Event {
         }
     }
 
-    /// On behalf of whom somebody vouches for, as policies name one.
+    /// On behalf of whom somebody vouches for, as policies name one. Of a name that is too long to stand
+    /// here whole a digest follows, so that nobody passes for another whose name begins alike.
     #[must_use]
     pub fn by(self, user: &str) -> Self {
-        Self { user: Some(bounded(user)), ..self }
+        let shown = bounded(user);
+        let user = match shown.ends_with('…') && !user.ends_with('…') {
+            false => shown,
+            true => {
+                let digest = Digest::of_bytes(user.as_bytes()).to_string();
+                let kept = MAX_TEXT.saturating_sub(digest.chars().count() + 1);
+                let start = shown.chars().take(kept);
+                start.chain(['…']).chain(digest.chars()).collect()
+            }
+        };
+        Self { user: Some(user), ..self }
     }
 
     /// About one tool that calls another, so many tools deep, in a session.
@@ -375,6 +386,20 @@ mod tests {
         assert_eq!(dense.server.unwrap().chars().count(), MAX_TEXT);
         let whole = "x".repeat(MAX_TEXT);
         assert_eq!(Event::new(EventKind::ToolDiscovered).at(&whole).server, Some(whole));
+    }
+
+    /// Two users of one issuer with a long address are two in the trail.
+    #[test]
+    fn a_user_with_a_long_name_is_told_from_another() {
+        let issuer = format!("https://login.example/{}", "t".repeat(MAX_TEXT));
+        let user = |name: &str| Event::new(EventKind::ToolInvoked).by(name).user.unwrap();
+        let [ada, bob] = ["ada", "bob"].map(|name| user(&format!("{issuer}#{name}")));
+        assert_ne!(ada, bob);
+        for shown in [&ada, &bob] {
+            assert!(shown.starts_with("https://login.example/tt") && shown.contains("…sha-256:"));
+            assert!(shown.chars().count() <= MAX_TEXT, "{shown}");
+        }
+        assert_eq!(user("https://login.example#ada"), "https://login.example#ada");
     }
 
     #[test]
