@@ -182,7 +182,7 @@ fn dispatch(command: &Command, output: Output) -> Result<Report, Failure> {
         Command::Discover(arguments) => verbs::discover::run(arguments),
         Command::Install(arguments) => verbs::install::run(arguments, &home, output),
         Command::Uninstall(arguments) => verbs::uninstall::run(arguments, &home),
-        Command::Undo(arguments) => verbs::uninstall::undo(arguments, &home),
+        Command::Undo(arguments) => verbs::uninstall::undo(arguments, &home, output),
         Command::Configs(arguments) => verbs::configs::run(arguments),
         Command::New(arguments) => verbs::new::run(arguments),
         Command::Run(arguments) => verbs::run::run(arguments, output),

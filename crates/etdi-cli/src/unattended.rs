@@ -135,6 +135,18 @@ pub fn agreed_to(home: &Home, output: Output, act: Act<'_>) -> Result<(), Failur
     }
 }
 
+/// The same, and who sits at the terminal may have said yes in the command.
+///
+/// # Errors
+///
+/// As [`agreed_to`].
+pub fn agreed_unless(yes: bool, home: &Home, output: Output, act: Act<'_>) -> Result<(), Failure> {
+    match yes && output.can_ask() {
+        true => Ok(()),
+        false => agreed_to(home, output, act),
+    }
+}
+
 /// That a person has to come.
 pub fn nobody(what: &str, next: String) -> Failure {
     let message = format!(

@@ -48,6 +48,12 @@ impl User {
         envelope(self.command(words).arg("--json").output().unwrap())
     }
 
+    /// Lets it trust without a terminal, as a person would beforehand.
+    fn allow(&self) {
+        std::fs::create_dir_all(self.home()).unwrap();
+        std::fs::write(self.home().join("unattended.json"), r#"{"approve":"everything"}"#).unwrap();
+    }
+
     /// With the passphrase of a person who has one.
     fn locked(&self, words: &[&str]) -> (i32, Value) {
         let mut command = self.command(words);
@@ -151,6 +157,7 @@ fn clients_and_publishers_are_told_apart_by_their_names() {
     assert_eq!(client.json(&["keys", "generate"]).0, 0);
     let file = client.sends("default", &operator);
     let id = client.id("default");
+    operator.allow();
     assert_eq!(operator.json(&["keys", "trust", &file]).0, 1, "nobody is trusted without a name");
     assert_eq!(operator.json(&["keys", "trust", &file, "--as", "alice"]).0, 0);
     let publisher = ["keys", "trust", &file, "--as", "https://acme.example"];
@@ -186,8 +193,10 @@ fn a_new_key_is_followed_by_whoever_trusts_the_old() {
     std::fs::write(user.0.path().join("next.jws"), statement).unwrap();
     let (exit, refused) = user.json(&["keys", "trust", "next.jws"]);
     assert_eq!((exit, refused["error"]["code"].as_str()), (6, Some("KEY_UNKNOWN")));
+    user.allow();
     assert_eq!(user.json(&["keys", "trust", &file, "--as", acme]).0, 0);
-    assert_eq!(user.json(&["keys", "trust", "next.jws"]).0, 0);
+    std::fs::remove_file(user.home().join("unattended.json")).unwrap();
+    assert_eq!(user.json(&["keys", "trust", "next.jws"]).0, 0, "the old key vouches for it");
     let (_, listed) = user.json(&["keys", "list"]);
     let mut found = ids(&listed["data"]["publishers"]);
     found.sort_unstable();
@@ -366,6 +375,7 @@ async fn a_key_that_is_trusted_calls_the_operators_server() {
     let refused = call(strict, &alices).await.unwrap_err();
     assert!(refused.contains("is not known here"), "{refused}");
     let sent = alice.sends("default", &bob);
+    bob.allow();
     assert_eq!(bob.json(&["keys", "trust", &sent, "--as", "alice"]).0, 0);
     assert_eq!(call(strict, &alices).await, Ok(()));
     assert!(call(strict, &mallorys).await.unwrap_err().contains("is not known here"));

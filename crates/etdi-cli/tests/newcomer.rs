@@ -33,6 +33,13 @@ impl User {
         command.args(words).env("ETDI_HOME", home).current_dir(self.0.path()).output().unwrap()
     }
 
+    /// Lets it trust without a terminal, as a person would beforehand.
+    fn allow(&self) {
+        let home = self.0.path().join("etdi");
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("unattended.json"), r#"{"approve":"everything"}"#).unwrap();
+    }
+
     /// What a command that works says.
     fn says(&self, line: &str) -> String {
         let output = self.run(line);
@@ -93,6 +100,7 @@ fn a_publisher_that_signs_as_its_key_is_trusted_as_that() {
     publisher.says("keys generate legacy --algorithm ES256");
     let public = user.0.path().join("publisher.json");
     std::fs::write(&public, publisher.says("keys export")).unwrap();
+    user.allow();
     let asked = user.fails("keys trust publisher.json");
     let next = asked.lines().find_map(|line| line.strip_prefix("try:   etdi ")).unwrap();
     assert!(user.says(next).contains("trusts what etdi:key:"), "{next}");
@@ -107,6 +115,7 @@ fn what_was_revoked_is_not_called_trusted() {
     let (publisher, user) = (User::new(), User::new());
     publisher.says("keys generate");
     std::fs::write(user.0.path().join("a.json"), publisher.says("keys export")).unwrap();
+    user.allow();
     user.says("keys trust a.json --as https://acme.example");
     user.says("keys revoke https://acme.example");
     let said = user.fails("keys trust a.json --as https://acme.example");
@@ -123,6 +132,7 @@ fn what_is_written_as_a_publisher_is_trusted_as_one_or_not_at_all() {
     let (publisher, user) = (User::new(), User::new());
     publisher.says("keys generate");
     std::fs::write(user.0.path().join("p.json"), publisher.says("keys export")).unwrap();
+    user.allow();
     let asked = user.fails("keys trust p.json");
     let right = asked.lines().find_map(|line| line.strip_prefix("try:   etdi ")).unwrap();
     let letter = if right.ends_with('A') { 'Q' } else { 'A' };
@@ -130,6 +140,10 @@ fn what_is_written_as_a_publisher_is_trusted_as_one_or_not_at_all() {
     for line in [&mistyped, "keys trust p.json --as etdi:key:ID", "keys trust p.json --as ETDI:x"] {
         let said = user.fails(line);
         assert!(said.contains(right), "{line}: {said}");
+    }
+    for name in ["acme.example:8443", "localhost:8443"] {
+        let said = user.fails(&format!("keys trust p.json --as {name}"));
+        assert!(said.contains(&format!("--as https://{name}\n")), "{name}: {said}");
     }
     for name in ["acme.example", "http://acme.example", "acme.example/"] {
         let said = user.fails(&format!("keys trust p.json --as {name}"));

@@ -74,6 +74,7 @@ impl User {
     fn etdi(&self, words: &[&str]) -> Command {
         let mut command = Command::new(ETDI);
         command.args(words).env("ETDI_HOME", self.home()).current_dir(self.0.path());
+        command.env("HOME", self.0.path()).env_remove("XDG_CONFIG_HOME");
         command
     }
 
@@ -325,4 +326,127 @@ fn a_server_writes_no_line_of_ours() {
     let output = user.etdi(&["list", "--", "/nowhere\ntry:   x"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said.lines().filter(|line| line.starts_with("try:")).count(), 1, "{said}");
+}
+
+/// Answers the one question of an act at a terminal; gives what was shown before it, and its code.
+fn asked(user: &User, act: &[&str], ask: &str, answer: &str) -> (String, Option<i32>) {
+    let mut terminal = user.at_a_terminal(act);
+    let shown = terminal.sees(ask);
+    terminal.types(answer);
+    (shown, terminal.ends().0.code())
+}
+
+/// A model that makes a key for itself and names it as a publisher's would sign what it likes.
+#[test]
+fn without_a_terminal_no_key_is_trusted() {
+    let (publisher, user) = (User::new(), User::new());
+    assert_eq!(publisher.alone(&["keys", "generate"]).0, 0);
+    let (_, key) = publisher.alone(&["keys", "export"]);
+    let id = key["data"]["id"].as_str().unwrap().to_owned();
+    let keys = publisher.etdi(&["keys", "export"]).output().unwrap().stdout;
+    std::fs::write(user.0.path().join("p.json"), keys).unwrap();
+    let itself = format!("etdi:key:{id}");
+    let trusted = || {
+        let (_, listed) = user.alone(&["keys", "list"]);
+        let count = |what: &str| listed["data"][what].as_array().unwrap().len();
+        (count("publishers"), count("clients"))
+    };
+    for name in ["https://acme.example", &itself, "laptop"] {
+        for yes in [&[][..], &["--yes"]] {
+            let words = [&["keys", "trust", "p.json", "--as", name], yes].concat();
+            assert_eq!(user.refused(&words), (6, "NOBODY_TO_ASK".to_owned()), "{words:?}");
+        }
+    }
+    assert_eq!(trusted(), (0, 0));
+
+    // A person sees which key, whose it is said to be, and where it comes from.
+    let acme = ["keys", "trust", "p.json", "--as", "https://acme.example"];
+    let (shown, code) = asked(&user, &acme, "trust it?", "n\n");
+    assert!(shown.contains("p.json") && shown.contains(&id), "{shown}");
+    assert!(shown.contains("EdDSA") && shown.contains("signed by https://acme.example"), "{shown}");
+    assert_eq!((code, trusted()), (Some(6), (0, 0)));
+    assert_eq!(asked(&user, &acme, "trust it?", "y\n").1, Some(0));
+    assert_eq!(user.alone(&acme).0, 0, "what is trusted is nothing new");
+    let laptop = ["keys", "trust", "p.json", "--as", "laptop", "--yes"];
+    assert!(user.at_a_terminal(&laptop).ends().0.success(), "who sits there may say so at once");
+    assert_eq!((user.alone(&laptop).0, trusted()), (0, (1, 1)));
+
+    // A second key beside the first is told as such.
+    assert_eq!(publisher.alone(&["keys", "generate", "next"]).0, 0);
+    let keys = publisher.etdi(&["keys", "export", "next"]).output().unwrap().stdout;
+    std::fs::write(user.0.path().join("p.json"), keys).unwrap();
+    assert_eq!(user.refused(&acme).0, 6);
+    assert!(asked(&user, &acme, "trust it?", "n\n").0.contains("as by the 1 that you trust"));
+    user.set("everything");
+    assert_eq!(user.alone(&acme).0, 0);
+}
+
+/// A model that is refused by a guard takes it away.
+#[test]
+fn without_a_terminal_no_guard_is_taken_away() {
+    let user = User::new();
+    let file = user.0.path().join(".cursor/mcp.json");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let bare = r#"{"mcpServers": {"shop": {"command": "/opt/shop", "args": ["--a"]}}}"#;
+    std::fs::write(&file, bare).unwrap();
+    let text = || std::fs::read_to_string(&file).unwrap();
+    assert_eq!(user.alone(&["guard", "install", "cursor"]).0, 0);
+    let guarded = text();
+    for act in [&["guard", "uninstall", "cursor"][..], &["undo"], &["undo", "1"]] {
+        for yes in [&[][..], &["--yes"]] {
+            let words = [act, yes].concat();
+            assert_eq!(user.refused(&words), (6, "NOBODY_TO_ASK".to_owned()), "{words:?}");
+            assert_eq!(text(), guarded);
+        }
+        let (shown, code) = asked(&user, act, "take it away?", "n\n");
+        assert!(shown.contains("cursor:shop"), "{shown}");
+        assert_eq!((code, text()), (Some(6), guarded.clone()));
+    }
+    assert_eq!(
+        user.alone(&["guard", "uninstall", "cursor", "--dry-run"]).0,
+        0,
+        "it writes nothing"
+    );
+    assert_eq!(asked(&user, &["guard", "uninstall", "cursor"], "take it away?", "y\n").1, Some(0));
+    assert!(text().contains("/opt/shop") && !text().contains("guard"), "{}", text());
+    // To put it back takes nobody, nor does what never had a guard.
+    assert_eq!((user.alone(&["undo"]).0, text()), (0, guarded.clone()));
+    let other = ["install", "cursor", "--no-start", "--name", "n", "--", "/bin/sh"];
+    assert_eq!((user.alone(&other).0, user.alone(&["undo"]).0, text()), (0, 0, guarded));
+    assert!(user.at_a_terminal(&["undo", "--yes"]).ends().0.success());
+    assert_eq!(text(), bare);
+
+    // However the guard came before the server.
+    let itself = ["install", "cursor", "--no-start", "--name", "shop", "--replace", "--"];
+    assert_eq!(user.alone(&[&itself[..], &[ETDI, "guard", "--", "/opt/shop"]].concat()).0, 0);
+    assert!(text().contains("guard"), "{}", text());
+    assert_eq!(user.refused(&["undo"]), (6, "NOBODY_TO_ASK".to_owned()));
+    user.set("everything");
+    assert_eq!((user.alone(&["undo"]).0, text().as_str()), (0, bare));
+}
+
+/// What was revoked here lies in the clear: whoever takes it away takes nothing back.
+#[test]
+fn what_was_revoked_stays_so_when_its_folder_is_taken_away() {
+    let user = User::new();
+    assert_eq!((user.approve(&[]), user.call()), (0, 0));
+    let (_, listed) = user.alone(&["approvals", "list"]);
+    let digest = listed["data"]["approvals"][0]["digest"].as_str().unwrap().to_owned();
+    assert_eq!(user.alone(&["keys", "revoke", &digest]).0, 0);
+    assert_eq!(user.call(), 6);
+    let folder = user.home().join("revocations");
+    std::fs::remove_dir_all(&folder).unwrap();
+    let refused = || user.refused(&user.with_server(&["call", "t", "--yes"]));
+    assert_eq!(refused(), (6, "STORE_FAILED".to_owned()));
+    let (_, said) = user.alone(&["keys", "list"]);
+    assert_eq!(said["error"]["next"], "etdi approvals accept-restored", "{said}");
+    assert!(said["error"]["message"].as_str().unwrap().contains("was revoked"), "{said}");
+    // Nor by one that says that nothing was.
+    std::fs::write(folder.join("revocations.json"), r#"{"v":1}"#).unwrap();
+    let mine = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(folder.join("revocations.json"), mine).unwrap();
+    assert_eq!(refused(), (6, "STORE_FAILED".to_owned()));
+    assert_eq!(user.refused(&["approvals", "accept-restored"]), (6, "NOBODY_TO_ASK".to_owned()));
+    assert_eq!(asked(&user, &["approvals", "accept-restored"], "take it?", "y\n").1, Some(0));
+    assert_eq!(user.call(), 0);
 }

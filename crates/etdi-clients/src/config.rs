@@ -142,7 +142,19 @@ impl Config {
     ///
     /// When it cannot be read, or is not what its format says.
     pub fn open(file: &ConfigFile) -> Result<Self, ConfigError> {
-        let before = read(&file.path)?;
+        Self::parsed(file, read(&file.path)?)
+    }
+
+    /// A text as one of this file, such as what it held once: to look at, for no journal writes it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not what the file's format says.
+    pub fn of_text(file: &ConfigFile, text: &str) -> Result<Self, ConfigError> {
+        Self::parsed(file, Some(text.to_owned()))
+    }
+
+    fn parsed(file: &ConfigFile, before: Option<String>) -> Result<Self, ConfigError> {
         let text = before.clone().unwrap_or_default();
         let root = file
             .client

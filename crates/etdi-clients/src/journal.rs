@@ -210,6 +210,16 @@ impl Journal {
         Ok(records)
     }
 
+    /// What the file of a record held before the change, and what after it.
+    ///
+    /// # Errors
+    ///
+    /// When the copies cannot be read.
+    pub fn texts(&self, record: &Record) -> Result<(String, String), WriteError> {
+        let [before, after] = ["before", "after"].map(|end| read(&record.file(end)));
+        Ok((before?.unwrap_or_default(), after?.unwrap_or_default()))
+    }
+
     /// Takes a change back. Where a file was changed by others since, only what was changed then is
     /// taken back in it.
     ///

@@ -102,6 +102,9 @@ pub struct UndoArguments {
     /// Show what can be taken back.
     #[arg(long, conflicts_with = "change")]
     pub list: bool,
+    /// Do not ask at the terminal before a guard goes.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Options of `etdi configs`.

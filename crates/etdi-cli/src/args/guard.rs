@@ -78,6 +78,9 @@ pub struct GuardUninstallArguments {
     /// Show what would change, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Do not ask at the terminal.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Options of `etdi guard install`.

@@ -57,6 +57,9 @@ pub enum KeysCommand {
         /// itself (`etdi sign` without `--issuer`), any other name for a client of your servers.
         #[arg(long = "as", value_name = "NAME")]
         name: Option<String>,
+        /// Do not ask at the terminal.
+        #[arg(long)]
+        yes: bool,
     },
     /// Make the key that follows another, and sign for it with the old one. No remedy for a stolen
     /// key: revoke that one.

@@ -61,7 +61,9 @@ pub fn run(command: &KeysCommand, home: &Home, output: Output) -> Result<Report,
         }
         KeysCommand::List => list(home),
         KeysCommand::Export { name } => export(name, home),
-        KeysCommand::Trust { file, name } => trust::trust(home, file, name.as_deref()),
+        KeysCommand::Trust { file, name, yes } => {
+            trust::trust(home, output, file, name.as_deref(), *yes)
+        }
         KeysCommand::Rotate(arguments) => trust::rotate(arguments, home, output),
         KeysCommand::Revoke(arguments) => trust::revoke(arguments, home),
         KeysCommand::Encrypt { name } => {

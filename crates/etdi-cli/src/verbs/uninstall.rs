@@ -2,15 +2,17 @@
 
 use etdi::core::change::visible;
 use etdi::system_time;
-use etdi_clients::{Client, Config, Journal, Scope, Undone, WriteError};
+use etdi_clients::{Client, Config, ConfigFile, Journal, Record, Scope, Undone, WriteError};
 use serde_json::json;
 
 use crate::args::{UndoArguments, UninstallArguments};
 use crate::arguments::nearest;
 use crate::exit::Failure;
 use crate::home::Home;
-use crate::output::{Report, table};
+use crate::output::{Output, Report, table};
 use crate::targets;
+use crate::targets::guarded::ours;
+use crate::unattended::{self, Act};
 use crate::verbs::target::{quoted, shown_path};
 
 /// Takes a server out of the files of clients.
@@ -144,8 +146,9 @@ fn unwritten(error: &WriteError) -> Failure {
 ///
 /// # Errors
 ///
-/// When there is none, or a file was changed since at the same place.
-pub fn undo(arguments: &UndoArguments, home: &Home) -> Result<Report, Failure> {
+/// When there is none, or a file was changed since at the same place; where it takes a guard away, when
+/// nobody agrees to that.
+pub fn undo(arguments: &UndoArguments, home: &Home, output: Output) -> Result<Report, Failure> {
     let journal = journal(home)?;
     let records = journal.records().map_err(|error| unwritten(&error))?;
     if arguments.list {
@@ -180,6 +183,12 @@ pub fn undo(arguments: &UndoArguments, home: &Home) -> Result<Report, Failure> {
         };
         return Err(Failure::usage(message, "etdi undo --list"));
     };
+    let mut bare = Vec::new();
+    for record in records.iter().filter(|record| record.change == change) {
+        bare.extend(bared(&journal, record)?);
+    }
+    let next = format!("etdi undo {change}");
+    guards_go(bare, arguments.yes, home, output, next)?;
     let undone = journal.undo(change).map_err(|error| unwritten(&error))?;
     let word = |done: &Undone| match done {
         Undone::Restored => "as it was",
@@ -199,4 +208,47 @@ pub fn undo(arguments: &UndoArguments, home: &Home) -> Result<Report, Failure> {
         .map(|(record, done)| format!("{}  {}", quoted(&record.path.to_string_lossy()), word(done)))
         .collect();
     Ok(Report::new(json!({ "change": change, "files": data }), lines.join("\n")))
+}
+
+/// The servers before which the change of a file put a guard or a gateway of ours: without it, they are
+/// started as they were.
+fn bared(journal: &Journal, record: &Record) -> Result<Vec<String>, Failure> {
+    let Some(client) = Client::find(&record.client) else { return Ok(Vec::new()) };
+    let (before, after) = journal.texts(record).map_err(|error| unwritten(&error))?;
+    let file = ConfigFile { client, scope: Scope::User, path: record.path.clone() };
+    let servers = |text: &str| Config::of_text(&file, text).map(|config| config.servers());
+    // What was written was read before; what can be read no more is not written by `undo` either.
+    let (Ok(before), Ok(after)) = (servers(&before), servers(&after)) else {
+        return Ok(Vec::new());
+    };
+    let is_ours =
+        |server: &etdi_clients::Server| server.launch.as_ref().ok().and_then(ours).is_some();
+    let is_bare = |path: &[String]| before.iter().any(|one| one.path == path && !is_ours(one));
+    let guarded = after.iter().filter(|server| is_ours(server) && is_bare(&server.path));
+    Ok(guarded.map(etdi_clients::Server::target).collect())
+}
+
+/// Asks before servers are started without their guards: what takes these away is typed by whoever
+/// would read what they hold back.
+///
+/// # Errors
+///
+/// When nobody sits at a terminal and it was not allowed beforehand, or the answer is no.
+pub(crate) fn guards_go(
+    servers: Vec<String>,
+    yes: bool,
+    home: &Home,
+    output: Output,
+    next: String,
+) -> Result<(), Failure> {
+    if servers.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = servers.iter().map(|name| visible(name)).collect();
+    let text = format!(
+        "\n{}\nwithout the guard nothing of it is verified, held back, limited or noted any more",
+        names.join("\n")
+    );
+    let (what, ask) = ("to take a guard away", "take it away?");
+    unattended::agreed_unless(yes, home, output, Act { what, text, ask, next })
 }

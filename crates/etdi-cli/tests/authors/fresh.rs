@@ -163,7 +163,7 @@ fn each_step_works_as_it_is_typed_at_first() {
     approve(&newcomer);
 
     // Back to where it began, a step at a time.
-    newcomer.types("etdi undo");
+    newcomer.types("etdi undo --yes");
     assert_eq!(newcomer.read(CURSOR), entry(&program, ""));
     assert!(newcomer.types("etdi undo").contains("gone again"));
     assert!(!newcomer.home.path().join(CURSOR).exists());

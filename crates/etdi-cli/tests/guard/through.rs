@@ -123,6 +123,8 @@ fn kept() {
         );
     }
     user.write(&before);
+    let allowed = r#"{"approve":"everything"}"#;
+    std::fs::write(user.0.home.path().join("unattended.json"), allowed).unwrap();
     user.run(&["guard", "uninstall", "cursor", "--name", "shop"], 0);
     user.run(&words, 0);
     assert_eq!(user.entry()["command"], "/bin/sh");

@@ -224,6 +224,9 @@ fn installed() {
         std::fs::read_to_string(&path).unwrap()
     };
     assert_eq!(etdi(&["guard", "install", "cursor", "--dry-run"]), before);
+    let allowed = r#"{"approve":"everything"}"#;
+    std::fs::create_dir_all(home.path().join("etdi")).unwrap();
+    std::fs::write(home.path().join("etdi/unattended.json"), allowed).unwrap();
     let after = etdi(&["guard", "install", "cursor", "--trust-first-use"]);
     for part in [
         "// mine",
@@ -302,6 +305,8 @@ fn left_out() {
         assert_eq!((exit, said["error"]["code"].as_str()), (1, Some("LEFT_OUT")), "{said}");
     }
     let url = json!({"x": {"command": own, "args": ["guard", "--url", "https://far.example/mcp"]}});
+    let allowed = r#"{"approve":"everything"}"#;
+    std::fs::write(home.path().join("etdi/unattended.json"), allowed).unwrap();
     let (exit, said) = etdi(&["guard", "uninstall", "cursor"], &url);
     assert_eq!(exit, 0, "{said}");
     let text = std::fs::read_to_string(&path).unwrap();

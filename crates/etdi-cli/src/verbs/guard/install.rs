@@ -15,7 +15,7 @@ use crate::targets::Ours;
 use crate::targets::guarded::{self, ours, this};
 use crate::verbs::discover;
 use crate::verbs::target::quoted;
-use crate::verbs::uninstall::{broken, write};
+use crate::verbs::uninstall::{broken, guards_go, write};
 
 /// Changes the configurations of the clients that are named.
 ///
@@ -113,6 +113,14 @@ pub(super) fn run(command: &GuardCommand, home: &Home, output: Output) -> Result
             None => "there is no server behind a guard",
         };
         return Err(Failure::usage(message, "etdi discover").with_code("NO_SUCH_SERVER"));
+    }
+    if let GuardCommand::Uninstall(arguments) = command
+        && !dry_run
+    {
+        let only = only.as_ref().map(|name| format!(" --name {}", quoted(name)));
+        let words: Vec<_> = arguments.clients.iter().map(|client| quoted(client)).collect();
+        let next = format!("etdi guard uninstall {}{}", words.join(" "), only.unwrap_or_default());
+        guards_go(names.clone(), arguments.yes, home, output, next)?;
     }
     let shared = |config: &Config| config.file().scope == Scope::Project;
     if guard.is_some() && configs.iter().any(shared) {

@@ -23,6 +23,7 @@ use crate::exit::{Exit, Failure};
 use crate::home::{Home, write_private};
 use crate::locked;
 use crate::output::{Output, Report};
+use crate::unattended::{self, Act};
 use crate::verbs::target::{quoted, read_keys, shown_path};
 
 /// The publishers that the user trusts by `trust.json`.
@@ -76,12 +77,19 @@ fn client_failure(error: ClientKeyError) -> Failure {
     Failure::usage(error.to_string(), "etdi keys list")
 }
 
-/// Trusts the keys of a file.
+/// Trusts the keys of a file, after whoever sits there has seen which and whose. The key that follows a
+/// trusted one is vouched for by that, and taken unasked.
 ///
 /// # Errors
 ///
-/// When it holds no keys, says nothing that is trusted, or cannot be noted.
-pub(super) fn trust(home: &Home, file: &Path, name: Option<&str>) -> Result<Report, Failure> {
+/// When it holds no keys, says nothing that is trusted, nobody agrees to it, or it cannot be noted.
+pub(super) fn trust(
+    home: &Home,
+    output: Output,
+    file: &Path,
+    name: Option<&str>,
+    yes: bool,
+) -> Result<Report, Failure> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     if IssuedJws::read(text.trim(), StatementType::Rotation, AllowList::STATEMENTS).is_ok() {
         return follow(home, text.trim());
@@ -96,6 +104,14 @@ pub(super) fn trust(home: &Home, file: &Path, name: Option<&str>) -> Result<Repo
         let next = format!("etdi keys trust {} --as etdi:key:{id}", shown_path(file));
         Failure::usage(message, next)
     })?;
+    let agreed = |text: String| {
+        let keys: Vec<_> =
+            ring.iter().map(|key| format!("  {}  {}", key.id(), key.algorithm().name())).collect();
+        let text = format!("\n{}\n{}\n{text}", shown_path(file), keys.join("\n"));
+        let next = format!("etdi keys trust {} --as {}", shown_path(file), quoted(name));
+        let (what, ask) = ("to trust a key", "trust it?");
+        unattended::agreed_unless(yes, home, output, Act { what, text, ask, next })
+    };
     let (role, shown) = match name.parse::<ProviderId>() {
         Ok(provider) if provider.key().is_some_and(|key| !ids.contains(&key)) => {
             return Err(no_publisher(file, name, &ids));
@@ -104,6 +120,19 @@ pub(super) fn trust(home: &Home, file: &Path, name: Option<&str>) -> Result<Repo
         Ok(provider) => {
             let mut anchors = anchors(home)?;
             refuse_revoked(home, &provider, &ids)?;
+            let trusted = anchors.providers().find(|(other, _)| **other == provider);
+            let trusted: Vec<_> = trusted.map_or(Vec::new(), |(_, keys)| keys);
+            let is_new = |id: &KeyId| !trusted.iter().any(|key| key.id() == *id);
+            if ids.iter().any(is_new) {
+                let beside = match trusted.len() {
+                    0 => String::new(),
+                    count => format!(" as by the {count} that you trust"),
+                };
+                agreed(format!(
+                    "what is signed by this counts as signed by {provider}{beside}: approvals of its tools \
+                     are carried over to what it signs"
+                ))?;
+            }
             for key in ring.iter() {
                 anchors.trust(provider.clone(), key.clone());
             }
@@ -112,6 +141,16 @@ pub(super) fn trust(home: &Home, file: &Path, name: Option<&str>) -> Result<Repo
         }
         Err(_) => {
             let clients = clients(home)?;
+            let known = clients.list().map_err(client_failure)?;
+            let is_known = |id: &KeyId| {
+                known.iter().any(|one| {
+                    one.key.id() == *id && one.name == name && one.trust != ClientTrust::FirstUse
+                })
+            };
+            if !ids.iter().all(is_known) {
+                let name = visible(name);
+                agreed(format!("who has the private half of it calls your servers as `{name}`"))?;
+            }
             for key in ring.iter() {
                 clients.trust(name, key, system_time()).map_err(client_failure)?;
             }
@@ -147,8 +186,10 @@ fn refuse_revoked(home: &Home, provider: &ProviderId, ids: &[KeyId]) -> Result<(
 /// a publisher a caller of one's servers.
 fn is_meant_as_publisher(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    let labels: Vec<&str> = lower.trim_end_matches('/').split('.').collect();
-    let is_host = labels.len() > 1
+    let bare = lower.trim_end_matches('/');
+    let with_port = bare.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    let labels: Vec<&str> = with_port.map_or(bare, |(host, _)| host).split('.').collect();
+    let is_host = (labels.len() > 1 || with_port.is_some())
         && labels.iter().all(|label| {
             !label.is_empty()
                 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -164,7 +205,7 @@ fn no_publisher(file: &Path, name: &str, ids: &[KeyId]) -> Failure {
         let host = bare.split('/').next().unwrap_or_default();
         let message = format!(
             "`{shown}` is neither a publisher's origin, which is `https://` and a host, nor a name for \
-             a client of your servers, which has no dots between its words"
+             a client of your servers, which has neither dots between its words nor a port"
         );
         return Failure::usage(message, next(&quoted(&format!("https://{host}"))));
     }
