@@ -29,12 +29,12 @@ pub struct RedisReplayStore(Arc<Inner>);
 
 struct Inner {
     client: Client,
-    /// Parts with a marker each, which a cluster puts on different nodes.
-    parts: Vec<Lua>,
+    script: Lua,
     span: u64,
     apart: u64,
     per_key: u64,
-    /// Whether an empty Redis is believed, for each part: at the first look, and never after. What was
+    /// Whether an empty Redis is believed, for each part, which has a marker of its own and may be on another node of a
+    /// cluster: at the first look, and never after. What was
     /// there once and is gone holds what was used.
     believes_empty: Vec<AtomicBool>,
 }
@@ -55,12 +55,10 @@ impl RedisReplayStore {
         per_key: u64,
         believes_empty: bool,
     ) -> Self {
-        let text = include_str!("scripts/replay.lua");
-        // Each part has a text of its own, so that each hears by itself of a Redis that started.
-        let parts = (0..PARTS).map(|part| Lua::new(format!("{text}-- {part} {span}\n"))).collect();
+        let script = Lua::new(include_str!("scripts/replay.lua"));
         let apart = tolerance.as_secs();
         let believes_empty = (0..PARTS).map(|_| AtomicBool::new(believes_empty)).collect();
-        Self(Arc::new(Inner { client, parts, span, apart, per_key, believes_empty }))
+        Self(Arc::new(Inner { client, script, span, apart, per_key, believes_empty }))
     }
 
     /// Takes the place of a statement, and says what keeps it from being taken.
@@ -96,10 +94,9 @@ impl RedisReplayStore {
         until: UnixTime,
         now: UnixTime,
     ) -> Result<String, RedisError> {
-        let Inner { client, parts, span, apart, per_key, believes_empty } = &*self.0;
+        let Inner { client, script, span, apart, per_key, believes_empty } = &*self.0;
         let number = key.as_bytes().first().map_or(0, |byte| byte % PARTS);
         let unknown = || RedisError::Damaged("there is no such part of the replay store");
-        let script = parts.get(usize::from(number)).ok_or_else(unknown)?;
         let believes = believes_empty.get(usize::from(number)).ok_or_else(unknown)?;
         let part = format!("r{number}.{span}");
         let statement = hidden(&[key.as_bytes(), id.as_bytes()]);
@@ -123,17 +120,29 @@ impl RedisReplayStore {
     /// Notes in each part of the store since when it can be believed.
     pub(crate) async fn mark(&self, now: UnixTime) -> Result<(), RedisError> {
         for part in 0..PARTS {
-            // What has run out long ago takes no place; it only has the part looked at.
-            let key = KeyId::from_bytes([part; 32]);
-            let said = self.ask(key, "mark", UnixTime(0), now).await?;
-            let error = match &*said {
-                "evicts" => RedisError::Evicts,
-                "clock" => RedisError::Clock(self.0.apart),
-                _ => continue,
-            };
-            return self.0.client.count(StoreName::Replay, Err(error));
+            self.look(part, now).await?;
         }
         Ok(())
+    }
+
+    /// Whether this Redis will do for the first part, unless for its clock.
+    pub(crate) async fn keeps(&self, now: UnixTime) -> Result<(), RedisError> {
+        match self.look(0, now).await {
+            Err(RedisError::Clock(_)) => Ok(()),
+            found => found,
+        }
+    }
+
+    /// Has the marker of a part looked at and brought up to date, and says what is wrong with this Redis.
+    async fn look(&self, part: u8, now: UnixTime) -> Result<(), RedisError> {
+        // What has run out long ago takes no place.
+        let said = self.ask(KeyId::from_bytes([part; 32]), "mark", UnixTime(0), now).await?;
+        let error = match &*said {
+            "evicts" => RedisError::Evicts,
+            "clock" => RedisError::Clock(self.0.apart),
+            _ => return Ok(()),
+        };
+        self.0.client.count(StoreName::Replay, Err(error))
     }
 }
 

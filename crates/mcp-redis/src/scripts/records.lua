@@ -7,25 +7,31 @@
 local records, ends, marker = KEYS[1], KEYS[2], KEYS[3]
 local act, now, apart, knows = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local time = tonumber(redis.call('TIME')[1])
-local found = redis.call('HMGET', marker, 'begin', 'run', 'since')
+local found = redis.call('HMGET', marker, 'begin', 'run', 'since', 'evicted')
 local begin, since = found[1], tonumber(found[3] or '0')
 -- Whoever knew another beginning knows of what is no more here: keys, grants, what was taken back.
 if knows ~= '' and begin ~= knows then return { 'emptied', '' } end
 -- A master that was a replica in between is in the same run, and its replication has another id.
-local info = redis.call('INFO', 'server', 'replication')
-local run = info:match('run_id:(%w+)') .. '.' .. info:match('master_replid:(%w+)')
-if ARGV[#ARGV] == '1' or found[2] ~= run then
-  local memory = redis.call('INFO', 'memory')
-  if memory:match('maxmemory:(%d+)') ~= '0' and memory:match('maxmemory_policy:([%w-]+)') ~= 'noeviction' then
-    return { 'evicts', '' }
-  end
+-- Settings change in the midst of a run.
+local info = redis.call('INFO', 'server', 'replication', 'memory', 'stats')
+-- A plain search: a pattern that is tried at each letter of this text takes longer than all else here.
+local function said(name)
+  local _, last = info:find(name, 1, true)
+  return info:match('^[%w-]+', last + 1)
 end
+local run = said('run_id:') .. '.' .. said('master_replid:')
+if said('maxmemory:') ~= '0' and said('maxmemory_policy:') ~= 'noeviction' then
+  -- What is thrown away until somebody sets it right is asked for by nobody.
+  if found[2] then redis.call('HDEL', marker, 'run') end
+  return { 'evicts', '' }
+end
+local evicted = said('evicted_keys:')
 if math.abs(time - now) > apart then return { 'clock', '' } end
-if found[2] ~= run then
+if found[2] ~= run or (found[4] or '0') ~= evicted then
   since = time
   if not begin and ARGV[7] == '1' then since = 0 end
   begin = begin or ARGV[5]
-  redis.call('HSET', marker, 'begin', begin, 'run', run, 'since', since)
+  redis.call('HSET', marker, 'begin', begin, 'run', run, 'since', since, 'evicted', evicted)
 end
 local forgetful = ARGV[8] ~= '' and time < since + tonumber(ARGV[6]) + apart
 

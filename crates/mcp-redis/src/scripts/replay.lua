@@ -4,23 +4,29 @@
 -- this script was unknown.
 local now = tonumber(redis.call('TIME')[1])
 local span, apart = tonumber(ARGV[3]), tonumber(ARGV[4])
-local since = redis.call('HGET', KEYS[3], 'since')
+local marked = redis.call('HMGET', KEYS[3], 'since', 'run', 'evicted')
+local since = marked[1]
 -- Looked at each time: a master that became a replica keeps its scripts and its run, and what it has not yet
 -- been told when it is the master again may have been used. Each promotion gives its replication another id.
-local info = redis.call('INFO', 'server', 'replication')
-local run = info:match('run_id:(%w+)') .. '.' .. info:match('master_replid:(%w+)')
-local is_other = redis.call('HGET', KEYS[3], 'run') ~= run
-if ARGV[8] == '1' or not since or is_other then
-  local memory = redis.call('INFO', 'memory')
-  if memory:match('maxmemory:(%d+)') ~= '0' and memory:match('maxmemory_policy:([%w-]+)') ~= 'noeviction' then
-    return 'evicts'
-  end
-  if is_other then
-    local from = now
-    if not since and ARGV[6] == '1' then from = 0 end
-    redis.call('HSET', KEYS[3], 'run', run, 'since', from)
-    since = from
-  end
+-- Settings change in the midst of a run.
+local info = redis.call('INFO', 'server', 'replication', 'memory', 'stats')
+-- A plain search: a pattern that is tried at each letter of this text takes longer than all else here.
+local function said(name)
+  local _, last = info:find(name, 1, true)
+  return info:match('^[%w-]+', last + 1)
+end
+local run = said('run_id:') .. '.' .. said('master_replid:')
+if said('maxmemory:') ~= '0' and said('maxmemory_policy:') ~= 'noeviction' then
+  -- What is thrown away until somebody sets it right is asked for by nobody.
+  if marked[2] then redis.call('HDEL', KEYS[3], 'run') end
+  return 'evicts'
+end
+local evicted = said('evicted_keys:')
+if marked[2] ~= run or (marked[3] or '0') ~= evicted then
+  local from = now
+  if not since and ARGV[6] == '1' then from = 0 end
+  redis.call('HSET', KEYS[3], 'run', run, 'since', from, 'evicted', evicted)
+  since = from
 end
 if math.abs(now - tonumber(ARGV[2])) > apart then return 'clock' end
 local left = tonumber(ARGV[1]) - now

@@ -14,7 +14,7 @@ use crate::nodes::{self, As};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
-    /// Redis is read and written, and the nodes that start seal what this one opens.
+    /// Redis is read and written, throws nothing away, and the nodes that start seal what this one opens.
     Ready,
     /// It is not so: what needs Redis fails closed, all else goes on.
     Degraded,
@@ -30,11 +30,12 @@ const BELIEVED: Duration = Duration::from_secs(1);
 const KEPT: &str = "10";
 
 impl RedisStores {
-    /// How this node is, for a balancer or whatever starts nodes. Redis is asked once a second at most, with two commands,
-    /// however many ask, and an answer takes no longer than two operations may: each ten times
+    /// How this node is, for a balancer or whatever starts nodes. Redis is asked once a second at most, with three commands,
+    /// however many ask, and an answer takes no longer than three operations may: each ten times
     /// [`timeout`](super::RedisStoresBuilder::timeout) at the worst, where others are answered meanwhile. It says nothing of
-    /// why: that is in the log and in [`metrics`](RedisStores::metrics), under [`StoreName::Nodes`]. In a cluster one shard
-    /// is asked. Where Redis was emptied, a third command notes again of which secrets this node is.
+    /// why: that is in the log and in [`metrics`](RedisStores::metrics), under [`StoreName::Nodes`], or
+    /// [`StoreName::Replay`] where Redis throws keys away. In a cluster one shard
+    /// is asked each. Where Redis was emptied, one command more notes again of which secrets this node is.
     ///
     /// ```no_run
     /// # fn example(stores: mcp_redis::RedisStores)
@@ -77,6 +78,9 @@ impl RedisStores {
         let mut written = redis::cmd("SET");
         written.arg(self.client.key("n", "health")).arg("").arg("EX").arg(KEPT);
         let _: String = self.client.run(StoreName::Nodes, &written).await?;
+        if self.settings.who == As::Node {
+            self.replay.keeps(super::now()).await?;
+        }
         let prefix = &self.settings.prefix;
         match nodes::sealing(&self.client).await? {
             Some(seals) => Ok(self.secret.names(prefix)?.contains(&seals)),

@@ -12,6 +12,7 @@ mod cluster;
 #[path = "../../../mcp-transport/tests/common/mod.rs"]
 mod common;
 mod events;
+mod evicts;
 mod log;
 mod rates;
 #[path = "../../../mcp-transport/tests/http/raw.rs"]
