@@ -216,12 +216,16 @@ fn trusting(
     client.build()
 }
 
+/// The longest such time. Linux takes no more than 24 days.
+#[cfg(target_os = "linux")]
+const LONGEST: Duration = Duration::from_hours(24);
+
 /// A command leaves at once, whatever is still on its way; a connection whose other end vanished without a
 /// word is given up, and made anew, where the system can tell.
 fn tcp(timeout: Duration) -> TcpSettings {
     let settings = TcpSettings::default().set_nodelay(true);
     #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(Patience::most(timeout));
+    let settings = settings.set_user_timeout(Patience::most(timeout).min(LONGEST));
     settings
 }
 

@@ -210,7 +210,7 @@ impl Inner {
 
     /// Until when a record is kept. What was used is kept until it is over by every clock.
     fn stays(&self, kind: Kind, until: UnixTime) -> String {
-        let more = if kind == Kind::Used { 2 * self.apart } else { 0 };
+        let more = if kind == Kind::Used { self.apart.saturating_mul(2) } else { 0 };
         until.plus(more).0.to_string()
     }
 

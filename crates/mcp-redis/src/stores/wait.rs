@@ -13,14 +13,14 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Tries until all that a start looks at was looked at, for as long as the builder says.
 pub(super) async fn connect(mut builder: RedisStoresBuilder) -> Result<RedisStores, RedisError> {
-    let end = Instant::now() + builder.wait;
+    let began = Instant::now();
     let mut pause = FIRST;
     loop {
         let error = match builder.tried().await {
             Ok(stores) => return Ok(stores),
             Err(error) => error,
         };
-        let left = end.saturating_duration_since(Instant::now());
+        let left = builder.wait.saturating_sub(began.elapsed());
         if !may_come(&error) || left.is_zero() {
             return Err(error);
         }

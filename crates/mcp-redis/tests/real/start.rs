@@ -40,6 +40,15 @@ async fn a_node_waits_for_redis_and_does_not_believe_that_it_was_always_empty() 
 }
 
 #[tokio::test]
+async fn the_wait_may_be_as_long_as_time_is() {
+    let server = RedisServer::start();
+    let node = server.builder().dangerously_believe_empty().wait(Duration::MAX).connect();
+    assert_eq!(take(&node.await.unwrap(), "pay").await.unwrap(), Taken::First);
+    let node = server.builder().timeout(Duration::MAX).connect().await.unwrap();
+    assert_eq!(take(&node, "pay").await.unwrap(), Taken::Before);
+}
+
+#[tokio::test]
 async fn the_wait_has_an_end_and_is_for_nothing_that_it_does_not_mend() {
     let mut server = RedisServer::start();
     let _node = server.node().await;
