@@ -139,7 +139,15 @@ impl Cause {
 
 impl From<redis::RedisError> for Cause {
     fn from(said: redis::RedisError) -> Self {
-        Self { said, told: None }
+        Self { said: without_arguments(said), told: None }
+    }
+}
+
+/// A server that does not know a command says with what it was called: `HELLO` with a user and a password.
+fn without_arguments(said: redis::RedisError) -> redis::RedisError {
+    match said.to_string().split_once(", with args beginning") {
+        Some((before, _)) => (said.kind(), "Redis said", before.to_owned()).into(),
+        None => said,
     }
 }
 
@@ -249,6 +257,7 @@ impl RedisError {
 
     /// Sorts what the client of Redis says; `waited` is for how long it was asked.
     pub(crate) fn of(error: redis::RedisError, waited: Duration) -> Self {
+        let error = without_arguments(error);
         if error.is_timeout() {
             return Self::TooSlow(waited);
         }

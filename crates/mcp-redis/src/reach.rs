@@ -53,23 +53,39 @@ pub(crate) fn check(address: &Address) -> Result<(), RedisError> {
 /// An address without user, password and settings; of what is no address nothing that could be one of them, as far as
 /// that can be told: where the host was forgotten, what stands in its place is taken for one.
 fn shown(url: &str) -> String {
+    let hidden = || "…".to_owned();
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme @ ("unix" | "redis+unix" | "valkey+unix"), _)) => {
             return format!("{scheme}://…");
         }
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), url),
+        Some((scheme, rest)) => (scheme, rest),
+        None => return hidden(),
     };
+    // Of what cannot be read the host is what follows the one sign that ends a password.
+    if !url.contains('@') && url.into_connection_info().is_err() {
+        return hidden();
+    }
     let (before, settings) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let (user, host) = before.rsplit_once('@').unwrap_or(("", before));
     let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
     // With one more `@` it cannot be told where a password ends.
     let is_plain = !user.contains('@')
         && !settings.contains('@')
-        && !name.is_empty()
+        && is_host(name)
         && (port.is_empty() || port.parse::<u16>().is_ok())
-        && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || ":/+".contains(letter));
-    if is_plain { format!("{scheme}{host}") } else { "…".to_owned() }
+        && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '+');
+    if is_plain { format!("{scheme}://{host}") } else { hidden() }
+}
+
+/// Whether it is a name or an address, and no password after a `:` that was typed for `@`.
+fn is_host(name: &str) -> bool {
+    let (name, more) = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(address) => (address, ":%"),
+        None => (name, "_"),
+    };
+    let fits =
+        |letter: char| letter.is_alphanumeric() || ".-".contains(letter) || more.contains(letter);
+    !name.is_empty() && name.chars().all(fits)
 }
 
 /// The same error with where it was met, and what to do about it.
@@ -270,14 +286,25 @@ mod tests {
         for (url, wanted) in [
             ("redis://ada:secret@db:6379/2?protocol=3", "redis://db:6379"),
             ("rediss://:secret@[::1]:6379", "rediss://[::1]:6379"),
-            ("ada:secret@db:6379", "db:6379"),
+            ("ada:secret@db:6379", "…"),
+            ("redis://:secret:6379", "…"),
+            ("redis://ada:secret:6379", "…"),
+            ("redis://ada:secret:6379@db:6379", "redis://db:6379"),
+            ("redis://ada:secret:db:6379", "…"),
+            ("redis://ada secret", "…"),
+            ("redis://ada:se@cret@[::1]:1", "…"),
+            ("redis://ada@secret:db:6379", "…"),
+            ("redis:ada:12345", "…"),
+            ("secret:12345", "…"),
+            ("http://secret:12345", "…"),
+            ("redis://db_1.example:6379", "redis://db_1.example:6379"),
             ("redis://:secret", "…"),
             ("redis://ada:secret", "…"),
             ("redis://ada:se@cr@et", "…"),
             ("redis://ada:12/34@db:6379", "…"),
             ("redis://ada:123456", "…"),
             ("redis://db:6379/?pass=se@cret", "…"),
-            ("localhost:6379", "localhost:6379"),
+            ("localhost:6379", "…"),
             ("redis:ada:secret", "…"),
             ("redis+unix:///run/redis.sock?pass=se@cret123", "redis+unix://…"),
         ] {

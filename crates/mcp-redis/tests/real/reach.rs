@@ -44,11 +44,8 @@ async fn an_error_names_what_is_there() {
             one(format!("redis://ada:hidden@127.0.0.1:{}", locked.port)),
             format!("at `{}`: it wants a user and a password", locked.url()),
         ),
-        (one(clear.clone()), format!("`{clear}` is no address of Redis")),
-        (
-            one("http://localhost:6379".to_owned()),
-            "`http://localhost:6379` is no address".to_owned(),
-        ),
+        (one(clear.clone()), "`…` is no address of Redis".to_owned()),
+        (one("http://localhost:6379".to_owned()), "`…` is no address".to_owned()),
         (Address::cluster([server.url()]), format!("at `{}`: that is one server", server.url())),
         (Address::cluster(Vec::<String>::new()), "no address is named".to_owned()),
         (
@@ -64,6 +61,21 @@ async fn an_error_names_what_is_there() {
         let said = said(address).await;
         assert!(said.contains(&wanted), "{named}: {said}");
         assert!(!said.contains("hidden") && !said.contains("ada"), "{said}");
+    }
+}
+
+/// A Redis that does not know a command says with what it was called.
+#[tokio::test]
+async fn no_error_has_a_password_that_redis_says_back() {
+    let server = RedisServer::with(&["--rename-command", "HELLO", "", "--save", ""]);
+    let at = format!("redis://ada:hunter2@127.0.0.1:{}/?protocol=resp3", server.port);
+    for address in [Address::one(&at), Address::cluster([&at]), Address::sentinel([&at], "shop")] {
+        let named = format!("{address:?}");
+        let builder = RedisStores::builder(address, ClusterSecret::new(SECRET));
+        let refused = builder.timeout(Duration::from_secs(1)).connect().await.unwrap_err();
+        for said in [format!("{refused}"), format!("{refused:?}"), format!("{refused:#?}")] {
+            assert!(!said.contains("hunter2"), "{named}: {said}");
+        }
     }
 }
 
