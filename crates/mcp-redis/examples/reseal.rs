@@ -60,5 +60,9 @@ async fn reseal() -> Result<bool, Box<dyn Error>> {
         );
         is_left |= left.earlier + left.unknown > 0;
     }
+    println!(
+        "sessions are sealed anew when they are used, and others end: begin the last round when `session_idle` (30 minutes \
+         unless it is set) is over since the last node seals with the new secret"
+    );
     Ok(is_left)
 }

@@ -64,8 +64,9 @@ pub enum RedisError {
     /// The nodes that started before seal with a secret that this one does not open.
     #[error(
         "the other nodes under the prefix `{prefix}` seal with a secret that this one does not open, though they open \
-         what it seals: give it their secret too (`also_opens`), a change of the secret leaves no round out; where all \
-         nodes are stopped, and what they sealed may be lost, `DEL {key}` has the next node begin anew"
+         what it seals: give it their secret too (`also_opens`), a change of the secret leaves no round out; where the \
+         node that started last has a wrong secret, stop it, and `DEL {key}` has the next node that starts, or is asked \
+         for its health, note its own"
     )]
     SecretBehind {
         /// Under which prefix.
@@ -79,7 +80,9 @@ pub enum RedisError {
         "the other nodes under the prefix `{prefix}` do not yet use the secret with which this one seals: see that it is \
          the right one, and not in the place of the one that it also opens; go over all nodes with the old secret that \
          `also_opens` the new one first, then with the new one that `also_opens` the old one, and only then seal anew; \
-         where all nodes are stopped, `DEL {key}` has the next node begin anew"
+         where a node with the old secret alone was started last, stop it and start one of the first round (`also_opens`); \
+         where the node that started last has a wrong secret, stop it, and `DEL {key}` has the next node that starts, or is \
+         asked for its health, note its own"
     )]
     SecretAhead {
         /// Under which prefix.
@@ -87,6 +90,25 @@ pub enum RedisError {
         /// Where Redis keeps of which secrets its nodes are.
         key: String,
     },
+    /// The nodes that started before open a secret that this one does not, and this one opens one that they do not.
+    #[error(
+        "the other nodes under the prefix `{prefix}` open a secret that this one does not, and this one opens one that \
+         they do not: one of the two is mistyped, or one change of the secret was begun before another ended: give this \
+         node the secrets of the others; where the node that started last has the wrong one, stop it, and \
+         `DEL {key}` has the next node that starts, or is asked for its health, note its own"
+    )]
+    SecretAside {
+        /// Under which prefix.
+        prefix: String,
+        /// Where Redis keeps of which secrets its nodes are.
+        key: String,
+    },
+    /// Something lies in Redis under a secret that this node does not have, or says so.
+    #[error(
+        "what Redis keeps lies under a secret that this node does not open: start with that secret too (`also_opens`), \
+         seal anew (`RedisStores::reseal`), and drop it when nothing is left under it"
+    )]
+    Unopened,
     /// Something lives longer than the store remembers it.
     #[error("a statement counts longer than the {0} s for which this store is built")]
     TooLong(u64),
@@ -185,7 +207,8 @@ pub enum Failure {
     Forgetful,
     /// [`RedisError::Emptied`]
     Emptied,
-    /// [`RedisError::OtherSecret`], [`RedisError::SecretBehind`] and [`RedisError::SecretAhead`]
+    /// [`RedisError::OtherSecret`], [`RedisError::SecretBehind`], [`RedisError::SecretAhead`],
+    /// [`RedisError::SecretAside`] and [`RedisError::Unopened`]
     Secret,
     /// [`RedisError::TooLong`]
     TooLong,
@@ -246,9 +269,11 @@ impl RedisError {
             Self::Clock(_) => Failure::Clock,
             Self::Forgetful(_) => Failure::Forgetful,
             Self::Emptied => Failure::Emptied,
-            Self::OtherSecret { .. } | Self::SecretBehind { .. } | Self::SecretAhead { .. } => {
-                Failure::Secret
-            }
+            Self::OtherSecret { .. }
+            | Self::SecretBehind { .. }
+            | Self::SecretAhead { .. }
+            | Self::SecretAside { .. }
+            | Self::Unopened => Failure::Secret,
             Self::TooLong(_) => Failure::TooLong,
             Self::Quota => Failure::Quota,
             Self::Damaged(_) => Failure::Damaged,

@@ -4,7 +4,8 @@
 //! follows from the secret and the prefix, and tells neither. Whoever may write to Redis can put any name there, and
 //! wins nothing: what is sealed opens with the secret alone.
 //!
-//! A node has to open what the others seal, and they what it seals. So each round of a change of the secret is accepted
+//! A node has to open what the others seal, and they what it seals; and one of the two has to know all secrets of the
+//! other, because a secret that was mistyped in the first round would be sealed with in the second. So each round of a change of the secret is accepted
 //! beside the one before and the one after; one that leaves a round out is refused before it serves anything, and leaves
 //! what is noted as it was, so that the others start again as before.
 
@@ -57,6 +58,7 @@ pub(crate) async fn check(
         "other" => RedisError::OtherSecret { prefix, key },
         "behind" => RedisError::SecretBehind { prefix, key },
         "ahead" => RedisError::SecretAhead { prefix, key },
+        "aside" => RedisError::SecretAside { prefix, key },
         _ => RedisError::Damaged("the script of nodes said what it never says"),
     };
     client.count(StoreName::Nodes, Err(error))

@@ -98,7 +98,7 @@ impl RedisRevocationStore {
                 return Ok(());
             }
             let kept = match self.try_read(0).await {
-                Err(RedisError::Damaged(_)) => {
+                Err(RedisError::Damaged(_) | RedisError::Unopened) => {
                     tally.unreadable += 1;
                     return Ok(());
                 }

@@ -228,7 +228,11 @@ impl Seal {
 
     /// Opens what was sealed for the place `at`.
     pub(crate) fn open(&self, at: &[&[u8]], mut sealed: Vec<u8>) -> Result<Vec<u8>, RedisError> {
-        let damaged = RedisError::Damaged("a record does not open, or was moved from its place");
+        let is_ours = sealed.len() >= SEALED && sealed.first() == Some(&FORMAT);
+        let damaged = match self.age(&sealed) {
+            Age::Unknown if is_ours => RedisError::Unopened,
+            _ => RedisError::Damaged("a record does not open, or was moved from its place"),
+        };
         let opened = self.try_open(at, &mut sealed).map(<[u8]>::to_vec);
         opened.ok_or(damaged)
     }

@@ -83,8 +83,13 @@ impl Inner {
         Ok(KeptSession::new(version, record.into()))
     }
 
-    fn checked(&self, id: &str, value: &[u8]) -> Result<KeptSession, RedisError> {
-        self.client.count(StoreName::Sessions, self.read(id, value))
+    /// What is kept of a session, `None` under a secret that this node does not have: it is counted and logged, and its
+    /// client begins anew, because nothing that it may send would ever open it here. It is left to nodes that open it.
+    fn checked(&self, id: &str, value: &[u8]) -> Result<Option<KeptSession>, RedisError> {
+        match self.client.count(StoreName::Sessions, self.read(id, value)) {
+            Err(RedisError::Unopened) => Ok(None),
+            kept => kept.map(Some),
+        }
     }
 
     async fn insert(
@@ -105,7 +110,7 @@ impl Inner {
         cmd.arg(self.name(id)).arg("PX").arg(milliseconds(life));
         let found: Option<Vec<u8>> = self.client.run(StoreName::Sessions, &cmd).await?;
         let Some(value) = found else { return Ok(None) };
-        let kept = self.checked(id, &value)?;
+        let Some(kept) = self.checked(id, &value)? else { return Ok(None) };
         if self.seal.age(value.get(VERSION..).unwrap_or_default()) == Age::Earlier {
             self.reseal(id, &value, &kept).await;
         }
@@ -138,7 +143,7 @@ impl Inner {
         Ok(match done {
             None => Updated::Gone,
             Some(found) if found.is_empty() => Updated::Kept,
-            Some(found) => Updated::Newer(self.checked(id, &found)?),
+            Some(found) => self.checked(id, &found)?.map_or(Updated::Gone, Updated::Newer),
         })
     }
 

@@ -32,7 +32,7 @@ impl RedisTaskStore {
                         // Written by another node meanwhile.
                         _ if seal.age(&before) == Age::Newest => {}
                         Ok(after) => swaps.swap([id, before, after], tally).await?,
-                        Err(RedisError::Damaged(_)) => tally.unreadable += 1,
+                        Err(RedisError::Damaged(_) | RedisError::Unopened) => tally.unreadable += 1,
                         Err(error) => return Err(error),
                     }
                 }

@@ -1,5 +1,6 @@
 //! A change of the secret, to its end: what does not end by itself is sealed anew while nodes work.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,9 +13,11 @@ use etdi_core::definition::RawTool;
 use etdi_core::key::KeyId;
 use etdi_core::level::SecurityLevel;
 use etdi_core::revocation::{RevocationStore as _, Revocations, Revoked};
-use mcp_redis::{Address, ClusterSecret, RedisError, RedisStores, Resealed, Seals, StoreName};
+use mcp_redis::{
+    Address, ClusterSecret, Failure, RedisError, RedisStores, Resealed, Seals, StoreName,
+};
 use mcp_server::task::{KeptTask, Quota, TaskStore as _};
-use mcp_transport::http::server::SessionStore as _;
+use mcp_transport::http::server::{SessionStore as _, Updated};
 
 use crate::now;
 use crate::server::RedisServer;
@@ -364,4 +367,34 @@ async fn a_cluster_is_gone_through_too() {
     assert!(done.iter().all(|done| done.error.is_none() && done.unreadable == 0), "{done:?}");
     assert_eq!(earlier(&one.seals().await.unwrap()), 0);
     holds_all(&node_at(at(), &new).await, 10).await;
+}
+
+/// The last round was begun before everything was sealed anew: what lies under the old secret says so, and the client
+/// of a session begins anew.
+#[tokio::test]
+async fn a_last_round_too_early_says_what_to_do() {
+    let server = RedisServer::start();
+    let [old, ..] = nodes(&server).await;
+    let last = node(&server, &rounds().new).await;
+    fill(&old, 1).await;
+    let life = Duration::from_secs(60);
+    let (before, after) = (old.sessions().unwrap(), last.sessions().unwrap());
+    before.insert("session", "record".into(), life).await.unwrap();
+    assert!(after.find("session", life).await.unwrap().is_none());
+    let updated = after.update("session", 7, "other".into(), life).await.unwrap();
+    assert!(matches!(updated, Updated::Gone), "{updated:?}");
+    // A node that opens it finds it where it was.
+    assert!(before.find("session", life).await.unwrap().is_some());
+    let task = last.tasks().unwrap().load("task 0").await.unwrap_err();
+    let task = task.source().unwrap().to_string();
+    let approvals = last.approvals().unwrap().memory("server 0").await.unwrap_err().to_string();
+    for said in
+        [task, approvals, last.revocations().unwrap().read(0).await.unwrap_err().to_string()]
+    {
+        assert!(said.contains("a secret that this node does not open: start with"), "{said}");
+    }
+    for store in [StoreName::Sessions, StoreName::Tasks, StoreName::Approvals] {
+        assert!(crate::failed(&last, store, Failure::Secret) > 0, "{store:?}");
+        assert_eq!(crate::failed(&last, store, Failure::Damaged), 0, "{store:?}");
+    }
 }

@@ -114,6 +114,44 @@ async fn a_stray_node_locks_nobody_out() {
     }
 }
 
+/// One node goes through the rounds with a slip in the new secret, which it opens first and seals with then.
+#[tokio::test]
+async fn a_secret_that_is_mistyped_at_one_node_locks_nobody_out() {
+    let server = RedisServer::start();
+    let (old, new, wrong) = (secret(1), secret(2), secret(3));
+    let (first, second) = (old.clone().also_opens(&new), new.clone().also_opens(&old));
+    let node = start(&server, &first).await.unwrap();
+    let kept = server.ask(&["HGETALL", KEY]);
+    let (slip, later) = (old.clone().also_opens(&wrong), wrong.also_opens(&old));
+    let refused = start(&server, &slip).await.unwrap_err();
+    assert!(matches!(refused, RedisError::SecretAside { .. }), "{refused:?}");
+    assert_eq!(refused.failure(), Failure::Secret);
+    assert!(is_ahead(&start(&server, &later).await));
+    assert_eq!(server.ask(&["HGETALL", KEY]), kept);
+    start(&server, &first).await.unwrap();
+
+    // Where it was the first of its round the right ones are refused, and the error names the way out.
+    server.ask(&["DEL", KEY]);
+    start(&server, &old).await.unwrap();
+    let stray = start(&server, &slip).await.unwrap();
+    let refused = start(&server, &first).await.unwrap_err();
+    assert!(matches!(refused, RedisError::SecretAside { .. }), "{refused:?}");
+    assert!(refused.to_string().contains(&format!("stop it, and `DEL {KEY}`")), "{refused}");
+    drop(stray);
+    server.ask(&["DEL", KEY]);
+    assert_eq!(node.health().await, Health::Ready);
+    assert_eq!(server.ask(&["HGETALL", KEY]), kept);
+    start(&server, &first).await.unwrap();
+    // One of the old secret alone that is started between the rounds is mended by one of the first.
+    start(&server, &old).await.unwrap();
+    let refused = start(&server, &second).await;
+    assert!(is_ahead(&refused));
+    let text = refused.unwrap_err().to_string();
+    assert!(text.contains("stop it and start one of the first round (`also_opens`)"), "{text}");
+    start(&server, &first).await.unwrap();
+    start(&server, &second).await.unwrap();
+}
+
 /// A node that is refused for something else has not said which secret the prefix has.
 #[tokio::test]
 async fn who_is_refused_for_the_setting_of_redis_has_noted_nothing() {

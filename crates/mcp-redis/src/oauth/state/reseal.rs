@@ -38,7 +38,7 @@ impl RedisAuthorizationStore {
                             let after = [until, b" ", &sealed].concat();
                             swaps.swap([field, value, after], tally).await?;
                         }
-                        Err(RedisError::Damaged(_)) => tally.unreadable += 1,
+                        Err(RedisError::Damaged(_) | RedisError::Unopened) => tally.unreadable += 1,
                         Err(error) => return Err(error),
                     }
                 }
