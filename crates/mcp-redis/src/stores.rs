@@ -245,7 +245,8 @@ impl RedisStoresBuilder {
     }
 
     /// How far the clock of a node may be from that of Redis for replay protection to work; ten
-    /// seconds by default. After a restart of Redis, signed calls are refused for so long and 30
+    /// seconds by default, and the same at all nodes: what was used is kept for as long as the node counts with that saw
+    /// it, and a node that allows for more could admit it once more after that. After a restart of Redis, signed calls are refused for so long and 30
     /// seconds more.
     #[must_use]
     pub fn clock_tolerance(self, tolerance: Duration) -> Self {
@@ -339,7 +340,7 @@ impl RedisStoresBuilder {
         Ok(RedisStores {
             client,
             secret,
-            settings: Arc::new(self.clone()),
+            settings: Arc::new(Self { believes_empty, ..self.clone() }),
             replay,
             replays: Arc::default(),
             health: Arc::default(),

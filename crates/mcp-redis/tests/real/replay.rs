@@ -292,6 +292,18 @@ async fn a_redis_that_throws_keys_away_is_not_used() {
     assert!(server.builder().connect().await.is_ok());
 }
 
+/// What is no node may have come long after the calls of those that are.
+#[tokio::test]
+async fn who_is_no_node_believes_nothing() {
+    let server = RedisServer::start();
+    let _node = server.builder().connect().await.unwrap();
+    let visitor = server.builder().beside_nodes().dangerously_believe_empty();
+    let visitor = visitor.connect().await.unwrap();
+    let store = visitor.replay_for(Duration::from_secs(120)).await.unwrap();
+    let taken = store.try_take(key(1), "pay", now().plus(100), now()).await;
+    assert!(matches!(taken, Err(RedisError::Forgetful(_))), "{taken:?}");
+}
+
 #[tokio::test]
 async fn no_redis_is_an_error_in_bounded_time() {
     let mut server = RedisServer::start();
