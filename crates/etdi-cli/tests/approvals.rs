@@ -64,6 +64,7 @@ impl User {
     /// Lets a yes without a terminal approve again, and forget, as a person would beforehand.
     fn allow(&self) {
         let allowed = r#"{"approve":"everything"}"#;
+        std::fs::create_dir_all(self.path("etdi")).unwrap();
         std::fs::write(self.path("etdi/unattended.json"), allowed).unwrap();
     }
 
@@ -291,6 +292,13 @@ fn approvals_move_to_another_machine_and_withdrawals_stay() {
     assert!(!std::fs::read_to_string(&file).unwrap().contains("weather"));
 
     assert_eq!(two.code(&["approvals", "import", &file]), (1, "LOCKED".to_owned()));
+    // It is the file's passphrase that is wrong: nobody is sent to move the store away, and none is made
+    // under that one.
+    two.passphrase = Some("trvael");
+    let (exit, wrong) = two.json(&["approvals", "import", &file]);
+    let said = wrong["error"]["message"].as_str().unwrap();
+    assert!(exit == 6 && said.contains("your own store is untouched"), "{wrong}");
+    assert!(!said.contains("move the directory away"), "{wrong}");
     two.passphrase = Some("travel");
     two.allow();
     let (exit, done) = two.json(&["approvals", "import", &file]);

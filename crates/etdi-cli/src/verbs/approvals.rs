@@ -13,7 +13,7 @@ use etdi::core::level::Policy;
 use etdi::core::time::UnixTime;
 use etdi::system_time;
 use etdi_core::legacy::ForkApprovals;
-use etdi_core::secret::{Protection, ProtectionKind, SecretStore};
+use etdi_core::secret::{Protection, ProtectionError, ProtectionKind, SecretStore};
 use etdi_core::store::{Bundle, FileStore};
 use serde_json::json;
 
@@ -363,18 +363,22 @@ fn import(file: &Path, plain: bool, home: &Home, output: Output) -> Result<Repor
         let message = format!("cannot read `{}`: {error}", file.display());
         Failure::usage(message, format!("ls -l {}", shown_path(file)))
     })?;
+    // Before the store: one that is not there yet must not be made under a passphrase that opens nothing.
+    let sealed = match Bundle::is_sealed(&bytes) {
+        true => Some(unsealed(&bytes, file, home)?),
+        false => None,
+    };
     let store = locked::beside_a_file(home)?;
-    let protection = match Bundle::is_sealed(&bytes) {
-        true => Some(opens(&bytes, home)?),
+    let bundle = match sealed {
+        Some(bundle) => bundle,
         // Anybody could have put it in place of the one that was exported.
-        false if store.is_encrypted() && !plain => {
+        None if store.is_encrypted() && !plain => {
             let message = format!("`{}` is not encrypted, and the store is", file.display());
             let next = format!("ls -l {}", shown_path(file));
             return Err(Failure::new(Exit::Refused, message, next).with_code("NOT_ENCRYPTED"));
         }
-        false => None,
+        None => Bundle::from_bytes(&bytes, None).map_err(failed)?,
     };
-    let bundle = Bundle::from_bytes(&bytes, protection.as_ref()).map_err(failed)?;
     let names: Vec<_> = bundle.approvals.iter().map(named).collect();
     let text = format!(
         "\n{}\nwhat is taken in counts as approved here, unread: whoever could write the file, or has its key, \
@@ -391,6 +395,26 @@ fn import(file: &Path, plain: bool, home: &Home, output: Output) -> Result<Repor
         imported.added, imported.kept
     );
     Ok(Report::new(data, text))
+}
+
+/// What a sealed file holds.
+///
+/// # Errors
+///
+/// When nothing opens it, which says nothing about the store.
+fn unsealed(bytes: &[u8], file: &Path, home: &Home) -> Result<Bundle, Failure> {
+    let protection = opens(bytes, home)?;
+    Bundle::from_bytes(bytes, Some(&protection)).map_err(|error| match error {
+        StoreError::Protection(ProtectionError::WrongKey { offered }) => {
+            let message = format!(
+                "`{}` is not opened by {offered}: give what it was exported with; your own store is untouched",
+                file.display()
+            );
+            let next = format!("etdi approvals import {}", shown_path(file));
+            Failure::new(Exit::Refused, message, next).with_code("STORE_FAILED")
+        }
+        error => failed(error),
+    })
 }
 
 /// What opens a sealed file: for one of the daily backups what protects the store.
