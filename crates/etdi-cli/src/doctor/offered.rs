@@ -101,7 +101,7 @@ fn silent(target: &Target, examination: &Examination) -> Fault {
 pub(super) fn version_fault(error: &Error, target: &Target) -> Fault {
     let text = match error {
         Error::Service(error) => visible(&error.message).into_owned(),
-        other => plainly_with_words(other, "the server"),
+        other => plainly_with_words(other, "it"),
     };
     let spoken: Vec<_> = ProtocolVersion::ALL.iter().map(|version| version.as_str()).collect();
     let what = format!("no revision is agreed on: {text}");
@@ -138,7 +138,7 @@ pub(super) async fn talk<S: ExchangeService>(
     let tools = match listed {
         Ok(Ok(tools)) => tools,
         Ok(Err(error)) => {
-            let what = format!("`tools/list` fails: {}", plainly_with_words(&error, "the server"));
+            let what = format!("`tools/list` fails: {}", plainly_with_words(&error, "it"));
             let advice = "read the server's log, and answer with a list of tools";
             return Err(Fault::new("tools", Whose::ServerOperator, what, advice).next(next));
         }

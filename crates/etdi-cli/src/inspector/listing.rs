@@ -247,7 +247,7 @@ async fn list(server: &Server, home: &Home) -> Result<Vec<Entry>, Unreached> {
             let client = Client::new(connection);
             let listed = everything(&client).await;
             client.service().close().await;
-            listed.map_err(|error| unreached(&error, &server.name))
+            listed.map_err(|error| unreached(&error))
         }
         Reach::Program { argv, env, directory } => {
             let Some((program, rest)) = argv.split_first() else {
@@ -266,12 +266,12 @@ async fn list(server: &Server, home: &Home) -> Result<Vec<Entry>, Unreached> {
             let client = Client::new(mcp_transport::connect(io, info));
             let listed = everything(&client).await;
             client.service().close().await;
-            listed.map_err(|error| unreached(&error, &server.name))
+            listed.map_err(|error| unreached(&error))
         }
     }
 }
 
-fn unreached(error: &Error, program: &str) -> Unreached {
+fn unreached(error: &Error) -> Unreached {
     let login = matches!(error, Error::Connection(error) if http_status(error) == Some(401));
     let exit = match error {
         _ if login => Exit::AuthenticationNeeded,
@@ -283,7 +283,7 @@ fn unreached(error: &Error, program: &str) -> Unreached {
     };
     let message = match login {
         true => "it wants a login".to_owned(),
-        false => plainly_with_words(error, program),
+        false => plainly_with_words(error, "it"),
     };
     Unreached { exit, message }
 }

@@ -13,7 +13,7 @@ use mcp_types::{ExchangeService, Implementation, Listed, Tool};
 use tokio::time::timeout;
 
 use super::Found;
-use crate::ask::server_says;
+use crate::ask::{server_says, while_opening};
 use crate::exit::{Exit, Failure};
 use crate::inspector::suspicious;
 use crate::verbs::ended;
@@ -66,7 +66,8 @@ pub async fn once(found: &Found, desktop: bool, patience: Duration) -> Result<An
     let io = command.on_stderr(server_says).spawn();
     let io = io.map_err(|error| unreachable(error.to_string()))?;
     let client = Client::new(mcp_transport::connect(io, info));
-    let answer = asked(&client, patience).await;
+    // It may be started a second time, because of a question that only newer servers know.
+    let answer = while_opening(asked(&client, patience)).await;
     client.service().close().await;
     answer
 }
@@ -122,6 +123,6 @@ async fn asked<S: ExchangeService>(
         Err(mcp_client::Error::Refused(_)) => {
             Ok(Answer { tools: Some(Vec::new()), suspicious: Vec::new() })
         }
-        Err(error) => Err(unreachable(ended::plainly(&error, "the server"))),
+        Err(error) => Err(unreachable(ended::plainly(&error, "it"))),
     }
 }

@@ -45,11 +45,12 @@ pub fn retold(failure: Failure, error: &Error, target: &Target) -> Failure {
     told(failure, error, target, "")
 }
 
-/// An error of a client in one line, for whoever has read the last words of `program` already.
-pub fn plainly(error: &ClientError, program: &str) -> String {
+/// An error of a client in one line, for whoever has read the last words of the server already; `who` it
+/// is, as it stands in a sentence.
+pub fn plainly(error: &ClientError, who: &str) -> String {
     match error {
         ClientError::Connection(error) => match Ending::read(&error.message) {
-            Some(Ending { status, .. }) => format!("`{}` ended ({status})", visible(program)),
+            Some(Ending { status, .. }) => format!("{who} ended ({status})"),
             None => visible(&error.message).into_owned(),
         },
         ClientError::Timeout(error) | ClientError::Refused(error) => {
@@ -60,8 +61,8 @@ pub fn plainly(error: &ClientError, program: &str) -> String {
 }
 
 /// The same for whoever has not.
-pub fn plainly_with_words(error: &ClientError, program: &str) -> String {
-    let plain = plainly(error, program);
+pub fn plainly_with_words(error: &ClientError, who: &str) -> String {
+    let plain = plainly(error, who);
     match error {
         ClientError::Connection(error) => match Ending::read(&error.message) {
             Some(Ending { words, .. }) if !words.is_empty() => {

@@ -15,6 +15,7 @@ use mcp_client::Client;
 use mcp_types::{ExchangeService, Implementation, Listed, Prompt, ResourceTemplate};
 
 use crate::args::ContentsArguments;
+use crate::ask::{server_says, while_opening};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::targets;
@@ -59,13 +60,14 @@ impl Offered {
             Some(command_line) => {
                 // It is not yet what is about to be signed.
                 let command_line = command_line.env_remove(endorse::SECRET);
-                let io = command_line.env(etdi::AUTHORING, "1").spawn();
+                let command_line = command_line.env(etdi::AUTHORING, "1").on_stderr(server_says);
+                let io = command_line.spawn();
                 let io = io.map_err(|error| {
                     let next = format!("etdi doctor -- {command}");
                     Failure::new(Exit::Unreachable, error.to_string(), next)
                 })?;
                 let client = Client::new(mcp_transport::connect(io, info));
-                let listed = Self::ask(&client).await;
+                let listed = while_opening(Self::ask(&client)).await;
                 client.service().close().await;
                 listed
             }

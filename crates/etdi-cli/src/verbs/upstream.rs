@@ -171,5 +171,6 @@ pub fn failure(error: &mcp_client::Error, words: &[String]) -> Failure {
         _ => Exit::ProtocolViolation,
     };
     let program = words.first().map_or("the server", String::as_str);
-    Failure::new(exit, ended::plainly(error, program), format!("etdi doctor -- {shown}"))
+    let message = ended::plainly(error, &format!("`{}`", visible(program)));
+    Failure::new(exit, message, format!("etdi doctor -- {shown}"))
 }

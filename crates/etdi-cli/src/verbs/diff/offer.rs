@@ -10,12 +10,13 @@ use mcp_client::{Client, Error};
 use mcp_types::{Caller, Listed};
 use serde_json::{Map, Value, json};
 
+use crate::ask::{server_says, while_opening};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::targets::find;
 use crate::verbs::scan::is_server;
 use crate::verbs::target::{quoted, shown_path};
-use crate::verbs::upstream::{Upstream, Way, failure};
+use crate::verbs::upstream::{TakeLine, Upstream, Way, failure};
 
 /// Members of one kind by their name: tools and prompts by name, resources by URI, templates by
 /// their template.
@@ -132,8 +133,9 @@ impl Offer {
     /// When it cannot be reached, or does not answer as a server does.
     pub async fn of_server(words: &[String], output: Output) -> Result<Self, Failure> {
         output.progress(&format!("listing what {} offers", visible(&words.join(" "))));
-        let upstream = Upstream::reach(words, Way::default(), output)?;
-        let listed = Self::ask(&Client::new(upstream.caller())).await;
+        let on_stderr: Option<TakeLine> = Some(Box::new(server_says));
+        let upstream = Upstream::reach(words, Way { on_stderr, ..Way::default() }, output)?;
+        let listed = while_opening(Self::ask(&Client::new(upstream.caller()))).await;
         upstream.close().await;
         match listed {
             Ok(Ok(offer)) => Ok(offer),

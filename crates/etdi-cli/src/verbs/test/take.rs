@@ -8,10 +8,11 @@ use mcp_types::{Caller, ContentBlock, ProtocolVersion, RawText, ResourceContents
 use serde_json::Value;
 
 use crate::args::Revisions;
+use crate::ask::{server_says, while_opening};
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::verbs::test::file::{Asked, Expect, Step, TestFile};
-use crate::verbs::upstream::{Upstream, Way, failure, shown};
+use crate::verbs::upstream::{TakeLine, Upstream, Way, failure, shown};
 
 /// All steps in one revision.
 #[derive(Debug)]
@@ -102,9 +103,11 @@ async fn one(
     output: Output,
 ) -> Result<(Run, Option<ProtocolVersion>), Failure> {
     // Steps call tools, so a guard before the server is asked as a client asks it.
-    let upstream = Upstream::reach(words, Way { era, guarded: true, ..Way::default() }, output)?;
+    let on_stderr: Option<TakeLine> = Some(Box::new(server_says));
+    let way = Way { era, guarded: true, on_stderr, ..Way::default() };
+    let upstream = Upstream::reach(words, way, output)?;
     let client = Client::new(upstream.caller());
-    let opened = tokio::time::timeout(file.patience(), client.discover()).await;
+    let opened = while_opening(tokio::time::timeout(file.patience(), client.discover())).await;
     let opened = match opened {
         Ok(opened) => opened.map(drop).map_err(|error| failure(&error, words)),
         Err(_) => Err(Failure::new(
