@@ -254,3 +254,36 @@ fn what_looks_at_a_poisoned_server_says_so() {
     let (_, said) = user.says(&with_notes(&["doctor"]));
     assert!(said.contains("nothing is wrong") && said.contains("etdi inspect"), "{said}");
 }
+
+/// A gateway with API keys, which are no login: what an entry has to send, or that it does not let in.
+#[test]
+fn who_lacks_an_api_key_is_not_sent_to_log_in() {
+    let user = User::new();
+    let port = web::web(|asked| {
+        let is_sent = asked.head.to_ascii_lowercase().contains("x-api-key:");
+        let said = if is_sent { "the API key is not known" } else { "show an API key" };
+        (401, &["www-authenticate: ApiKey header=\"x-api-key\""], said.to_owned())
+    });
+    let url = format!("http://127.0.0.1:{port}/mcp");
+    let headers = r#"{"X-API-Key": "mcpk_revoked"}"#;
+    let entry =
+        format!(r#"{{"mcpServers": {{"team": {{"url": "{url}", "headers": {headers}}}}}}}"#);
+    user.write("team.json", &entry);
+    for (target, what) in [(&*url, "X-API-Key"), ("./team.json:team", "unknown, revoked")] {
+        for verb in [&["list"][..], &["inspect"], &["call", "add"], &["approve", "--yes"]] {
+            let failed = user.json(&[verb, &["--", target]].concat());
+            let message = failed.1["error"]["message"].as_str().unwrap();
+            assert!(message.contains(what), "{verb:?}: {message}");
+            assert_eq!(next(&failed), (3, &*format!("etdi doctor -- {target}")), "{verb:?}");
+        }
+        let (exit, said) = user.says(&["doctor", "--", target]);
+        assert!(exit == 3 && said.contains("etdi auth api-key new FILE NAME"), "{said}");
+        assert_eq!(said.contains("the entry sends does not let in"), target != url, "{said}");
+        assert!(!said.contains("auth login") && !said.contains("try:   etdi doctor"), "{said}");
+    }
+    let other =
+        web::web(|_| (401, &["www-authenticate: Bearer"], "show an access token".to_owned()));
+    let url = format!("http://127.0.0.1:{other}/mcp");
+    let failed = user.json(&["list", "--", &url]);
+    assert_eq!(next(&failed), (3, &*format!("etdi auth login {url}")));
+}

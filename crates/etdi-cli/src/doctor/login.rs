@@ -43,8 +43,11 @@ const BY_A_KEY: &str = "where it lets in by a key, put that into an entry, \
 /// Where there are no logins at all, such as at a gateway with keys.
 const AN_API_KEY: &str = "its operator makes one with `etdi auth api-key new FILE NAME`; put it into an entry, \
                           `\"headers\": {\"X-API-Key\": \"${KEY}\"}` beside its `url`, and name the entry: \
-                          `etdi list ./servers.json:NAME`; where the entry sends one already, that key is \
-                          unknown or revoked";
+                          `etdi list ./servers.json:NAME`";
+
+/// Where one is sent.
+const KNOWN_NO_MORE: &str = "this key is unknown, revoked, or has ended: its operator makes another one with \
+                             `etdi auth api-key new FILE NAME`";
 
 /// The most bytes of a token.
 const MAX_TOKEN: u64 = 64 << 10;
@@ -186,7 +189,14 @@ async fn published(
         && let Some(other) = challenges.first()
     {
         if other.scheme().eq_ignore_ascii_case("apikey") {
-            let fault = Fault::new("api_key", Whose::You, "it lets in by an API key", AN_API_KEY);
+            let sends = |(name, _): &(String, String)| {
+                other.get("header").is_some_and(|header| name.eq_ignore_ascii_case(header))
+            };
+            let (what, advice) = match place.headers.iter().any(sends) {
+                true => ("the API key that the entry sends does not let in", KNOWN_NO_MORE),
+                false => ("it lets in by an API key", AN_API_KEY),
+            };
+            let fault = Fault::new("api_key", Whose::You, what, advice);
             return Err(fault.exit(Exit::AuthenticationNeeded).next("etdi list --help"));
         }
         let scheme = visible(other.scheme()).into_owned();

@@ -351,6 +351,10 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
             mcp_client::Error::Connection(_) | mcp_client::Error::Timeout(_) => {
                 let next = format!("etdi doctor {again}");
                 match wants_login(client) {
+                    // No login leads there, and none mends what an entry sends.
+                    true if by_a_key(client, target).is_some() => {
+                        (Exit::AuthenticationNeeded, next)
+                    }
                     true => (Exit::AuthenticationNeeded, log_in(target)),
                     false => (Exit::Unreachable, next),
                 }
@@ -368,7 +372,12 @@ pub fn failure(error: &Error, tool: &str, target: &Target) -> Failure {
         _ => (Exit::Usage, format!("etdi list {again}")),
     };
     let failure = Failure::new(exit, sentence(error), next).with_code(code);
-    let failure = ended::retold(failure, error, target);
+    let mut failure = ended::retold(failure, error, target);
+    if let Error::Client(client) = error
+        && let Some(what) = by_a_key(client, target)
+    {
+        failure.message = format!("{}; {what}", failure.message);
+    }
     match error {
         Error::ExecutableChanged { approved, found } => {
             failure.with_details(json!({ "approved": approved, "found": found }), "")
@@ -419,6 +428,32 @@ fn wants_login(error: &mcp_client::Error) -> bool {
         mcp_client::Error::Connection(error) => http_status(error) == Some(401),
         _ => false,
     }
+}
+
+/// What is to be done where a server lets in by something that no login gives: a key, or whatever an entry
+/// sends.
+fn by_a_key(error: &mcp_client::Error, target: &Target) -> Option<String> {
+    let mcp_client::Error::Connection(error) = error else { return None };
+    if http_status(error) != Some(401) {
+        return None;
+    }
+    let found = targets::resolve_unbuilt(&target.command).ok()?;
+    let sends = |name: &str| {
+        found.headers_as_written().iter().any(|(one, _)| one.eq_ignore_ascii_case(name))
+    };
+    // As a gateway of ours says it.
+    let is_key = error.message.contains("API key");
+    if sends("x-api-key") && is_key {
+        return Some("the key that the entry sends is unknown, revoked, or has ended".to_owned());
+    }
+    if sends("authorization") {
+        return Some("the `Authorization` that the entry sends does not let in".to_owned());
+    }
+    is_key.then(|| {
+        "its operator makes a key with `etdi auth api-key new FILE NAME`, and it goes into an entry, \
+         `\"headers\": {\"X-API-Key\": \"${KEY}\"}` beside its `url`"
+            .to_owned()
+    })
 }
 
 /// What to type where a server wants a login.
