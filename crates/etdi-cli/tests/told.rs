@@ -287,3 +287,27 @@ fn who_lacks_an_api_key_is_not_sent_to_log_in() {
     let failed = user.json(&["list", "--", &url]);
     assert_eq!(next(&failed), (3, &*format!("etdi auth login {url}")));
 }
+
+/// What is to be tried is not what has just failed.
+#[test]
+fn a_gateway_that_cannot_be_served_says_what_else_to_type() {
+    let user = User::new();
+    let typo = r#"{"mcpServers": {"a": {"command": "sh"}}, "gateway": {"htp": "127.0.0.1:0"}}"#;
+    user.write("typo.json", typo);
+    for words in [&["gateway", "typo.json", "--check"][..], &["gateway", "typo.json"]] {
+        let (exit, said) = user.says(words);
+        assert!(exit == 1 && said.contains("`htp`"), "{said}");
+        assert!(said.contains("try:   cat ") && !said.contains("--check"), "{said}");
+    }
+    user.write(
+        "unset.json",
+        r#"{"mcpServers": {"a": {"command": "sh", "args": ["${NOT_SET_AT_ALL}"]}}}"#,
+    );
+    let (_, said) = user.says(&["gateway", "unset.json", "--check"]);
+    assert_eq!(said.matches("line 1").count(), 1, "{said}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    user.write("sound.json", r#"{"mcpServers": {"a": {"command": "sh"}}}"#);
+    let failed = user.says(&["gateway", "sound.json", "--http", &address]);
+    assert!(failed.0 == 4 && failed.1.contains("--http 127.0.0.1:0"), "{failed:?}");
+}

@@ -355,7 +355,8 @@ fn odd_one_out() {
     let output = yard.output(&["--check"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("line 1, `odd`: "), "{said}");
+    assert!(said.contains("`odd`, line 1 of"), "{said}");
+    assert_eq!(said.matches("line 1").count(), 1, "{said}");
 }
 
 fn silent() {

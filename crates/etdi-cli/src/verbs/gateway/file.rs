@@ -239,7 +239,9 @@ impl GatewayFile {
         if (is_check || is_empty)
             && let Some((prefix, failure)) = unfit.first()
         {
-            let place = named(prefix).map_or_else(String::new, |server| {
+            // What is wrong with the entry itself names its line already.
+            let is_named = failure.code == "ENTRY_INVALID";
+            let place = named(prefix).filter(|_| !is_named).map_or_else(String::new, |server| {
                 format!("line {}, `{}`: ", server.line, visible(&server.name))
             });
             let message = format!("{place}{}", failure.message);

@@ -34,7 +34,7 @@ impl<'c> Reader<'c> {
     pub(super) fn fail_at(&self, line: usize, why: &str) -> Failure {
         let path = shown_path(self.path);
         let message = format!("line {line} of {path}: {why}");
-        let next = format!("etdi gateway {path} --check");
+        let next = format!("cat {path}");
         Failure::usage(message, next).with_code("GATEWAY_FILE")
     }
 

@@ -21,7 +21,8 @@ use crate::verbs::target::{audit, shown_path};
 /// The way in.
 pub(super) struct Door {
     http: Option<Http>,
-    next: String,
+    /// The file, as it is typed.
+    path: String,
 }
 
 struct Http {
@@ -45,9 +46,9 @@ impl Door {
         home: &Home,
     ) -> Result<Self, Failure> {
         let path = shown_path(&file.path);
-        let next = format!("etdi gateway {path} --check");
-        let Some(address) = address else { return Ok(Self { http: None, next }) };
-        let refuse = |why: &str| Failure::usage(why, &*next).with_code("GATEWAY_FILE");
+        let Some(address) = address else { return Ok(Self { http: None, path }) };
+        let shows = format!("cat {path}");
+        let refuse = |why: &str| Failure::usage(why, &*shows).with_code("GATEWAY_FILE");
         let auth = file.auth.as_ref().map(|auth| Auth {
             issuer: auth.issuer.clone(),
             audience: auth.audience.clone(),
@@ -81,7 +82,7 @@ impl Door {
         let http = Http { address, url: file.url.clone(), auth, hosts, origins, trail };
         // What cannot be is known before anything listens.
         http.protected(&http.url_at(address)).map_err(|why| refuse(&format!("{path}: {why}")))?;
-        Ok(Self { http: Some(http), next })
+        Ok(Self { http: Some(http), path })
     }
 
     /// Serves until the client is gone, or for ever.
@@ -90,7 +91,8 @@ impl Door {
     ///
     /// When nothing can listen there, or the stream fails.
     pub(super) async fn serve(self, gateway: Gateway, output: Output) -> Result<(), Failure> {
-        let next = self.next;
+        let Self { path, .. } = self;
+        let next = format!("etdi gateway {path} --check");
         let failed = |error: &dyn std::fmt::Display| {
             Failure::new(Exit::Unreachable, error.to_string(), &*next).with_code("NOT_SERVED")
         };
@@ -99,7 +101,10 @@ impl Door {
             return gateway.serve(io).await.map_err(|error| failed(&error));
         };
         let unserved = |error: std::io::Error| {
-            failed(&format!("nothing can listen at `{}`: {error}", http.address))
+            // Another address; what is in the file is in order.
+            let next = format!("etdi gateway {path} --http 127.0.0.1:0");
+            let message = format!("nothing can listen at `{}`: {error}", http.address);
+            Failure::new(Exit::Unreachable, message, next).with_code("NOT_SERVED")
         };
         let listener = TcpListener::bind(http.address).await.map_err(unserved)?;
         let place = listener.local_addr().map_err(|error| failed(&error))?;
