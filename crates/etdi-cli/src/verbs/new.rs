@@ -109,7 +109,7 @@ fn unfit(name: &str) -> Option<&'static str> {
 }
 
 /// Words of the language, names that cargo does not give, and the crates that a template uses.
-const TAKEN: [&str; 67] = [
+const TAKEN: [&str; 68] = [
     "abstract",
     "alloc",
     "as",
@@ -129,6 +129,7 @@ const TAKEN: [&str; 67] = [
     "dyn",
     "else",
     "enum",
+    "etdi",
     "etdi_core",
     "etdi_oauth",
     "examples",
