@@ -450,3 +450,29 @@ fn what_was_revoked_stays_so_when_its_folder_is_taken_away() {
     assert_eq!(asked(&user, &["approvals", "accept-restored"], "take it?", "y\n").1, Some(0));
     assert_eq!(user.call(), 0);
 }
+
+/// Below `strict` a call goes on that nobody can note, and whoever runs it is told.
+#[test]
+fn a_call_that_a_full_disk_does_not_note_is_told() {
+    use etdi_core::audit::{AuditFile, Auditor, Durability, verify_trail};
+    use etdi_core::event::{Event, EventKind};
+    let user = User::new();
+    assert_eq!(user.approve(&[]), 0);
+    let path = user.home().join("audit/events.jsonl");
+    let trail = AuditFile::open(&path, Durability::Written).unwrap();
+    let event = Event::new(EventKind::ToolInvoked).on("s", &"t".repeat(200));
+    while std::fs::metadata(&path).unwrap().len() < 70_000 {
+        trail.record(&event, etdi_core::time::UnixTime(1)).unwrap();
+    }
+    // No file grows beyond 64 KiB, in blocks of 512 bytes, and the signal that says so is not heard.
+    let full = r#"trap "" XFSZ; ulimit -f 128; exec "$@""#;
+    let words = user.with_server(&["call", "t"]);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", full, "sh", ETDI]).args(words);
+    command.env("ETDI_HOME", user.home()).env("HOME", user.0.path()).current_dir(user.0.path());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(said.matches("what happens is not noted: cannot write").count(), 1, "{said}");
+    assert_eq!(verify_trail(&path, None, None).unwrap().head, trail.head(), "nothing is torn");
+}
