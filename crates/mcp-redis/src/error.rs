@@ -6,7 +6,7 @@ use redis::{ErrorKind, ServerErrorKind};
 
 /// Why something was not done. Nothing of what is kept stands in it.
 ///
-/// `Debug` is the text and what is behind it, so that a `main` that gives it back says what to do.
+/// `Debug` is the text and what is behind it, each said once, so that a `main` that gives it back says what to do.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedisError {
@@ -122,13 +122,16 @@ pub enum RedisError {
 
 impl std::fmt::Debug for RedisError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self}")?;
+        let mut all = self.to_string();
         let mut behind = std::error::Error::source(self);
         while let Some(source) = behind {
-            write!(f, ": {source}")?;
+            let said = source.to_string();
+            if !all.contains(&said) {
+                all = format!("{all}: {said}");
+            }
             behind = source.source();
         }
-        Ok(())
+        f.write_str(&all)
     }
 }
 
@@ -181,7 +184,8 @@ impl std::fmt::Display for Cause {
 
 impl std::error::Error for Cause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.said.source()
+        // Of what a server says the client's error is the same text once more.
+        self.said.source().filter(|source| source.to_string() != self.said.to_string())
     }
 }
 

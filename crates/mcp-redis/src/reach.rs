@@ -212,15 +212,25 @@ async fn look(url: &str, cause: &Cause) -> String {
     }
 }
 
+/// Whether a certificate does not fit, which no time mends.
+pub(crate) fn is_of_certificate(cause: &Cause) -> bool {
+    let words = cause.said().to_string();
+    let known = [UNTRUSTED, ELSEWHERE, &["CertificateRequired"]];
+    known.into_iter().flatten().any(|part| words.contains(part))
+}
+
+const UNTRUSTED: &[&str] = &["UnknownIssuer", "BadSignature"];
+const ELSEWHERE: &[&str] = &["NotValidForName", "not valid for name"];
+
 /// What TLS says of the certificate.
 fn of_tls(host: &str, cause: &Cause) -> String {
     let words = cause.said().to_string();
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-    if has(&["UnknownIssuer", "BadSignature"]) {
+    if has(UNTRUSTED) {
         return "no authority that this node trusts has signed its certificate: name yours with `Address::authorities`"
             .to_owned();
     }
-    if has(&["NotValidForName", "not valid for name"]) {
+    if has(ELSEWHERE) {
         return format!("its certificate is not for `{host}`: write the host that it is for");
     }
     if has(&["Expired", "expired", "NotValidYet", "not valid yet"]) {

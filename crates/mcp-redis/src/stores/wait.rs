@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{RedisStores, RedisStoresBuilder};
 use crate::error::RedisError;
+use crate::reach;
 
 /// How long the first pause is, and the longest.
 const FIRST: Duration = Duration::from_millis(250);
@@ -36,7 +37,8 @@ pub(super) async fn connect(mut builder: RedisStoresBuilder) -> Result<RedisStor
 /// one that is asked is a replica yet.
 fn may_come(error: &RedisError) -> bool {
     match error {
-        RedisError::Unreachable(_) | RedisError::TooSlow(_) => true,
+        RedisError::Unreachable(cause) => !reach::is_of_certificate(cause),
+        RedisError::TooSlow(_) => true,
         RedisError::Refused(cause) => cause.is("NOREPLICAS") || cause.is("READONLY"),
         _ => false,
     }

@@ -75,6 +75,7 @@ async fn no_error_has_a_password_that_redis_says_back() {
         let refused = builder.timeout(Duration::from_secs(1)).connect().await.unwrap_err();
         for said in [format!("{refused}"), format!("{refused:?}"), format!("{refused:#?}")] {
             assert!(!said.contains("hunter2"), "{named}: {said}");
+            assert!(said.matches("unknown command 'HELLO'").count() < 2, "{named}: {said}");
         }
     }
 }
@@ -133,6 +134,11 @@ async fn an_error_names_tls() {
         let said = said(address).await;
         assert!(said.contains(wanted) && said.contains(&port.to_string()), "{said}");
     }
+    // A certificate that does not fit is nothing to wait for.
+    let builder = RedisStores::builder(at("rediss"), ClusterSecret::new(SECRET));
+    let refused = builder.wait(Duration::from_hours(1)).connect();
+    let refused = tokio::time::timeout(Duration::from_secs(60), refused).await.unwrap();
+    assert!(refused.unwrap_err().to_string().contains("no authority"));
 }
 
 /// What listens and says nothing, or something else, is named in bounded time.
