@@ -311,3 +311,33 @@ fn a_gateway_that_cannot_be_served_says_what_else_to_type() {
     let failed = user.says(&["gateway", "sound.json", "--http", &address]);
     assert!(failed.0 == 4 && failed.1.contains("--http 127.0.0.1:0"), "{failed:?}");
 }
+
+/// What was revoked is there to be read, and what keeps it.
+#[test]
+fn what_was_revoked_is_listed_as_text() {
+    let user = User::new();
+    assert_eq!(user.says(&["keys", "generate"]).0, 0);
+    let revoke = ["keys", "revoke", "https://acme.example"];
+    assert_eq!(user.says(&revoke).0, 0);
+    let (_, listed) = user.says(&["keys", "list"]);
+    let row = listed.lines().find(|line| line.trim_start().starts_with("publisher "));
+    let row = row.unwrap_or_else(|| panic!("{listed}"));
+    assert!(row.contains("https://acme.example"), "{row}");
+    assert!(listed.contains("taken back") && listed.contains("revocations.json"), "{listed}");
+}
+
+/// An entry for which its client asks somebody cannot be asked from here.
+#[test]
+fn discover_names_a_server_that_can_be_asked() {
+    let user = User::new();
+    user.write("notes.sh", &offering(NOTE));
+    let needs =
+        r#""needs-key": {"command": "sh", "args": ["notes.sh"], "env": {"KEY": "${input:key}"}}"#;
+    let works = r#""works": {"command": "sh", "args": ["notes.sh"]}"#;
+    user.write(".vscode/mcp.json", &format!(r#"{{"servers": {{{needs}, {works}}}}}"#));
+    let (_, said) = user.says(&["discover"]);
+    assert!(said.contains("ask one: etdi list vscode:works"), "{said}");
+    user.write(".vscode/mcp.json", &format!(r#"{{"servers": {{{needs}}}}}"#));
+    let (_, said) = user.says(&["discover"]);
+    assert!(said.contains("vscode:needs-key") && !said.contains("ask one"), "{said}");
+}

@@ -200,12 +200,13 @@ fn show(path: &Path, filter: &Filter, count: usize) -> Result<Report, Failure> {
             event.kind.name().to_owned(),
             event.tool.clone().unwrap_or_default(),
             event.server.clone().unwrap_or_default(),
+            event.user.clone().unwrap_or_default(),
             why.unwrap_or_default(),
         ]
     });
     let text = match entries.is_empty() {
         true => "no entry is like that".to_owned(),
-        false => table(["#", "at", "event", "tool", "server", "why"], rows.collect()),
+        false => table(["#", "at", "event", "tool", "server", "by", "why"], rows.collect()),
     };
     Ok(Report::new(json!({ "entries": list }), text))
 }

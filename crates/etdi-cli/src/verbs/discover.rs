@@ -334,7 +334,12 @@ fn text(
         return "no client on this computer has a server\n\nput one there: etdi install --help"
             .to_owned();
     }
-    let first = looked.first().map(|(server, _)| server.target());
+    // What only its client can look up, such as what it asks its user for, fails here for sure.
+    let variable = |name: &str| std::env::var(name).ok();
+    let can = |server: &Server| server.resolved(&variable).is_some_and(|launch| launch.is_ok());
+    let can = || looked.iter().filter(|(server, _)| can(server));
+    let first = can().find(|(_, problems)| problems.is_empty()).or_else(|| can().next());
+    let first = first.map(|(server, _)| server.target());
     let servers = if count == 1 { "server" } else { "servers" };
     text.push_str(&format!("\n{count} {servers}, {wrong} with something wrong"));
     if broken > 0 {

@@ -1,13 +1,18 @@
 //! `etdi keys`: make, list, export, trust, rotate and revoke keys.
 
+use etdi::core::change::visible;
 use etdi::core::client_keys::ClientTrust;
 use etdi::core::key::{Algorithm, KeyRing, VerifyingKey};
+use etdi::core::revocation::Revoked;
+use etdi::core::time::UnixTime;
+use etdi::core::wire::RevocationEntry;
 use serde_json::{Value, json};
 
 use crate::args::{KeyAlgorithm, KeySource, KeysCommand};
 use crate::exit::Failure;
 use crate::home::{Home, is_exposed};
 use crate::output::{Output, Report, table};
+use crate::verbs::target::shown_path;
 
 mod caller;
 mod chest;
@@ -140,6 +145,7 @@ fn list(home: &Home) -> Result<Report, Failure> {
         let (name, since) = (client.name.clone(), client.since.to_string());
         known.push([name, client.key.id().to_string(), how.to_owned(), since]);
     }
+    let refused: Vec<_> = revoked.iter().map(refused).collect();
     let revoked: Vec<Value> = revoked.iter().map(|entry| json!(entry)).collect();
     let mut parts = vec![match own.is_empty() {
         true => "no keys yet, make one with `etdi keys generate`".to_owned(),
@@ -153,13 +159,34 @@ fn list(home: &Home) -> Result<Report, Failure> {
             parts.push(format!("{title}\n{table}"));
         }
     }
-    if !revoked.is_empty() {
-        parts.push(format!("{} revoked here, see --json", revoked.len()));
+    if !refused.is_empty() {
+        let table = table(["what", "", "since", "why"], refused);
+        let place = home.directory("revocations")?.join("revocations.json");
+        parts.push(format!(
+            "revoked here, and refused whoever trusts it\n{table}\na slip is taken back by hand, out of `here` in \
+             {}; `etdi approvals accept-restored` then takes that as it is",
+            shown_path(&place)
+        ));
     }
     let data = json!({
         "keys": keys, "publishers": publishers, "clients": clients, "revoked": revoked,
     });
     Ok(Report::new(data, parts.join("\n\n")))
+}
+
+/// An entry of what was revoked here, for people.
+fn refused(entry: &RevocationEntry) -> [String; 4] {
+    let (what, name) = match entry.revoked() {
+        Some(Revoked::Key(id)) => ("key", id.to_string()),
+        Some(Revoked::Statement(id)) => ("statement", id),
+        Some(Revoked::Definition(digest)) => ("definition", digest.to_string()),
+        Some(Revoked::Provider(provider)) => ("publisher", provider.to_string()),
+        // Something that a later version revokes.
+        _ => ("other", String::new()),
+    };
+    let since = entry.at.map_or_else(String::new, |at| UnixTime(at).to_string());
+    let why = entry.reason.as_deref().map_or_else(String::new, |why| visible(why).into_owned());
+    [what.to_owned(), visible(&name).into_owned(), since, why]
 }
 
 fn export(name: &str, home: &Home) -> Result<Report, Failure> {

@@ -223,6 +223,9 @@ fn callers() {
         assert_eq!(said.contains(&user), !may, "{user}: {said}");
         assert!(!said.contains("etdi approve"), "{said}");
     }
+    let noted = yard.command(&["audit", "tail"]).output().unwrap();
+    let noted = String::from_utf8(noted.stdout).unwrap();
+    assert!(noted.contains("api-key#bob"), "who called is shown: {noted}");
     let noted = yard.command(&["audit", "query", "--json"]).output().unwrap();
     let noted: Value = serde_json::from_slice(&noted.stdout).unwrap();
     let mut users: Vec<(&str, &str)> = Vec::new();
