@@ -109,7 +109,7 @@ fn unfit(name: &str) -> Option<&'static str> {
 }
 
 /// Words of the language, names that cargo does not give, and the crates that a template uses.
-const TAKEN: [&str; 68] = [
+const TAKEN: [&str; 67] = [
     "abstract",
     "alloc",
     "as",
@@ -129,7 +129,6 @@ const TAKEN: [&str; 68] = [
     "dyn",
     "else",
     "enum",
-    "etdi",
     "etdi_core",
     "etdi_oauth",
     "examples",

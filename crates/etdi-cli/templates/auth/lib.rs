@@ -7,13 +7,13 @@ use mcp_server::{BuildError, Extension, Server, server, tool};
 use mcp_transport::http::server::{HttpOptions, HttpServer};
 
 /// Says who is calling.
-#[tool(etdi, version = "0.1.0", annotations(read_only))]
+#[tool]
 pub async fn who_am_i(caller: Extension<Principal>) -> String {
     caller.subject.clone()
 }
 
 /// Empties the store, which takes a key with the scope `store:write`.
-#[tool(etdi, version = "0.1.0", scopes = ["store:write"], annotations(destructive))]
+#[tool(scopes = ["store:write"])]
 pub async fn empty_store() -> &'static str {
     "emptied"
 }

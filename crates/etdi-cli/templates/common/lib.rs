@@ -3,7 +3,7 @@
 use mcp_server::{BuildError, Server, prompt, resource, server, tool};
 
 /// Adds two numbers.
-#[tool(etdi, version = "0.1.0", annotations(read_only))]
+#[tool]
 pub async fn add(a: f64, b: f64) -> f64 {
     a + b
 }
