@@ -432,7 +432,14 @@ impl Signing {
             renew_at: None,
             unsigned,
         };
-        let Some(block) = block else { return Ok(as_is(self.unvouched(&tool.name))) };
+        let Some(block) = block else {
+            // No key signs a tool that does not say that it is to be signed.
+            let unmarked = |why| match (&self.online, &self.delegated) {
+                (None, None) => why,
+                _ => "it is not marked `etdi`".to_owned(),
+            };
+            return Ok(as_is(self.unvouched(&tool.name).map(unmarked)));
+        };
         let mut block: Members = block.parse().map_err(|error| unfit(error.to_string()))?;
         let (statement, provider_name, signer) = match (&self.online, self.delegation(tool, now)) {
             (Some(online), _) => {

@@ -342,6 +342,7 @@ fn a_delegated_key_signs_within_its_bounds_alone() {
     let unsigned = layer.unsigned();
     assert_eq!(unsigned["user_deletes"], "it asks for `notes:write`");
     assert_eq!(unsigned["sums"], "its name does not begin with `user_`");
+    assert_eq!(unsigned["user_plain"], "it is not marked `etdi`");
     assert_eq!(unsigned.len(), 3);
 
     // Whoever stole the key signs what it likes; clients hold it to the bounds.
