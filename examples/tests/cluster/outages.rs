@@ -176,6 +176,46 @@ async fn redis_is_paused() {
     assert!(world.session_at(2).await.is_ok(), "the session was only not found for a while");
 }
 
+/// What a stream says while Redis is away is sent and not kept: who reads on misses nothing, and who comes back
+/// to it is told that something is missing, at each node, and not given the rest as if it were all.
+#[tokio::test]
+async fn redis_is_paused_under_streams() {
+    const PAGES: usize = 12;
+    let world = World::new(RedisServer::start()).await;
+    let (session, url, soon) = (&world.session, &world.urls[0], Duration::from_secs(20));
+    let pages = json!({ "pages": PAGES });
+    let mut stays = session.call(url, 1, "print", &pages).await.unwrap();
+    let mut leaves = session.call(url, 2, "print", &pages).await.unwrap();
+    let mut last = leaves.next(soon).await.unwrap();
+    while last.message.is_none() {
+        last = leaves.next(soon).await.unwrap();
+    }
+    world.redis.signal("-STOP");
+    drop(leaves);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.redis.signal("-CONT");
+
+    let (mut told, mut answered) = (Vec::new(), false);
+    while !answered {
+        let event = stays.next(soon).await.expect("who reads on hears all");
+        let Some(message) = event.message else { continue };
+        match message.get("result") {
+            Some(_) => answered = true,
+            None => told.push(message["params"]["progress"].as_u64().unwrap()),
+        }
+    }
+    assert_eq!(told, (1..=PAGES as u64).collect::<Vec<_>>());
+    world.recovers().await;
+    for url in &world.urls {
+        let Err(Failed::Refused(status, text)) = session.resume(url, &last.id).await else {
+            panic!("what is missing is passed over in silence")
+        };
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(text.contains("not kept any more, ask again from the start"), "{text}");
+    }
+    assert!(session.call(url, 3, "echo", &json!({ "message": "on" })).await.is_ok());
+}
+
 #[tokio::test]
 async fn redis_is_killed_and_comes_back_with_its_data() {
     let log = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
