@@ -125,10 +125,17 @@ impl RedisReplayStore {
         Ok(())
     }
 
-    /// Whether this Redis will do for the first part, unless for its clock.
+    /// Whether this Redis will do for the first part, unless for its clock. Where it throws keys away each part notes
+    /// it, for when it does so no more.
     pub(crate) async fn keeps(&self, now: UnixTime) -> Result<(), RedisError> {
         match self.look(0, now).await {
             Err(RedisError::Clock(_)) => Ok(()),
+            Err(RedisError::Evicts) => {
+                for part in 1..PARTS {
+                    drop(self.look(part, now).await);
+                }
+                Err(RedisError::Evicts)
+            }
             found => found,
         }
     }

@@ -29,7 +29,8 @@ local evicted = said('evicted_keys:')
 if math.abs(time - now) > apart then return { 'clock', '' } end
 if found[2] ~= run or (found[4] or '0') ~= evicted then
   since = time
-  if not begin and ARGV[7] == '1' then since = 0 end
+  -- One that has thrown keys away is not new.
+  if not begin and ARGV[7] == '1' and evicted == '0' then since = 0 end
   begin = begin or ARGV[5]
   redis.call('HSET', marker, 'begin', begin, 'run', run, 'since', since, 'evicted', evicted)
 end

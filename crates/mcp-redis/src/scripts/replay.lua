@@ -24,7 +24,8 @@ end
 local evicted = said('evicted_keys:')
 if marked[2] ~= run or (marked[3] or '0') ~= evicted then
   local from = now
-  if not since and ARGV[6] == '1' then from = 0 end
+  -- One that has thrown keys away is not new.
+  if not since and ARGV[6] == '1' and evicted == '0' then from = 0 end
   redis.call('HSET', KEYS[3], 'run', run, 'since', from, 'evicted', evicted)
   since = from
 end

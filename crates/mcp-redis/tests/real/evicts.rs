@@ -81,6 +81,39 @@ async fn what_was_seen_once_is_not_forgotten() {
     assert!(matches!(again, Err(RedisError::Forgetful(_))), "{again:?}");
 }
 
+/// The same, where only a balancer asked meanwhile how the node is, and nobody called.
+#[tokio::test]
+async fn who_is_asked_for_its_health_notes_it_for_all_callers() {
+    let server = RedisServer::start();
+    let node = server.node().await;
+    assert_eq!(take(&node, "pay").await.unwrap(), Taken::First);
+    evict(&server);
+    assert_eq!(node.health().await, Health::Degraded);
+    fill(&server);
+    keep(&server);
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    let again = take(&node, "pay").await;
+    assert!(matches!(again, Err(RedisError::Forgetful(_))), "{again:?}");
+}
+
+/// One that has thrown away all, markers too, looks new and is not.
+#[tokio::test]
+async fn what_has_thrown_keys_away_is_not_believed_to_be_new() {
+    let server = RedisServer::start();
+    let node = server.node().await;
+    assert_eq!(take(&node, "pay").await.unwrap(), Taken::First);
+    evict(&server);
+    fill(&server);
+    keep(&server);
+    let text =
+        "for _, key in ipairs(redis.call('KEYS', 'mcp:1:*:marker')) do redis.call('DEL', key) end";
+    server.ask(&["EVAL", text, "0"]);
+    // It believes a new one.
+    let late = server.node().await;
+    let again = take(&late, "pay").await;
+    assert!(matches!(again, Err(RedisError::Forgetful(_))), "{again:?}");
+}
+
 /// An authorization server: a proof that was shown, and any code.
 #[cfg(feature = "oauth")]
 #[tokio::test]
