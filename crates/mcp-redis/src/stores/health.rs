@@ -35,7 +35,8 @@ impl RedisStores {
     /// [`timeout`](super::RedisStoresBuilder::timeout) at the worst, where others are answered meanwhile. It says nothing of
     /// why: that is in the log and in [`metrics`](RedisStores::metrics), under [`StoreName::Nodes`], or
     /// [`StoreName::Replay`] where Redis throws keys away. In a cluster one shard
-    /// is asked each. Where Redis was emptied, one command more notes again of which secrets this node is.
+    /// is asked each. Where Redis was emptied, one command more notes again of which secrets this node is; where it throws
+    /// keys away, fifteen more have the other parts of the replay store note that.
     ///
     /// ```no_run
     /// # fn example(stores: mcp_redis::RedisStores)
